@@ -1,0 +1,31 @@
+#include "base/tensor.h"
+
+#include <fmt/ranges.h>
+
+#include <numeric>
+
+namespace fulmen {
+
+std::string ShapeString(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+int64_t ElementCount(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+TensorView TensorView::Slice(int64_t index) const {
+  TensorView slice = Rows(index, 1);
+  slice.shape.erase(slice.shape.begin());
+  return slice;
+}
+
+TensorView TensorView::Rows(int64_t first, int64_t count) const {
+  FULMEN_CHECK(first >= 0 && count >= 0 && first + count <= rows(), "rows {}..{} of {}", first,
+               first + count, ShapeString(shape));
+  TensorView part = *this;
+  part.shape[0] = 1;
+  part.data += static_cast<size_t>(first) * part.bytes();
+  part.shape[0] = count;
+  return part;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,60 @@
+#include "base/workspace.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace fulmen {
+namespace {
+
+TEST(Workspace, AlignedAndDisjoint) {
+  Workspace workspace;
+  std::vector<std::pair<std::byte*, int64_t>> parts;
+  for (const int64_t size : {1, 63, 64, 65, 1000, 3'000'000, 5, 9'000'000, 1}) {
+    auto* data = workspace.Allocate<std::byte>(size);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(data) % 64, 0U);
+    for (const auto& [other, other_size] : parts) {
+      EXPECT_TRUE(data + size <= other || other + other_size <= data);
+    }
+    std::fill_n(data, size, std::byte{1});
+    parts.emplace_back(data, size);
+  }
+}
+
+TEST(Workspace, FramesGiveBack) {
+  Workspace workspace;
+  float* outer = workspace.Allocate<float>(10);
+  outer[9] = 3;
+  float* first = nullptr;
+  for (int i = 0; i < 3; ++i) {
+    const Workspace::Frame frame(workspace);
+    float* inner = workspace.Allocate<float>(100);
+    if (i == 0) first = inner;
+    EXPECT_EQ(inner, first);
+    workspace.Allocate<float>(4'000'000);
+  }
+  EXPECT_EQ(workspace.Allocate<float>(100), first);
+  EXPECT_EQ(outer[9], 3);
+}
+
+TEST(Workspace, PoisonIsNan) {
+  Workspace workspace(/*poison=*/true);
+  for (int i = 0; i < 2; ++i) {
+    const Workspace::Frame frame(workspace);
+    const Matrix matrix = workspace.AllocateMatrix(7, 9);
+    for (int64_t j = 0; j < 63; ++j) {
+      EXPECT_TRUE(std::isnan(matrix.data[j]));
+      matrix.data[j] = 0;  // so that the second round shows it is poisoned again
+    }
+  }
+}
+
+TEST(Workspace, ZeroElementsIsFine) {
+  Workspace workspace;
+  EXPECT_NE(workspace.Allocate<float>(0), nullptr);
+}
+
+}  // namespace
+}  // namespace fulmen

@@ -1,0 +1,285 @@
+// fulmen bench: prompt and decode rates against the machine's own peaks, measured in the same run.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/session.h"
+#include "kernels/peak.h"
+#include "model/cost.h"
+#include "model/forward.h"
+
+namespace fulmen {
+namespace {
+
+constexpr int64_t kChunk = 512;
+
+struct BenchOptions {
+  SessionOptions session;
+  int64_t prompt = 512;
+  int64_t generated = 64;
+  std::vector<int64_t> depths = {0};
+  int repetitions = 5;
+  bool peak_only = false;
+  bool json = false;
+};
+
+// Medians of what was measured at one depth.
+struct Row {
+  int64_t depth = 0;
+  double prompt_rate = 0;   // tokens per second
+  double prompt_share = 0;  // of the FMA peak
+  double decode_rate = 0;
+  double decode_share = 0;  // of read bandwidth
+};
+
+// Lowest and highest of a peak over the whole run.
+struct Range {
+  double low = std::numeric_limits<double>::infinity();
+  double high = 0;
+  void Add(double value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+};
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+class Bench {
+ public:
+  Bench(Session& session, const BenchOptions& options)
+      : session_(session),
+        options_(options),
+        logits_(static_cast<size_t>(session.model.config.vocab_size)) {}
+
+  Result<Row> Measure(int64_t depth) {
+    SequenceState start(session_.model.config);
+    FULMEN_TRY(Read(depth, start, fmt::format("reading {} tokens", depth)));
+    const double prompt_flops = ForwardFlops(session_.model.config, options_.prompt, depth, 1);
+    double decode_bytes = 0;
+    for (int64_t i = 0; i < options_.generated; ++i) {
+      decode_bytes += DecodeBytes(session_.model, depth + i);
+    }
+    Samples prompt;
+    Samples decode;
+    for (int i = 0; i <= options_.repetitions; ++i) {
+      SequenceState prompt_state = start.Clone();
+      SequenceState decode_state = start.Clone();
+      FULMEN_ASSIGN(const Sample read, Paired(MeasureFmaFlops, fma_, [&] {
+                      return Read(options_.prompt, prompt_state, "");
+                    }));
+      FULMEN_ASSIGN(const Sample decoded,
+                    Paired(MeasureReadBandwidth, bandwidth_, [&] { return Decode(decode_state); }));
+      if (i == 0) continue;  // a warm-up
+      prompt.Add(read, static_cast<double>(options_.prompt), prompt_flops);
+      decode.Add(decoded, static_cast<double>(options_.generated), decode_bytes);
+    }
+    return Row{depth, Median(prompt.rates), Median(prompt.shares), Median(decode.rates),
+               Median(decode.shares)};
+  }
+
+  const Range& fma() const { return fma_; }
+  const Range& bandwidth() const { return bandwidth_; }
+
+ private:
+  struct Sample {
+    double seconds;
+    double peak;
+  };
+  struct Samples {
+    std::vector<double> rates;
+    std::vector<double> shares;
+    void Add(const Sample& sample, double tokens, double work) {
+      rates.push_back(tokens / sample.seconds);
+      shares.push_back(work / sample.seconds / sample.peak);
+    }
+  };
+
+  // Times `work` between two measurements of its peak, whose mean it is held against.
+  Result<Sample> Paired(double (*measure)(ThreadPool&), Range& range,
+                        const std::function<Status()>& work) {
+    const double before = measure(session_.pool);
+    FULMEN_ASSIGN(const double seconds, Time(work));
+    const double after = measure(session_.pool);
+    range.Add(before);
+    range.Add(after);
+    return Sample{seconds, (before + after) / 2};
+  }
+
+  // Random tokens, so that all experts get work. The last token's logits are computed, as for an
+  // answer.
+  Status Read(int64_t tokens, SequenceState& state, const std::string& what) {
+    Progress progress(what, tokens);
+    for (int64_t first = 0; first < tokens; first += kChunk) {
+      const int64_t count = std::min(kChunk, tokens - first);
+      const int64_t rows = first + count == tokens ? 1 : 0;
+      FULMEN_TRY(Step(count, rows, state));
+      progress.Add(count);
+    }
+    return {};
+  }
+
+  Status Decode(SequenceState& state) {
+    for (int64_t i = 0; i < options_.generated; ++i) FULMEN_TRY(Step(1, 1, state));
+    return {};
+  }
+
+  Status Step(int64_t tokens, int64_t logit_rows, SequenceState& state) {
+    const int64_t vocab = session_.model.config.vocab_size;
+    ids_.resize(static_cast<size_t>(tokens));
+    for (int32_t& id : ids_) id = static_cast<int32_t>(random_() % static_cast<uint64_t>(vocab));
+    return Forward(session_.model, session_.kernels, session_.context, ids_, state,
+                   Matrix(logits_.data(), logit_rows, vocab));
+  }
+
+  static Result<double> Time(const std::function<Status()>& work) {
+    const auto start = std::chrono::steady_clock::now();
+    FULMEN_TRY(work());
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  Session& session_;
+  const BenchOptions& options_;
+  std::mt19937_64 random_{1};
+  std::vector<int32_t> ids_;
+  std::vector<float> logits_;
+  Range fma_;
+  Range bandwidth_;
+};
+
+Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json ToJson(const Peaks& peaks) {
+  return {{"fma_f32_flops", peaks.fma_flops},
+          {"vnni_int8_ops", OrNull(peaks.int8_dot_ops)},
+          {"bf16_dot_flops", OrNull(peaks.bf16_dot_flops)},
+          {"read_bandwidth_bytes", peaks.read_bandwidth}};
+}
+
+void PrintPeak(const char* name, const std::optional<double>& peak, const char* unit) {
+  if (peak) {
+    fmt::print("{:<24}{:>8.1f} {}\n", name, *peak / 1e9, unit);
+  } else {
+    fmt::print("{:<24}{:>8} (this processor has no such instruction)\n", name, "-");
+  }
+}
+
+void Print(const Peaks& peaks, int threads) {
+  fmt::print("Peaks of this machine with {} threads\n", threads);
+  PrintPeak("FMA float32", peaks.fma_flops, "GFLOP/s");
+  PrintPeak("VNNI int8", peaks.int8_dot_ops, "GOP/s");
+  PrintPeak("BF16 dot", peaks.bf16_dot_flops, "GFLOP/s");
+  PrintPeak("read bandwidth", peaks.read_bandwidth, "GB/s");
+}
+
+void PrintRow(const Row& row) {
+  fmt::print("{:>9} {:>16.1f} {:>13.1f} % {:>16.2f} {:>13.1f} %\n", row.depth, row.prompt_rate,
+             100 * row.prompt_share, row.decode_rate, 100 * row.decode_share);
+}
+
+Json ToJson(const Row& row) {
+  return {{"depth", row.depth},
+          {"prompt_tokens_per_second", row.prompt_rate},
+          {"prompt_share_of_fma_peak", row.prompt_share},
+          {"decode_tokens_per_second", row.decode_rate},
+          {"decode_share_of_read_bandwidth", row.decode_share}};
+}
+
+Json ToJson(const Range& range) { return Json::array({range.low, range.high}); }
+
+Status BenchPeaks(const BenchOptions& options) {
+  ThreadPool pool(options.session.threads);
+  const Peaks peaks = MeasurePeaks(pool);
+  if (options.json) {
+    fmt::print("{}\n", Json{{"threads", pool.size()}, {"peaks", ToJson(peaks)}}.dump());
+  } else {
+    Print(peaks, pool.size());
+  }
+  return {};
+}
+
+Status BenchModel(const BenchOptions& options) {
+  FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
+  const Config& config = session->model.config;
+  for (const int64_t depth : options.depths) {
+    if (depth < 0 || depth + std::max(options.prompt, options.generated) > config.max_position) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "depth {} with {} prompt and {} new tokens does not fit the context limit of {}",
+                  depth, options.prompt, options.generated, config.max_position);
+    }
+  }
+  Bench bench(*session, options);
+  std::vector<Row> rows;
+  for (const int64_t depth : options.depths) {
+    FULMEN_ASSIGN(const Row row, bench.Measure(depth));
+    rows.push_back(row);
+  }
+  if (options.json) {
+    Json json = {{"model", session->folder},
+                 {"kernels", session->kernels.name},
+                 {"threads", session->pool.size()},
+                 {"prompt_tokens", options.prompt},
+                 {"new_tokens", options.generated},
+                 {"peaks",
+                  {{"fma_f32_flops", ToJson(bench.fma())},
+                   {"read_bandwidth_bytes", ToJson(bench.bandwidth())}}},
+                 {"rows", Json::array()}};
+    for (const Row& row : rows) json["rows"].push_back(ToJson(row));
+    fmt::print("{}\n", json.dump());
+    return {};
+  }
+  fmt::print("{} with {} kernels, {} threads, {} prompt and {} new tokens, median of {}\n",
+             session->folder, session->kernels.name, session->pool.size(), options.prompt,
+             options.generated, options.repetitions);
+  fmt::print("peaks: FMA {:.1f} to {:.1f} GFLOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
+             bench.fma().low / 1e9, bench.fma().high / 1e9, bench.bandwidth().low / 1e9,
+             bench.bandwidth().high / 1e9);
+  fmt::print("{:>9} {:>16} {:>15} {:>16} {:>15}\n", "depth", "prompt tokens/s", "of FMA peak",
+             "decode tokens/s", "of read peak");
+  for (const Row& row : rows) PrintRow(row);
+  return {};
+}
+
+}  // namespace
+
+void AddBenchCommand(CLI::App& app) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* command = app.add_subcommand(
+      "bench", "Measure prompt and decode rates against the machine's own peaks");
+  AddSessionOptions(*command, options->session);
+  command->add_option("-p,--prompt-tokens", options->prompt, "Tokens of the prompt (default 512)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command->add_option("-n,--new-tokens", options->generated, "Tokens to decode (default 64)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  command
+      ->add_option("-d,--depths", options->depths,
+                   "Tokens already in the context before both, one row each (default 0)")
+      ->delimiter(',');
+  command
+      ->add_option("-r,--repetitions", options->repetitions,
+                   "Measurements, after a warm-up; the median counts (default 5)")
+      ->check(CLI::Range(1, 1000));
+  command->add_flag("--peak", options->peak_only, "Only the machine's peaks");
+  command->add_flag("--json", options->json, "Print JSON, rates in units of one");
+  command->footer(
+      "Shares: the prompt's floating-point operations against the float32 FMA peak, the bytes a "
+      "decoded\n"
+      "token must move against read bandwidth; each peak is measured just before and after.\n"
+      "Example: fulmen bench -m MODEL -p 512 -n 64 -d 0,8192");
+  command->callback([options] {
+    RunOrExit([&] { return options->peak_only ? BenchPeaks(*options) : BenchModel(*options); });
+  });
+}
+
+}  // namespace fulmen

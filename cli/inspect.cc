@@ -1,0 +1,163 @@
+// fulmen inspect: what a checkpoint holds, and what it needs on this machine.
+#include <fmt/core.h>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/units.h"
+#include "model/summary.h"
+
+namespace fulmen {
+namespace {
+
+struct InspectOptions {
+  std::string model;
+  bool json = false;
+  bool verify = false;
+  int threads = 0;
+};
+
+Json SummaryJson(const ModelSummary& summary) {
+  const Config& config = summary.config;
+  Json json;
+  json["architecture"] = config.architecture;
+  json["layers"] = {{"total", config.layer_count()},
+                    {"lightning", summary.lightning_layers},
+                    {"softmax", summary.softmax_layers}};
+  json["parameters"] = {
+      {"total", summary.parameters},
+      {"active_per_token", summary.active_parameters},
+      {"active_per_token_with_embedding_and_head", summary.active_parameters_with_embeddings}};
+  json["weights_present"] = summary.weights_present;
+  json["tensors"] = summary.tensors;
+  json["bytes_per_dtype"] = summary.bytes_per_type;
+  json["weights_bytes"] = summary.weights_bytes;
+  json["kv_bytes_per_token"] = summary.kv_bytes_per_token;
+  json["kv_bytes_per_token_bf16"] = summary.kv_bytes_per_token_bf16;
+  json["state_bytes_per_sequence"] = summary.state_bytes;
+  json["machine"] = {{"memory_bytes", summary.memory_bytes},
+                     {"fits", summary.fits()},
+                     {"context_tokens_that_fit", summary.context_that_fits}};
+  json["context_limit"] = config.max_position;
+  json["vocabulary"] = config.vocab_size;
+  json["hidden_size"] = config.hidden_size;
+  json["heads"] = config.heads;
+  json["kv_heads"] = config.kv_heads;
+  json["head_dim"] = config.head_dim;
+  json["rotary_dim"] = config.rotary_dim;
+  json["rope_base"] = config.rope_base;
+  json["experts"] = config.experts;
+  json["experts_per_token"] = config.experts_per_token;
+  json["expert_width"] = config.ffn_size;
+  json["post_norm"] = config.post_norm;
+  json["tied_embeddings"] = config.tied_embeddings;
+  return json;
+}
+
+void PrintLine(std::string_view label, const std::string& text) {
+  fmt::print("{:<16}{}\n", label, text);
+}
+
+void PrintSummary(const ModelSummary& summary) {
+  const Config& config = summary.config;
+  PrintLine("architecture", config.architecture);
+  PrintLine("layers", fmt::format("{}: {} lightning, {} softmax", config.layer_count(),
+                                  summary.lightning_layers, summary.softmax_layers));
+  PrintLine(
+      "attention",
+      fmt::format("{} heads of {} ({} KV heads), RoPE on {} channels, base {:.10g}", config.heads,
+                  config.head_dim, config.kv_heads, config.rotary_dim, config.rope_base));
+  PrintLine("experts", fmt::format("{} of width {}, {} per token", config.experts, config.ffn_size,
+                                   config.experts_per_token));
+  PrintLine("width", fmt::format("{} hidden, {} vocabulary{}", config.hidden_size,
+                                 config.vocab_size, config.tied_embeddings ? ", tied head" : ""));
+  PrintLine("context limit", fmt::format("{} tokens", config.max_position));
+  PrintLine("parameters",
+            fmt::format("{} in total, {} active per token ({} with embedding and head)",
+                        HumanCount(summary.parameters), HumanCount(summary.active_parameters),
+                        HumanCount(summary.active_parameters_with_embeddings)));
+  std::string types;
+  for (const auto& [type, bytes] : summary.bytes_per_type) {
+    types += fmt::format("{}{} {}", types.empty() ? "" : ", ", type, HumanBytes(bytes));
+  }
+  PrintLine("weights", fmt::format("{} in {} tensors: {}{}", HumanBytes(summary.weights_bytes),
+                                   summary.tensors, types,
+                                   summary.weights_present ? "" : " (as the index declares)"));
+  PrintLine("KV cache", fmt::format("{} per token in float32 as kept here, {} it would be in BF16",
+                                    HumanBytes(summary.kv_bytes_per_token),
+                                    HumanBytes(summary.kv_bytes_per_token_bf16)));
+  PrintLine("state", fmt::format("{} per sequence in float32", HumanBytes(summary.state_bytes)));
+  PrintLine("this machine",
+            summary.fits()
+                ? fmt::format("{} of memory: fits, with {} tokens of context",
+                              HumanBytes(summary.memory_bytes), summary.context_that_fits)
+                : fmt::format("{} of memory: does not fit", HumanBytes(summary.memory_bytes)));
+}
+
+// Appends to `json`, or prints; an error when anything is not finite.
+Status Verify(const InspectOptions& options, Json& json) {
+  FULMEN_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(options.model));
+  ThreadPool pool(options.threads);
+  std::vector<NonFiniteTensor> found;
+  {
+    constexpr int64_t kUnit = 1'000'000;
+    Progress progress("reading every tensor, megabytes",
+                      static_cast<int64_t>(checkpoint.total_bytes()) / kUnit);
+    std::atomic<int64_t> read{0};
+    found = FindNonFinite(checkpoint, pool, [&](size_t bytes) {
+      const int64_t before = read.fetch_add(static_cast<int64_t>(bytes));
+      progress.Add((before + static_cast<int64_t>(bytes)) / kUnit - before / kUnit);
+    });
+  }
+  Json list = Json::array();
+  for (const NonFiniteTensor& tensor : found) {
+    list.push_back(
+        {{"tensor", tensor.name}, {"nan", tensor.nans}, {"infinity", tensor.infinities}});
+    if (!options.json) {
+      fmt::print("{:<16}{}: {} NaN, {} infinity\n", "not finite", tensor.name, tensor.nans,
+                 tensor.infinities);
+    }
+  }
+  json["not_finite"] = std::move(list);
+  if (found.empty()) {
+    if (!options.json) {
+      PrintLine("verified",
+                fmt::format("every value of {} tensors is finite", checkpoint.tensors().size()));
+    }
+    return {};
+  }
+  return Fail(ErrorCode::kNonFinite,
+              "{}: {} of {} tensors hold NaN or infinity, the first is \"{}\"", options.model,
+              found.size(), checkpoint.tensors().size(), found.front().name);
+}
+
+Status Inspect(const InspectOptions& options) {
+  FULMEN_ASSIGN(const ModelSummary summary, SummarizeModel(options.model));
+  Json json = SummaryJson(summary);
+  if (!options.json) PrintSummary(summary);
+  Status status;
+  if (options.verify) status = Verify(options, json);
+  if (options.json && json.contains("not_finite") == options.verify) {
+    fmt::print("{}\n", json.dump(2));
+  }
+  return status;
+}
+
+}  // namespace
+
+void AddInspectCommand(CLI::App& app) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App* command =
+      app.add_subcommand("inspect", "Say what a checkpoint holds, and what it needs here");
+  command->add_option("MODEL", options->model, "Folder with config.json and weights or their index")
+      ->required();
+  command->add_flag("--json", options->json, "Print one JSON object");
+  command->add_flag("--verify", options->verify,
+                    "Read every tensor; report NaN and infinity by name and fail if there are any");
+  command->add_option("--threads", options->threads, "Threads of --verify (default: all)")
+      ->check(CLI::Range(0, 1024));
+  command->footer("Example: fulmen inspect models/story --verify");
+  command->callback([options] { RunOrExit([&] { return Inspect(*options); }); });
+}
+
+}  // namespace fulmen

@@ -1,0 +1,43 @@
+// What every command that computes needs: a model, the kernels, threads and scratch memory.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "base/workspace.h"
+#include "kernels/kernels.h"
+#include "model/weights.h"
+
+namespace fulmen {
+
+struct SessionOptions {
+  std::string model;    // folder; empty: the default model
+  std::string kernels;  // "ref", "cpu" or empty for the environment's choice
+  int threads = 0;      // 0: all processors
+};
+
+// -m/--model, --kernels, --threads.
+void AddSessionOptions(CLI::App& command, SessionOptions& options);
+
+// Not movable: `context` points into it.
+struct Session {
+  Session(std::string path, Model loaded, const Kernels& chosen, int threads)
+      : folder(std::move(path)), model(std::move(loaded)), kernels(chosen), pool(threads) {}
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  std::string folder;
+  Model model;
+  const Kernels& kernels;
+  ThreadPool pool;
+  Workspace scratch;
+  KernelContext context{pool, scratch};
+};
+
+Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options);
+
+}  // namespace fulmen

@@ -1,0 +1,263 @@
+#include "engine/generate.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "base/json.h"
+#include "base/thread_pool.h"
+#include "base/workspace.h"
+#include "tests/testing/compare.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen {
+namespace {
+
+// The embedded model; its golden results are in golden/story.
+std::string StoryFolder() { return std::string(FULMEN_SOURCE_DIR) + "/models/story"; }
+
+template <class T>
+T ValueOrDie(Result<T> result) {
+  FULMEN_CHECK(result.has_value(), "{}", result.error().message);
+  return *std::move(result);
+}
+
+// Loaded once for all tests.
+const Model& StoryModel() {
+  static const Model model = ValueOrDie(LoadModel(StoryFolder()));
+  return model;
+}
+const Tokenizer& StoryTokenizer() {
+  static const Tokenizer tokenizer = ValueOrDie(Tokenizer::Load(StoryFolder()));
+  return tokenizer;
+}
+
+class StoryTest : public ::testing::Test {
+ protected:
+  static GenerateRequest Continue(const std::string& prompt, int64_t max_tokens) {
+    GenerateRequest request;
+    request.prompt = StoryTokenizer().Encode(prompt, Tokenizer::Markers::kParse);
+    request.max_tokens = max_tokens;
+    return request;
+  }
+
+  static Result<GenerateResult> Run(const GenerateRequest& request, const GenerateHooks& hooks = {},
+                                    int threads = 1, const std::string& kernels = "cpu",
+                                    int64_t chunk = 512) {
+    SequenceState state(StoryModel().config);
+    return RunOn(state, request, hooks, threads, kernels, chunk);
+  }
+
+  static Result<GenerateResult> RunOn(SequenceState& state, const GenerateRequest& request,
+                                      const GenerateHooks& hooks = {}, int threads = 1,
+                                      const std::string& kernels = "cpu", int64_t chunk = 512) {
+    ThreadPool pool(threads);
+    Workspace scratch(/*poison=*/true);
+    KernelContext context{pool, scratch};
+    return Generate(StoryModel(), &StoryTokenizer(), *ValueOrDie(SelectKernels(kernels)), context,
+                    state, request, hooks, chunk);
+  }
+};
+
+TEST_F(StoryTest, GreedyTextsAreTheRecordedOnes) {
+  const std::string golden = testing::GoldenFolder("story");
+  if (golden.empty()) GTEST_SKIP() << "no golden/story";
+  const Json expected = ValueOrDie(ReadJsonFile(golden + "/expected.json"));
+  ASSERT_GE(expected.at("continuations").size(), 5U);
+  for (const Json& each : expected.at("continuations")) {
+    const auto ids = each.at("greedy_ids").get<std::vector<int32_t>>();
+    const GenerateRequest request =
+        Continue(each.at("prompt").get<std::string>(), static_cast<int64_t>(ids.size()));
+    EXPECT_EQ(request.prompt, each.at("ids").get<std::vector<int32_t>>());
+    for (const char* kernels : {"ref", "cpu"}) {
+      std::string streamed;
+      GenerateHooks hooks;
+      hooks.on_text = [&streamed](std::string_view text) { streamed += text; };
+      const GenerateResult result = ValueOrDie(Run(request, hooks, 1, kernels));
+      EXPECT_EQ(result.ids, ids);
+      EXPECT_EQ(result.text, each.at("greedy_text").get<std::string>());
+      EXPECT_EQ(streamed, result.text);
+      EXPECT_EQ(result.finish_reason, FinishReason::kLength);
+      EXPECT_EQ(result.unread, std::vector<int32_t>{ids.back()});
+      EXPECT_EQ(result.timings.prompt_tokens, static_cast<int64_t>(request.prompt.size()));
+      EXPECT_EQ(result.timings.decode_tokens, static_cast<int64_t>(ids.size()) - 1);
+    }
+  }
+}
+
+TEST_F(StoryTest, ASeedGivesTheSameTokensWithAnyNumberOfThreads) {
+  GenerateRequest request = Continue("In the beginning God", 40);
+  request.sampling.temperature = 1;
+  request.sampling.top_p = 0.95;
+  for (const uint64_t seed : {1U, 2U}) {
+    request.sampling.seed = seed;
+    const std::vector<int32_t> ids = ValueOrDie(Run(request, {}, 1)).ids;
+    for (const int threads : {2, 4}) {
+      EXPECT_EQ(ValueOrDie(Run(request, {}, threads)).ids, ids) << threads << " threads";
+    }
+    request.sampling.seed = seed + 10;
+    EXPECT_NE(ValueOrDie(Run(request, {}, 1)).ids, ids);
+  }
+}
+
+TEST_F(StoryTest, TheChunkOfThePromptMakesNoDifference) {
+  const GenerateRequest request =
+      Continue("Alice was beginning to get very tired of sitting by her sister on the bank", 20);
+  const std::vector<int32_t> ids = ValueOrDie(Run(request)).ids;
+  for (const int64_t chunk : {1, 7}) {
+    std::vector<int64_t> reads;
+    GenerateHooks hooks;
+    hooks.on_prompt_read = [&reads](int64_t read, int64_t) { reads.push_back(read); };
+    EXPECT_EQ(ValueOrDie(Run(request, hooks, 1, "cpu", chunk)).ids, ids);
+    const int64_t length = static_cast<int64_t>(request.prompt.size());
+    EXPECT_EQ(static_cast<int64_t>(reads.size()), (length + chunk - 1) / chunk);
+    EXPECT_EQ(reads.back(), length);
+  }
+}
+
+TEST_F(StoryTest, StopStringsAndStopTokensEndTheAnswer) {
+  GenerateRequest request = Continue("ROMEO:\n", 60);
+  const GenerateResult whole = ValueOrDie(Run(request));
+  const std::string stop = whole.text.substr(20, 9);
+  request.stop_strings = {"not in this text", stop};
+  const GenerateResult cut = ValueOrDie(Run(request));
+  EXPECT_EQ(cut.text, whole.text.substr(0, whole.text.find(stop)));
+  EXPECT_EQ(cut.finish_reason, FinishReason::kStop);
+  EXPECT_TRUE(cut.at_stop_string);
+
+  request.stop_strings.clear();
+  request.stop_tokens = {whole.ids[10]};
+  const GenerateResult ended = ValueOrDie(Run(request));
+  const auto first = std::find(whole.ids.begin(), whole.ids.end(), whole.ids[10]);
+  EXPECT_EQ(ended.ids, std::vector<int32_t>(whole.ids.begin(), first));
+  EXPECT_EQ(ended.finish_reason, FinishReason::kStop);
+  EXPECT_FALSE(ended.at_stop_string);
+  EXPECT_TRUE(ended.unread.empty());
+}
+
+TEST_F(StoryTest, CancellingKeepsWhatWasGenerated) {
+  const GenerateRequest request = Continue("Fellow citizens, I", 60);
+  const GenerateResult whole = ValueOrDie(Run(request));
+  std::atomic<bool> cancel = false;
+  GenerateHooks hooks;
+  hooks.cancel = &cancel;
+  std::string streamed;
+  hooks.on_text = [&](std::string_view text) {
+    streamed += text;
+    cancel = streamed.size() >= 30;
+  };
+  const GenerateResult result = ValueOrDie(Run(request, hooks));
+  EXPECT_EQ(result.finish_reason, FinishReason::kCancelled);
+  EXPECT_EQ(result.text, streamed);
+  EXPECT_GE(streamed.size(), 30U);
+  EXPECT_EQ(whole.text.substr(0, streamed.size()), streamed);
+
+  // Before anything was read: the whole prompt is still to be read.
+  cancel = true;
+  const GenerateResult nothing = ValueOrDie(Run(request, hooks));
+  EXPECT_TRUE(nothing.ids.empty());
+  EXPECT_EQ(nothing.unread, request.prompt);
+}
+
+TEST_F(StoryTest, AnAnswerContinuedFromItsStateIsTheSame) {
+  GenerateRequest request = Continue("The Library of Congress", 40);
+  const std::vector<int32_t> whole = ValueOrDie(Run(request)).ids;
+  SequenceState state(StoryModel().config);
+  request.max_tokens = 15;
+  const GenerateResult first = ValueOrDie(RunOn(state, request));
+  request.prompt = first.unread;
+  request.max_tokens = 25;
+  const GenerateResult second = ValueOrDie(RunOn(state, request));
+  std::vector<int32_t> both = first.ids;
+  both.insert(both.end(), second.ids.begin(), second.ids.end());
+  EXPECT_EQ(both, whole);
+}
+
+TEST_F(StoryTest, TheContextLimitIsKept) {
+  Model small{StoryModel().config, nullptr, StoryModel().weights, StoryModel().unused_ids};
+  small.config.max_position = 10;
+  ThreadPool pool(1);
+  Workspace scratch;
+  KernelContext context{pool, scratch};
+  const Kernels& kernels = *ValueOrDie(SelectKernels("cpu"));
+  GenerateRequest request = Continue("Alice was beginning to", 60);
+  ASSERT_EQ(request.prompt.size(), 6U);
+  SequenceState state(small.config);
+  const GenerateResult result =
+      ValueOrDie(Generate(small, &StoryTokenizer(), kernels, context, state, request));
+  EXPECT_EQ(result.finish_reason, FinishReason::kContext);
+  EXPECT_EQ(result.ids.size(), 5U);  // the tenth token read gives the last one
+  EXPECT_EQ(state.position(), 10);
+
+  SequenceState fresh(small.config);
+  request.prompt.resize(11, 5);
+  const auto too_long = Generate(small, &StoryTokenizer(), kernels, context, fresh, request);
+  ASSERT_FALSE(too_long.has_value());
+  EXPECT_EQ(too_long.error().message,
+            "the prompt has 11 tokens, but the model's context ends at 10");
+  EXPECT_EQ(fresh.position(), 0);
+}
+
+TEST_F(StoryTest, ImpossibleRequestsAreRefused) {
+  const auto message = [](auto change) {
+    GenerateRequest request = Continue("Alice", 5);
+    change(request);
+    const Result<GenerateResult> result = Run(request);
+    return result ? std::string() : result.error().message;
+  };
+  EXPECT_EQ(message([](GenerateRequest&) {}), "");
+  EXPECT_EQ(message([](GenerateRequest& r) { r.prompt.clear(); }), "the prompt is empty");
+  EXPECT_EQ(message([](GenerateRequest& r) { r.prompt[0] = 2048; }),
+            "token 0 of the prompt is 2048, but the model's vocabulary has 2048 tokens");
+  EXPECT_NE(message([](GenerateRequest& r) { r.prompt[0] = -1; }), "");
+  EXPECT_NE(message([](GenerateRequest& r) { r.max_tokens = 0; }), "");
+  EXPECT_NE(message([](GenerateRequest& r) { r.stop_strings = {""}; }), "");
+  EXPECT_NE(message([](GenerateRequest& r) { r.sampling.top_p = 2; }), "");
+}
+
+TEST_F(StoryTest, ANonFiniteLayerIsNamed) {
+  Model broken{StoryModel().config, nullptr, StoryModel().weights, StoryModel().unused_ids};
+  const std::vector<float> nan = testing::NanFilled(StoryModel().config.hidden_size);
+  TensorView& norm = broken.weights.layers[3].mlp_norm;
+  norm.data = reinterpret_cast<const std::byte*>(nan.data());
+  norm.dtype = DType::kF32;
+  ThreadPool pool(1);
+  Workspace scratch;
+  KernelContext context{pool, scratch};
+  SequenceState state(broken.config);
+  const auto result = Generate(broken, &StoryTokenizer(), *ValueOrDie(SelectKernels("cpu")),
+                               context, state, Continue("Alice", 5));
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, ErrorCode::kNonFinite);
+  EXPECT_NE(result.error().message.find("layer 3"), std::string::npos) << result.error().message;
+}
+
+TEST_F(StoryTest, UnusedIdsAreNeverSampled) {
+  GenerateRequest request = Continue("Alice was beginning to", 40);
+  const std::vector<int32_t> ids = ValueOrDie(Run(request)).ids;
+  Model without{StoryModel().config, nullptr, StoryModel().weights, {ids[0], ids[5]}};
+  ThreadPool pool(1);
+  Workspace scratch;
+  KernelContext context{pool, scratch};
+  SequenceState state(without.config);
+  const GenerateResult result = ValueOrDie(
+      Generate(without, nullptr, *ValueOrDie(SelectKernels("cpu")), context, state, request));
+  EXPECT_EQ(result.ids.size(), 40U);
+  EXPECT_TRUE(result.text.empty());
+  for (const int32_t id : result.ids) EXPECT_TRUE(id != ids[0] && id != ids[5]);
+}
+
+TEST_F(StoryTest, EndTokens) {
+  EXPECT_EQ(EndTokens(StoryModel().config, &StoryTokenizer(), false), std::vector<int32_t>{2035});
+  EXPECT_EQ(EndTokens(StoryModel().config, nullptr, false), std::vector<int32_t>{2035});
+  Config silent = StoryModel().config;
+  silent.eos_ids.clear();
+  EXPECT_TRUE(EndTokens(silent, nullptr, false).empty());
+}
+
+}  // namespace
+}  // namespace fulmen

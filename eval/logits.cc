@@ -1,0 +1,135 @@
+#include "eval/logits.h"
+
+#include <algorithm>
+
+#include "formats/safetensors.h"
+#include "model/forward.h"
+
+namespace fulmen {
+namespace {
+
+using Declarations = std::vector<SafetensorsWriter::Declaration>;
+
+int64_t LogitRows(const NamedIds& prompt, const LogitsOptions& options) {
+  const auto tokens = static_cast<int64_t>(prompt.ids.size());
+  return options.last > 0 ? std::min(options.last, tokens) : tokens;
+}
+
+Declarations Declare(const Config& config, const std::vector<NamedIds>& prompts,
+                     const LogitsOptions& options) {
+  Declarations tensors;
+  for (const NamedIds& prompt : prompts) {
+    const auto tokens = static_cast<int64_t>(prompt.ids.size());
+    const std::string& name = prompt.name;
+    const Shape choices = {config.layer_count(), tokens, config.experts_per_token};
+    tensors.push_back(
+        {name + ".logits", DType::kF32, {LogitRows(prompt, options), config.vocab_size}});
+    if (options.hidden) {
+      tensors.push_back(
+          {name + ".hidden", DType::kF32, {config.layer_count() + 1, tokens, config.hidden_size}});
+    }
+    if (options.experts) {
+      tensors.push_back({name + ".experts", DType::kI32, choices});
+      tensors.push_back({name + ".expert_weights", DType::kF32, choices});
+    }
+    for (int64_t layer = 0; options.state && layer < config.layer_count(); ++layer) {
+      if (config.layers[static_cast<size_t>(layer)] != LayerKind::kLightning) continue;
+      tensors.push_back({name + ".state." + std::to_string(layer),
+                         DType::kF32,
+                         {config.heads, config.head_dim, config.head_dim}});
+    }
+  }
+  return tensors;
+}
+
+template <class T>
+Status WriteValues(SafetensorsWriter& writer, const std::vector<T>& values) {
+  return writer.Write(std::as_bytes(std::span(values)));
+}
+
+// A [groups, T, width] tensor filled a chunk of T at a time.
+template <class T>
+class Gathered {
+ public:
+  Gathered(bool wanted, int64_t groups, int64_t tokens, int64_t width, int64_t chunk)
+      : groups_(groups), tokens_(tokens), width_(width) {
+    if (!wanted) return;
+    whole_.resize(static_cast<size_t>(groups * tokens * width));
+    chunk_.resize(static_cast<size_t>(groups * chunk * width));
+  }
+  // Where a forward call leaves [groups, count, width]; null when not wanted.
+  T* chunk() { return chunk_.empty() ? nullptr : chunk_.data(); }
+  void Take(int64_t first, int64_t count) {
+    if (chunk_.empty()) return;
+    for (int64_t group = 0; group < groups_; ++group) {
+      std::copy_n(chunk_.data() + group * count * width_, count * width_,
+                  whole_.data() + (group * tokens_ + first) * width_);
+    }
+  }
+  const std::vector<T>& whole() const { return whole_; }
+
+ private:
+  int64_t groups_;
+  int64_t tokens_;
+  int64_t width_;
+  std::vector<T> chunk_;
+  std::vector<T> whole_;
+};
+
+Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& context,
+                   const NamedIds& prompt, const LogitsOptions& options, SafetensorsWriter& writer,
+                   const std::function<void(int64_t)>& progress) {
+  const Config& config = model.config;
+  const auto tokens = static_cast<int64_t>(prompt.ids.size());
+  const int64_t chunk = std::min(options.chunk, tokens);
+  const int64_t layers = config.layer_count();
+  const int64_t k = config.experts_per_token;
+  Gathered<float> hidden(options.hidden, layers + 1, tokens, config.hidden_size, chunk);
+  Gathered<int32_t> experts(options.experts, layers, tokens, k, chunk);
+  Gathered<float> expert_weights(options.experts, layers, tokens, k, chunk);
+  const ForwardCapture capture = {hidden.chunk(), experts.chunk(), expert_weights.chunk()};
+
+  SequenceState state(config);
+  std::vector<float> logits(
+      static_cast<size_t>(std::min(chunk, LogitRows(prompt, options)) * config.vocab_size));
+  const int64_t first_row = tokens - LogitRows(prompt, options);
+  for (int64_t first = 0; first < tokens; first += chunk) {
+    const int64_t count = std::min(chunk, tokens - first);
+    const int64_t rows = std::clamp(first + count - first_row, int64_t{0}, count);
+    const std::span ids =
+        std::span(prompt.ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
+    FULMEN_TRY(Forward(model, kernels, context, ids, state,
+                       Matrix(logits.data(), rows, config.vocab_size), capture));
+    FULMEN_TRY(writer.Write(
+        std::as_bytes(std::span(logits).first(static_cast<size_t>(rows * config.vocab_size)))));
+    hidden.Take(first, count);
+    experts.Take(first, count);
+    expert_weights.Take(first, count);
+    progress(count);
+  }
+  FULMEN_TRY(WriteValues(writer, hidden.whole()));
+  FULMEN_TRY(WriteValues(writer, experts.whole()));
+  FULMEN_TRY(WriteValues(writer, expert_weights.whole()));
+  for (int64_t layer = 0; options.state && layer < layers; ++layer) {
+    if (config.layers[static_cast<size_t>(layer)] != LayerKind::kLightning) continue;
+    const Matrix s = state.lightning(layer);
+    FULMEN_TRY(
+        writer.Write(std::as_bytes(std::span(s.data, static_cast<size_t>(s.rows * s.cols)))));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status WriteLogits(const Model& model, const Kernels& kernels, KernelContext& context,
+                   const std::vector<NamedIds>& prompts, const LogitsOptions& options,
+                   const std::string& path, const std::function<void(int64_t)>& progress) {
+  FULMEN_ASSIGN(SafetensorsWriter writer,
+                SafetensorsWriter::Create(path, Declare(model.config, prompts, options)));
+  for (const NamedIds& prompt : prompts) {
+    FULMEN_TRY(WritePrompt(model, kernels, context, prompt, options, writer, progress));
+  }
+  return writer.Finish();
+}
+
+}  // namespace fulmen

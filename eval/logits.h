@@ -1,0 +1,32 @@
+// Logits and, where asked, everything on the way to them, written as the golden files are.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "eval/prompts.h"
+#include "kernels/kernels.h"
+#include "model/weights.h"
+
+namespace fulmen {
+
+struct LogitsOptions {
+  int64_t chunk = 512;  // tokens per forward call
+  int64_t last = 0;     // logits of this many last positions; 0: of all
+  bool hidden = false;
+  bool state = false;
+  bool experts = false;
+};
+
+// Runs every prompt from an empty state and writes `path` (safetensors): NAME.logits [T or last,
+// vocab] and, as asked, NAME.hidden [layers + 1, T, hidden], NAME.state.L [heads, head_dim,
+// head_dim], NAME.experts [layers, T, k] I32 and NAME.expert_weights [layers, T, k]. Logits are
+// streamed to the disk; the rest is held for one prompt at a time. `progress` hears of tokens done.
+Status WriteLogits(const Model& model, const Kernels& kernels, KernelContext& context,
+                   const std::vector<NamedIds>& prompts, const LogitsOptions& options,
+                   const std::string& path, const std::function<void(int64_t tokens)>& progress);
+
+}  // namespace fulmen

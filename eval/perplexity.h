@@ -1,0 +1,31 @@
+// Perplexity of a text under a model.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "model/weights.h"
+
+namespace fulmen {
+
+struct Perplexity {
+  double perplexity = 0;  // exp of the mean negative log-likelihood over all scored tokens
+  int64_t tokens = 0;
+  int64_t scored = 0;
+};
+
+// `ids` in windows of `window` tokens without overlap (the last may be shorter), each from an empty
+// state; in each, every token but the first is scored. At least two ids and a window of two are
+// needed. `progress` hears of tokens done.
+Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
+                                     KernelContext& context, std::span<const int32_t> ids,
+                                     int64_t window,
+                                     const std::function<void(int64_t tokens)>& progress);
+
+// -log softmax(logits)[target], in double.
+double NegativeLogLikelihood(std::span<const float> logits, int32_t target);
+
+}  // namespace fulmen

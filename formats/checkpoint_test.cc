@@ -1,0 +1,143 @@
+#include "formats/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/file_io.h"
+#include "formats/safetensors.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One F32 tensor of two elements per name, holding 0, 1, 2, ... in order.
+void WriteTensors(const std::string& path, const std::vector<std::string>& names) {
+  std::vector<SafetensorsWriter::Declaration> declarations;
+  for (const std::string& name : names) declarations.push_back({name, DType::kF32, {2}});
+  SafetensorsWriter writer = SafetensorsWriter::Create(path, declarations).value();
+  for (size_t i = 0; i < 2 * names.size(); ++i) {
+    const auto value = static_cast<float>(i);
+    ASSERT_TRUE(writer.Write(std::as_bytes(std::span(&value, 1))));
+  }
+  ASSERT_TRUE(writer.Finish());
+}
+
+void WriteText(const std::string& path, const std::string& text) {
+  ASSERT_TRUE(WriteFileAtomically(path, text));
+}
+
+std::string ProblemOf(const std::string& path) {
+  const Result<Checkpoint> checkpoint = Checkpoint::Open(path);
+  return checkpoint ? "" : checkpoint.error().message;
+}
+
+TEST(Checkpoint, OpensOneFileOrAFolderWithOne) {
+  const testing::TemporaryFolder folder;
+  WriteTensors(folder / "any.safetensors", {"b", "a"});
+  for (const std::string& path : {folder.path(), folder / "any.safetensors"}) {
+    const Checkpoint checkpoint = Checkpoint::Open(path).value();
+    ASSERT_EQ(checkpoint.tensors().size(), 2U);
+    EXPECT_EQ(LoadFloat(DType::kF32, checkpoint.tensors().at("a").data, 1), 3.0F);
+    EXPECT_EQ(checkpoint.total_bytes(), 16U);
+    EXPECT_EQ(fs::path(checkpoint.FileOf("a")).filename(), "any.safetensors");
+  }
+  WriteTensors(folder / "other.safetensors", {"c"});
+  EXPECT_NE(ProblemOf(folder.path()).find("found 2 .safetensors files"), std::string::npos);
+  WriteTensors(folder / "model.safetensors", {"d"});
+  EXPECT_EQ(Checkpoint::Open(folder.path()).value().tensors().count("d"), 1U);
+}
+
+TEST(Checkpoint, OpensShards) {
+  const testing::TemporaryFolder folder;
+  WriteTensors(folder / "1.safetensors", {"a", "b"});
+  WriteTensors(folder / "2.safetensors", {"c"});
+  const std::string index = folder / kCheckpointIndexName;
+  WriteText(index, R"({"metadata": {"total_size": 24.0}, "weight_map": {"a": "1.safetensors",
+                       "b": "1.safetensors", "c": "2.safetensors"}})");
+  Checkpoint opened = Checkpoint::Open(folder.path()).value();
+  const Checkpoint checkpoint = std::move(opened);
+  EXPECT_EQ(checkpoint.tensors().size(), 3U);
+  EXPECT_EQ(LoadFloat(DType::kF32, checkpoint.tensors().at("b").data, 0), 2.0F);
+  EXPECT_EQ(ReadCheckpointIndex(index).value().total_size, 24U);
+
+  WriteText(index, R"({"weight_map": {"a": "1.safetensors", "z": "2.safetensors"}})");
+  EXPECT_NE(ProblemOf(folder.path()).find("tensor \"z\" is not in 2.safetensors"),
+            std::string::npos);
+  WriteText(index, R"({"weight_map": {"a": "2.safetensors", "c": "1.safetensors"}})");
+  EXPECT_NE(ProblemOf(folder.path()).find("tensor \"a\" is not in 2.safetensors"),
+            std::string::npos);
+  WriteText(index, R"({"weight_map": {"a": "1.safetensors", "c": "3.safetensors"}})");
+  EXPECT_NE(ProblemOf(folder.path())
+                .find("1 of 2 shards named by model.safetensors.index.json are "
+                      "missing, the first is 3.safetensors"),
+            std::string::npos)
+      << ProblemOf(folder.path());
+  WriteTensors(folder / "2.safetensors", {"b"});
+  WriteText(index, R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})");
+  EXPECT_NE(ProblemOf(folder.path()).find("tensor \"b\" is also in"), std::string::npos);
+}
+
+TEST(Checkpoint, RefusesHostileIndexes) {
+  const testing::TemporaryFolder folder;
+  WriteTensors(folder / "a.safetensors", {"a"});
+  fs::create_directory(folder / "inner");
+  const std::string index = folder / ("inner/" + std::string(kCheckpointIndexName));
+  for (const char* text :
+       {R"({"weight_map": {"a": "../a.safetensors"}})", R"({"weight_map": {"a": "/etc/passwd"}})",
+        R"({"weight_map": {"a": ".."}})", R"({"weight_map": {"a": ""}})",
+        R"({"weight_map": {"a": 1}})", R"({"weight_map": {"a": "x\u0000y"}})",
+        R"({"weight_map": []})", R"({"weight_map": {}})", R"({})", R"([])", R"({"weight_map")",
+        R"({"weight_map": {"a": "a", "a": "a"}})",
+        R"({"weight_map": {"a": "a"}, "metadata": {"total_size": -1}})",
+        R"({"weight_map": {"a": "a"}, "metadata": {"total_size": "9"}})"}) {
+    WriteText(index, text);
+    const std::string problem = ProblemOf(folder / "inner");
+    EXPECT_EQ(problem.find(index + ": "), 0U) << text << " gave " << problem;
+  }
+}
+
+TEST(Checkpoint, NamesWhatIsMissing) {
+  const testing::TemporaryFolder folder;
+  EXPECT_EQ(ProblemOf(folder / "none"), (folder / "none") + ": no such file or folder");
+  EXPECT_NE(ProblemOf(folder.path()).find("found 0 .safetensors files"), std::string::npos);
+  WriteText(folder / "model.safetensors", "torn");
+  EXPECT_NE(ProblemOf(folder.path()).find("model.safetensors: 4 bytes is too short"),
+            std::string::npos);
+}
+
+// Other writers do not pad the header, so data may start at any address.
+TEST(Checkpoint, ReadsMisalignedTensors) {
+  const testing::TemporaryFolder folder;
+  for (size_t padding = 0; padding < 8; ++padding) {
+    const std::string header = R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                               R"("w":{"dtype":"F32","shape":[2],"data_offsets":[1,9]}})" +
+                               std::string(padding, ' ');
+    const uint64_t length = header.size();
+    const std::vector<float> values = {1.25F, -3.5F};
+    std::string file(reinterpret_cast<const char*>(&length), 8);
+    file += header + "u" + std::string(reinterpret_cast<const char*>(values.data()), 8);
+    WriteText(folder / "model.safetensors", file);
+    const Checkpoint checkpoint = Checkpoint::Open(folder.path()).value();
+    const TensorView& w = checkpoint.tensors().at("w");
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(w.data) % sizeof(float), 0U);
+    EXPECT_EQ(LoadFloat(w.dtype, w.data, 0), 1.25F);
+    EXPECT_EQ(LoadFloat(w.dtype, w.data, 1), -3.5F);
+  }
+}
+
+TEST(Checkpoint, OpensEveryGolden) {
+  for (const char* name : {"text/hybrid", "text/native", "text/linear"}) {
+    const std::string folder = testing::GoldenFolder(name);
+    if (folder.empty() || !fs::exists(folder)) GTEST_SKIP() << name << " is not here";
+    EXPECT_EQ(ProblemOf(folder), "");
+  }
+}
+
+}  // namespace
+}  // namespace fulmen

@@ -1,0 +1,96 @@
+// Elementary functions on vectors and widening loads, compiled once per instruction set. Code here
+// and in the files that include it stays inside HWY_NAMESPACE: an inline function outside it would
+// exist once per instruction set under one name, and the linker may keep the widest copy.
+#if defined(FULMEN_KERNELS_CPU_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FULMEN_KERNELS_CPU_MATH_INL_H_
+#undef FULMEN_KERNELS_CPU_MATH_INL_H_
+#else
+#define FULMEN_KERNELS_CPU_MATH_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+#include <cstring>
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Full float32 vectors: what every kernel works in.
+using Floats = hn::ScalableTag<float>;
+using FloatsV = hn::Vec<Floats>;
+
+// e^v within 1 ulp for every float, subnormal results within 1 ulp of theirs; infinities as
+// std::exp, NaN stays NaN. v = n ln 2 + r with |r| <= ln 2 / 2, ln 2 split in two; e^r is
+// 1 + r + r^2 q(r), q the minimax polynomial of degree 4 (relative error 4e-9).
+template <class D, class V>
+HWY_INLINE V Exp(D d, V v) {
+  const hn::RebindToSigned<D> di;
+  // NaN passes through both: x86 takes the second operand then, others propagate it.
+  v = hn::Max(hn::Set(d, -104.0F), hn::Min(hn::Set(d, 89.0F), v));
+  const auto n = hn::NearestInt(hn::Mul(v, hn::Set(d, 1.44269504F)));
+  const V nf = hn::ConvertTo(d, n);
+  V r = hn::NegMulAdd(nf, hn::Set(d, 0.693145751953125F), v);
+  r = hn::NegMulAdd(nf, hn::Set(d, 1.42860677e-6F), r);
+  V q = hn::MulAdd(r, hn::Set(d, 0.00138145406F), hn::Set(d, 0.00836874545F));
+  q = hn::MulAdd(r, q, hn::Set(d, 0.041668389F));
+  q = hn::MulAdd(r, q, hn::Set(d, 0.166665211F));
+  q = hn::MulAdd(r, q, hn::Set(d, 0.49999994F));
+  const V p = hn::Add(hn::Set(d, 1.0F), hn::MulAdd(hn::Mul(r, r), q, r));
+  // 2^n in two factors, each a normal number.
+  const auto half = hn::ShiftRight<1>(n);
+  const auto bias = hn::Set(di, 127);
+  const V scale1 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
+  const V scale2 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(n, half), bias)));
+  return hn::Mul(hn::Mul(p, scale1), scale2);
+}
+
+// 1 / (1 + e^-v)
+template <class D, class V>
+HWY_INLINE V Sigmoid(D d, V v) {
+  const V one = hn::Set(d, 1.0F);
+  return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(v))));
+}
+
+// v * sigmoid(v)
+template <class D, class V>
+HWY_INLINE V Silu(D d, V v) {
+  return hn::Div(v, hn::Add(hn::Set(d, 1.0F), Exp(d, hn::Neg(v))));
+}
+
+// Lanes(d) consecutive elements of a float32, float16 or bfloat16 array, as float32.
+template <class D>
+HWY_INLINE hn::Vec<D> Widen(D d, const float* from) {
+  return hn::LoadU(d, from);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> Widen(D d, const hwy::float16_t* from) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, D>(), from));
+}
+template <class D>
+HWY_INLINE hn::Vec<D> Widen(D d, const hwy::bfloat16_t* from) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::bfloat16_t, D>(), from));
+}
+
+// The first `count` < Lanes(d) elements, zeros behind them; reads no further.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> WidenFirst(D d, const T* from, size_t count) {
+  HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(T)] = {};
+  std::memcpy(buffer, from, count * sizeof(T));
+  return Widen(d, buffer);
+}
+
+// The first `count` < Lanes(d) lanes of v; writes no further.
+template <class D>
+HWY_INLINE void StoreFirst(D d, hn::Vec<D> v, float* to, size_t count) {
+  HWY_ALIGN float buffer[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(v, d, buffer);
+  std::memcpy(to, buffer, count * sizeof(float));
+}
+
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FULMEN_KERNELS_CPU_MATH_INL_H_

@@ -1,0 +1,274 @@
+#include "kernels/moe.h"
+
+#include "kernels/cpu/register.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/moe.cc"
+#include <hwy/foreach_target.h>
+// After foreach_target.h.
+#include <hwy/highway.h>
+
+#include "kernels/cpu/gemm-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+namespace {
+
+// Tokens worked on at once, which bounds the scratch memory however long the prompt.
+constexpr int64_t kTokens = 1024;
+// Fewer floats than this are not worth a parallel loop.
+constexpr int64_t kSerialFloats = 32768;
+
+// The slots (a token's s-th expert) that chose one expert; positions count slots grouped by expert.
+struct Group {
+  int64_t expert;
+  int64_t first;  // position of its first slot
+  int64_t count;
+  int64_t first_tile;
+  int64_t first_task;  // of the loop at hand
+  int64_t rows_per_task;
+};
+
+struct Grouping {
+  Group* groups;
+  int64_t group_count;
+  int32_t* slots;      // [positions]: t * k + s
+  int32_t* positions;  // [t * k + s]
+  int64_t largest;     // slots of the largest group
+  int64_t tiles;
+
+  PackedRows Rows(const Group& group, const float* packed, int64_t cols) const {
+    return {packed + group.first * RoundUp(cols, LaneCount()), group.count, cols};
+  }
+};
+
+// Counting sort: within a group, slots keep the order of their tokens.
+Grouping GroupByExpert(Workspace& scratch, MatrixView<const int32_t> experts,
+                       int64_t expert_count) {
+  const int64_t k = experts.cols;
+  const int64_t total = experts.rows * k;
+  auto* next = scratch.Allocate<int64_t>(expert_count);
+  Grouping grouping = {scratch.Allocate<Group>(expert_count), 0, scratch.Allocate<int32_t>(total),
+                       scratch.Allocate<int32_t>(total),      0, 0};
+  std::fill_n(next, expert_count, 0);
+  for (int64_t t = 0; t < experts.rows; ++t) {
+    for (int64_t s = 0; s < k; ++s) {
+      const int32_t expert = experts.row(t)[s];
+      FULMEN_CHECK(expert >= 0 && expert < expert_count, "moe: expert {} of {}", expert,
+                   expert_count);
+      ++next[expert];
+    }
+  }
+  int64_t first = 0;
+  for (int64_t expert = 0; expert < expert_count; ++expert) {
+    const int64_t count = next[expert];
+    next[expert] = first;
+    if (count == 0) continue;
+    grouping.groups[grouping.group_count++] = {expert, first, count, grouping.tiles, 0, 0};
+    grouping.largest = std::max(grouping.largest, count);
+    grouping.tiles += CeilDiv(count, kTileRows);
+    first += count;
+  }
+  for (int64_t t = 0; t < experts.rows; ++t) {
+    for (int64_t s = 0; s < k; ++s) {
+      const int64_t position = next[experts.row(t)[s]]++;
+      grouping.slots[position] = static_cast<int32_t>(t * k + s);
+      grouping.positions[t * k + s] = static_cast<int32_t>(position);
+    }
+  }
+  return grouping;
+}
+
+// The last group whose `begin` is at most `index`.
+const Group& GroupOf(const Grouping& grouping, int64_t Group::*begin, int64_t index) {
+  int64_t g = grouping.group_count - 1;
+  while (grouping.groups[g].*begin > index) --g;
+  return grouping.groups[g];
+}
+
+// Cuts the rows of one matrix per group into tasks of whole vectors; returns how many.
+int64_t CutIntoTasks(const Grouping& grouping, std::span<const ExpertWeights> weights,
+                     TensorView ExpertWeights::*matrix, int threads) {
+  const auto share = static_cast<int>(CeilDiv(threads, grouping.group_count));
+  int64_t tasks = 0;
+  for (int64_t g = 0; g < grouping.group_count; ++g) {
+    Group& group = grouping.groups[g];
+    const TensorView& weight = weights[static_cast<size_t>(group.expert)].*matrix;
+    group.first_task = tasks;
+    group.rows_per_task = RoundUp(RowsPerTask(group.count, weight, share), LaneCount());
+    tasks += CeilDiv(weight.rows(), group.rows_per_task);
+  }
+  return tasks;
+}
+
+// Runs body(index) for all of [0, count), in parallel unless it is little work.
+template <class Body>
+void For(KernelContext& context, int64_t count, bool serial, const Body& body) {
+  if (serial) {
+    for (int64_t i = 0; i < count; ++i) body(i, 0);
+  } else {
+    context.pool.ParallelFor(count, body);
+  }
+}
+
+float* GatherRows(KernelContext& context, ConstMatrix x, int64_t k, const Grouping& grouping) {
+  const int64_t total = x.rows * k;
+  auto* packed = context.scratch.Allocate<float>(PackedSize(total, x.cols));
+  const auto pack = [&](int64_t index, int) HWY_ATTR {
+    const Group& group = GroupOf(grouping, &Group::first_tile, index);
+    const int64_t tile = index - group.first_tile;
+    const PackedRows rows = grouping.Rows(group, packed, x.cols);
+    const int64_t count = rows.RowsOf(tile);
+    const int32_t* slots = grouping.slots + group.first + tile * kTileRows;
+    const float* from[kTileRows];
+    for (int64_t r = 0; r < count; ++r) from[r] = x.row(slots[r] / k);
+    PackTile(from, count, x.cols,
+             packed + group.first * RoundUp(x.cols, LaneCount()) + tile * rows.TileSize());
+  };
+  For(context, grouping.tiles, total * x.cols <= kSerialFloats, pack);
+  return packed;
+}
+
+// hidden[:, row .. row + count) = silu(gate) * up, written in packed order, padding included.
+void Activate(ConstMatrix gate, ConstMatrix up, int64_t row, const PackedRows& rows,
+              float* hidden) {
+  const Floats d;
+  const int64_t lanes = LaneCount();
+  for (int64_t r = 0; r < gate.rows; ++r) {
+    const int64_t tile = r / kTileRows;
+    const int64_t beside = rows.RowsOf(tile);
+    float* to = hidden + tile * rows.TileSize() + row * beside + r % kTileRows * lanes;
+    for (int64_t c = 0; c < gate.cols; c += lanes, to += beside * lanes) {
+      const int64_t rest = gate.cols - c;
+      FloatsV g;
+      FloatsV u;
+      if (rest >= lanes) {
+        g = hn::LoadU(d, gate.row(r) + c);
+        u = hn::LoadU(d, up.row(r) + c);
+      } else {
+        g = WidenFirst(d, gate.row(r) + c, static_cast<size_t>(rest));
+        u = WidenFirst(d, up.row(r) + c, static_cast<size_t>(rest));
+      }
+      hn::Store(hn::Mul(Silu(d, g), u), d, to);
+    }
+  }
+}
+
+float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
+                 std::span<const ExpertWeights> weights, const Grouping& grouping) {
+  const int threads = context.pool.size();
+  const int64_t ffn = weights[0].gate.rows();
+  const int64_t in = weights[0].gate.cols();
+  auto* hidden = context.scratch.Allocate<float>(PackedSize(positions, ffn));
+  const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::gate, threads);
+  int64_t products = 0;  // floats of one task's gates
+  for (int64_t g = 0; g < grouping.group_count; ++g) {
+    products = std::max(products, grouping.groups[g].count * grouping.groups[g].rows_per_task);
+  }
+  const Workspace::Frame frame(context.scratch);
+  auto* panels = context.scratch.Allocate<float>(threads * kPanelFloats);
+  auto* results = context.scratch.Allocate<float>(threads * 2 * products);
+  context.pool.ParallelFor(tasks, [&](int64_t task, int worker) HWY_ATTR {
+    const Group& group = GroupOf(grouping, &Group::first_task, task);
+    const ExpertWeights& expert = weights[static_cast<size_t>(group.expert)];
+    const PackedRows rows = grouping.Rows(group, x, in);
+    const int64_t row = (task - group.first_task) * group.rows_per_task;
+    const int64_t count = std::min(group.rows_per_task, ffn - row);
+    float* result = results + worker * 2 * products;
+    float* panel = panels + worker * kPanelFloats;
+    const Matrix gate(result, group.count, count);
+    const Matrix up(result + products, group.count, count);
+    Multiply(rows, 0, rows.Tiles(), expert.gate, row, count, panel, gate);
+    Multiply(rows, 0, rows.Tiles(), expert.up, row, count, panel, up);
+    Activate(gate, up, row, grouping.Rows(group, hidden, ffn),
+             hidden + group.first * RoundUp(ffn, LaneCount()));
+  });
+  return hidden;
+}
+
+Matrix Down(KernelContext& context, const float* hidden, int64_t positions,
+            std::span<const ExpertWeights> weights, const Grouping& grouping) {
+  const int threads = context.pool.size();
+  const int64_t out = weights[0].down.rows();
+  const int64_t ffn = weights[0].down.cols();
+  const Matrix results = context.scratch.AllocateMatrix(positions, out);
+  const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::down, threads);
+  auto* panels = context.scratch.Allocate<float>(threads * kPanelFloats);
+  context.pool.ParallelFor(tasks, [&](int64_t task, int worker) HWY_ATTR {
+    const Group& group = GroupOf(grouping, &Group::first_task, task);
+    const PackedRows rows = grouping.Rows(group, hidden, ffn);
+    const int64_t row = (task - group.first_task) * group.rows_per_task;
+    const int64_t count = std::min(group.rows_per_task, out - row);
+    Multiply(rows, 0, rows.Tiles(), weights[static_cast<size_t>(group.expert)].down, row, count,
+             panels + worker * kPanelFloats,
+             results.Rows(group.first, group.count).Cols(row, count));
+  });
+  return results;
+}
+
+void Combine(KernelContext& context, ConstMatrix results, const Grouping& grouping,
+             ConstMatrix weights, Matrix out) {
+  const Floats d;
+  const int64_t lanes = LaneCount();
+  const auto combine = [&](int64_t t, int) HWY_ATTR {
+    const int32_t* positions = grouping.positions + t * weights.cols;
+    for (int64_t c = 0; c < out.cols; c += lanes) {
+      const auto rest = static_cast<size_t>(std::min(lanes, out.cols - c));
+      const bool whole = rest == static_cast<size_t>(lanes);
+      FloatsV sum = hn::Zero(d);
+      for (int64_t s = 0; s < weights.cols; ++s) {
+        const float* from = results.row(positions[s]) + c;
+        const FloatsV value = whole ? hn::LoadU(d, from) : WidenFirst(d, from, rest);
+        sum = hn::MulAdd(hn::Set(d, weights.row(t)[s]), value, sum);
+      }
+      if (whole) {
+        hn::StoreU(sum, d, out.row(t) + c);
+      } else {
+        StoreFirst(d, sum, out.row(t) + c, rest);
+      }
+    }
+  };
+  For(context, out.rows, out.rows * out.cols * weights.cols <= kSerialFloats, combine);
+}
+
+void MoeBlock(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+              MatrixView<const int32_t> experts, ConstMatrix weights, Matrix out) {
+  const Workspace::Frame frame(context.scratch);
+  const int64_t positions = x.rows * experts.cols;
+  const Grouping grouping =
+      GroupByExpert(context.scratch, experts, static_cast<int64_t>(expert_weights.size()));
+  const float* packed = GatherRows(context, x, experts.cols, grouping);
+  const float* hidden = GateAndUp(context, packed, positions, expert_weights, grouping);
+  const Matrix results = Down(context, hidden, positions, expert_weights, grouping);
+  Combine(context, results, grouping, weights, out);
+}
+
+void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+         MatrixView<const int32_t> experts, ConstMatrix weights, Matrix out) {
+  FULMEN_CHECK(!expert_weights.empty() && experts.cols > 0 && experts.cols == weights.cols,
+               "moe: {} experts, {} chosen, {} weights", expert_weights.size(), experts.cols,
+               weights.cols);
+  FULMEN_CHECK(expert_weights[0].gate.cols() == x.cols && out.cols == x.cols,
+               "moe: x has {} columns, out {}, the experts {}", x.cols, out.cols,
+               expert_weights[0].gate.cols());
+  for (int64_t first = 0; first < x.rows; first += kTokens) {
+    const int64_t count = std::min(kTokens, x.rows - first);
+    MoeBlock(context, x.Rows(first, count), expert_weights, experts.Rows(first, count),
+             weights.Rows(first, count), out.Rows(first, count));
+  }
+}
+
+void FillMoe(Kernels& kernels) { kernels.moe = Moe; }
+
+}  // namespace
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fulmen::cpu {
+
+HWY_EXPORT(FillMoe);
+void RegisterMoe(Kernels& kernels) { HWY_DYNAMIC_DISPATCH(FillMoe)(kernels); }
+
+}  // namespace fulmen::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,17 @@
+#include "kernels/cpu/parallel.h"
+
+namespace fulmen::cpu {
+namespace {
+
+// Publishing a loop and waiting for its end costs about a microsecond.
+constexpr int64_t kWorthThreads = 4096;
+
+}  // namespace
+
+void ForTasks(ThreadPool& pool, int64_t tasks, int64_t work,
+              const std::function<void(int64_t task, int worker)>& body) {
+  if (work >= kWorthThreads) return pool.ParallelFor(tasks, body);
+  for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+}
+
+}  // namespace fulmen::cpu

@@ -1,0 +1,16 @@
+// Loops over tasks that are too short to be worth waking threads for run on the caller.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "base/thread_pool.h"
+
+namespace fulmen::cpu {
+
+// body(task, worker) for every task in [0, tasks); `work` is roughly the number of vector
+// operations of all tasks together. Results must not depend on which thread runs a task.
+void ForTasks(ThreadPool& pool, int64_t tasks, int64_t work,
+              const std::function<void(int64_t task, int worker)>& body);
+
+}  // namespace fulmen::cpu

@@ -1,0 +1,111 @@
+#include "kernels/peak.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "base/check.h"
+#include "kernels/cpu/peak_loops.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace fulmen {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Best rate of `rounds` of `loop` on every thread at once; the number of iterations grows until a
+// round takes long enough to drown the start of the threads.
+double BestRate(ThreadPool& pool, cpu::PeakLoop loop, double operations_per_iteration) {
+  constexpr int kRounds = 12;
+  constexpr double kRoundSeconds = 0.02;
+  std::vector<float> sink(static_cast<size_t>(pool.size()));
+  const auto run = [&](int64_t iterations) {
+    const auto start = Clock::now();
+    pool.ParallelFor(pool.size(), [&](int64_t task, int) {
+      sink[static_cast<size_t>(task)] = loop(iterations);
+    });
+    return SecondsSince(start);
+  };
+  int64_t iterations = 1 << 12;
+  while (run(iterations) < kRoundSeconds) iterations *= 2;
+  double best = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const double operations =
+        operations_per_iteration * static_cast<double>(iterations) * pool.size();
+    best = std::max(best, operations / run(iterations));
+  }
+  return best;
+}
+
+// Pages of the largest size on offer: fewer address translations, so closer to the memory's limit.
+class Buffer {
+ public:
+  explicit Buffer(size_t bytes) : data_(static_cast<std::byte*>(std::aligned_alloc(kHuge, bytes))) {
+    FULMEN_CHECK(data_ != nullptr, "{} bytes for measuring memory", bytes);
+#if defined(__linux__)
+    madvise(data_.get(), bytes, MADV_HUGEPAGE);
+#endif
+  }
+  std::byte* data() const { return data_.get(); }
+
+ private:
+  static constexpr size_t kHuge = size_t{2} << 20;
+  struct Free {
+    void operator()(std::byte* data) const { std::free(data); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+};
+
+}  // namespace
+
+double MeasureReadBandwidth(ThreadPool& pool) {
+  constexpr int64_t kBytes = int64_t{512} << 20;
+  constexpr int64_t kPiece = int64_t{1} << 20;
+  constexpr int kRounds = 8;
+  const Buffer buffer(kBytes);
+  pool.ParallelFor(kBytes / kPiece, [&](int64_t piece, int) {
+    std::memset(buffer.data() + piece * kPiece, 1, kPiece);
+  });
+  const cpu::ReadLoop read = cpu::BestLoops().read;
+  std::vector<float> sink(static_cast<size_t>(kBytes / kPiece));
+  double best = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const auto start = Clock::now();
+    pool.ParallelFor(kBytes / kPiece, [&](int64_t piece, int) {
+      sink[static_cast<size_t>(piece)] = read(buffer.data() + piece * kPiece, kPiece);
+    });
+    best = std::max(best, static_cast<double>(kBytes) / SecondsSince(start));
+  }
+  return best;
+}
+
+double MeasureFmaFlops(ThreadPool& pool) {
+  const cpu::CountedLoop fma = cpu::BestLoops().fma;
+  return BestRate(pool, fma.loop, fma.operations);
+}
+
+Peaks MeasurePeaks(ThreadPool& pool) {
+  Peaks peaks;
+  peaks.fma_flops = MeasureFmaFlops(pool);
+  if (const auto dot = cpu::Int8DotLoop()) {
+    peaks.int8_dot_ops = BestRate(pool, dot->loop, dot->operations);
+  }
+  if (const auto dot = cpu::Bf16DotLoop()) {
+    peaks.bf16_dot_flops = BestRate(pool, dot->loop, dot->operations);
+  }
+  peaks.read_bandwidth = MeasureReadBandwidth(pool);
+  return peaks;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,17 @@
+// Each file of this folder is compiled once per instruction set and offers one function that writes
+// its operations, for the instruction set chosen at start-up, into the table.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace fulmen::cpu {
+
+void RegisterElementwise(Kernels& kernels);
+void RegisterLinear(Kernels& kernels);
+void RegisterMoe(Kernels& kernels);
+void RegisterRope(Kernels& kernels);
+void RegisterLightningAttention(Kernels& kernels);
+void RegisterSoftmaxAttention(Kernels& kernels);
+void RegisterRouter(Kernels& kernels);
+
+}  // namespace fulmen::cpu

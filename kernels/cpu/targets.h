@@ -1,0 +1,33 @@
+// The instruction sets this build holds kernels for and this processor can run.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace fulmen::cpu {
+
+// Best first, e.g. {"AVX3_DL", "AVX3", "AVX2", "SSE4"}. Empty when the processor is older than all.
+std::vector<std::string> Targets();
+
+// The operations as built for `target`, not yet checked against `ref`.
+Result<Kernels> KernelsFor(std::string_view target);
+
+// While it lives, HWY_DYNAMIC_DISPATCH chooses the best target of the mask `targets`. Highway keeps
+// the choice in one process-wide variable, so scopes of several threads wait for each other.
+class ScopedTarget {
+ public:
+  explicit ScopedTarget(int64_t targets);
+  ~ScopedTarget();
+  ScopedTarget(const ScopedTarget&) = delete;
+  ScopedTarget& operator=(const ScopedTarget&) = delete;
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+
+}  // namespace fulmen::cpu

@@ -1,0 +1,176 @@
+// Small dense products for attention: operands packed, in cache, float32. Included once per
+// instruction set.
+
+// The toggle lets foreach_target.h include this file again for the next instruction set.
+#if defined(FULMEN_KERNELS_CPU_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FULMEN_KERNELS_CPU_TILE_INL_H_
+#undef FULMEN_KERNELS_CPU_TILE_INL_H_
+#else
+#define FULMEN_KERNELS_CPU_TILE_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/tensor.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+
+// Register tile: kTileRows x kTileVecs sums. AVX-512 has 32 registers, the others 16:
+// enough sums that a multiply-add never waits for the one before it.
+constexpr int64_t kTileRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
+constexpr int kTileVecs = 2;
+
+HWY_INLINE int64_t TileLanes() { return static_cast<int64_t>(hn::Lanes(Floats())); }
+
+// Columns of a packed matrix: a whole number of vectors.
+HWY_INLINE int64_t PadColumns(int64_t columns) {
+  return (columns + TileLanes() - 1) / TileLanes() * TileLanes();
+}
+
+// c = diag(scale) c + a b for kRows rows and kVecs vectors of columns; c = a b without `scale`.
+// Each sum runs over `depth` in order, starting from the scaled c. `a` is [kRows, depth], or
+// [depth, kRows] when transposed.
+template <int kRows, int kVecs, bool kTransposed>
+HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_t a_stride,
+                              const float* HWY_RESTRICT b, int64_t b_stride,
+                              const float* HWY_RESTRICT scale, float* HWY_RESTRICT c,
+                              int64_t c_stride) {
+  const Floats d;
+  const int64_t lanes = TileLanes();
+  FloatsV sums[kRows][kVecs];
+  if (scale == nullptr) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVecs; ++v) sums[r][v] = hn::Zero(d);
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const FloatsV factor = hn::Set(d, scale[r]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVecs; ++v) {
+        sums[r][v] = hn::Mul(factor, hn::LoadU(d, c + r * c_stride + v * lanes));
+      }
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    FloatsV columns[kVecs];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVecs; ++v) columns[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const FloatsV row = hn::Set(d, kTransposed ? a[k * a_stride + r] : a[r * a_stride + k]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVecs; ++v) sums[r][v] = hn::MulAdd(row, columns[v], sums[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVecs; ++v) hn::StoreU(sums[r][v], d, c + r * c_stride + v * lanes);
+  }
+}
+
+template <int kRows, bool kTransposed>
+HWY_INLINE void ProductRows(int64_t depth, int64_t first, ConstMatrix a, ConstMatrix b,
+                            const float* scale, Matrix c) {
+  const float* rows = kTransposed ? a.data + first : a.row(first);
+  const float* scales = scale == nullptr ? nullptr : scale + first;
+  float* to = c.row(first);
+  const int64_t step = kTileVecs * TileLanes();
+  int64_t j = 0;
+  for (; j + step <= c.cols; j += step) {
+    ProductTile<kRows, kTileVecs, kTransposed>(depth, rows, a.stride, b.data + j, b.stride, scales,
+                                               to + j, c.stride);
+  }
+  for (; j < c.cols; j += TileLanes()) {
+    ProductTile<kRows, 1, kTransposed>(depth, rows, a.stride, b.data + j, b.stride, scales, to + j,
+                                       c.stride);
+  }
+}
+
+// c = diag(scale) c + a b, or a b where scale is null. a is [c.rows, depth], or [depth, c.rows]
+// when transposed; b [depth, c.cols]; c.cols is a multiple of TileLanes(). An element's bits do not
+// depend on the shape of c.
+template <bool kTransposed = false>
+HWY_INLINE void Product(int64_t depth, ConstMatrix a, ConstMatrix b, const float* scale, Matrix c) {
+  int64_t i = 0;
+  for (; i + kTileRows <= c.rows; i += kTileRows) {
+    ProductRows<kTileRows, kTransposed>(depth, i, a, b, scale, c);
+  }
+  for (; i + 2 <= c.rows; i += 2) ProductRows<2, kTransposed>(depth, i, a, b, scale, c);
+  if (i < c.rows) ProductRows<1, kTransposed>(depth, i, a, b, scale, c);
+}
+
+// The four consecutive floats at `row`, and those of every fourth row from there on (rows lie
+// `stride` apart), one 128-bit block of the result each.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadBlocks(D d, const float* row, int64_t stride) {
+  if constexpr (hn::MaxLanes(D()) <= 4) {
+    return hn::LoadU(d, row);
+  } else {
+    const hn::Half<D> half;
+    const float* upper = row + static_cast<int64_t>(hn::Lanes(half)) * stride;
+    return hn::Combine(d, LoadBlocks(half, upper, stride), LoadBlocks(half, row, stride));
+  }
+}
+
+// to[c][r] = from[r][c] for `from` [rows, columns].
+inline HWY_NOINLINE void Transpose(ConstMatrix from, Matrix to) {
+  int64_t r = 0;
+  const Floats d;
+  const hn::Repartition<double, Floats> pairs;
+  const int64_t lanes = TileLanes();
+  for (; r + lanes <= from.rows; r += lanes) {
+    int64_t c = 0;
+    for (; c + 4 <= from.cols; c += 4) {
+      const float* block = from.row(r) + c;
+      const FloatsV a0 = LoadBlocks(d, block, from.stride);
+      const FloatsV a1 = LoadBlocks(d, block + from.stride, from.stride);
+      const FloatsV a2 = LoadBlocks(d, block + 2 * from.stride, from.stride);
+      const FloatsV a3 = LoadBlocks(d, block + 3 * from.stride, from.stride);
+      const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, a0, a1));
+      const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, a2, a3));
+      const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, a0, a1));
+      const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, a2, a3));
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, to.row(c) + r);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, to.row(c + 1) + r);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, to.row(c + 2) + r);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, to.row(c + 3) + r);
+    }
+    for (; c < from.cols; ++c) {
+      for (int64_t i = 0; i < lanes; ++i) to.row(c)[r + i] = from.row(r + i)[c];
+    }
+  }
+  for (int64_t c = 0; c < from.cols; ++c) {
+    for (int64_t i = r; i < from.rows; ++i) to.row(c)[i] = from.row(i)[c];
+  }
+}
+
+// Copies `count` floats, as the rows of attention are short: for them a call of memcpy takes
+// several times as long.
+HWY_INLINE void CopyRow(int64_t count, const float* HWY_RESTRICT from, float* HWY_RESTRICT to) {
+  const Floats d;
+  int64_t i = 0;
+  for (; i + TileLanes() <= count; i += TileLanes()) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+  for (; i < count; ++i) to[i] = from[i];
+}
+
+// Copies rows and fills the columns of `to` beyond them with zeros.
+HWY_INLINE void CopyPadded(ConstMatrix from, Matrix to) {
+  for (int64_t r = 0; r < from.rows; ++r) {
+    float* row = to.row(r);
+    CopyRow(from.cols, from.row(r), row);
+    for (int64_t c = from.cols; c < to.cols; ++c) row[c] = 0.0F;
+  }
+}
+
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FULMEN_KERNELS_CPU_TILE_INL_H_

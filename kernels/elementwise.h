@@ -1,0 +1,56 @@
+// Row-wise and element-wise operations. All activations are float32; T is the number of tokens.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/tensor.h"
+#include "kernels/context.h"
+
+namespace fulmen {
+
+// out[t] = table[tokens[t]], widened to float32. table [vocab, C] is F32, F16 or BF16; out [T, C].
+// Tokens must lie in [0, vocab).
+using EmbeddingFn = void (*)(KernelContext&, std::span<const int32_t> tokens,
+                             const TensorView& table, Matrix out);
+
+// out[t][c] = x[t][c] / sqrt(mean_c(x[t][c]^2) + epsilon) * weight[c]. weight [C] is F32, F16 or
+// BF16. out may be x. Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019), eq. 4.
+using RmsNormFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+                           Matrix out);
+
+// x <- x * sigmoid(x), in place.
+using SiluFn = void (*)(KernelContext&, Matrix x);
+
+// x <- x * sigmoid(gate), in place: the output gate of lightning attention.
+using SigmoidGateFn = void (*)(KernelContext&, ConstMatrix gate, Matrix x);
+
+// out = alpha * residual + beta * branch; out may be either input. MiniMax-01 report, section 4.2.
+using ResidualFn = void (*)(KernelContext&, float alpha, ConstMatrix residual, float beta,
+                            ConstMatrix branch, Matrix out);
+
+// True when every element is finite.
+using AllFiniteFn = bool (*)(KernelContext&, ConstMatrix x);
+
+// Backward passes. Gradients of activations are overwritten, gradients of weights are added to, and
+// every sum has an order that depends on neither threads nor chunks.
+
+// dx = gradient of rms_norm with respect to x, given that of its output, dy; dx may be dy. dweight
+// [C]
+// += the gradient of the weight.
+using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
+                                   float epsilon, ConstMatrix dy, Matrix dx,
+                                   std::span<float> dweight);
+
+// dy <- dy * silu'(x), in place; x is silu's input.
+using SiluBackwardFn = void (*)(KernelContext&, ConstMatrix x, Matrix dy);
+
+// For y = x * sigmoid(gate): dgate = dy * x * sigmoid'(gate), then dy <- dy * sigmoid(gate).
+using SigmoidGateBackwardFn = void (*)(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix dy,
+                                       Matrix dgate);
+
+// dtable[tokens[t]] += dy[t], tokens in order; dtable [vocab, C].
+using EmbeddingBackwardFn = void (*)(KernelContext&, std::span<const int32_t> tokens,
+                                     ConstMatrix dy, Matrix dtable);
+
+}  // namespace fulmen

@@ -1,0 +1,205 @@
+#include "kernels/elementwise.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/testing.h"
+
+namespace fulmen {
+namespace {
+
+using testing::CpuKernelsOfAllTargets;
+using testing::NearRelativeToLargest;
+using testing::RandomNormal;
+using testing::SameBits;
+using testing::TestContext;
+using testing::TestMatrix;
+
+// Rows and columns: ragged, one token, and more than one task's worth.
+const std::vector<std::pair<int64_t, int64_t>> kShapes = {
+    {0, 5}, {1, 1}, {1, 3}, {3, 16}, {2, 37}, {5, 200}, {1, 20011}, {300, 129}};
+
+// The same values in the given type: what they are after rounding, and their bytes.
+struct TypedTensor {
+  TypedTensor(const std::vector<float>& from, DType type, Shape shape) : values(from) {
+    for (float& value : values) {
+      if (type == DType::kF16) halves.push_back(F16FromF32(value));
+      if (type == DType::kBF16) halves.push_back(BF16FromF32(value));
+      if (type == DType::kF16) value = F32FromF16(halves.back());
+      if (type == DType::kBF16) value = F32FromBF16(halves.back());
+    }
+    const void* data = type == DType::kF32 ? static_cast<const void*>(values.data())
+                                           : static_cast<const void*>(halves.data());
+    view = {.data = static_cast<const std::byte*>(data), .dtype = type, .shape = std::move(shape)};
+  }
+  TypedTensor(const TypedTensor&) = delete;
+  TypedTensor& operator=(const TypedTensor&) = delete;
+
+  std::vector<float> values;
+  std::vector<uint16_t> halves;
+  TensorView view;
+};
+
+TEST(Elementwise, EmbeddingIsTheTablesRow) {
+  std::vector<Kernels> all = CpuKernelsOfAllTargets();
+  all.push_back(RefKernels());
+  const std::vector<int32_t> tokens = {4, 0, 4, 9};
+  for (const int64_t width : {1, 3, 16, 50, 9001}) {
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const TypedTensor table(RandomNormal(10 * width, 1), type, {10, width});
+      for (const Kernels& kernels : all) {
+        TestContext test(2);
+        TestMatrix out(4, width, 2);
+        kernels.embedding(test.context, tokens, table.view, out.view());
+        std::vector<float> expected;
+        for (const int32_t token : tokens) {
+          const auto row = table.values.begin() + token * width;
+          expected.insert(expected.end(), row, row + width);
+        }
+        EXPECT_TRUE(SameBits(out.Values(), expected)) << kernels.name << " width " << width;
+      }
+    }
+  }
+}
+
+TEST(Elementwise, RmsNormOfKnownValues) {
+  std::vector<Kernels> all = CpuKernelsOfAllTargets();
+  all.push_back(RefKernels());
+  // The mean square of (3, 4, 0, 0) is 25 / 4, its root 2.5.
+  const TypedTensor weight({1.0F, 2.0F, 5.0F, 1.0F}, DType::kBF16, {4});
+  for (const Kernels& kernels : all) {
+    TestContext test;
+    TestMatrix x(2, 4, 0, {3.0F, 4.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F});
+    TestMatrix out(2, 4);
+    kernels.rms_norm(test.context, x.view().Rows(0, 1), weight.view, 0.0F, out.view().Rows(0, 1));
+    // An all-zero row has only epsilon under its root.
+    kernels.rms_norm(test.context, x.view().Rows(1, 1), weight.view, 1e-6F, out.view().Rows(1, 1));
+    EXPECT_TRUE(NearRelativeToLargest(
+        out.Values(), std::vector<float>{1.2F, 3.2F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F}, 2e-7))
+        << kernels.name;
+  }
+}
+
+TEST(Elementwise, RmsNormMatchesReference) {
+  for (const auto& [rows, cols] : kShapes) {
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const TypedTensor weight(RandomNormal(cols, 2), type, {cols});
+      const std::vector<float> values = RandomNormal(rows * cols, 3, 4.0F);
+      TestContext one;
+      TestMatrix expected(rows, cols, 0, values);
+      RefKernels().rms_norm(one.context, expected.view(), weight.view, 1e-5F, expected.view());
+      for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+        std::vector<float> first;
+        for (const int threads : {1, 2, 3}) {
+          TestContext test(threads);
+          TestMatrix x(rows, cols, 3, values);
+          TestMatrix out(rows, cols, 1);
+          kernels.rms_norm(test.context, x.view(), weight.view, 1e-5F, out.view());
+          // A sum of `cols` squares, halved by the root, and four more roundings.
+          EXPECT_TRUE(NearRelativeToLargest(out.Values(), expected.Values(),
+                                            testing::SumErrorBound(cols / 2 + 5)))
+              << kernels.name << " [" << rows << ", " << cols << "]";
+          if (threads == 1) first = out.Values();
+          EXPECT_TRUE(SameBits(out.Values(), first));
+          kernels.rms_norm(test.context, x.view(), weight.view, 1e-5F, x.view());
+          EXPECT_TRUE(SameBits(x.Values(), first)) << "in place";
+        }
+      }
+    }
+  }
+}
+
+// Values whose exponentials underflow and overflow are among them.
+std::vector<float> WideValues(int64_t count, uint64_t seed) {
+  std::vector<float> values = RandomNormal(count, seed, 3.0F);
+  for (size_t i = 0; i < values.size(); i += 5) values[i] *= 40.0F;
+  return values;
+}
+
+TEST(Elementwise, SiluAndGateMatchReference) {
+  for (const auto& [rows, cols] : kShapes) {
+    const std::vector<float> values = WideValues(rows * cols, 4);
+    const std::vector<float> gates = WideValues(rows * cols, 5);
+    TestContext one;
+    TestMatrix gate(rows, cols, 2, gates);
+    TestMatrix silu(rows, cols, 0, values);
+    TestMatrix gated(rows, cols, 0, values);
+    RefKernels().silu(one.context, silu.view());
+    RefKernels().sigmoid_gate(one.context, gate.view(), gated.view());
+    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+      for (const int threads : {1, 2, 3}) {
+        TestContext test(threads);
+        TestMatrix x(rows, cols, 3, values);
+        kernels.silu(test.context, x.view());
+        EXPECT_TRUE(NearRelativeToLargest(x.Values(), silu.Values(), 5e-7)) << kernels.name;
+        TestMatrix y(rows, cols, 3, values);
+        kernels.sigmoid_gate(test.context, gate.view(), y.view());
+        EXPECT_TRUE(NearRelativeToLargest(y.Values(), gated.Values(), 5e-7)) << kernels.name;
+      }
+    }
+  }
+}
+
+// Relative to each value itself, which a comparison with the largest cannot see.
+TEST(Elementwise, SiluIsAccurateWhereItIsSmall) {
+  for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+    TestContext test;
+    for (const float value : {-30.0F, -5.0F, -1e-3F, 0.0F, 1e-6F, 1.0F, 50.0F, 1e4F}) {
+      float x = value;
+      kernels.silu(test.context, Matrix(&x, 1, 1));
+      const double expected = value / (1.0 + std::exp(-double{value}));
+      EXPECT_NEAR(x, expected, 1e-6 * std::abs(expected)) << kernels.name;
+    }
+  }
+}
+
+TEST(Elementwise, ResidualMatchesReferenceAndMayOverwriteAnInput) {
+  for (const auto& [rows, cols] : kShapes) {
+    const std::vector<float> a = RandomNormal(rows * cols, 6);
+    const std::vector<float> b = RandomNormal(rows * cols, 7);
+    TestContext one;
+    TestMatrix expected(rows, cols, 0, a);
+    TestMatrix other(rows, cols, 0, b);
+    RefKernels().residual(one.context, 3.5F, expected.view(), 0.25F, other.view(), expected.view());
+    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+      TestContext test(3);
+      TestMatrix residual(rows, cols, 1, a);
+      TestMatrix branch(rows, cols, 2, b);
+      TestMatrix out(rows, cols, 3);
+      kernels.residual(test.context, 3.5F, residual.view(), 0.25F, branch.view(), out.view());
+      EXPECT_TRUE(NearRelativeToLargest(out.Values(), expected.Values(), 2e-7)) << kernels.name;
+      kernels.residual(test.context, 3.5F, residual.view(), 0.25F, branch.view(), branch.view());
+      EXPECT_TRUE(SameBits(branch.Values(), out.Values())) << kernels.name;
+    }
+  }
+}
+
+TEST(Elementwise, AllFiniteFindsTheOneThatIsNot) {
+  std::vector<Kernels> all = CpuKernelsOfAllTargets();
+  all.push_back(RefKernels());
+  for (const auto& [rows, cols] : kShapes) {
+    for (const Kernels& kernels : all) {
+      TestContext test(2);
+      // The gaps between rows are NaN and no concern of the operation.
+      std::vector<float> values = RandomNormal(rows * cols, 8, 1e30F);
+      TestMatrix x(rows, cols, 3, values);
+      EXPECT_TRUE(kernels.all_finite(test.context, x.view())) << kernels.name;
+      if (rows == 0) continue;
+      for (const float bad :
+           {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+            std::numeric_limits<float>::quiet_NaN()}) {
+        for (const int64_t column : {int64_t{0}, cols / 2, cols - 1}) {
+          float& element = x.view().row(rows - 1)[column];
+          const float good = element;
+          element = bad;
+          EXPECT_FALSE(kernels.all_finite(test.context, x.view())) << kernels.name;
+          element = good;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fulmen

@@ -1,0 +1,44 @@
+// The operations a device offers, as one table: the model is written over these and nothing else.
+// `ref` is the specification in plain C++; `cpu` is vectorised and picks its instruction set once.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "kernels/elementwise.h"
+#include "kernels/lightning_attention.h"
+#include "kernels/linear.h"
+#include "kernels/moe.h"
+#include "kernels/rope.h"
+#include "kernels/softmax_attention.h"
+
+namespace fulmen {
+
+struct Kernels {
+  std::string name;  // "ref", or "cpu" with its instruction set: "cpu (AVX3_DL)"
+  EmbeddingFn embedding = nullptr;
+  RmsNormFn rms_norm = nullptr;
+  SiluFn silu = nullptr;
+  SigmoidGateFn sigmoid_gate = nullptr;
+  ResidualFn residual = nullptr;
+  AllFiniteFn all_finite = nullptr;
+  LinearFn linear = nullptr;
+  RopeFn rope = nullptr;
+  LightningAttentionFn lightning_attention = nullptr;
+  SoftmaxAttentionFn softmax_attention = nullptr;
+  TopKRouterFn top_k_router = nullptr;
+  MoeFn moe = nullptr;
+};
+
+const Kernels& RefKernels();
+
+// The best instruction set of this machine, or the one named by the environment variable
+// FULMEN_CPU_TARGET (e.g. AVX2). Fails when that target is unknown or not available here, or when a
+// kernel's answer to a small known problem differs from `ref` (a broken build or machine).
+Result<const Kernels*> CpuKernels();
+
+// "cpu", "ref", or "" for the environment variable FULMEN_KERNELS (itself defaulting to cpu).
+Result<const Kernels*> SelectKernels(std::string_view name);
+
+}  // namespace fulmen

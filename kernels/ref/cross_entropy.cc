@@ -1,0 +1,56 @@
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/ref/operations.h"
+#include "kernels/ref/training_operations.h"
+
+namespace fulmen::ref {
+namespace {
+
+constexpr int64_t kBlock = 64;  // tokens whose logits exist at a time
+
+// The loss of one token; its logits become their gradient times `scale`.
+double Token(float* logits, int64_t vocabulary, int32_t target, double scale) {
+  if (target == -1) {
+    std::fill_n(logits, vocabulary, 0.0F);
+    return 0.0;
+  }
+  FULMEN_CHECK(target >= 0 && target < vocabulary, "target {} of a vocabulary of {}", target,
+               vocabulary);
+  const double largest = *std::max_element(logits, logits + vocabulary);
+  double total = 0.0;
+  for (int64_t v = 0; v < vocabulary; ++v) total += std::exp(double{logits[v]} - largest);
+  const double log_sum = largest + std::log(total);
+  const double loss = log_sum - double{logits[target]};
+  for (int64_t v = 0; v < vocabulary; ++v) {
+    const double probability = std::exp(double{logits[v]} - log_sum);
+    logits[v] = static_cast<float>(scale * (probability - (v == target ? 1.0 : 0.0)));
+  }
+  return loss;
+}
+
+}  // namespace
+
+double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& head,
+                    std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead) {
+  const int64_t vocabulary = head.rows();
+  FULMEN_CHECK(x.rows == static_cast<int64_t>(targets.size()), "x is [{}, {}] for {} targets",
+               x.rows, x.cols, targets.size());
+  std::vector<float> memory(static_cast<size_t>(std::min(kBlock, x.rows) * vocabulary));
+  double loss = 0.0;
+  for (int64_t first = 0; first < x.rows; first += kBlock) {
+    const int64_t count = std::min(kBlock, x.rows - first);
+    const Matrix logits(memory.data(), count, vocabulary);
+    Linear(context, x.Rows(first, count), head, logits);
+    for (int64_t t = 0; t < count; ++t) {
+      loss +=
+          Token(logits.row(t), vocabulary, targets[static_cast<size_t>(first + t)], double{scale});
+    }
+    LinearBackwardInput(context, logits, head, dx.Rows(first, count));
+    LinearBackwardWeight(context, x.Rows(first, count), logits, dhead);
+  }
+  return loss;
+}
+
+}  // namespace fulmen::ref

@@ -1,0 +1,82 @@
+#include <cmath>
+
+#include "kernels/ref/operations.h"
+
+namespace fulmen::ref {
+namespace {
+
+double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
+}  // namespace
+
+void Embedding(KernelContext&, std::span<const int32_t> tokens, const TensorView& table,
+               Matrix out) {
+  const int64_t width = table.cols();
+  FULMEN_CHECK(out.rows == static_cast<int64_t>(tokens.size()) && out.cols == width,
+               "out is [{}, {}] for {} tokens of width {}", out.rows, out.cols, tokens.size(),
+               width);
+  for (int64_t t = 0; t < out.rows; ++t) {
+    const int64_t token = tokens[static_cast<size_t>(t)];
+    FULMEN_CHECK(token >= 0 && token < table.rows(), "token {} of a table of {} rows", token,
+                 table.rows());
+    for (int64_t c = 0; c < width; ++c) {
+      out.row(t)[c] = LoadFloat(table.dtype, table.data, static_cast<size_t>(token * width + c));
+    }
+  }
+}
+
+void RmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon, Matrix out) {
+  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows,
+               "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
+               ShapeString(weight.shape));
+  for (int64_t t = 0; t < x.rows; ++t) {
+    double squares = 0.0;
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double value = x.row(t)[c];
+      squares += value * value;
+    }
+    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.cols) + double{epsilon});
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
+      out.row(t)[c] = static_cast<float>(x.row(t)[c] * scale * factor);
+    }
+  }
+}
+
+void Silu(KernelContext&, Matrix x) {
+  for (int64_t t = 0; t < x.rows; ++t) {
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double value = x.row(t)[c];
+      x.row(t)[c] = static_cast<float>(value * Sigmoid(value));
+    }
+  }
+}
+
+void SigmoidGate(KernelContext&, ConstMatrix gate, Matrix x) {
+  for (int64_t t = 0; t < x.rows; ++t) {
+    for (int64_t c = 0; c < x.cols; ++c) {
+      x.row(t)[c] = static_cast<float>(double{x.row(t)[c]} * Sigmoid(gate.row(t)[c]));
+    }
+  }
+}
+
+void Residual(KernelContext&, float alpha, ConstMatrix residual, float beta, ConstMatrix branch,
+              Matrix out) {
+  for (int64_t t = 0; t < out.rows; ++t) {
+    for (int64_t c = 0; c < out.cols; ++c) {
+      out.row(t)[c] = static_cast<float>(double{alpha} * double{residual.row(t)[c]} +
+                                         double{beta} * double{branch.row(t)[c]});
+    }
+  }
+}
+
+bool AllFinite(KernelContext&, ConstMatrix x) {
+  for (int64_t t = 0; t < x.rows; ++t) {
+    for (int64_t c = 0; c < x.cols; ++c) {
+      if (!std::isfinite(x.row(t)[c])) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace fulmen::ref

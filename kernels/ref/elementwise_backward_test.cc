@@ -1,0 +1,159 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+
+#include "kernels/gradient_testing.h"
+#include "kernels/ref/training_operations.h"
+#include "kernels/test_weight.h"
+#include "kernels/testing.h"
+
+namespace fulmen {
+namespace {
+
+using testing::Dot;
+using testing::GradientTolerance;
+using testing::NearRelativeToLargest;
+using testing::NumericGradient;
+using testing::RandomNormal;
+using testing::TestContext;
+using testing::TestMatrix;
+using testing::TestWeight;
+using testing::Widened;
+
+struct Shape2 {
+  int64_t rows, cols;
+};
+constexpr std::array<Shape2, 4> kShapes = {{{1, 1}, {1, 9}, {5, 1}, {7, 13}}};
+
+double Sigmoid(double x) { return 0.5 * (1 + std::tanh(x / 2)); }
+
+std::vector<double> RmsNorm(const std::vector<double>& x, const std::vector<double>& weight,
+                            double epsilon) {
+  std::vector<double> out(x.size());
+  const size_t width = weight.size();
+  for (size_t first = 0; first < x.size(); first += width) {
+    double squares = 0;
+    for (size_t c = 0; c < width; ++c) squares += x[first + c] * x[first + c];
+    const double root = std::sqrt(squares / static_cast<double>(width) + epsilon);
+    for (size_t c = 0; c < width; ++c) out[first + c] = x[first + c] / root * weight[c];
+  }
+  return out;
+}
+
+void CheckRmsNorm(Shape2 shape, DType type, bool in_place) {
+  SCOPED_TRACE(
+      fmt::format("[{}, {}] {} in place {}", shape.rows, shape.cols, DTypeName(type), in_place));
+  constexpr float kEpsilon = 1e-2F;  // large enough to matter
+  const TestMatrix x(shape.rows, shape.cols, 2, RandomNormal(shape.rows * shape.cols, 1));
+  const TestMatrix dy(shape.rows, shape.cols, 3, RandomNormal(shape.rows * shape.cols, 2));
+  const TestWeight weight(1, shape.cols, type, 3);
+  const std::vector<float> before = RandomNormal(shape.cols, 4);
+  TestContext test;
+
+  TestMatrix x_copy = x;
+  TestMatrix dy_copy = dy;
+  TestMatrix dx(shape.rows, shape.cols, 1);
+  std::vector<float> dweight = before;
+  const TensorView view = {weight.view().data, type, {shape.cols}};
+  ref::RmsNormBackward(test.context, x_copy.view(), view, kEpsilon, dy_copy.view(),
+                       in_place ? dy_copy.view() : dx.view(), dweight);
+
+  std::vector<double> x64 = Widened(x.Values());
+  std::vector<double> weight64;
+  for (int64_t c = 0; c < shape.cols; ++c) weight64.push_back(weight.at(0, c));
+  const auto loss = [&] { return Dot(RmsNorm(x64, weight64, double{kEpsilon}), dy.Values()); };
+  EXPECT_TRUE(NearRelativeToLargest((in_place ? dy_copy : dx).Values(), NumericGradient(x64, loss),
+                                    GradientTolerance(1)));
+  EXPECT_TRUE(NearRelativeToLargest(dweight, NumericGradient(weight64, loss, before),
+                                    GradientTolerance(1)));
+}
+
+TEST(RefRmsNormBackward, MatchesFiniteDifferences) {
+  for (const Shape2 shape : kShapes) {
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      CheckRmsNorm(shape, type, /*in_place=*/false);
+    }
+    CheckRmsNorm(shape, DType::kF32, /*in_place=*/true);
+  }
+}
+
+TEST(RefSiluBackward, MatchesFiniteDifferences) {
+  for (const Shape2 shape : kShapes) {
+    SCOPED_TRACE(fmt::format("[{}, {}]", shape.rows, shape.cols));
+    TestMatrix x(shape.rows, shape.cols, 2, RandomNormal(shape.rows * shape.cols, 1, 3));
+    TestMatrix dy(shape.rows, shape.cols, 3, RandomNormal(shape.rows * shape.cols, 2));
+    const std::vector<float> gradient = dy.Values();
+    TestContext test;
+    ref::SiluBackward(test.context, x.view(), dy.view());
+    std::vector<double> x64 = Widened(x.Values());
+    const std::vector<float> expected = NumericGradient(x64, [&] {
+      std::vector<double> y;
+      for (const double value : x64) y.push_back(value * Sigmoid(value));
+      return Dot(y, gradient);
+    });
+    EXPECT_TRUE(NearRelativeToLargest(dy.Values(), expected, GradientTolerance(1)));
+  }
+}
+
+TEST(RefSiluBackward, FarFromZeroIsFinite) {
+  std::vector<float> x = {-1000.0F, 1000.0F, -88.0F, 0.0F};
+  std::vector<float> dy = {1.0F, 1.0F, 1.0F, 1.0F};
+  TestContext test;
+  ref::SiluBackward(test.context, Matrix(x.data(), 1, 4), Matrix(dy.data(), 1, 4));
+  EXPECT_EQ(dy[0], 0.0F);
+  EXPECT_EQ(dy[1], 1.0F);
+  EXPECT_NEAR(dy[2], 0.0F, 1e-35F);
+  EXPECT_EQ(dy[3], 0.5F);
+}
+
+TEST(RefSigmoidGateBackward, MatchesFiniteDifferences) {
+  for (const Shape2 shape : kShapes) {
+    SCOPED_TRACE(fmt::format("[{}, {}]", shape.rows, shape.cols));
+    const int64_t count = shape.rows * shape.cols;
+    TestMatrix gate(shape.rows, shape.cols, 2, RandomNormal(count, 1, 3));
+    TestMatrix x(shape.rows, shape.cols, 1, RandomNormal(count, 2));
+    TestMatrix dy(shape.rows, shape.cols, 3, RandomNormal(count, 3));
+    TestMatrix dgate(shape.rows, shape.cols, 4);
+    const std::vector<float> gradient = dy.Values();
+    TestContext test;
+    ref::SigmoidGateBackward(test.context, gate.view(), x.view(), dy.view(), dgate.view());
+    std::vector<double> gate64 = Widened(gate.Values());
+    std::vector<double> x64 = Widened(x.Values());
+    const auto loss = [&] {
+      std::vector<double> y;
+      for (size_t i = 0; i < x64.size(); ++i) y.push_back(x64[i] * Sigmoid(gate64[i]));
+      return Dot(y, gradient);
+    };
+    EXPECT_TRUE(
+        NearRelativeToLargest(dy.Values(), NumericGradient(x64, loss), GradientTolerance(1)));
+    EXPECT_TRUE(
+        NearRelativeToLargest(dgate.Values(), NumericGradient(gate64, loss), GradientTolerance(1)));
+  }
+}
+
+TEST(RefEmbeddingBackward, MatchesFiniteDifferences) {
+  constexpr int64_t kVocabulary = 5;
+  constexpr int64_t kWidth = 7;
+  const std::vector<int32_t> tokens = {3, 0, 3, 4, 3};  // 1 and 2 never appear
+  const auto count = static_cast<int64_t>(tokens.size());
+  TestMatrix dy(count, kWidth, 2, RandomNormal(count * kWidth, 1));
+  const std::vector<float> before = RandomNormal(kVocabulary * kWidth, 2);
+  TestMatrix dtable(kVocabulary, kWidth, 3, before);
+  TestContext test;
+  ref::EmbeddingBackward(test.context, tokens, dy.view(), dtable.view());
+  std::vector<double> table = Widened(RandomNormal(kVocabulary * kWidth, 3));
+  const auto loss = [&] {
+    std::vector<double> y;
+    for (const int32_t token : tokens) {
+      y.insert(y.end(), table.begin() + token * kWidth, table.begin() + (token + 1) * kWidth);
+    }
+    return Dot(y, dy.Values());
+  };
+  // Three additions to one row, one after the other, in float32.
+  EXPECT_TRUE(NearRelativeToLargest(dtable.Values(), NumericGradient(table, loss, before),
+                                    GradientTolerance(3)));
+}
+
+}  // namespace
+}  // namespace fulmen

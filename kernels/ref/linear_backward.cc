@@ -1,0 +1,70 @@
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "kernels/ref/training_operations.h"
+
+namespace fulmen::ref {
+namespace {
+
+// Columns are taken in blocks so that the innermost loop, which a compiler vectorises without
+// changing the order of any sum, has a fixed length.
+constexpr int64_t kBlock = 64;
+
+}  // namespace
+
+void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, Matrix dx) {
+  const int64_t in = weight.cols();
+  const int64_t out = weight.rows();
+  FULMEN_CHECK(dx.cols == in && dy.cols == out && dy.rows == dx.rows,
+               "dx is [{}, {}], dy [{}, {}], weight {}", dx.rows, dx.cols, dy.rows, dy.cols,
+               ShapeString(weight.shape));
+  std::vector<double> block(static_cast<size_t>(out * kBlock));  // [out, kBlock]
+  for (int64_t first = 0; first < in; first += kBlock) {
+    const int64_t count = std::min(kBlock, in - first);
+    for (int64_t o = 0; o < out; ++o) {
+      for (int64_t i = 0; i < count; ++i) {
+        block[static_cast<size_t>(o * kBlock + i)] =
+            LoadFloat(weight.dtype, weight.data, static_cast<size_t>(o * in + first + i));
+      }
+    }
+    for (int64_t t = 0; t < dy.rows; ++t) {
+      std::array<double, kBlock> sums = {};
+      for (int64_t o = 0; o < out; ++o) {
+        const double gradient = dy.row(t)[o];
+        const double* row = &block[static_cast<size_t>(o * kBlock)];
+        for (size_t i = 0; i < kBlock; ++i) sums[i] += gradient * row[i];
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        dx.row(t)[first + i] = static_cast<float>(sums[static_cast<size_t>(i)]);
+      }
+    }
+  }
+}
+
+void LinearBackwardWeight(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight) {
+  FULMEN_CHECK(dweight.rows == dy.cols && dweight.cols == x.cols && dy.rows == x.rows,
+               "x is [{}, {}], dy [{}, {}], dweight [{}, {}]", x.rows, x.cols, dy.rows, dy.cols,
+               dweight.rows, dweight.cols);
+  std::vector<double> block(static_cast<size_t>(x.rows * kBlock));  // [T, kBlock]
+  for (int64_t first = 0; first < x.cols; first += kBlock) {
+    const int64_t count = std::min(kBlock, x.cols - first);
+    for (int64_t t = 0; t < x.rows; ++t) {
+      std::copy_n(x.row(t) + first, count, block.begin() + t * kBlock);
+    }
+    for (int64_t o = 0; o < dy.cols; ++o) {
+      std::array<double, kBlock> sums = {};
+      for (int64_t t = 0; t < x.rows; ++t) {
+        const double gradient = dy.row(t)[o];
+        const double* row = &block[static_cast<size_t>(t * kBlock)];
+        for (size_t i = 0; i < kBlock; ++i) sums[i] += gradient * row[i];
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        float& weight = dweight.row(o)[first + i];
+        weight = static_cast<float>(double{weight} + sums[static_cast<size_t>(i)]);
+      }
+    }
+  }
+}
+
+}  // namespace fulmen::ref

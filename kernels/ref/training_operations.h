@@ -1,0 +1,55 @@
+// The specification of the operations of training, in the manner of operations.h: sums in double,
+// nothing clever, one thread. Contracts are in the headers of kernels/.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/training.h"
+
+namespace fulmen::ref {
+
+void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+                     ConstMatrix dy, Matrix dx, std::span<float> dweight);
+void SiluBackward(KernelContext&, ConstMatrix x, Matrix dy);
+void SigmoidGateBackward(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix dy, Matrix dgate);
+void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,
+                       Matrix dtable);
+
+void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, Matrix dx);
+void LinearBackwardWeight(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
+
+void LightningAttentionPacked(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
+                              std::span<const int64_t> starts, Matrix out);
+void LightningAttentionBackward(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
+                                std::span<const int64_t> starts, ConstMatrix dout, Matrix dqkv);
+
+void SoftmaxAttentionPacked(KernelContext&, const PackedAttention& attention, Matrix out,
+                            Matrix log_sums);
+void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, ConstMatrix out,
+                              ConstMatrix log_sums, ConstMatrix dout, Matrix dqueries, Matrix dkeys,
+                              Matrix dvalues);
+
+void TopKRouterBackward(KernelContext&, MatrixView<const int32_t> experts, ConstMatrix weights,
+                        ConstMatrix dweights, Matrix dlogits);
+void CountRouterStatistics(KernelContext&, ConstMatrix logits, MatrixView<const int32_t> experts,
+                           RouterStatistics& statistics);
+void RouterLossBackward(KernelContext&, ConstMatrix logits, std::span<const float> coefficients,
+                        float z_coefficient, Matrix dlogits);
+
+void MoeTrain(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+              MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+              Matrix out);
+void MoeBackward(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+                 MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+                 ConstMatrix dout, Matrix dx, Matrix dweights,
+                 std::span<const ExpertGradients> gradients);
+
+double CrossEntropy(KernelContext&, ConstMatrix x, const TensorView& head,
+                    std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead);
+
+void AdamW(KernelContext&, const AdamWParams& params, std::span<const float> gradient,
+           std::span<float> weight, std::span<float> first_moment, std::span<float> second_moment);
+double SquaredNorm(KernelContext&, std::span<const float> values);
+
+}  // namespace fulmen::ref

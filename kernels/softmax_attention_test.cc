@@ -1,0 +1,191 @@
+#include "kernels/softmax_attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "kernels/testing.h"
+
+namespace fulmen {
+namespace {
+
+using testing::CpuKernelsOfAllTargets;
+using testing::NanFilled;
+using testing::NearRelativeToLargest;
+using testing::RandomNormal;
+using testing::SameBits;
+using testing::TestContext;
+using testing::TestMatrix;
+
+struct Case {
+  int64_t context;  // positions in the cache
+  int64_t heads, kv_heads, dim;
+  int64_t page_tokens;
+
+  std::string Name() const {
+    return fmt::format("context {} heads {}/{} dim {} pages of {}", context, heads, kv_heads, dim,
+                       page_tokens);
+  }
+};
+
+// A cache of random keys and values, NaN where no position is.
+class Cache {
+ public:
+  explicit Cache(const Case& c)
+      : case_(c),
+        keys_(RandomNormal(c.context * c.kv_heads * c.dim, 3)),
+        values_(RandomNormal(c.context * c.kv_heads * c.dim, 4)) {
+    const int64_t count = (c.context + c.page_tokens - 1) / c.page_tokens;
+    for (int64_t page = 0; page < count; ++page) {
+      pages_.push_back(NanFilled(2 * c.kv_heads * c.page_tokens * c.dim));
+      for (int64_t slot = 0; slot < c.page_tokens; ++slot) {
+        const int64_t position = page * c.page_tokens + slot;
+        if (position >= c.context) break;
+        for (int64_t h = 0; h < c.kv_heads; ++h) {
+          float* to = pages_.back().data() + (h * c.page_tokens + slot) * c.dim;
+          std::copy_n(Key(position, h), c.dim, to);
+          std::copy_n(Value(position, h), c.dim, to + c.kv_heads * c.page_tokens * c.dim);
+        }
+      }
+    }
+    for (const std::vector<float>& page : pages_) pointers_.push_back(page.data());
+  }
+
+  KvPages pages() const {
+    return {.pages = pointers_,
+            .page_tokens = case_.page_tokens,
+            .kv_heads = case_.kv_heads,
+            .head_dim = case_.dim};
+  }
+  const float* Key(int64_t position, int64_t head) const {
+    return keys_.data() + (position * case_.kv_heads + head) * case_.dim;
+  }
+  const float* Value(int64_t position, int64_t head) const {
+    return values_.data() + (position * case_.kv_heads + head) * case_.dim;
+  }
+
+ private:
+  Case case_;
+  std::vector<float> keys_;
+  std::vector<float> values_;
+  std::vector<std::vector<float>> pages_;
+  std::vector<const float*> pointers_;
+};
+
+// The answers of the last `tokens` positions, asked for in chunks. Queries of deviation 2 give
+// scores that matter.
+std::vector<float> Attend(const Kernels& kernels, const Case& c, const Cache& cache, int64_t tokens,
+                          int64_t chunk, int threads, int64_t gap = 0) {
+  TestContext test(threads);
+  const int64_t width = c.heads * c.dim;
+  const std::vector<float> all = RandomNormal(c.context * width, 5, 2.0F);
+  TestMatrix queries(tokens, width, gap, {all.end() - tokens * width, all.end()});
+  TestMatrix out(tokens, width, gap);
+  for (int64_t t = 0; t < tokens; t += chunk) {
+    const int64_t count = std::min(chunk, tokens - t);
+    kernels.softmax_attention(test.context, queries.view().Rows(t, count), cache.pages(),
+                              c.context - tokens + t, out.view().Rows(t, count));
+  }
+  return out.Values();
+}
+
+TEST(SoftmaxAttention, ReferenceIsTheTextbookFormula) {
+  const Case c = {.context = 37, .heads = 6, .kv_heads = 2, .dim = 5, .page_tokens = 8};
+  const Cache cache(c);
+  const int64_t width = c.heads * c.dim;
+  const std::vector<float> queries = RandomNormal(c.context * width, 5, 2.0F);
+  std::vector<float> expected(queries.size());
+  for (int64_t t = 0; t < c.context; ++t) {
+    for (int64_t h = 0; h < c.heads; ++h) {
+      const size_t at = static_cast<size_t>(t * width + h * c.dim);
+      double total = 0;
+      std::vector<double> sums(static_cast<size_t>(c.dim), 0.0);
+      for (int64_t p = 0; p <= t; ++p) {
+        double dot = 0;
+        for (size_t d = 0; d < sums.size(); ++d) {
+          dot += double{queries[at + d]} * double{cache.Key(p, h / 3)[d]};
+        }
+        const double weight = std::exp(dot / std::sqrt(5.0));
+        total += weight;
+        for (size_t d = 0; d < sums.size(); ++d) sums[d] += weight * cache.Value(p, h / 3)[d];
+      }
+      for (size_t d = 0; d < sums.size(); ++d) {
+        expected[at + d] = static_cast<float>(sums[d] / total);
+      }
+    }
+  }
+  EXPECT_TRUE(NearRelativeToLargest(Attend(RefKernels(), c, cache, c.context, c.context, 1),
+                                    expected, 2e-7));
+}
+
+TEST(SoftmaxAttention, MatchesReferenceOnRaggedShapes) {
+  const std::vector<Case> cases = {
+      {.context = 1, .heads = 1, .kv_heads = 1, .dim = 1, .page_tokens = 1},
+      {.context = 3, .heads = 2, .kv_heads = 2, .dim = 5, .page_tokens = 256},
+      {.context = 40, .heads = 6, .kv_heads = 2, .dim = 20, .page_tokens = 7},
+      {.context = 129, .heads = 4, .kv_heads = 1, .dim = 24, .page_tokens = 16},
+      {.context = 300, .heads = 8, .kv_heads = 8, .dim = 32, .page_tokens = 256},
+      {.context = 700, .heads = 8, .kv_heads = 2, .dim = 64, .page_tokens = 100},
+      {.context = 1100, .heads = 8, .kv_heads = 1, .dim = 128, .page_tokens = 256},
+      {.context = 140, .heads = 150, .kv_heads = 1, .dim = 8, .page_tokens = 33},
+  };
+  for (const Case& c : cases) {
+    const Cache cache(c);
+    for (const int64_t tokens : {int64_t{1}, int64_t{2}, int64_t{33}, c.context}) {
+      if (tokens > c.context) continue;
+      const std::vector<float> expected = Attend(RefKernels(), c, cache, tokens, tokens, 1);
+      for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+        // Scores are float32 sums: their error, the exponent's, is a few roundings of scores of
+        // about 10.
+        EXPECT_TRUE(
+            NearRelativeToLargest(Attend(kernels, c, cache, tokens, tokens, 2, 3), expected, 1e-5))
+            << kernels.name << " " << c.Name() << " tokens " << tokens;
+      }
+    }
+  }
+}
+
+// Chunks, threads and neighbours: the same bits, since blocks lie at absolute positions.
+TEST(SoftmaxAttention, ChunksAndThreadsDoNotChangeABit) {
+  for (const Case& c :
+       {Case{.context = 1300, .heads = 4, .kv_heads = 2, .dim = 20, .page_tokens = 256},
+        Case{.context = 600, .heads = 3, .kv_heads = 3, .dim = 32, .page_tokens = 48}}) {
+    const Cache cache(c);
+    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+      const int64_t tokens = 150;
+      const std::vector<float> whole = Attend(kernels, c, cache, tokens, tokens, 1);
+      for (const int threads : {1, 2, 3}) {
+        for (const int64_t chunk : {1, 7, 64, 150}) {
+          if (chunk == 1 && threads != 2) continue;  // many short calls
+          EXPECT_TRUE(SameBits(Attend(kernels, c, cache, tokens, chunk, threads), whole))
+              << kernels.name << " " << c.Name() << " chunks of " << chunk << " threads "
+              << threads;
+        }
+      }
+    }
+  }
+}
+
+// Many waves of spans for one query, and scores so large that only the shift by the maximum keeps
+// the exponentials finite.
+TEST(SoftmaxAttention, LongContextAndLargeScores) {
+  const Case c = {.context = 40000, .heads = 2, .kv_heads = 1, .dim = 8, .page_tokens = 256};
+  const Cache cache(c);
+  std::vector<float> queries = RandomNormal(c.heads * c.dim, 6, 100.0F);
+  for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+    TestContext test(2);
+    std::vector<float> expected(queries.size());
+    std::vector<float> actual = NanFilled(static_cast<int64_t>(queries.size()));
+    const int64_t width = c.heads * c.dim;
+    RefKernels().softmax_attention(test.context, {queries.data(), 1, width}, cache.pages(),
+                                   c.context - 1, {expected.data(), 1, width});
+    kernels.softmax_attention(test.context, {queries.data(), 1, width}, cache.pages(),
+                              c.context - 1, {actual.data(), 1, width});
+    // Scores reach 300, where one float32 rounding is 3e-5; a score sums 8 products.
+    EXPECT_TRUE(NearRelativeToLargest(actual, expected, 2 * 8 * 3e-5)) << kernels.name;
+  }
+}
+
+}  // namespace
+}  // namespace fulmen

@@ -1,0 +1,157 @@
+#include <gtest/gtest.h>
+
+#include "kernels/attention_training_testing.h"
+#include "kernels/testing.h"
+
+namespace fulmen {
+namespace {
+
+using testing::Borders;
+using testing::CpuTrainingKernelsOfAllTargets;
+using testing::NearRelativeToLargest;
+using testing::RandomNormal;
+using testing::SameBits;
+using testing::TestContext;
+using testing::TestMatrix;
+
+struct Case {
+  std::vector<int64_t> lengths;
+  int64_t heads, kv_heads, dim;
+  float deviation = 2.0F;  // of queries: 2 gives scores that matter
+
+  std::string Name() const {
+    return fmt::format("{} documents, {} tokens, heads {}/{} of {}", lengths.size(),
+                       Borders(lengths).back(), heads, kv_heads, dim);
+  }
+};
+
+struct Answer {
+  std::vector<float> out, log_sums, dqueries, dkeys, dvalues;
+};
+
+bool SameAnswer(const Answer& a, const Answer& b) {
+  return SameBits(a.out, b.out) && SameBits(a.log_sums, b.log_sums) &&
+         SameBits(a.dqueries, b.dqueries) && SameBits(a.dkeys, b.dkeys) &&
+         SameBits(a.dvalues, b.dvalues);
+}
+
+Answer Train(const TrainingKernels& kernels, const Case& c, int threads, int64_t gap = 0) {
+  TestContext test(threads);
+  const std::vector<int64_t> starts = Borders(c.lengths);
+  const int64_t tokens = starts.back();
+  const int64_t width = c.heads * c.dim;
+  const int64_t kv_width = c.kv_heads * c.dim;
+  TestMatrix queries(tokens, width, gap, RandomNormal(tokens * width, 1, c.deviation));
+  TestMatrix keys(tokens, kv_width, gap, RandomNormal(tokens * kv_width, 2));
+  TestMatrix values(tokens, kv_width, gap, RandomNormal(tokens * kv_width, 3));
+  TestMatrix dout(tokens, width, gap, RandomNormal(tokens * width, 4));
+  TestMatrix out(tokens, width, gap);
+  TestMatrix log_sums(tokens, c.heads, gap);
+  TestMatrix dqueries(tokens, width, gap);
+  TestMatrix dkeys(tokens, kv_width, gap);
+  TestMatrix dvalues(tokens, kv_width, gap);
+  const PackedAttention attention = {.queries = queries.view(),
+                                     .keys = keys.view(),
+                                     .values = values.view(),
+                                     .head_dim = c.dim,
+                                     .starts = starts};
+  kernels.softmax_attention_packed(test.context, attention, out.view(), log_sums.view());
+  kernels.softmax_attention_backward(test.context, attention, out.view(), log_sums.view(),
+                                     dout.view(), dqueries.view(), dkeys.view(), dvalues.view());
+  return {out.Values(), log_sums.Values(), dqueries.Values(), dkeys.Values(), dvalues.Values()};
+}
+
+void ExpectNear(const Answer& actual, const Answer& expected, double tolerance,
+                const std::string& what) {
+  EXPECT_TRUE(NearRelativeToLargest(actual.out, expected.out, tolerance)) << what << " out";
+  EXPECT_TRUE(NearRelativeToLargest(actual.log_sums, expected.log_sums, tolerance))
+      << what << " log_sums";
+  EXPECT_TRUE(NearRelativeToLargest(actual.dqueries, expected.dqueries, tolerance))
+      << what << " dqueries";
+  EXPECT_TRUE(NearRelativeToLargest(actual.dkeys, expected.dkeys, tolerance)) << what << " dkeys";
+  EXPECT_TRUE(NearRelativeToLargest(actual.dvalues, expected.dvalues, tolerance))
+      << what << " dvalues";
+}
+
+TEST(SoftmaxAttentionTraining, MatchesReferenceOnRaggedShapes) {
+  const std::vector<Case> cases = {
+      {.lengths = {1}, .heads = 1, .kv_heads = 1, .dim = 1},
+      {.lengths = {3, 1, 0, 2}, .heads = 2, .kv_heads = 2, .dim = 5},
+      {.lengths = {40, 17}, .heads = 6, .kv_heads = 2, .dim = 20},
+      {.lengths = {127, 128, 129}, .heads = 4, .kv_heads = 1, .dim = 24},
+      {.lengths = {5, 300}, .heads = 3, .kv_heads = 3, .dim = 32},
+      {.lengths = {700}, .heads = 6, .kv_heads = 2, .dim = 64},
+      {.lengths = {260}, .heads = 2, .kv_heads = 1, .dim = 128},
+      {.lengths = {50, 90}, .heads = 150, .kv_heads = 1, .dim = 8},
+      // Two to four ranges of keys.
+      {.lengths = {1100, 1540, 2200}, .heads = 2, .kv_heads = 1, .dim = 16},
+  };
+  for (const Case& c : cases) {
+    const Answer expected = Train(RefTrainingKernels(), c, 1);
+    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+      // The relative error of a probability is the error of its score: a float32 sum, some
+      // roundings of scores of about 10.
+      ExpectNear(Train(kernels, c, 2, 3), expected, 1e-5, target + " " + c.Name());
+    }
+  }
+}
+
+// Scores that only the shift by the maximum keeps finite.
+TEST(SoftmaxAttentionTraining, LargeScores) {
+  const Case c = {.lengths = {200, 60}, .heads = 2, .kv_heads = 1, .dim = 8, .deviation = 100.0F};
+  const Answer expected = Train(RefTrainingKernels(), c, 1);
+  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+    // Scores reach 300, where one float32 rounding is 3e-5; a score sums 8 products.
+    ExpectNear(Train(kernels, c, 1), expected, 2 * 8 * 3e-5, target);
+  }
+}
+
+TEST(SoftmaxAttentionTraining, ThreadsDoNotChangeABit) {
+  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+    const Case c = {.lengths = {40, 1, 1300, 300}, .heads = 4, .kv_heads = 2, .dim = 20};
+    const Answer one = Train(kernels, c, 1);
+    for (const int threads : {2, 3}) {
+      EXPECT_TRUE(SameAnswer(Train(kernels, c, threads), one)) << target << " threads " << threads;
+    }
+  }
+}
+
+// A document gives the same bits wherever it lies, and a broken neighbour does not reach it.
+TEST(SoftmaxAttentionTraining, NothingCrossesBorders) {
+  constexpr int64_t kTokens = 150;
+  constexpr int64_t kDim = 20;
+  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+    std::vector<std::vector<float>> answers;
+    for (const int64_t before : {0, 33}) {
+      TestContext test;
+      const int64_t rows = before + kTokens + before;
+      const auto input = [&](uint64_t seed) {
+        TestMatrix matrix(rows, kDim);
+        const std::vector<float> values = RandomNormal(kTokens * kDim, seed);
+        std::copy(values.begin(), values.end(), matrix.view().row(before));
+        return matrix;
+      };
+      TestMatrix q = input(1), k = input(2), v = input(3), dout = input(4);
+      TestMatrix out(rows, kDim), log_sums(rows, 1), dq(rows, kDim), dk(rows, kDim), dv(rows, kDim);
+      const std::vector<int64_t> starts = Borders({before, kTokens, before});
+      const PackedAttention attention = {.queries = q.view(),
+                                         .keys = k.view(),
+                                         .values = v.view(),
+                                         .head_dim = kDim,
+                                         .starts = starts};
+      kernels.softmax_attention_packed(test.context, attention, out.view(), log_sums.view());
+      kernels.softmax_attention_backward(test.context, attention, out.view(), log_sums.view(),
+                                         dout.view(), dq.view(), dk.view(), dv.view());
+      std::vector<float>& answer = answers.emplace_back();
+      for (TestMatrix* matrix : {&out, &dq, &dk, &dv}) {
+        const float* from = matrix->view().row(before);
+        answer.insert(answer.end(), from, from + kTokens * kDim);
+      }
+    }
+    EXPECT_FALSE(std::isnan(answers[0][0]));
+    EXPECT_TRUE(SameBits(answers[0], answers[1])) << target;
+  }
+}
+
+}  // namespace
+}  // namespace fulmen

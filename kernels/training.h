@@ -1,0 +1,40 @@
+// The operations training needs besides those of kernels.h, as one table.
+#pragma once
+
+#include <string_view>
+
+#include "base/status.h"
+#include "kernels/adamw.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/kernels.h"
+
+namespace fulmen {
+
+struct TrainingKernels {
+  RmsNormBackwardFn rms_norm_backward = nullptr;
+  SiluBackwardFn silu_backward = nullptr;
+  SigmoidGateBackwardFn sigmoid_gate_backward = nullptr;
+  EmbeddingBackwardFn embedding_backward = nullptr;
+  LinearBackwardInputFn linear_backward_input = nullptr;
+  LinearBackwardWeightFn linear_backward_weight = nullptr;
+  LightningAttentionPackedFn lightning_attention_packed = nullptr;
+  LightningAttentionBackwardFn lightning_attention_backward = nullptr;
+  SoftmaxAttentionPackedFn softmax_attention_packed = nullptr;
+  SoftmaxAttentionBackwardFn softmax_attention_backward = nullptr;
+  TopKRouterBackwardFn top_k_router_backward = nullptr;
+  RouterStatisticsFn router_statistics = nullptr;
+  RouterLossBackwardFn router_loss_backward = nullptr;
+  MoeTrainFn moe_train = nullptr;
+  MoeBackwardFn moe_backward = nullptr;
+  CrossEntropyFn cross_entropy = nullptr;
+  AdamWFn adamw = nullptr;
+  SquaredNormFn squared_norm = nullptr;
+};
+
+const TrainingKernels& RefTrainingKernels();
+// Of the instruction set CpuKernels() chose; the same errors.
+Result<const TrainingKernels*> CpuTrainingKernels();
+// As SelectKernels.
+Result<const TrainingKernels*> SelectTrainingKernels(std::string_view name);
+
+}  // namespace fulmen

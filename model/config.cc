@@ -1,0 +1,453 @@
+#include "model/config.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "base/check.h"
+
+namespace fulmen {
+namespace {
+
+// Far above any real model, low enough that no size computed from a config overflows 64 bits.
+constexpr int64_t kMaxVocab = int64_t{1} << 24;
+constexpr int64_t kMaxWidth = int64_t{1} << 19;  // hidden, expert width
+constexpr int64_t kMaxHeads = int64_t{1} << 14;
+constexpr int64_t kMaxAttention = int64_t{1} << 20;  // heads * head_dim
+constexpr int64_t kMaxLayers = int64_t{1} << 14;
+constexpr int64_t kMaxExperts = int64_t{1} << 14;
+constexpr int64_t kMaxExpertsInAll = int64_t{1} << 18;
+constexpr int64_t kMaxPosition = (int64_t{1} << 31) - 1;
+
+// Features of other models that some key switches on. Absent, null, false, 0 and "" switch off.
+constexpr std::array kUnsupported = {
+    "shared_intermediate_size",
+    "sliding_window",
+    "quantization_config",
+    "compression_config",
+    "attention_bias",
+    "qkv_bias",
+    "mlp_bias",
+    "use_bias",
+    "use_qk_norm",
+    "n_shared_experts",
+    "num_mtp_modules",
+    "final_logit_softcapping",
+};
+
+constexpr std::array kOriginalArchitectures = {"MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"};
+constexpr std::string_view kNativeArchitecture = "MiniMaxForCausalLM";
+constexpr std::string_view kVisionArchitecture = "MiniMaxVL01ForConditionalGeneration";
+
+// Short enough for one sentence, whatever the file holds.
+std::string Shown(const Json& value) {
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
+
+// The JSON library keeps numbers above 2^63 unsigned and those made by a program signed.
+bool IsWholeNumberIn(const Json& value, int64_t low, int64_t high) {
+  if (!value.is_number_integer()) return false;
+  if (value.is_number_unsigned() &&
+      value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    return false;
+  }
+  return value.get<int64_t>() >= low && value.get<int64_t>() <= high;
+}
+
+bool IsSwitchedOff(const Json& value) {
+  if (value.is_null()) return true;
+  if (value.is_boolean()) return !value.get<bool>();
+  if (value.is_number()) return value.get<double>() == 0;
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return false;
+}
+
+// Reads fields of one object, keeping the first thing that was wrong; after that every read returns
+// its default, so the caller checks once at the end.
+class Fields {
+ public:
+  Fields(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
+
+  Status status() const {
+    if (!problem_) return {};
+    return tl::unexpected<Error>(*problem_);
+  }
+  bool ok() const { return !problem_; }
+
+  template <class... Args>
+  void Refuse(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
+    if (problem_) return;
+    problem_ = Error{code, where_ + ": " + fmt::format(format, std::forward<Args>(args)...)};
+  }
+
+  // Null counts as absent.
+  const Json* Find(std::string_view name) const { return Find(json_, name); }
+  static const Json* Find(const Json& object, std::string_view name) {
+    if (!object.is_object()) return nullptr;
+    const auto found = object.find(name);
+    return found == object.end() || found->is_null() ? nullptr : &*found;
+  }
+
+  int64_t Integer(std::string_view name, int64_t max, std::optional<int64_t> fallback = {}) {
+    const Json* value = Find(name);
+    if (value == nullptr) {
+      if (!fallback) {
+        Refuse(ErrorCode::kCorrupt, "{} is missing, expected a whole number from 1 to {}", name,
+               max);
+      }
+      return fallback.value_or(1);
+    }
+    if (!IsWholeNumberIn(*value, 1, max)) {
+      Refuse(ErrorCode::kCorrupt, "{} should be a whole number from 1 to {}, found {}", name, max,
+             Shown(*value));
+      return 1;
+    }
+    return value->get<int64_t>();
+  }
+
+  double Number(const Json* value, std::string_view name, double low, double high,
+                double fallback) {
+    if (value == nullptr) return fallback;
+    const double number = value->is_number() ? value->get<double>() : std::nan("");
+    if (!(number >= low && number <= high)) {
+      Refuse(ErrorCode::kCorrupt, "{} should be a number from {:g} to {:g}, found {}", name, low,
+             high, Shown(*value));
+      return fallback;
+    }
+    return number;
+  }
+
+  bool Boolean(std::string_view name, bool fallback) {
+    const Json* value = Find(name);
+    if (value == nullptr) return fallback;
+    if (!value->is_boolean()) {
+      Refuse(ErrorCode::kCorrupt, "{} should be true or false, found {}", name, Shown(*value));
+      return fallback;
+    }
+    return value->get<bool>();
+  }
+
+  ResidualScale Residual(const std::string& alpha, const std::string& beta) {
+    constexpr double kLimit = 1e6;
+    return {static_cast<float>(Number(Find(alpha), alpha, -kLimit, kLimit, 1)),
+            static_cast<float>(Number(Find(beta), beta, -kLimit, kLimit, 1))};
+  }
+
+ private:
+  const Json& json_;
+  std::string where_;
+  std::optional<Error> problem_;
+};
+
+// The shortest decimal that reads back as the same float, not the digits of its double.
+double Shortest(float value) { return std::stod(fmt::format("{}", value)); }
+
+bool IsOriginal(const std::string& architecture) {
+  return std::find(kOriginalArchitectures.begin(), kOriginalArchitectures.end(), architecture) !=
+         kOriginalArchitectures.end();
+}
+
+std::string ReadArchitecture(Fields& fields) {
+  const std::string known =
+      fmt::format("{} and {}", fmt::join(kOriginalArchitectures, ", "), kNativeArchitecture);
+  const Json* list = fields.Find("architectures");
+  if (list == nullptr || !list->is_array() || list->size() != 1 || !list->front().is_string()) {
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "architectures should list one name ({} are known), found {}", known,
+                  list == nullptr ? "nothing" : Shown(*list));
+    return "";
+  }
+  auto name = list->front().get<std::string>();
+  if (name == kVisionArchitecture) {
+    fields.Refuse(ErrorCode::kUnsupported,
+                  "architecture {} (text with images) is not supported yet; {} are", name, known);
+  } else if (!IsOriginal(name) && name != kNativeArchitecture) {
+    fields.Refuse(ErrorCode::kUnsupported, "architecture {} is not known; {} are",
+                  Shown(list->front()), known);
+  }
+  return name;
+}
+
+void RefuseUnsupported(Fields& fields) {
+  for (const char* name : kUnsupported) {
+    const Json* value = fields.Find(name);
+    if (value == nullptr || IsSwitchedOff(*value)) continue;
+    fields.Refuse(ErrorCode::kUnsupported, "{} is not supported, found {}", name, Shown(*value));
+  }
+  const Json* activation = fields.Find("hidden_act");
+  if (activation != nullptr && *activation != "silu") {
+    fields.Refuse(ErrorCode::kUnsupported, "hidden_act should be \"silu\", found {}",
+                  Shown(*activation));
+  }
+}
+
+// The list under `name`, one entry per layer, each `lightning` or `softmax`.
+void ReadLayerList(Fields& fields, const char* name, const Json& lightning, const Json& softmax,
+                   std::vector<LayerKind>& layers) {
+  const Json* list = fields.Find(name);
+  if (list == nullptr || !list->is_array()) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} should list the kind of every layer, found {}", name,
+                  list == nullptr ? "nothing" : Shown(*list));
+    return;
+  }
+  if (list->size() != layers.size()) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} lists {} layers, num_hidden_layers says {}", name,
+                  list->size(), layers.size());
+    return;
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Json& kind = (*list)[i];
+    if (kind != lightning && kind != softmax) {
+      fields.Refuse(ErrorCode::kUnsupported, "{}[{}] should be {} or {}, found {}", name, i,
+                    lightning.dump(), softmax.dump(), Shown(kind));
+      return;
+    }
+    layers[i] = kind == softmax ? LayerKind::kSoftmax : LayerKind::kLightning;
+  }
+}
+
+void ReadLayers(Fields& fields, bool native, Config& config) {
+  const auto count = static_cast<size_t>(fields.Integer("num_hidden_layers", kMaxLayers));
+  config.layers.assign(count, LayerKind::kLightning);
+  if (!native) {
+    ReadLayerList(fields, "attn_type_list", 0, 1, config.layers);
+  } else if (fields.Find("layer_types") != nullptr) {
+    ReadLayerList(fields, "layer_types", "linear_attention", "full_attention", config.layers);
+  } else {  // Transformers' default: alternate, softmax first
+    for (size_t i = 0; i < count; i += 2) config.layers[i] = LayerKind::kSoftmax;
+  }
+}
+
+// Refuses every rope type but the plain one.
+void CheckRopeType(Fields& fields, std::string_view name, const Json& scaling) {
+  if (!scaling.is_object()) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} should be an object, found {}", name, Shown(scaling));
+    return;
+  }
+  for (const char* key : {"rope_type", "type"}) {
+    const Json* type = Fields::Find(scaling, key);
+    if (type != nullptr && *type != "default") {
+      fields.Refuse(ErrorCode::kUnsupported, "{}.{} should be \"default\", found {}", name, key,
+                    Shown(*type));
+    }
+  }
+}
+
+void ReadRope(Fields& fields, Config& config) {
+  const Json* parameters = fields.Find("rope_parameters");
+  if (parameters != nullptr) CheckRopeType(fields, "rope_parameters", *parameters);
+  if (const Json* scaling = fields.Find("rope_scaling"); scaling != nullptr) {
+    CheckRopeType(fields, "rope_scaling", *scaling);
+    if (fields.ok() && Fields::Find(*scaling, "rope_type") == nullptr &&
+        Fields::Find(*scaling, "type") == nullptr) {
+      fields.Refuse(ErrorCode::kUnsupported, "rope_scaling is not supported, found {}",
+                    Shown(*scaling));
+    }
+  }
+  const auto find = [&](std::string_view name) {
+    const Json* inner = parameters == nullptr ? nullptr : Fields::Find(*parameters, name);
+    return inner != nullptr ? inner : fields.Find(name);
+  };
+  const Json* base = find("rope_theta");
+  const bool needed = std::find(config.layers.begin(), config.layers.end(), LayerKind::kSoftmax) !=
+                      config.layers.end();
+  if (base == nullptr && needed) {
+    fields.Refuse(ErrorCode::kCorrupt, "rope_theta is missing, also from rope_parameters");
+  }
+  config.rope_base = fields.Number(base, "rope_theta", 1, 1e30, config.rope_base);
+
+  if (fields.Find("rotary_dim") != nullptr) {
+    config.rotary_dim = fields.Integer("rotary_dim", kMaxAttention);
+  } else {
+    const double factor =
+        fields.Number(find("partial_rotary_factor"), "partial_rotary_factor", 1e-6, 1, 1);
+    config.rotary_dim = static_cast<int64_t>(static_cast<double>(config.head_dim) * factor);
+  }
+  // Layers without RoPE do not mind an odd head.
+  if (!needed && fields.Find("rotary_dim") == nullptr) config.rotary_dim &= ~int64_t{1};
+  if (config.rotary_dim > config.head_dim || config.rotary_dim % 2 != 0 ||
+      (needed && config.rotary_dim < 2)) {
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "rotary_dim should be even and from 2 to the head dimension {}, found {}",
+                  config.head_dim, config.rotary_dim);
+  }
+}
+
+void ReadGeometry(Fields& fields, Config& config) {
+  config.vocab_size = fields.Integer("vocab_size", kMaxVocab);
+  config.hidden_size = fields.Integer("hidden_size", kMaxWidth);
+  config.ffn_size = fields.Integer("intermediate_size", kMaxWidth);
+  config.heads = fields.Integer("num_attention_heads", kMaxHeads);
+  config.kv_heads = fields.Integer("num_key_value_heads", kMaxHeads, config.heads);
+  if (config.heads % config.kv_heads != 0) {
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "num_attention_heads {} should be a multiple of num_key_value_heads {}",
+                  config.heads, config.kv_heads);
+  }
+  if (fields.Find("head_dim") == nullptr && config.hidden_size % config.heads != 0) {
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "head_dim is missing and hidden_size {} is no multiple of num_attention_heads {}",
+                  config.hidden_size, config.heads);
+  }
+  config.head_dim = fields.Integer("head_dim", kMaxAttention,
+                                   std::max<int64_t>(1, config.hidden_size / config.heads));
+  if (config.attention_size() > kMaxAttention) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} heads of {} channels exceed the limit of {} together",
+                  config.heads, config.head_dim, kMaxAttention);
+  }
+  config.experts = fields.Integer("num_local_experts", kMaxExperts);
+  config.experts_per_token = fields.Integer("num_experts_per_tok", kMaxExperts);
+  if (config.experts_per_token > config.experts) {
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "num_experts_per_tok {} should be at most num_local_experts {}",
+                  config.experts_per_token, config.experts);
+  }
+  if (config.experts * config.layer_count() > kMaxExpertsInAll) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} layers of {} experts exceed the limit of {} together",
+                  config.layer_count(), config.experts, kMaxExpertsInAll);
+  }
+  config.max_position = fields.Integer("max_position_embeddings", kMaxPosition);
+}
+
+void ReadEosIds(Fields& fields, Config& config) {
+  const Json* value = fields.Find("eos_token_id");
+  if (value == nullptr) return;
+  const Json list = value->is_array() ? *value : Json::array({*value});
+  for (const Json& id : list) {
+    if (!IsWholeNumberIn(id, 0, config.vocab_size - 1)) {
+      fields.Refuse(ErrorCode::kCorrupt,
+                    "eos_token_id should be a token below vocab_size {}, found {}",
+                    config.vocab_size, Shown(id));
+      return;
+    }
+    config.eos_ids.push_back(id.get<int32_t>());
+  }
+}
+
+}  // namespace
+
+Result<Config> ParseConfig(const Json& json, const std::string& where) {
+  if (!json.is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: expected an object, found {}", where, json.type_name());
+  }
+  Fields fields(json, where);
+  Config config;
+  config.architecture = ReadArchitecture(fields);
+  FULMEN_TRY(fields.status());
+  const bool native = !IsOriginal(config.architecture);
+  RefuseUnsupported(fields);
+  ReadLayers(fields, native, config);
+  ReadGeometry(fields, config);
+  FULMEN_TRY(fields.status());
+  ReadRope(fields, config);
+  ReadEosIds(fields, config);
+  config.rms_norm_epsilon = static_cast<float>(
+      fields.Number(fields.Find("rms_norm_eps"), "rms_norm_eps", 1e-12, 1, 1e-5));
+  config.tied_embeddings = fields.Boolean("tie_word_embeddings", false);
+  config.post_norm = native || fields.Boolean("postnorm", false);
+  if (native) {
+    config.lightning_residual =
+        fields.Residual("linear_attn_alpha_factor", "linear_attn_beta_factor");
+    config.softmax_residual = fields.Residual("full_attn_alpha_factor", "full_attn_beta_factor");
+    config.mlp_residual = fields.Residual("mlp_alpha_factor", "mlp_beta_factor");
+  } else {
+    config.lightning_residual =
+        fields.Residual("layernorm_linear_attention_alpha", "layernorm_linear_attention_beta");
+    config.softmax_residual =
+        fields.Residual("layernorm_full_attention_alpha", "layernorm_full_attention_beta");
+    config.mlp_residual = fields.Residual("layernorm_mlp_alpha", "layernorm_mlp_beta");
+  }
+  FULMEN_TRY(fields.status());
+  return config;
+}
+
+Result<Config> ReadConfig(const std::string& path) {
+  FULMEN_ASSIGN(const Json json, ReadJsonFile(path));
+  return ParseConfig(json, path);
+}
+
+Json ConfigToJson(const Config& config, const std::string& dtype) {
+  const bool m1 = config.architecture == "MiniMaxM1ForCausalLM";
+  std::vector<int> kinds;
+  for (const LayerKind kind : config.layers) kinds.push_back(kind == LayerKind::kSoftmax ? 1 : 0);
+  Json json;
+  json["architectures"] = {m1 ? kOriginalArchitectures[1] : kOriginalArchitectures[0]};
+  json["model_type"] = m1 ? "minimax_m1" : "minimax_text_01";
+  json["vocab_size"] = config.vocab_size;
+  json["hidden_size"] = config.hidden_size;
+  json["intermediate_size"] = config.ffn_size;
+  json["num_hidden_layers"] = config.layer_count();
+  json["num_attention_heads"] = config.heads;
+  json["num_key_value_heads"] = config.kv_heads;
+  json["head_dim"] = config.head_dim;
+  json["rotary_dim"] = config.rotary_dim;
+  json["rope_theta"] = config.rope_base;
+  json["max_position_embeddings"] = config.max_position;
+  json["num_local_experts"] = config.experts;
+  json["num_experts_per_tok"] = config.experts_per_token;
+  json["attn_type_list"] = kinds;
+  json["postnorm"] = config.post_norm;
+  json["layernorm_full_attention_alpha"] = Shortest(config.softmax_residual.alpha);
+  json["layernorm_full_attention_beta"] = Shortest(config.softmax_residual.beta);
+  json["layernorm_linear_attention_alpha"] = Shortest(config.lightning_residual.alpha);
+  json["layernorm_linear_attention_beta"] = Shortest(config.lightning_residual.beta);
+  json["layernorm_mlp_alpha"] = Shortest(config.mlp_residual.alpha);
+  json["layernorm_mlp_beta"] = Shortest(config.mlp_residual.beta);
+  json["rms_norm_eps"] = Shortest(config.rms_norm_epsilon);
+  json["shared_intermediate_size"] = 0;
+  json["shared_moe_mode"] = "sigmoid";
+  json["hidden_act"] = "silu";
+  json["tie_word_embeddings"] = config.tied_embeddings;
+  json["bos_token_id"] = nullptr;
+  json["eos_token_id"] = nullptr;
+  if (config.eos_ids.size() == 1) json["eos_token_id"] = config.eos_ids.front();
+  if (config.eos_ids.size() > 1) json["eos_token_id"] = config.eos_ids;
+  json["attention_dropout"] = 0.0;
+  json["sliding_window"] = nullptr;
+  json["use_cache"] = true;
+  json["torch_dtype"] = dtype;
+  return json;
+}
+
+std::vector<float> LightningDecay(const Config& config, int64_t layer) {
+  FULMEN_CHECK(layer >= 0 && layer < config.layer_count(), "layer {}", layer);
+  // ALiBi slopes: a geometric sequence for a power of two; any other count takes those of the power
+  // below, then every second one of the power above.
+  const auto slope = [](int64_t index, int64_t of) {
+    return std::exp2(-8.0 * static_cast<double>(index + 1) / static_cast<double>(of));
+  };
+  int64_t below = 1;
+  while (2 * below <= config.heads) below *= 2;
+  // Rounded to float32 where the released code rounds.
+  const double depth =
+      config.layer_count() == 1
+          ? 0.0
+          : static_cast<double>(layer) / static_cast<double>(config.layer_count() - 1);
+  const auto factor = static_cast<float>(1 - depth + 1e-5);
+  std::vector<float> decay;
+  for (int64_t h = 0; h < config.heads; ++h) {
+    const double base = h < below ? slope(h, below) : slope(2 * (h - below), 2 * below);
+    decay.push_back(static_cast<float>(base) * factor);
+  }
+  return decay;
+}
+
+std::vector<float> RopeInverseFrequencies(const Config& config) {
+  // Rounded to float32 where the released code rounds.
+  std::vector<float> frequencies;
+  for (int64_t i = 0; i < config.rotary_dim / 2; ++i) {
+    const float exponent = static_cast<float>(2 * i) / static_cast<float>(config.rotary_dim);
+    const double power = std::pow(config.rope_base, static_cast<double>(exponent));
+    frequencies.push_back(1.0F / static_cast<float>(power));
+  }
+  return frequencies;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,75 @@
+#include "model/forward.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/check.h"
+#include "model/forward_pass.h"
+
+namespace fulmen {
+namespace {
+
+void CheckArguments(const Config& config, std::span<const int32_t> tokens, ConstMatrix logits) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  FULMEN_CHECK(logits.rows <= count, "{} rows of logits for {} tokens", logits.rows, count);
+  for (const int32_t token : tokens) {
+    FULMEN_CHECK(token >= 0 && token < config.vocab_size, "token {} of a vocabulary of {}", token,
+                 config.vocab_size);
+  }
+}
+
+// Copies what is wanted of layer `layer`.
+void CaptureLayer(const ForwardCapture& capture, int64_t layer, const LayerActivations& a) {
+  const int64_t choices = a.experts.rows * a.experts.cols;
+  if (capture.experts != nullptr) {
+    std::copy_n(a.experts.data, choices, capture.experts + layer * choices);
+  }
+  if (capture.expert_weights != nullptr) {
+    std::copy_n(a.expert_weights.data, choices, capture.expert_weights + layer * choices);
+  }
+}
+
+void CaptureHidden(const ForwardCapture& capture, int64_t layer, ConstMatrix x) {
+  if (capture.hidden == nullptr) return;
+  std::copy_n(x.data, x.rows * x.cols, capture.hidden + layer * x.rows * x.cols);
+}
+
+}  // namespace
+
+Status Forward(const Model& model, const Kernels& kernels, KernelContext& context,
+               std::span<const int32_t> tokens, SequenceState& state, Matrix logits,
+               const ForwardCapture& capture) {
+  const Config& config = model.config;
+  const auto count = static_cast<int64_t>(tokens.size());
+  CheckArguments(config, tokens, logits);
+  if (count == 0) return {};
+  const Workspace::Frame frame(context.scratch);
+  const std::span<int64_t> positions(context.scratch.Allocate<int64_t>(count), tokens.size());
+  std::iota(positions.begin(), positions.end(), state.position());
+  const AttentionScope scope = {.state = &state, .positions = positions};
+  const ForwardPass pass(config, model.weights, kernels, context, scope);
+
+  const Matrix hidden = context.scratch.AllocateMatrix(count, config.hidden_size);
+  kernels.embedding(context, tokens, model.weights.token_embedding, hidden);
+  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+    CaptureHidden(capture, layer, hidden);
+    const Workspace::Frame layer_frame(context.scratch);
+    FULMEN_ASSIGN(const LayerActivations activations, pass.Layer(layer, hidden));
+    CaptureLayer(capture, layer, activations);
+  }
+  pass.Norm(hidden, model.weights.output_norm, hidden);
+  CaptureHidden(capture, config.layer_count(), hidden);
+  if (logits.rows > 0) {
+    kernels.linear(context, hidden.Rows(count - logits.rows, logits.rows), model.weights.head,
+                   logits);
+    if (!kernels.all_finite(context, logits)) {
+      return Fail(ErrorCode::kNonFinite,
+                  "the head (after layer {}) gave NaN or infinity as a logit",
+                  config.layer_count() - 1);
+    }
+  }
+  state.Advance(count);
+  return {};
+}
+
+}  // namespace fulmen

@@ -1,0 +1,83 @@
+// The layers of the forward pass, written once: inference runs them on a sequence's state, training
+// on packed documents, keeping what the backward pass needs. Internal to model/.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "kernels/training.h"
+#include "model/state.h"
+#include "model/weights.h"
+
+namespace fulmen {
+
+// What one layer computed from its input. T tokens, A = heads * head_dim; the matrices of the other
+// layer kind are empty.
+struct LayerActivations {
+  Matrix attention_input;  // [T, hidden], normed
+  // Lightning layers.
+  Matrix qkv;   // [T, 3 A], before its activation where it is kept
+  Matrix gate;  // [T, A], before the sigmoid
+  // Softmax layers.
+  Matrix queries;   // [T, A], rotated
+  Matrix keys;      // [T, kv_heads * head_dim], rotated
+  Matrix values;    // [T, kv_heads * head_dim]
+  Matrix log_sums;  // [T, heads], where it is kept
+  // Both.
+  Matrix heads;      // [T, A]: what attention gave; in lightning layers that kept nothing, gated
+  Matrix middle;     // [T, hidden]: the residual stream between attention and experts, where kept
+  Matrix mlp_input;  // [T, hidden], normed
+  Matrix router_logits;         // [T, experts]
+  MatrixView<int32_t> experts;  // [T, k]
+  Matrix expert_weights;        // [T, k]
+  MoeActivations moe;           // where kept
+};
+
+// Where the attention layers look: a sequence's past, or the other tokens of the same document.
+struct AttentionScope {
+  SequenceState* state = nullptr;             // inference
+  const TrainingKernels* training = nullptr;  // training: activations are kept
+  std::span<const int64_t> starts = {};       // of the documents, see lightning_attention.h
+  std::span<const int64_t> positions = {};    // of each token
+};
+
+class ForwardPass {
+ public:
+  ForwardPass(const Config& config, const Weights& weights, const Kernels& kernels,
+              KernelContext& context, const AttentionScope& scope)
+      : config_(config), weights_(weights), kernels_(kernels), context_(context), scope_(scope) {}
+
+  // hidden [T, hidden] goes in and comes out as the residual stream. The activations lie in scratch
+  // memory allocated here, so a Frame around the call ends their life. Fails when the result is not
+  // finite, naming the layer.
+  Result<LayerActivations> Layer(int64_t layer, Matrix hidden) const;
+
+  void Norm(ConstMatrix x, const TensorView& weight, Matrix out) const {
+    kernels_.rms_norm(context_, x, weight, config_.rms_norm_epsilon, out);
+  }
+  // The norm over all heads has an epsilon of its own in the released code.
+  static constexpr float kLightningNormEpsilon = 1e-6F;
+
+ private:
+  bool keeps() const { return scope_.training != nullptr; }
+  Matrix Allocate(int64_t rows, int64_t cols) const {
+    return context_.scratch.AllocateMatrix(rows, cols);
+  }
+  Matrix Copy(ConstMatrix x) const;
+  void Attention(int64_t layer, Matrix hidden, LayerActivations& a) const;
+  void Lightning(int64_t layer, LayerActivations& a, Matrix branch) const;
+  void Softmax(int64_t layer, LayerActivations& a, Matrix branch) const;
+  void Mlp(int64_t layer, Matrix hidden, LayerActivations& a) const;
+  void AddBranch(const ResidualScale& scale, ConstMatrix normed, ConstMatrix branch,
+                 Matrix hidden) const;
+
+  const Config& config_;
+  const Weights& weights_;
+  const Kernels& kernels_;
+  KernelContext& context_;
+  const AttentionScope& scope_;
+};
+
+}  // namespace fulmen

@@ -1,0 +1,162 @@
+// Models of random geometry, written to disk and loaded like any other: `cpu` must agree with
+// `ref`.
+#include <gtest/gtest.h>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/file_io.h"
+#include "formats/safetensors.h"
+#include "kernels/kernels.h"
+#include "model/forward.h"
+#include "model/tensor_table.h"
+#include "model/weights.h"
+#include "tests/testing/compare.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen {
+namespace {
+
+using testing::NearRelativeToLargest;
+
+constexpr int kConfigs = 240;
+// A single model may amplify rounding (a norm over a few small values does), so each one gets the
+// tolerance of the goldens; a systematic error would show in the median of them all.
+constexpr double kTolerance = 1e-4;
+constexpr double kMedianTolerance = 3e-6;
+
+class RandomModel {
+ public:
+  explicit RandomModel(uint64_t seed) : random_(seed) {
+    config_.architecture = "MiniMaxText01ForCausalLM";
+    config_.vocab_size = Between(3, 90);
+    config_.hidden_size = Between(1, 80);
+    config_.ffn_size = Between(1, 70);
+    config_.kv_heads = Between(1, 3);
+    config_.heads = config_.kv_heads * Between(1, 4);
+    config_.head_dim = 2 * Between(1, 20);
+    config_.rotary_dim = 2 * Between(1, config_.head_dim / 2);
+    config_.rope_base = static_cast<double>(Between(100, 10'000'000));
+    config_.experts = Between(1, 9);
+    config_.experts_per_token = Between(1, config_.experts);
+    config_.max_position = 4096;
+    config_.post_norm = Between(0, 3) != 0;
+    config_.tied_embeddings = Between(0, 2) == 0;
+    const int64_t layers = Between(1, 6);
+    const int64_t pattern = Between(0, 3);  // all lightning, all softmax, or mixed
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      const bool softmax = pattern == 0 ? false : pattern == 1 ? true : Between(0, 1) == 1;
+      config_.layers.push_back(softmax ? LayerKind::kSoftmax : LayerKind::kLightning);
+    }
+    for (ResidualScale* scale :
+         {&config_.lightning_residual, &config_.softmax_residual, &config_.mlp_residual}) {
+      *scale = {0.5F + 0.25F * static_cast<float>(Between(0, 12)),
+                0.25F * static_cast<float>(Between(1, 6))};
+    }
+    dtype_ = std::array{DType::kF32, DType::kBF16, DType::kF16}[static_cast<size_t>(Between(0, 2))];
+  }
+
+  const Config& config() const { return config_; }
+  int64_t Between(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(random_() % static_cast<uint64_t>(high - low + 1));
+  }
+
+  Status Write(const std::string& folder) {
+    FULMEN_TRY(
+        WriteFileAtomically(folder + "/config.json", ConfigToJson(config_, "float32").dump(1)));
+    std::vector<SafetensorsWriter::Declaration> tensors;
+    const std::vector<TensorInstance> expected = ExpectedTensors(config_);
+    tensors.reserve(expected.size());
+    for (const TensorInstance& tensor : expected) {
+      tensors.push_back({tensor.name, dtype_, tensor.shape});
+    }
+    FULMEN_ASSIGN(SafetensorsWriter writer,
+                  SafetensorsWriter::Create(folder + "/model.safetensors", tensors));
+    for (const TensorInstance& tensor : expected) {
+      const bool norm = tensor.shape.size() == 1;
+      const float deviation = 1.0F / std::sqrt(static_cast<float>(tensor.shape.back()));
+      std::vector<float> values =
+          testing::RandomNormal(ElementCount(tensor.shape), random_(), norm ? 0.2F : deviation);
+      if (norm) {
+        for (float& value : values) value += 1.0F;
+      }
+      FULMEN_TRY(WriteAs(writer, values));
+    }
+    return writer.Finish();
+  }
+
+ private:
+  Status WriteAs(SafetensorsWriter& writer, const std::vector<float>& values) {
+    if (dtype_ == DType::kF32) return writer.Write(std::as_bytes(std::span(values)));
+    std::vector<uint16_t> narrow(values.size());
+    std::transform(values.begin(), values.end(), narrow.begin(),
+                   dtype_ == DType::kBF16 ? BF16FromF32 : F16FromF32);
+    return writer.Write(std::as_bytes(std::span(narrow)));
+  }
+
+  std::mt19937_64 random_;
+  Config config_;
+  DType dtype_;
+};
+
+struct Outcome {
+  std::vector<float> logits;
+  std::vector<float> hidden;
+  std::vector<int32_t> experts;
+};
+
+Outcome RunModel(const Model& model, const Kernels& kernels, const std::vector<int32_t>& ids) {
+  const auto tokens = static_cast<int64_t>(ids.size());
+  const Config& config = model.config;
+  Outcome outcome;
+  outcome.logits = testing::NanFilled(tokens * config.vocab_size);
+  outcome.hidden = testing::NanFilled((config.layer_count() + 1) * tokens * config.hidden_size);
+  outcome.experts.resize(
+      static_cast<size_t>(config.layer_count() * tokens * config.experts_per_token));
+  ThreadPool pool(2);
+  Workspace scratch(/*poison=*/true);
+  KernelContext context{pool, scratch};
+  SequenceState state(config);
+  const Status status = Forward(model, kernels, context, ids, state,
+                                Matrix(outcome.logits.data(), tokens, config.vocab_size),
+                                {outcome.hidden.data(), outcome.experts.data(), nullptr});
+  EXPECT_TRUE(status.has_value()) << status.error().message;
+  return outcome;
+}
+
+TEST(RandomConfigs, CpuAgreesWithRef) {
+  Result<const Kernels*> cpu = SelectKernels("cpu");
+  ASSERT_TRUE(cpu.has_value()) << cpu.error().message;
+  std::vector<double> differences;
+  for (int seed = 0; seed < kConfigs; ++seed) {
+    RandomModel random(static_cast<uint64_t>(seed));
+    SCOPED_TRACE(fmt::format("seed {}: {}", seed, ConfigToJson(random.config(), "float32").dump()));
+    const testing::TemporaryFolder folder;
+    const Status written = random.Write(folder.path());
+    ASSERT_TRUE(written.has_value()) << written.error().message;
+    Result<Model> model = LoadModel(folder.path());
+    ASSERT_TRUE(model.has_value()) << model.error().message;
+    std::vector<int32_t> ids(static_cast<size_t>(random.Between(1, 90)));
+    for (int32_t& id : ids) {
+      id = static_cast<int32_t>(random.Between(0, random.config().vocab_size - 1));
+    }
+    const Outcome reference = RunModel(*model, RefKernels(), ids);
+    const Outcome fast = RunModel(*model, **cpu, ids);
+    EXPECT_EQ(fast.experts, reference.experts);
+    EXPECT_TRUE(NearRelativeToLargest(fast.logits, reference.logits, kTolerance));
+    EXPECT_TRUE(NearRelativeToLargest(fast.hidden, reference.hidden, kTolerance));
+    if (HasFailure()) return;
+    differences.push_back(testing::DifferenceRelativeToLargest(fast.logits, reference.logits));
+  }
+  std::nth_element(differences.begin(), differences.begin() + kConfigs / 2, differences.end());
+  EXPECT_LE(differences[kConfigs / 2], kMedianTolerance);
+}
+
+}  // namespace
+}  // namespace fulmen

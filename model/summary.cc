@@ -1,0 +1,173 @@
+#include "model/summary.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <set>
+#include <string_view>
+
+#include "base/file_io.h"
+#include "model/cost.h"
+#include "model/state.h"
+#include "model/weights.h"
+
+namespace fulmen {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kPieceElements = int64_t{1} << 20;
+
+Status SummarizeIndex(const std::string& path, const CheckpointIndex& index,
+                      ModelSummary& summary) {
+  const Config& config = summary.config;
+  std::set<std::string_view> names;
+  for (const auto& [name, shard] : index.shard_of) names.insert(names.end(), name);
+  FULMEN_TRY(ResolveTensors(config, names, path));
+  summary.tensors = static_cast<int64_t>(names.size());
+  const auto total = static_cast<int64_t>(index.total_size);
+  summary.weights_bytes = total;
+  // Routers may have been left in float32, as in the published models.
+  const auto routers =
+      config.layer_count() * ElementCount(TensorShape(RowOf(TensorRole::kRouter), config));
+  auto& types = summary.bytes_per_type;
+  if (total == 2 * summary.parameters) {
+    types["16-bit"] = total;
+  } else if (total == 4 * summary.parameters) {
+    types["32-bit"] = total;
+  } else if (total == 2 * summary.parameters + 2 * routers) {
+    types["32-bit"] = 4 * routers;
+    types["16-bit"] = total - 4 * routers;
+  } else {
+    types["unknown"] = total;
+  }
+  return {};
+}
+
+Status SummarizeFiles(const std::string& path, ModelSummary& summary) {
+  FULMEN_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(path));
+  FULMEN_TRY(BindWeights(summary.config, checkpoint, path));
+  summary.weights_present = true;
+  summary.tensors = static_cast<int64_t>(checkpoint.tensors().size());
+  summary.weights_bytes = static_cast<int64_t>(checkpoint.total_bytes());
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    summary.bytes_per_type[std::string(DTypeName(view.dtype))] +=
+        static_cast<int64_t>(view.bytes());
+  }
+  return {};
+}
+
+void CountNeeds(ModelSummary& summary) {
+  const Config& config = summary.config;
+  summary.softmax_layers =
+      std::count(config.layers.begin(), config.layers.end(), LayerKind::kSoftmax);
+  summary.lightning_layers = config.layer_count() - summary.softmax_layers;
+  summary.parameters = ParameterCount(config);
+  summary.active_parameters = ActiveParameterCount(config);
+  summary.active_parameters_with_embeddings =
+      summary.active_parameters +
+      (config.tied_embeddings ? 1 : 2) * config.vocab_size * config.hidden_size;
+  summary.kv_bytes_per_token = KvBytesPerToken(config);
+  summary.kv_bytes_per_token_bf16 = summary.kv_bytes_per_token / 2;
+  summary.state_bytes = LightningStateBytes(config);
+}
+
+// An element's bits without the sign, and the bits of infinity: NaN is above, infinity equal.
+template <class Bits, Bits kMagnitude, Bits kInfinity>
+void CountNonFinite(const std::byte* data, int64_t count, NonFiniteTensor& found) {
+  const auto* elements = reinterpret_cast<const Bits*>(data);
+  int64_t nans = 0;
+  int64_t infinities = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto magnitude = static_cast<Bits>(elements[i] & kMagnitude);
+    nans += magnitude > kInfinity ? 1 : 0;
+    infinities += magnitude == kInfinity ? 1 : 0;
+  }
+  found.nans += nans;
+  found.infinities += infinities;
+}
+
+void CountPiece(DType dtype, const std::byte* data, int64_t count, NonFiniteTensor& found) {
+  if (dtype == DType::kF32) {
+    CountNonFinite<uint32_t, 0x7fffffff, 0x7f800000>(data, count, found);
+  } else if (dtype == DType::kBF16) {
+    CountNonFinite<uint16_t, 0x7fff, 0x7f80>(data, count, found);
+  } else {
+    CountNonFinite<uint16_t, 0x7fff, 0x7c00>(data, count, found);
+  }
+}
+
+}  // namespace
+
+int64_t MachineMemoryBytes() {
+  int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  if (const Result<std::string> limit = ReadFile("/sys/fs/cgroup/memory.max"); limit) {
+    int64_t bytes = 0;  // the file may say "max", which parses as nothing
+    const auto parsed = std::from_chars(limit->data(), limit->data() + limit->size(), bytes);
+    if (parsed.ec == std::errc() && bytes > 0) memory = std::min(memory, bytes);
+  }
+  return memory;
+}
+
+Result<ModelSummary> SummarizeModel(const std::string& path) {
+  ModelSummary summary;
+  FULMEN_ASSIGN(summary.config, ReadFolderConfig(path));
+  CountNeeds(summary);
+  const std::string index_path = (fs::path(path) / kCheckpointIndexName).string();
+  std::error_code ignored;
+  bool only_index = false;
+  if (fs::exists(index_path, ignored)) {
+    FULMEN_ASSIGN(const CheckpointIndex index, ReadCheckpointIndex(index_path));
+    only_index = !MissingShards(path, index).empty();
+    if (only_index) FULMEN_TRY(SummarizeIndex(path, index, summary));
+  }
+  if (!only_index) FULMEN_TRY(SummarizeFiles(path, summary));
+
+  summary.memory_bytes = MachineMemoryBytes();
+  const int64_t left = summary.memory_bytes - summary.weights_bytes - summary.state_bytes;
+  if (left > 0) {
+    const int64_t per_token = std::max<int64_t>(summary.kv_bytes_per_token, 1);
+    summary.context_that_fits = std::min(left / per_token, summary.config.max_position);
+  }
+  return summary;
+}
+
+std::vector<NonFiniteTensor> FindNonFinite(const Checkpoint& checkpoint, ThreadPool& pool,
+                                           const std::function<void(size_t)>& progress) {
+  struct Piece {
+    const TensorView* view;
+    int64_t first;
+    int64_t count;
+    NonFiniteTensor found;
+  };
+  std::vector<Piece> pieces;
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    if (!IsWeightType(view.dtype)) continue;
+    for (int64_t first = 0; first < view.elements(); first += kPieceElements) {
+      pieces.push_back(
+          {&view, first, std::min(kPieceElements, view.elements() - first), {name, 0, 0}});
+    }
+  }
+  pool.ParallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t i, int) {
+    Piece& piece = pieces[static_cast<size_t>(i)];
+    const size_t size = DTypeSize(piece.view->dtype);
+    CountPiece(piece.view->dtype, piece.view->data + static_cast<size_t>(piece.first) * size,
+               piece.count, piece.found);
+    progress(static_cast<size_t>(piece.count) * size);
+  });
+  std::vector<NonFiniteTensor> result;
+  for (const Piece& piece : pieces) {
+    if (piece.found.nans + piece.found.infinities == 0) continue;
+    if (result.empty() || result.back().name != piece.found.name) {
+      result.push_back(piece.found);
+    } else {
+      result.back().nans += piece.found.nans;
+      result.back().infinities += piece.found.infinities;
+    }
+  }
+  return result;
+}
+
+}  // namespace fulmen

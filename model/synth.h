@@ -1,0 +1,52 @@
+// Models of random weights, for measuring and testing without a checkpoint.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "base/tensor.h"
+#include "base/thread_pool.h"
+#include "model/config.h"
+
+namespace fulmen {
+
+// Layer i is softmax when i + 1 is a multiple of `softmax_every`; 0: none is.
+std::vector<LayerKind> LayerPattern(int64_t layers, int64_t softmax_every);
+// DeepNorm's residual weight, (2 * layers)^(1/4), for every kind of branch.
+void SetDeepNorm(Config& config);
+
+// "small" or "text-01-slice".
+Result<Config> PresetConfig(std::string_view name);
+
+// Values close to a normal distribution with mean 0 and the given deviation, at most 3.47 of them
+// away. Element i of the stream depends on nothing but `stream` and i = first, first + 1, ..., so
+// any split of the work gives the same bits. `type` is F32, BF16 or F16; `first` is a multiple of
+// kRandomBlock.
+inline constexpr int64_t kRandomBlock = int64_t{1} << 16;
+void FillRandom(DType type, uint64_t stream, int64_t first, int64_t count, float deviation,
+                std::byte* out);
+
+struct SynthOptions {
+  DType dtype = DType::kBF16;
+  uint64_t seed = 0;
+  size_t shard_bytes = size_t{5'000'000'000};
+  bool force = false;  // write into a folder that already holds something
+};
+
+// Writes config.json and safetensors files into `folder`, made if need be. Norms are one, all else
+// is random with deviation 1/sqrt(fan-in) (1 for the embedding). Files get their names only once
+// all are whole; on any failure what was written is removed. `progress` gets the bytes of each
+// piece written and may return false to cancel.
+Status WriteRandomModel(const Config& config, const SynthOptions& options,
+                        const std::string& folder, ThreadPool& pool,
+                        const std::function<bool(size_t)>& progress);
+
+// Bytes WriteRandomModel writes as weights.
+size_t RandomModelBytes(const Config& config, DType dtype);
+
+}  // namespace fulmen

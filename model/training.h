@@ -1,0 +1,53 @@
+// One step's losses and gradients: the forward pass over packed documents, and the way back.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "kernels/training.h"
+#include "model/weights.h"
+
+namespace fulmen {
+
+// Documents packed end to end. Every document stands alone: no attention, state or target crosses
+// its border, and positions restart at 0.
+struct PackedBatch {
+  std::vector<int32_t> tokens;   // [T], in [0, vocab)
+  std::vector<int32_t> targets;  // [T]: the token each position is to predict, or -1
+  std::vector<int64_t> starts;   // borders of the documents, rising from 0 to T
+
+  // Appends a document whose every token but the first is a target.
+  void Add(std::span<const int32_t> document);
+  int64_t PredictedTokens() const;
+};
+
+struct LossOptions {
+  float auxiliary = 0.01F;  // weight of the load-balance loss
+  float z = 0;              // weight of the router z-loss
+  // A step of several batches: tokens predicted in all of them, and the share of this batch in the
+  // router's losses. 0: this batch is the step.
+  int64_t step_predicted_tokens = 0;
+  float step_share = 1;
+  // Keeps only each layer's input and runs its forward pass a second time: less memory, more work.
+  bool recompute = false;
+};
+
+struct Losses {
+  double cross_entropy = 0;  // mean over the predicted tokens of the step
+  double auxiliary = 0;  // E * sum over slot and expert of (share of tokens whose slot-th choice is
+                         // the expert) * (mean router probability), over all layers' tokens
+  double z = 0;          // mean over all layers' tokens of logsumexp(router logits)^2
+  double total = 0;      // cross_entropy + options.auxiliary * auxiliary + options.z * z
+};
+
+// Adds the gradients of the total loss to `gradients`. Fails with kNonFinite, naming the first
+// layer whose output was not finite.
+Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Kernels& kernels,
+                               const TrainingKernels& training, KernelContext& context,
+                               const PackedBatch& batch, const LossOptions& options,
+                               const Gradients& gradients);
+
+}  // namespace fulmen

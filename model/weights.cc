@@ -1,0 +1,266 @@
+#include "model/weights.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <unordered_set>
+#include <utility>
+
+namespace fulmen {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The native scheme's place of `tensor`: experts lie stacked, gate and up rows of an expert in one.
+TensorSource NativeSource(const TensorInstance& tensor, const Config& config) {
+  TensorSource source;
+  source.tensor = tensor;
+  source.stored_name = TensorName(tensor.row->native_name, tensor.layer, tensor.expert);
+  source.stored_shape = tensor.shape;
+  if (!tensor.row->per_expert) return source;
+  source.stacked = true;
+  if (tensor.row->role != TensorRole::kExpertDown) source.stored_shape[0] *= 2;
+  source.first_row = tensor.row->role == TensorRole::kExpertUp ? config.ffn_size : 0;
+  source.stored_shape.insert(source.stored_shape.begin(), config.experts);
+  return source;
+}
+
+std::string MissingMessage(const TensorInstance& tensor, const TensorSource* native) {
+  std::string message =
+      fmt::format("tensor \"{}\" {} is missing", tensor.name, ShapeString(tensor.shape));
+  if (native != nullptr) {
+    message += fmt::format(" (and so is \"{}\" {})", native->stored_name,
+                           ShapeString(native->stored_shape));
+  }
+  return message;
+}
+
+bool IsVisionName(std::string_view name) {
+  for (const std::string_view part :
+       {"vision", "visual", "image_", "multi_modal", "mm_projector"}) {
+    if (name.find(part) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+Status CheckLeftovers(const Config& config, const std::set<std::string_view>& names,
+                      const std::unordered_set<std::string_view>& claimed,
+                      const std::string& where) {
+  for (const std::string_view name : names) {
+    if (claimed.contains(name) || IsStoredConstant(name)) continue;
+    // Writers may store the head although the config says that the embedding serves as one.
+    if (config.tied_embeddings && name == RowOf(TensorRole::kHead).name) continue;
+    if (IsVisionName(name)) {
+      return Fail(ErrorCode::kUnsupported,
+                  "{}: tensor \"{}\" belongs to a vision model, which is not supported yet", where,
+                  name);
+    }
+    return Fail(ErrorCode::kUnsupported,
+                "{}: the config calls for no tensor \"{}\" (it describes {} layers of {} experts)",
+                where, name, config.layer_count(), config.experts);
+  }
+  return {};
+}
+
+template <class Tensor, class Expert>
+Tensor& ModelSlot(ModelTensors<Tensor, Expert>& weights, TensorRole role) {
+  switch (role) {
+    case TensorRole::kTokenEmbedding:
+      return weights.token_embedding;
+    case TensorRole::kOutputNorm:
+      return weights.output_norm;
+    default:
+      return weights.head;
+  }
+}
+
+template <class Tensor, class Expert>
+Tensor& LayerSlot(LayerTensors<Tensor, Expert>& layer, TensorRole role, int64_t expert) {
+  switch (role) {
+    case TensorRole::kAttentionNorm:
+      return layer.attention_norm;
+    case TensorRole::kMlpNorm:
+      return layer.mlp_norm;
+    case TensorRole::kLightningQkv:
+      return layer.qkv;
+    case TensorRole::kLightningGate:
+      return layer.output_gate;
+    case TensorRole::kLightningNorm:
+      return layer.lightning_norm;
+    case TensorRole::kLightningOutput:
+    case TensorRole::kSoftmaxOutput:
+      return layer.attention_output;
+    case TensorRole::kQuery:
+      return layer.query;
+    case TensorRole::kKey:
+      return layer.key;
+    case TensorRole::kValue:
+      return layer.value;
+    case TensorRole::kRouter:
+      return layer.router;
+    case TensorRole::kExpertGate:
+      return layer.experts[static_cast<size_t>(expert)].gate;
+    case TensorRole::kExpertUp:
+      return layer.experts[static_cast<size_t>(expert)].up;
+    case TensorRole::kExpertDown:
+      return layer.experts[static_cast<size_t>(expert)].down;
+    case TensorRole::kTokenEmbedding:
+    case TensorRole::kOutputNorm:
+    case TensorRole::kHead:
+      break;
+  }
+  FULMEN_CHECK(false, "role {} is no layer's", static_cast<int>(role));
+}
+
+// The place of one tensor in the model.
+template <class Tensor, class Expert>
+Tensor& Slot(ModelTensors<Tensor, Expert>& model, const TensorInstance& tensor) {
+  const TensorRole role = tensor.row->role;
+  if (tensor.layer < 0) return ModelSlot(model, role);
+  return LayerSlot(model.layers[static_cast<size_t>(tensor.layer)], role, tensor.expert);
+}
+
+template <class Tensor, class Expert>
+void Arrange(const Config& config, std::span<const Tensor> tensors,
+             ModelTensors<Tensor, Expert>& model) {
+  const std::vector<TensorInstance> expected = ExpectedTensors(config);
+  FULMEN_CHECK(tensors.size() == expected.size(), "{} tensors, the config calls for {}",
+               tensors.size(), expected.size());
+  model.layers.resize(config.layers.size());
+  for (auto& layer : model.layers) layer.experts.resize(static_cast<size_t>(config.experts));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    Slot(model, expected[i]) = tensors[i];
+  }
+  if (config.tied_embeddings) model.head = model.token_embedding;
+}
+
+Result<TensorView> FetchTensor(const TensorSource& source, const Checkpoint& checkpoint) {
+  const TensorView& stored = checkpoint.tensors().at(source.stored_name);
+  if (stored.shape != source.stored_shape) {
+    return Fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" has shape {}, the config calls for {}",
+                checkpoint.FileOf(source.stored_name), source.stored_name,
+                ShapeString(stored.shape), ShapeString(source.stored_shape));
+  }
+  if (!IsWeightType(stored.dtype)) {
+    return Fail(ErrorCode::kUnsupported,
+                "{}: tensor \"{}\" has type {}, weights may be F32, F16 or BF16",
+                checkpoint.FileOf(source.stored_name), source.stored_name, DTypeName(stored.dtype));
+  }
+  if (!source.stacked) return stored;
+  return stored.Slice(source.tensor.expert).Rows(source.first_row, source.tensor.shape[0]);
+}
+
+// True when the bits of every element but the sign are zero.
+template <class Bits>
+bool RowIsZero(const std::byte* data, int64_t count) {
+  constexpr Bits kMagnitude = static_cast<Bits>(~Bits{0}) >> 1;
+  const auto* row = reinterpret_cast<const Bits*>(data);
+  return std::all_of(row, row + count, [](Bits bits) { return (bits & kMagnitude) == 0; });
+}
+
+// Most rows are decided by their first elements, so little of the table is read.
+std::vector<int32_t> ZeroRows(const TensorView& table) {
+  std::vector<int32_t> zero;
+  const size_t row_bytes = static_cast<size_t>(table.cols()) * DTypeSize(table.dtype);
+  for (int64_t row = 0; row < table.rows(); ++row) {
+    const std::byte* data = table.data + static_cast<size_t>(row) * row_bytes;
+    const bool is_zero = table.dtype == DType::kF32 ? RowIsZero<uint32_t>(data, table.cols())
+                                                    : RowIsZero<uint16_t>(data, table.cols());
+    if (is_zero) zero.push_back(static_cast<int32_t>(row));
+  }
+  return zero;
+}
+
+}  // namespace
+
+Result<std::vector<TensorSource>> ResolveTensors(const Config& config,
+                                                 const std::set<std::string_view>& names,
+                                                 const std::string& where) {
+  std::vector<TensorSource> sources;
+  std::unordered_set<std::string_view> claimed;
+  for (TensorInstance& tensor : ExpectedTensors(config)) {
+    const auto original = names.find(tensor.name);
+    if (original != names.end()) {
+      claimed.insert(*original);
+      std::string name = tensor.name;
+      Shape shape = tensor.shape;
+      sources.push_back({std::move(tensor), std::move(name), std::move(shape), 0, false});
+      continue;
+    }
+    if (tensor.row->native_name.empty()) {
+      return Fail(ErrorCode::kNotFound, "{}: {}", where, MissingMessage(tensor, nullptr));
+    }
+    TensorSource native = NativeSource(tensor, config);
+    const auto found = names.find(native.stored_name);
+    if (found == names.end()) {
+      return Fail(ErrorCode::kNotFound, "{}: {}", where, MissingMessage(tensor, &native));
+    }
+    claimed.insert(*found);
+    sources.push_back(std::move(native));
+  }
+  FULMEN_TRY(CheckLeftovers(config, names, claimed, where));
+  return sources;
+}
+
+Weights ArrangeWeights(const Config& config, std::span<const TensorView> tensors) {
+  Weights weights;
+  Arrange(config, tensors, weights);
+  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+    const bool lightning = config.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
+    weights.decay.push_back(lightning ? LightningDecay(config, layer) : std::vector<float>());
+  }
+  weights.inverse_frequencies = RopeInverseFrequencies(config);
+  return weights;
+}
+
+std::vector<TensorView> ListWeights(const Config& config, const Weights& weights) {
+  Weights copy = weights;
+  std::vector<TensorView> views;
+  for (const TensorInstance& tensor : ExpectedTensors(config)) views.push_back(Slot(copy, tensor));
+  return views;
+}
+
+Gradients ArrangeGradients(const Config& config, std::span<const Matrix> tensors) {
+  Gradients gradients;
+  Arrange(config, tensors, gradients);
+  return gradients;
+}
+
+Result<Weights> BindWeights(const Config& config, const Checkpoint& checkpoint,
+                            const std::string& where) {
+  std::set<std::string_view> names;
+  for (const auto& [name, view] : checkpoint.tensors()) names.insert(names.end(), name);
+  FULMEN_ASSIGN(const std::vector<TensorSource> sources, ResolveTensors(config, names, where));
+  std::vector<TensorView> tensors;
+  tensors.reserve(sources.size());
+  for (const TensorSource& source : sources) {
+    FULMEN_ASSIGN(TensorView view, FetchTensor(source, checkpoint));
+    tensors.push_back(std::move(view));
+  }
+  return ArrangeWeights(config, tensors);
+}
+
+Result<Config> ReadFolderConfig(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    return Fail(ErrorCode::kNotFound,
+                "{}: expected a model folder with config.json and safetensors files, found {}",
+                path, fs::exists(path, error) ? "a file" : "nothing");
+  }
+  const std::string config_path = (fs::path(path) / "config.json").string();
+  if (!fs::exists(config_path, error)) {
+    return Fail(ErrorCode::kNotFound, "{}: not a model folder, it has no config.json", path);
+  }
+  return ReadConfig(config_path);
+}
+
+Result<Model> LoadModel(const std::string& path) {
+  Model model;
+  FULMEN_ASSIGN(model.config, ReadFolderConfig(path));
+  FULMEN_ASSIGN(Checkpoint checkpoint, Checkpoint::Open(path));
+  model.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
+  FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, path));
+  model.unused_ids = ZeroRows(model.weights.token_embedding);
+  return model;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,178 @@
+// Bad input gets one clear sentence on standard error and a non-zero exit, and nothing is left
+// behind.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/file_io.h"
+#include "base/json.h"
+#include "tests/testing/golden.h"
+#include "tests/testing/subprocess.h"
+
+namespace fulmen::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+class BadInput : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string golden = GoldenFolder("text/hybrid-bf16");
+    if (golden.empty()) GTEST_SKIP() << "no golden text/hybrid-bf16";
+    for (const char* file :
+         {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}) {
+      fs::copy_file(golden + "/" + file, folder_ / file);
+    }
+    Write("ids.json", "[1, 2, 3]");
+  }
+
+  void Write(const std::string& name, const std::string& contents) {
+    ASSERT_TRUE(WriteFileAtomically(folder_ / name, contents));
+  }
+  // Replaces `field` of config.json.
+  void Configure(const std::string& field, const Json& value) {
+    Json config = *ReadJsonFile(folder_ / "config.json");
+    config[field] = value;
+    Write("config.json", config.dump());
+  }
+  void ExpectRefusal(const std::vector<std::string>& arguments,
+                     const std::vector<std::string>& words) {
+    const ProgramResult result = RunFulmen(arguments);
+    EXPECT_EQ(result.exit_code, 1) << result.err;
+    EXPECT_EQ(result.signal, 0);
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_TRUE(result.err.starts_with("fulmen: ")) << result.err;
+    for (const std::string& word : words) {
+      EXPECT_NE(result.err.find(word), std::string::npos)
+          << "no \"" << word << "\" in: " << result.err;
+    }
+  }
+  std::vector<std::string> Logits() {
+    return {"eval",     "logits",
+            "-m",       folder_.path(),
+            "--tokens", folder_ / "ids.json",
+            "--out",    folder_ / "out.safetensors"};
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(BadInput, WrongFolder) {
+  ExpectRefusal({"run", "-m", folder_ / "nowhere", "-p", "x"}, {"nowhere"});
+  fs::create_directory(folder_ / "empty");
+  ExpectRefusal({"run", "-m", folder_ / "empty", "-p", "x"}, {"empty", "config.json"});
+  ExpectRefusal({"inspect", folder_ / "empty"}, {"empty", "config.json"});
+}
+
+TEST_F(BadInput, TornWeights) {
+  const uintmax_t whole = fs::file_size(folder_ / "model.safetensors");
+  for (const uintmax_t size :
+       {uintmax_t{0}, uintmax_t{7}, uintmax_t{8}, uintmax_t{100}, whole / 2, whole - 1}) {
+    SCOPED_TRACE(size);
+    fs::resize_file(folder_ / "model.safetensors", size);
+    ExpectRefusal(Logits(), {"model.safetensors"});
+    EXPECT_FALSE(fs::exists(folder_ / "out.safetensors"));
+  }
+}
+
+TEST_F(BadInput, HeaderThatLies) {
+  std::string file = ReadFileOrDie(folder_ / "model.safetensors");
+  const size_t shape = file.find("\"shape\":[512,64]");
+  ASSERT_NE(shape, std::string::npos);
+  file.replace(shape, 16, "\"shape\":[512,65]");
+  Write("model.safetensors", file);
+  ExpectRefusal(Logits(), {"model.safetensors", "[512, 65]"});
+}
+
+TEST_F(BadInput, UnknownArchitecture) {
+  Configure("architectures", Json::array({"LlamaForCausalLM"}));
+  ExpectRefusal(Logits(), {"LlamaForCausalLM", "MiniMaxText01ForCausalLM"});
+}
+
+TEST_F(BadInput, UnsupportedFeaturesAreNamed) {
+  Configure("shared_intermediate_size", 128);
+  ExpectRefusal(Logits(), {"shared_intermediate_size", "128"});
+  Configure("shared_intermediate_size", 0);
+  Configure("sliding_window", 4096);
+  ExpectRefusal(Logits(), {"sliding_window", "4096"});
+  Configure("sliding_window", nullptr);
+  Configure("rope_scaling", Json{{"type", "yarn"}, {"factor", 4}});
+  ExpectRefusal(Logits(), {"yarn"});
+}
+
+TEST_F(BadInput, ConfigThatContradictsTheTensors) {
+  Configure("hidden_size", 32);
+  ExpectRefusal(Logits(), {"[512, 64]", "[512, 32]"});
+}
+
+TEST_F(BadInput, IdsOutsideTheVocabulary) {
+  Write("ids.json", "[1, 512]");
+  ExpectRefusal(Logits(), {"ids.json", "512", "511"});
+  Write("ids.json", "[1, -1]");
+  ExpectRefusal(Logits(), {"-1"});
+  Write("ids.json", "[]");
+  ExpectRefusal(Logits(), {"ids.json"});
+  Write("ids.json", "[1, 2");
+  ExpectRefusal(Logits(), {"ids.json", "JSON"});
+}
+
+TEST_F(BadInput, PromptOverTheContextLimit) {
+  Configure("max_position_embeddings", 8);
+  Write("ids.json", "[1, 2, 3, 4, 5, 6, 7, 8, 9]");
+  ExpectRefusal(Logits(), {"9", "8"});
+  ExpectRefusal({"run", "-m", folder_.path(), "--raw", "-p", "a b c d e f g h i j k l m n o p"},
+                {"8"});
+  ExpectRefusal({"bench", "-m", folder_.path(), "-p", "16", "-n", "1"}, {"16", "8"});
+}
+
+TEST_F(BadInput, OutputThatCannotBeWritten) {
+  std::vector<std::string> arguments = Logits();
+  arguments.back() = folder_ / "no/such/folder/out.safetensors";
+  ExpectRefusal(arguments, {"no/such/folder/out.safetensors"});
+  arguments.back() = "/proc/out.safetensors";  // read-only even for root
+  ExpectRefusal(arguments, {"/proc/out.safetensors"});
+}
+
+TEST_F(BadInput, NonFiniteWeightsAreTracedToTheirLayer) {
+  // A NaN in layer 3's router norm: layer 3 is the first whose output is not finite.
+  std::string file = ReadFileOrDie(folder_ / "model.safetensors");
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, file.data(), sizeof header_size);
+  const Json header = *ParseJson(std::string_view(file).substr(8, header_size), "header");
+  const auto begin =
+      header["model.layers.3.post_attention_layernorm.weight"]["data_offsets"][0].get<size_t>();
+  const uint16_t nan = 0x7fc0;
+  std::memcpy(file.data() + 8 + header_size + begin, &nan, sizeof nan);
+  Write("model.safetensors", file);
+  ExpectRefusal(Logits(), {"layer 3"});
+  EXPECT_FALSE(fs::exists(folder_ / "out.safetensors"));
+  ExpectRefusal({"run", "-m", folder_.path(), "--raw", "--quiet", "-p", "x"}, {"layer 3"});
+  ExpectRefusal({"eval", "generate", "-m", folder_.path(), "--tokens", folder_ / "ids.json"},
+                {"layer 3"});
+  const ProgramResult verify = RunFulmen({"inspect", folder_.path(), "--verify"});
+  EXPECT_EQ(verify.exit_code, 1);
+  EXPECT_NE((verify.out + verify.err).find("model.layers.3.post_attention_layernorm.weight"),
+            std::string::npos);
+}
+
+TEST_F(BadInput, TokenizerLargerThanTheModel) {
+  fs::copy_file(std::string(FULMEN_SOURCE_DIR) + "/models/story/tokenizer.json",
+                folder_ / "tokenizer.json", fs::copy_options::overwrite_existing);
+  ExpectRefusal(
+      {"run", "-m", folder_.path(), "--raw", "-p", "Alice was beginning to get very tired"},
+      {"512"});
+}
+
+TEST_F(BadInput, TornTokenizer) {
+  fs::resize_file(folder_ / "tokenizer.json", 1000);
+  ExpectRefusal({"run", "-m", folder_.path(), "-p", "x"}, {"tokenizer.json", "JSON"});
+  ExpectRefusal({"tokenize", "-m", folder_.path(), "x"}, {"tokenizer.json", "JSON"});
+}
+
+}  // namespace
+}  // namespace fulmen::testing

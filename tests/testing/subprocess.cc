@@ -1,0 +1,194 @@
+#include "tests/testing/subprocess.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/status.h"
+
+namespace fulmen::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Pipe {
+  Pipe() {
+    std::array<int, 2> ends{};
+    FULMEN_CHECK(pipe2(ends.data(), O_CLOEXEC) == 0, "{}", ErrnoMessage(errno));
+    read_end = ends[0];
+    write_end = ends[1];
+  }
+  ~Pipe() {
+    Close(read_end);
+    Close(write_end);
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+
+  static void Close(int& end) {
+    if (end >= 0) close(end);
+    end = -1;
+  }
+
+  int read_end = -1;
+  int write_end = -1;
+};
+
+// A running program and our ends of its three pipes.
+class Program {
+ public:
+  Program(const std::vector<std::string>& command, const ProgramOptions& options)
+      : options_(options) {
+    // A program that does not read its input must not end the test.
+    std::signal(SIGPIPE, SIG_IGN);
+    Start(command);
+    Pipe::Close(in_.read_end);
+    Pipe::Close(out_.write_end);
+    Pipe::Close(err_.write_end);
+    FULMEN_CHECK(fcntl(in_.write_end, F_SETFL, O_NONBLOCK) == 0, "{}", ErrnoMessage(errno));
+  }
+
+  ProgramResult Finish() {
+    const Clock::time_point deadline = Clock::now() + options_.timeout;
+    while (out_.read_end >= 0 || err_.read_end >= 0) {
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+      if (left.count() <= 0) {
+        result_.timed_out = true;
+        break;
+      }
+      Step(static_cast<int>(left.count()));
+    }
+    Reap(deadline);
+    return result_;
+  }
+
+ private:
+  void Start(const std::vector<std::string>& command) {
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in_.read_end, STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, out_.write_end, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, err_.write_end, STDERR_FILENO);
+    if (!options_.folder.empty()) {
+      posix_spawn_file_actions_addchdir_np(&actions, options_.folder.c_str());
+    }
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    sigset_t defaults;
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
+
+    std::vector<char*> arguments;
+    for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+    arguments.push_back(nullptr);
+    const int error =
+        posix_spawnp(&pid_, arguments[0], &actions, &attributes, arguments.data(), environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    FULMEN_CHECK(error == 0, "cannot start {}: {}", command[0], ErrnoMessage(error));
+  }
+
+  // Waits for any pipe and moves what can be moved.
+  void Step(int timeout_ms) {
+    if (written_ == options_.input.size() && interrupts_ == options_.interrupt_after.size()) {
+      Pipe::Close(in_.write_end);
+    }
+    const int writing = written_ < options_.input.size() ? in_.write_end : -1;
+    std::array<pollfd, 3> waiting{
+        {{writing, POLLOUT, 0}, {out_.read_end, POLLIN, 0}, {err_.read_end, POLLIN, 0}}};
+    if (poll(waiting.data(), waiting.size(), timeout_ms) < 0) {
+      FULMEN_CHECK(errno == EINTR, "{}", ErrnoMessage(errno));
+      return;
+    }
+    if (waiting[0].revents != 0) Write();
+    if (waiting[1].revents != 0) Read(out_.read_end, result_.out);
+    if (waiting[2].revents != 0) Read(err_.read_end, result_.err);
+    Interrupt();
+  }
+
+  void Write() {
+    const std::string_view rest = std::string_view(options_.input).substr(written_);
+    const ssize_t count = write(in_.write_end, rest.data(), rest.size());
+    if (count >= 0) {
+      written_ += static_cast<size_t>(count);
+    } else if (errno == EPIPE) {  // it reads no more
+      written_ = options_.input.size();
+    } else {
+      FULMEN_CHECK(errno == EAGAIN || errno == EINTR, "{}", ErrnoMessage(errno));
+    }
+  }
+
+  static void Read(int& file, std::string& text) {
+    std::array<char, 65536> buffer;
+    const ssize_t count = read(file, buffer.data(), buffer.size());
+    if (count > 0) text.append(buffer.data(), static_cast<size_t>(count));
+    if (count == 0) Pipe::Close(file);
+    if (count < 0) FULMEN_CHECK(errno == EINTR, "{}", ErrnoMessage(errno));
+  }
+
+  void Interrupt() {
+    if (interrupts_ == options_.interrupt_after.size()) return;
+    const std::string& marker = options_.interrupt_after[interrupts_];
+    const size_t found = result_.out.find(marker, searched_);
+    if (found == std::string::npos) return;
+    searched_ = found + marker.size();
+    ++interrupts_;
+    kill(pid_, SIGINT);
+  }
+
+  // The pipes may close before the program ends, and outlive it in a process it started.
+  void Reap(Clock::time_point deadline) {
+    int status = 0;
+    pid_t ended = waitpid(pid_, &status, WNOHANG);
+    while (ended == 0 && Clock::now() < deadline) {
+      poll(nullptr, 0, 1);
+      ended = waitpid(pid_, &status, WNOHANG);
+    }
+    kill(-pid_, SIGKILL);
+    if (ended == 0) {
+      result_.timed_out = true;
+      ended = waitpid(pid_, &status, 0);
+    }
+    FULMEN_CHECK(ended == pid_, "{}", ErrnoMessage(errno));
+    if (WIFEXITED(status)) result_.exit_code = WEXITSTATUS(status);
+    if (WIFSIGNALED(status)) result_.signal = WTERMSIG(status);
+  }
+
+  const ProgramOptions& options_;
+  Pipe in_;
+  Pipe out_;
+  Pipe err_;
+  pid_t pid_ = -1;
+  size_t written_ = 0;     // bytes of the input
+  size_t interrupts_ = 0;  // how many were sent
+  size_t searched_ = 0;    // how far the output was searched for the next marker
+  ProgramResult result_;
+};
+
+}  // namespace
+
+ProgramResult RunProgram(const std::vector<std::string>& command, const ProgramOptions& options) {
+  FULMEN_CHECK(!command.empty(), "no program named");
+  return Program(command, options).Finish();
+}
+
+std::string FulmenBinary() { return FULMEN_BINARY; }
+
+ProgramResult RunFulmen(std::vector<std::string> arguments, const ProgramOptions& options) {
+  arguments.insert(arguments.begin(), FulmenBinary());
+  return RunProgram(arguments, options);
+}
+
+}  // namespace fulmen::testing

@@ -1,0 +1,41 @@
+// Runs programs as a user would, for tests of commands.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+namespace fulmen::testing {
+
+struct ProgramOptions {
+  // Written to standard input, which is then closed.
+  std::string input = {};
+  // Each is waited for in the program's standard output, after the one before; when it has been
+  // seen the program is sent SIGINT. Standard input stays open until the last was sent.
+  std::vector<std::string> interrupt_after = {};
+  // The program and all it started are killed when this is over.
+  std::chrono::milliseconds timeout{60'000};
+  // Working directory; "" is the test's own.
+  std::string folder = {};
+};
+
+struct ProgramResult {
+  int exit_code = -1;      // -1 when a signal ended it
+  int signal = 0;          // the signal that ended it, or 0
+  bool timed_out = false;  // killed by us, see ProgramOptions::timeout
+  std::string out;
+  std::string err;
+};
+
+// Runs `command` (found through PATH unless it has a slash) with its arguments to its end. A
+// program that cannot be started is a broken test and stops it.
+ProgramResult RunProgram(const std::vector<std::string>& command,
+                         const ProgramOptions& options = {});
+
+// Path of the fulmen binary of this build.
+std::string FulmenBinary();
+
+// RunProgram on the fulmen binary: RunFulmen({"inspect", folder}).
+ProgramResult RunFulmen(std::vector<std::string> arguments, const ProgramOptions& options = {});
+
+}  // namespace fulmen::testing

@@ -1,0 +1,81 @@
+#include "tests/testing/subprocess.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+#include "tests/testing/golden.h"
+
+namespace fulmen::testing {
+namespace {
+
+using std::chrono::milliseconds;
+
+ProgramResult Shell(const std::string& script, const ProgramOptions& options = {}) {
+  return RunProgram({"sh", "-c", script}, options);
+}
+
+TEST(Subprocess, KeepsStreamsAndExitCodeApart) {
+  const ProgramResult result = Shell("echo out; echo err >&2; exit 7");
+  EXPECT_EQ(result.exit_code, 7);
+  EXPECT_EQ(result.signal, 0);
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.out, "out\n");
+  EXPECT_EQ(result.err, "err\n");
+}
+
+TEST(Subprocess, InputLargerThanThePipesComesBackWhole) {
+  const std::string text(1 << 20, 'x');
+  const ProgramResult result = RunProgram({"cat"}, {.input = text});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(result.out, text);
+}
+
+TEST(Subprocess, ProgramThatReadsNothingDoesNotEndTheTest) {
+  const ProgramResult result = RunProgram({"true"}, {.input = std::string(1 << 20, 'x')});
+  EXPECT_EQ(result.exit_code, 0);
+}
+
+TEST(Subprocess, ArgumentsAreNotInterpreted) {
+  EXPECT_EQ(RunProgram({"printf", "%s|", "a b", "", "$HOME"}).out, "a b||$HOME|");
+}
+
+TEST(Subprocess, ReportsTheSignal) {
+  const ProgramResult result = Shell("kill -TERM $$");
+  EXPECT_EQ(result.exit_code, -1);
+  EXPECT_EQ(result.signal, SIGTERM);
+  EXPECT_FALSE(result.timed_out);
+}
+
+TEST(Subprocess, TimeoutKillsChildrenToo) {
+  const ProgramResult result =
+      Shell("echo before; sleep 60 & sleep 60", {.timeout = milliseconds(200)});
+  EXPECT_TRUE(result.timed_out);
+  EXPECT_EQ(result.signal, SIGKILL);
+  EXPECT_EQ(result.out, "before\n");
+}
+
+TEST(Subprocess, TimeoutHoldsWhenTheOutputIsClosed) {
+  const ProgramResult result = Shell("exec sleep 60 >&- 2>&-", {.timeout = milliseconds(200)});
+  EXPECT_TRUE(result.timed_out);
+}
+
+TEST(Subprocess, RunsInTheFolder) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(std::filesystem::canonical(folder.path()).string() + "\n",
+            RunProgram({"pwd", "-P"}, {.folder = folder.path()}).out);
+}
+
+TEST(Subprocess, InterruptsAfterEachMarkerInTurn) {
+  const ProgramResult result = Shell(
+      "n=0; trap 'n=$((n+1)); echo got $n; [ $n = 2 ] && exit 3; echo ready' INT; "
+      "echo ready; while :; do sleep 0.01; done",
+      {.interrupt_after = {"ready", "ready"}, .timeout = milliseconds(20'000)});
+  EXPECT_EQ(result.out, "ready\ngot 1\nready\ngot 2\n");
+  EXPECT_EQ(result.exit_code, 3);
+}
+
+}  // namespace
+}  // namespace fulmen::testing

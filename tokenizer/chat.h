@@ -1,0 +1,42 @@
+// The family's chat formats: messages in, a prompt out.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fulmen {
+
+enum class ChatFormat : uint8_t { kText01, kVl01, kM1, kM1LlamaCpp };
+
+std::string_view ChatFormatName(ChatFormat format);  // "text-01", "vl-01", "m1", "m1-llama-cpp"
+std::optional<ChatFormat> ChatFormatFromName(std::string_view name);
+
+// Which format a checkpoint's chat template stands for; nullopt when the template is empty; an
+// error when it is of a kind we do not know.
+Result<std::optional<ChatFormat>> DetectChatFormat(std::string_view chat_template);
+
+// A prompt in pieces: in trusted pieces marker strings are markers, in the others they are plain
+// text.
+struct PromptPiece {
+  std::string text;
+  bool trusted;
+};
+
+// request: {messages: [...], tools: [...] or null, add_generation_prompt: bool (default true)},
+// messages as in the OpenAI API, content a string or a list of parts. Errors name the message and
+// field.
+Result<std::vector<PromptPiece>> FormatChat(ChatFormat format, const Json& request);
+
+// The pieces joined, and the pieces encoded: text between two markers is one string to the
+// tokenizer.
+std::string ChatText(const std::vector<PromptPiece>& pieces);
+std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, const std::vector<PromptPiece>& pieces);
+
+}  // namespace fulmen

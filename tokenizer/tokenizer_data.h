@@ -1,0 +1,56 @@
+// What a Tokenizer holds, and how files fill it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/loose_json.h"
+#include "tokenizer/pre_tokenizer.h"
+
+namespace fulmen {
+
+struct AddedToken {
+  std::string content;
+  int64_t id = 0;
+  bool special = false;
+  bool normalized = false;  // searched for after those that are not, between them
+};
+
+struct TokenizerData {
+  Bpe bpe;  // its vocabulary includes the added tokens
+  bool nfc = false;
+  PreTokenizer pre_tokenizer;
+  StringMatcher markers;             // added tokens that are not normalized
+  StringMatcher normalized_markers;  // those that are
+  std::map<std::string, int32_t, std::less<>> added_ids;
+  std::vector<bool> special;  // by id; shorter than the vocabulary
+  std::optional<int32_t> bos_id;
+  std::optional<int32_t> eos_id;
+  std::string chat_template;
+
+  const Vocabulary& vocabulary() const { return bpe.vocabulary(); }
+  // An error when it contradicts the vocabulary or an earlier one.
+  Status AddToken(const AddedToken& token, const std::string& where);
+  void MarkSpecial(int32_t id);
+};
+
+Result<TokenizerData> DataFromTokenizerJson(std::string_view text, const std::string& where);
+// The published split pattern; special tokens are still to be added.
+Result<TokenizerData> DataFromVocabAndMerges(std::string_view vocab_json, std::string_view merges,
+                                             const std::string& where);
+// The published special tokens, if the vocabulary is the published one.
+Status AddPublishedSpecialTokens(TokenizerData& data, const std::string& where);
+// An object of an added-token list; `id` stands beside it.
+Result<AddedToken> AddedTokenFromJson(const LooseJson& json, int64_t id, const std::string& where);
+
+// tokenizer_config.json, added_tokens.json and chat_template.jinja of `folder`, where present.
+// `bare`: there is no tokenizer.json, so special tokens that no file names are the published ones.
+Status ReadFilesBeside(const std::string& folder, bool bare, TokenizerData& data);
+
+}  // namespace fulmen

@@ -1,0 +1,56 @@
+#include "train/parameters.h"
+
+namespace fulmen {
+namespace {
+
+constexpr size_t kAlignment = 16;
+
+}  // namespace
+
+Parameters::Parameters(const Config& config) : tensors_(ExpectedTensors(config)) {
+  size_t end = 0;
+  for (const TensorInstance& tensor : tensors_) {
+    offsets_.push_back(end);
+    end += (static_cast<size_t>(ElementCount(tensor.shape)) + kAlignment - 1) / kAlignment *
+           kAlignment;
+  }
+  values_.resize(end);
+}
+
+Parameters::Parameters(const Config& config, const Weights& weights) : Parameters(config) {
+  const std::vector<TensorView> views = ListWeights(config, weights);
+  for (size_t i = 0; i < size(); ++i) {
+    const std::span<float> to = values(i);
+    for (size_t e = 0; e < to.size(); ++e) to[e] = LoadFloat(views[i].dtype, views[i].data, e);
+  }
+}
+
+std::span<float> Parameters::values(size_t index) {
+  return {values_.data() + offsets_[index],
+          static_cast<size_t>(ElementCount(tensors_[index].shape))};
+}
+
+std::span<const float> Parameters::values(size_t index) const {
+  return {values_.data() + offsets_[index],
+          static_cast<size_t>(ElementCount(tensors_[index].shape))};
+}
+
+Weights Parameters::AsWeights(const Config& config) const {
+  std::vector<TensorView> views;
+  for (size_t i = 0; i < size(); ++i) {
+    views.push_back(
+        {reinterpret_cast<const std::byte*>(values(i).data()), DType::kF32, tensors_[i].shape});
+  }
+  return ArrangeWeights(config, views);
+}
+
+Gradients Parameters::AsGradients(const Config& config) {
+  std::vector<Matrix> views;
+  for (size_t i = 0; i < size(); ++i) {
+    const Shape& shape = tensors_[i].shape;
+    views.emplace_back(values(i).data(), shape.size() == 2 ? shape[0] : 1, shape.back());
+  }
+  return ArrangeGradients(config, views);
+}
+
+}  // namespace fulmen
