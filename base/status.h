@@ -18,6 +18,7 @@ enum class ErrorCode {
   kIo,               // the operating system refused
   kNonFinite,        // a computation produced NaN or infinity
   kCancelled,        // the user stopped it
+  kUnavailable,      // another process or machine is gone
 };
 
 // One clear sentence: what was expected, what was found, where.

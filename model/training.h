@@ -33,6 +33,14 @@ struct LossOptions {
   float step_share = 1;
   // Keeps only each layer's input and runs its forward pass a second time: less memory, more work.
   bool recompute = false;
+  // An expert takes at most ceil(capacity * tokens * k / E) choices of what all ranks run at once;
+  // the rest are dropped. 0: as many as come.
+  float capacity = 0;
+  // The ranks whose choices count towards the capacity; null: this one alone. Not owned.
+  Communicator* ranks = nullptr;
+  // Called when the gradients of a layer are complete, from the last layer to the first, and with
+  // layer -1 when all others are; for an all-reduce that overlaps the layers still to come.
+  std::function<Status(int64_t layer)> gradients_ready;
 };
 
 struct Losses {
