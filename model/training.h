@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,8 @@
 #include "model/weights.h"
 
 namespace fulmen {
+
+class Communicator;
 
 // Documents packed end to end. Every document stands alone: no attention, state or target crosses
 // its border, and positions restart at 0.
