@@ -70,6 +70,15 @@ double ForwardFlops(const Config& config, int64_t tokens, int64_t position, int6
          2.0 * static_cast<double>(logit_rows * config.vocab_size * config.hidden_size);
 }
 
+double PackedForwardFlops(const Config& config, std::span<const int64_t> starts,
+                          int64_t logit_rows) {
+  double flops = ForwardFlops(config, 0, 0, logit_rows);
+  for (size_t i = 0; i + 1 < starts.size(); ++i) {
+    flops += ForwardFlops(config, starts[i + 1] - starts[i], 0, 0);
+  }
+  return flops;
+}
+
 double DecodeBytes(const Model& model, int64_t position) {
   const Config& config = model.config;
   double bytes = Bytes(model.weights.head) + Bytes(model.weights.output_norm) +

@@ -1,6 +1,8 @@
 #include "model/training.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <numeric>
 #include <optional>
 
@@ -199,6 +201,13 @@ class RouterLosses {
 
   RouterStatistics& statistics() { return statistics_; }
 
+  // Choices of each expert so far, over all slots.
+  std::vector<double> Choices() const {
+    std::vector<double> sums(probabilities_.size());
+    for (size_t i = 0; i < counts_.size(); ++i) sums[i % sums.size()] += counts_[i];
+    return sums;
+  }
+
   double Auxiliary() const {
     double sum = 0;
     for (int64_t expert = 0; expert < experts_; ++expert) {
@@ -284,6 +293,7 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
   std::vector<Matrix> inputs;
   std::vector<LayerActivations> tape;
   RouterLosses router(config, tokens);
+  Losses losses;
   for (int64_t layer = 0; layer <= config.layer_count(); ++layer) {
     inputs.push_back(context.scratch.AllocateMatrix(tokens, config.hidden_size));
   }
@@ -294,8 +304,12 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
     std::optional<Workspace::Frame> layer_frame;
     if (options.recompute) layer_frame.emplace(context.scratch);
     FULMEN_ASSIGN(LayerActivations activations, forward.Layer(layer, inputs[index + 1]));
+    const std::vector<double> before = router.Choices();
     training.router_statistics(context, activations.router_logits, activations.experts,
                                router.statistics());
+    const std::vector<double> after = router.Choices();
+    std::transform(after.begin(), after.end(), before.begin(), std::back_inserter(losses.choices),
+                   std::minus<>());
     if (!options.recompute) tape.push_back(activations);
   }
 
@@ -320,7 +334,6 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
   }
   training.embedding_backward(context, batch.tokens, dhidden, gradients.token_embedding);
 
-  Losses losses;
   losses.cross_entropy = sum / static_cast<double>(predicted);
   losses.auxiliary = router.Auxiliary();
   losses.z = router.Z();

@@ -52,6 +52,7 @@ struct Losses {
                          // the expert) * (mean router probability), over all layers' tokens
   double z = 0;          // mean over all layers' tokens of logsumexp(router logits)^2
   double total = 0;      // cross_entropy + options.auxiliary * auxiliary + options.z * z
+  std::vector<double> choices;  // [layers * experts]: tokens that chose the expert, in any slot
 };
 
 // Adds the gradients of the total loss to `gradients`. Fails with kNonFinite, naming the first
