@@ -8,7 +8,7 @@ root=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/.." && pwd)
 build_packages=(
   g++ cmake ninja-build pkg-config
   libhwy-dev libonig-dev libutf8proc-dev libfmt-dev nlohmann-json3-dev libcli11-dev
-  libexpected-dev libedit-dev libgtest-dev libbenchmark-dev libssl-dev
+  libexpected-dev libedit-dev libtomlplusplus-dev libgtest-dev libbenchmark-dev libssl-dev
 )
 # What the tests ask for besides.
 test_packages=(ccache)
