@@ -2,15 +2,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
-#include <functional>
-#include <limits>
 #include <memory>
 #include <random>
 #include <vector>
 
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/paired_timing.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "kernels/peak.h"
@@ -41,21 +39,6 @@ struct Row {
   double decode_share = 0;  // of read bandwidth
 };
 
-// Lowest and highest of a peak over the whole run.
-struct Range {
-  double low = std::numeric_limits<double>::infinity();
-  double high = 0;
-  void Add(double value) {
-    low = std::min(low, value);
-    high = std::max(high, value);
-  }
-};
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 class Bench {
  public:
   Bench(Session& session, const BenchOptions& options)
@@ -71,16 +54,17 @@ class Bench {
     for (int64_t i = 0; i < options_.generated; ++i) {
       decode_bytes += DecodeBytes(session_.model, depth + i);
     }
-    Samples prompt;
-    Samples decode;
+    PairedSamples prompt;
+    PairedSamples decode;
     for (int i = 0; i <= options_.repetitions; ++i) {
       SequenceState prompt_state = start.Clone();
       SequenceState decode_state = start.Clone();
-      FULMEN_ASSIGN(const Sample read, Paired(MeasureFmaFlops, fma_, [&] {
-                      return Read(options_.prompt, prompt_state, "");
-                    }));
-      FULMEN_ASSIGN(const Sample decoded,
-                    Paired(MeasureReadBandwidth, bandwidth_, [&] { return Decode(decode_state); }));
+      FULMEN_ASSIGN(const PairedSample read,
+                    MeasurePaired(MeasureFmaFlops, session_.pool, fma_,
+                                  [&] { return Read(options_.prompt, prompt_state, ""); }));
+      FULMEN_ASSIGN(const PairedSample decoded,
+                    MeasurePaired(MeasureReadBandwidth, session_.pool, bandwidth_,
+                                  [&] { return Decode(decode_state); }));
       if (i == 0) continue;  // a warm-up
       prompt.Add(read, static_cast<double>(options_.prompt), prompt_flops);
       decode.Add(decoded, static_cast<double>(options_.generated), decode_bytes);
@@ -89,34 +73,10 @@ class Bench {
                Median(decode.shares)};
   }
 
-  const Range& fma() const { return fma_; }
-  const Range& bandwidth() const { return bandwidth_; }
+  const PeakRange& fma() const { return fma_; }
+  const PeakRange& bandwidth() const { return bandwidth_; }
 
  private:
-  struct Sample {
-    double seconds;
-    double peak;
-  };
-  struct Samples {
-    std::vector<double> rates;
-    std::vector<double> shares;
-    void Add(const Sample& sample, double tokens, double work) {
-      rates.push_back(tokens / sample.seconds);
-      shares.push_back(work / sample.seconds / sample.peak);
-    }
-  };
-
-  // Times `work` between two measurements of its peak, whose mean it is held against.
-  Result<Sample> Paired(double (*measure)(ThreadPool&), Range& range,
-                        const std::function<Status()>& work) {
-    const double before = measure(session_.pool);
-    FULMEN_ASSIGN(const double seconds, Time(work));
-    const double after = measure(session_.pool);
-    range.Add(before);
-    range.Add(after);
-    return Sample{seconds, (before + after) / 2};
-  }
-
   // Random tokens, so that all experts get work. The last token's logits are computed, as for an
   // answer.
   Status Read(int64_t tokens, SequenceState& state, const std::string& what) {
@@ -143,19 +103,13 @@ class Bench {
                    Matrix(logits_.data(), logit_rows, vocab));
   }
 
-  static Result<double> Time(const std::function<Status()>& work) {
-    const auto start = std::chrono::steady_clock::now();
-    FULMEN_TRY(work());
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-
   Session& session_;
   const BenchOptions& options_;
   std::mt19937_64 random_{1};
   std::vector<int32_t> ids_;
   std::vector<float> logits_;
-  Range fma_;
-  Range bandwidth_;
+  PeakRange fma_;
+  PeakRange bandwidth_;
 };
 
 Json OrNull(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
@@ -196,8 +150,6 @@ Json ToJson(const Row& row) {
           {"decode_share_of_read_bandwidth", row.decode_share}};
 }
 
-Json ToJson(const Range& range) { return Json::array({range.low, range.high}); }
-
 Status BenchPeaks(const BenchOptions& options) {
   ThreadPool pool(options.session.threads);
   const Peaks peaks = MeasurePeaks(pool);
@@ -232,8 +184,8 @@ Status BenchModel(const BenchOptions& options) {
                  {"prompt_tokens", options.prompt},
                  {"new_tokens", options.generated},
                  {"peaks",
-                  {{"fma_f32_flops", ToJson(bench.fma())},
-                   {"read_bandwidth_bytes", ToJson(bench.bandwidth())}}},
+                  {{"fma_f32_flops", bench.fma().ToJson()},
+                   {"read_bandwidth_bytes", bench.bandwidth().ToJson()}}},
                  {"rows", Json::array()}};
     for (const Row& row : rows) json["rows"].push_back(ToJson(row));
     fmt::print("{}\n", json.dump());

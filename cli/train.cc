@@ -91,6 +91,7 @@ void AddTrainCommand(CLI::App& app) {
       app.add_subcommand("train", "Gradients of a model (the trainer itself comes next)");
   train->require_subcommand(1);
   AddGradients(*train);
+  AddTrainBench(*train);
   train->footer(
       "Example: fulmen train gradients -m MODEL --batches batches.json --out "
       "gradients.safetensors");

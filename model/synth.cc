@@ -325,9 +325,20 @@ Result<Config> PresetConfig(std::string_view name) {
     config.ffn_size = 9216;
     config.max_position = 10'240'000;
     config.layers = LayerPattern(2, 2);
+  } else if (name == "train-37m") {
+    config.vocab_size = 4096;
+    config.hidden_size = 384;
+    config.heads = 6;
+    config.kv_heads = 2;
+    config.head_dim = 64;
+    config.rotary_dim = 32;
+    config.experts = 4;
+    config.ffn_size = 768;
+    config.max_position = 131072;
+    config.layers = LayerPattern(8, 8);
   } else {
     return Fail(ErrorCode::kInvalidArgument,
-                "unknown preset \"{}\", expected small or text-01-slice", name);
+                "unknown preset \"{}\", expected small, text-01-slice or train-37m", name);
   }
   SetDeepNorm(config);
   return config;

@@ -20,7 +20,7 @@ std::vector<LayerKind> LayerPattern(int64_t layers, int64_t softmax_every);
 // DeepNorm's residual weight, (2 * layers)^(1/4), for every kind of branch.
 void SetDeepNorm(Config& config);
 
-// "small" or "text-01-slice".
+// "small", "text-01-slice" or "train-37m".
 Result<Config> PresetConfig(std::string_view name);
 
 // Values close to a normal distribution with mean 0 and the given deviation, at most 3.47 of them

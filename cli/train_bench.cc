@@ -1,0 +1,167 @@
+// fulmen train bench: the rate of whole training steps against the machine's own peak.
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/paired_timing.h"
+#include "cli/session.h"
+#include "kernels/peak.h"
+#include "model/cost.h"
+#include "model/training.h"
+#include "train/optimizer.h"
+
+namespace fulmen {
+namespace {
+
+constexpr int64_t kShortest = 16;  // tokens of a packed document
+
+struct TrainBenchOptions {
+  SessionOptions session;
+  std::string documents = "full";
+  int64_t rows = 4;
+  int64_t length = 2048;
+  int repetitions = 5;
+  bool recompute = false;
+  bool json = false;
+};
+
+// Lengths of the documents of one step. Packed ones are log-uniform from kShortest to the length of
+// a row, the last cut so that the step has as many tokens as full rows.
+std::vector<int64_t> DocumentLengths(const TrainBenchOptions& options) {
+  const int64_t tokens = options.rows * options.length;
+  std::vector<int64_t> lengths;
+  std::mt19937_64 random(1);
+  const double shortest = std::log(std::min(kShortest, options.length));
+  std::uniform_real_distribution<double> log_length(shortest, std::log(options.length));
+  for (int64_t left = tokens; left > 0; left -= lengths.back()) {
+    const int64_t length =
+        options.documents == "full" ? options.length : std::llround(std::exp(log_length(random)));
+    lengths.push_back(std::min(length, left));
+  }
+  return lengths;
+}
+
+PackedBatch RandomBatch(const std::vector<int64_t>& lengths, int64_t vocabulary) {
+  PackedBatch batch;
+  std::mt19937_64 random(2);
+  for (const int64_t length : lengths) {
+    std::vector<int32_t> document(static_cast<size_t>(length));
+    for (int32_t& id : document) {
+      id = static_cast<int32_t>(random() % static_cast<uint64_t>(vocabulary));
+    }
+    batch.Add(document);
+  }
+  return batch;
+}
+
+// A backward pass multiplies twice where the forward pass multiplies once. Computing activations
+// again is not counted: it is a price, not work wanted.
+double StepFlops(const Config& config, const std::vector<int64_t>& lengths) {
+  double flops = 0;
+  for (const int64_t length : lengths) flops += 3 * ForwardFlops(config, length, 0, length);
+  return flops;
+}
+
+// The most memory this process ever held, in bytes.
+double PeakMemory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024.0 * static_cast<double>(usage.ru_maxrss);
+}
+
+Status BenchTraining(const TrainBenchOptions& options) {
+  FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
+  FULMEN_ASSIGN(const TrainingKernels* training, SelectTrainingKernels(options.session.kernels));
+  const Config& config = session->model.config;
+  const std::vector<int64_t> lengths = DocumentLengths(options);
+  const PackedBatch batch = RandomBatch(lengths, config.vocab_size);
+  const auto tokens = static_cast<double>(batch.tokens.size());
+  const double flops = StepFlops(config, lengths);
+
+  Parameters weights(config, session->model.weights);
+  Parameters gradients(config);
+  Optimizer optimizer(config);
+  LossOptions loss;
+  loss.recompute = options.recompute;
+  PeakRange fma;
+  PairedSamples samples;
+  for (int i = 0; i <= options.repetitions; ++i) {
+    FULMEN_ASSIGN(const PairedSample sample,
+                  MeasurePaired(MeasureFmaFlops, session->pool, fma, [&]() -> Status {
+                    std::ranges::fill(gradients.all(), 0.0F);
+                    FULMEN_ASSIGN(const Losses losses,
+                                  ForwardBackward(config, weights.AsWeights(config),
+                                                  session->kernels, *training, session->context,
+                                                  batch, loss, gradients.AsGradients(config)));
+                    optimizer.Step({}, *training, session->context, gradients, weights);
+                    return {};
+                  }));
+    if (i > 0) samples.Add(sample, tokens, flops);  // the first warms up
+  }
+  const double rate = Median(samples.rates);
+  const double share = Median(samples.shares);
+  if (options.json) {
+    fmt::print("{}\n", Json{{"model", session->folder},
+                            {"kernels", session->kernels.name},
+                            {"threads", session->pool.size()},
+                            {"documents", lengths.size()},
+                            {"tokens", batch.tokens.size()},
+                            {"recompute", options.recompute},
+                            {"tokens_per_second", rate},
+                            {"flops_per_token", flops / tokens},
+                            {"share_of_fma_peak", share},
+                            {"fma_f32_flops", fma.ToJson()},
+                            {"peak_memory_bytes", PeakMemory()}}
+                           .dump());
+    return {};
+  }
+  fmt::print("{} with {} kernels, {} threads: steps of {} tokens in {} documents, median of {}\n",
+             session->folder, session->kernels.name, session->pool.size(), batch.tokens.size(),
+             lengths.size(), options.repetitions);
+  fmt::print("{:.0f} tokens/s, {:.1f} % of the FMA peak of {:.1f} to {:.1f} GFLOP/s\n", rate,
+             100 * share, fma.low / 1e9, fma.high / 1e9);
+  fmt::print("{:.2f} GB held at most\n", PeakMemory() / 1e9);
+  return {};
+}
+
+}  // namespace
+
+void AddTrainBench(CLI::App& train) {
+  auto options = std::make_shared<TrainBenchOptions>();
+  CLI::App* command =
+      train.add_subcommand("bench", "Measure training steps against the machine's own peak");
+  AddSessionOptions(*command, options->session);
+  command
+      ->add_option("--documents", options->documents,
+                   "full: one document a row; packed: lengths log-uniform from 16 to a row")
+      ->check(CLI::IsMember({"full", "packed"}))
+      ->capture_default_str();
+  command->add_option("--rows", options->rows, "Rows of a step")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--length", options->length, "Tokens of a row")
+      ->check(CLI::Range(2, 1 << 24))
+      ->capture_default_str();
+  command
+      ->add_option("-r,--repetitions", options->repetitions,
+                   "Steps measured, after a warm-up; the median counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_flag("--recompute", options->recompute,
+                    "Keep only the input of each layer and compute the rest again");
+  command->add_flag("--json", options->json, "Print JSON, rates in units of one");
+  command->footer(
+      "A step is forward, backward and AdamW on random tokens, counted as three times the forward\n"
+      "products; the peak is measured just before and after each.\n"
+      "Example: fulmen synth /tmp/m --type f32 --preset train-37m && fulmen train bench -m /tmp/m");
+  command->callback([options] { RunOrExit([&] { return BenchTraining(*options); }); });
+}
+
+}  // namespace fulmen
