@@ -100,7 +100,8 @@ Status BenchTraining(const TrainBenchOptions& options) {
                                   ForwardBackward(config, weights.AsWeights(config),
                                                   session->kernels, *training, session->context,
                                                   batch, loss, gradients.AsGradients(config)));
-                    optimizer.Step({}, *training, session->context, gradients, weights);
+                    const double norm = GlobalNorm(*training, session->context, gradients);
+                    optimizer.Step({}, *training, session->context, gradients, norm, weights);
                     return {};
                   }));
     if (i > 0) samples.Add(sample, tokens, flops);  // the first warms up

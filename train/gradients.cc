@@ -107,7 +107,8 @@ Result<Json> CheckGradients(const Model& model, const Kernels& kernels,
                     ForwardBackward(config, weights.AsWeights(config), kernels, training, context,
                                     kind.batch, options.loss, gradients.AsGradients(config)));
       if (step == 0) FULMEN_TRY(WriteAll(writer, gradients));
-      const double norm = optimizer.Step(options.optimizer, training, context, gradients, weights);
+      const double norm = GlobalNorm(training, context, gradients);
+      optimizer.Step(options.optimizer, training, context, gradients, norm, weights);
       steps.push_back({{"cross_entropy", losses.cross_entropy},
                        {"auxiliary", losses.auxiliary},
                        {"loss", losses.total},

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "kernels/training.h"
 #include "train/parameters.h"
@@ -14,19 +16,33 @@ struct OptimizerOptions {
   float beta2 = 0.95F;
   float epsilon = 1e-6F;
   float weight_decay = 0.1F;
-  float clip = 0.5F;  // largest global norm of the gradients; 0: no clipping
+  std::vector<std::string> no_decay = {};  // not of tensors whose names contain one of these
+  float clip = 0.5F;                       // largest global norm of the gradients; 0: no clipping
 };
+
+// The tensor is one that weight decay applies to.
+bool IsDecayed(const TensorInstance& tensor, const std::vector<std::string>& no_decay);
+
+// The norm of all gradients together.
+double GlobalNorm(const TrainingKernels& kernels, KernelContext& context,
+                  const Parameters& gradients);
 
 // Owns the moments. Not thread safe. Movable.
 class Optimizer {
  public:
   explicit Optimizer(const Config& config) : first_moments_(config), second_moments_(config) {}
 
-  // One step; returns the global norm of the gradients before clipping.
-  double Step(const OptimizerOptions& options, const TrainingKernels& kernels,
-              KernelContext& context, const Parameters& gradients, Parameters& weights);
+  // One step; `norm` is the GlobalNorm of the gradients and finite.
+  void Step(const OptimizerOptions& options, const TrainingKernels& kernels, KernelContext& context,
+            const Parameters& gradients, double norm, Parameters& weights);
 
+  // All there is to save and restore: steps so far, and the moments.
   int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+  Parameters& first_moments() { return first_moments_; }
+  Parameters& second_moments() { return second_moments_; }
+  const Parameters& first_moments() const { return first_moments_; }
+  const Parameters& second_moments() const { return second_moments_; }
 
  private:
   Parameters first_moments_;

@@ -35,6 +35,18 @@ std::span<const float> Parameters::values(size_t index) const {
           static_cast<size_t>(ElementCount(tensors_[index].shape))};
 }
 
+std::vector<std::span<float>> Parameters::LayerPieces(int64_t layer) {
+  std::vector<std::span<float>> pieces;
+  for (size_t i = 0; i < size();) {
+    size_t next = i + 1;
+    while (next < size() && tensors_[next].layer == tensors_[i].layer) ++next;
+    const size_t end = next < size() ? offsets_[next] : values_.size();
+    if (tensors_[i].layer == layer) pieces.push_back(all().subspan(offsets_[i], end - offsets_[i]));
+    i = next;
+  }
+  return pieces;
+}
+
 Weights Parameters::AsWeights(const Config& config) const {
   std::vector<TensorView> views;
   for (size_t i = 0; i < size(); ++i) {

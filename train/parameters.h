@@ -26,6 +26,8 @@ class Parameters {
   std::span<const float> values(size_t index) const;
   // All of them, padding between tensors (always zero) included.
   std::span<float> all() { return values_; }
+  // The pieces of all() that hold the tensors of a layer (one piece), or those of no layer (-1).
+  std::vector<std::span<float>> LayerPieces(int64_t layer);
 
   // Views by layer, valid as long as this.
   Weights AsWeights(const Config& config) const;

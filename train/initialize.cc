@@ -1,0 +1,103 @@
+#include "train/initialize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "model/synth.h"
+
+namespace fulmen {
+namespace {
+
+using enum TensorRole;
+
+constexpr float kRouterGain = 0.1F;
+
+float DeepNormBeta(const Config& config) {
+  return static_cast<float>(std::pow(8.0 * static_cast<double>(config.layer_count()), -0.25));
+}
+
+float Gain(TensorRole role, const Config& config) {
+  switch (role) {
+    case kValue:
+    case kSoftmaxOutput:
+    case kLightningOutput:
+    case kExpertGate:
+    case kExpertUp:
+    case kExpertDown:
+      return DeepNormBeta(config);
+    case kRouter:
+      return kRouterGain;
+    default:
+      return 1;
+  }
+}
+
+float Deviation(const TensorInstance& tensor, const Config& config) {
+  const TensorRole role = tensor.row->role;
+  const auto fan_in = static_cast<float>(tensor.shape[1]);
+  if (role == kTokenEmbedding) return 1 / std::sqrt(fan_in);
+  auto fan_out = static_cast<float>(tensor.shape[0]);
+  if (role == kLightningQkv) fan_out /= 3;
+  return Gain(role, config) * std::sqrt(2 / (fan_in + fan_out));
+}
+
+// Rows of the fused matrix lie q | k | v within each head.
+void ScaleFusedValues(const Config& config, float factor, std::span<float> qkv) {
+  const auto part = static_cast<size_t>(config.head_dim * config.hidden_size);
+  for (size_t v = 2 * part; v < qkv.size(); v += 3 * part) {
+    for (float& x : qkv.subspan(v, part)) x *= factor;
+  }
+}
+
+}  // namespace
+
+Result<Config> ModelConfig(const ModelSection& model, int64_t vocab_size,
+                           std::vector<int32_t> eos_ids) {
+  Config config;
+  config.architecture = "MiniMaxText01ForCausalLM";
+  config.vocab_size = vocab_size;
+  config.hidden_size = model.hidden_size;
+  config.ffn_size = model.intermediate_size;
+  config.heads = model.heads;
+  config.kv_heads = model.kv_heads;
+  config.head_dim = model.head_dim;
+  config.rotary_dim = model.rotary_dim;
+  config.rope_base = model.rope_theta;
+  config.experts = model.experts;
+  config.experts_per_token = model.experts_per_token;
+  config.max_position = model.max_position;
+  config.post_norm = model.post_norm;
+  config.tied_embeddings = model.tie_embeddings;
+  config.eos_ids = std::move(eos_ids);
+  config.layers = LayerPattern(model.layers, model.softmax_every);
+  for (size_t i = 0; i < model.attn_type_list.size(); ++i) {
+    config.layers[i] = model.attn_type_list[i] == 1 ? LayerKind::kSoftmax : LayerKind::kLightning;
+  }
+  if (config.post_norm) SetDeepNorm(config);
+  return ParseConfig(ConfigToJson(config, "float32"), "the model of the config");
+}
+
+void InitializeWeights(const Config& config, uint64_t seed, ThreadPool& pool, Parameters& weights) {
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const TensorInstance& tensor = weights.tensor(i);
+    const std::span<float> values = weights.values(i);
+    if (tensor.shape.size() == 1) {
+      std::fill(values.begin(), values.end(), 1.0F);
+      continue;
+    }
+    // An odd constant spreads seeds; tensors lie further apart than any has blocks.
+    const uint64_t stream = seed * 0x9e3779b97f4a7c15U + (static_cast<uint64_t>(i) << 40);
+    const auto count = static_cast<int64_t>(values.size());
+    pool.ParallelFor((count + kRandomBlock - 1) / kRandomBlock, [&](int64_t block, int) {
+      const int64_t first = block * kRandomBlock;
+      FillRandom(DType::kF32, stream, first, std::min(kRandomBlock, count - first),
+                 Deviation(tensor, config), reinterpret_cast<std::byte*>(values.data() + first));
+    });
+    if (tensor.row->role == kLightningQkv) {
+      ScaleFusedValues(config, DeepNormBeta(config), values);
+    }
+  }
+}
+
+}  // namespace fulmen

@@ -1,0 +1,29 @@
+// The geometry and the first weights of a new model.
+#pragma once
+
+#include <cstdint>
+
+#include "base/thread_pool.h"
+#include "model/config.h"
+#include "train/parameters.h"
+#include "train/training_config.h"
+
+namespace fulmen {
+
+// The config of the model that `model` describes. With post_norm the residual connections have
+// DeepNorm's alpha, else weight 1. Fails when the geometry is impossible.
+Result<Config> ModelConfig(const ModelSection& model, int64_t vocab_size,
+                           std::vector<int32_t> eos_ids);
+
+// Random weights, the same for every seed whatever the number of threads. Norms are 1. Matrices are
+// normal with Xavier's deviation sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010, eq. 16;
+// queries, keys and values of a fused matrix count apart), times
+//   - DeepNorm's beta = (8 layers)^(-1/4) for values, attention outputs and all three of an
+//     expert's matrices (Wang et al., "DeepNet", 2022, section 4.2: decoder only),
+//   - 0.1 for the router, so that choices begin near even and gradients reach all experts (Fedus et
+//     al., "Switch Transformers", 2021, section 2.4).
+// The embedding's deviation is hidden_size^(-1/2): rows of unit length. The norm that follows takes
+// any scale, Adam's steps are then of a fitting size, and logits of a tied head begin near 1.
+void InitializeWeights(const Config& config, uint64_t seed, ThreadPool& pool, Parameters& weights);
+
+}  // namespace fulmen
