@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -13,7 +14,7 @@
 namespace fulmen {
 
 struct MixtureSource {
-  const Dataset* dataset = nullptr;  // not owned
+  const Dataset* dataset = nullptr;  // not owned; neither moves nor ends before the stream
   double weight = 1;                 // share of tokens, relative to the other sources
 };
 
@@ -25,12 +26,15 @@ struct BatchStreamOptions {
 
 // An endless, deterministic sequence of batches. Each source is read in an order shuffled anew for
 // every pass over it, and the next document comes from the source whose share is furthest behind.
-// Nothing is padded: a batch holds whole documents until the next would not fit. Every rank runs
-// the same stream and takes its own batches of it, so the data of a step do not depend on the
-// number of ranks. Not thread safe. Movable.
+// Nothing is padded: a batch holds whole documents until the next would not fit. A piece of a cut
+// document stands alone, as a document does, and the first token of either is no target. What
+// nothing would be learnt from is left out. Every rank runs the same stream and takes its own
+// batches of it, so the data of a step do not depend on the number of ranks. Not thread safe.
+// Movable.
 class BatchStream {
  public:
-  // Fails when no source holds a document with something to learn.
+  // Fails when a source has no document with something to learn, when the sources come from
+  // different tokenizers, and unless 2 <= max_length <= batch_tokens and every weight is positive.
   static Result<BatchStream> Create(std::vector<MixtureSource> sources,
                                     const BatchStreamOptions& options);
 
@@ -38,9 +42,43 @@ class BatchStream {
   // Passes over a batch without building it.
   void Skip();
 
-  // Where the stream stands, and back there; Restore fails when the state is not of these sources.
+  // Where the stream stands, and back there; Restore fails when the state is not of these sources
+  // and this seed, and leaves the stream as it was. Lengths and weights may differ, as they do from
+  // one stage of training to the next.
   Json State() const;
   Status Restore(const Json& state);
+
+ private:
+  // Where a source stands: at `offset` of the `index`-th document of its `epoch`-th pass.
+  struct Cursor {
+    int64_t epoch = 0;
+    int64_t index = 0;
+    int64_t offset = 0;
+    int64_t drawn = 0;  // tokens so far
+  };
+  struct Piece {
+    Document document;  // or a part of it
+    bool last;          // it ends the document
+  };
+
+  BatchStream(std::vector<MixtureSource> sources, const BatchStreamOptions& options)
+      : sources_(std::move(sources)), options_(options), cursors_(sources_.size()) {}
+
+  // The document the cursor is at: the order of a pass depends on seed, source and epoch.
+  int64_t ShuffledIndex(size_t source, const Cursor& cursor) const;
+  // The piece at the source's cursor, whatever there is to learn from it.
+  Piece PieceAt(size_t source) const;
+  void PassOver(size_t source, const Piece& piece);
+  // Moves the cursor on to a piece with something to learn; false when a whole pass found none.
+  bool Settle(size_t source);
+  // The next piece of the mixture if it fits beside `tokens` others; the stream then moves past it.
+  std::optional<Document> Draw(int64_t tokens);
+  Result<Cursor> ReadCursor(size_t source, const Json& state) const;
+
+  std::vector<MixtureSource> sources_;
+  BatchStreamOptions options_;
+  std::vector<Cursor> cursors_;
+  int64_t batches_ = 0;
 };
 
 }  // namespace fulmen

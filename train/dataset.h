@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
-#include "formats/safetensors.h"
+#include "formats/checkpoint.h"
 
 namespace fulmen {
 
@@ -19,20 +20,56 @@ struct Document {
   std::span<const uint8_t> learnt;
 };
 
+// What dataset.json states.
+struct DatasetInfo {
+  int64_t documents = 0;
+  int64_t tokens = 0;
+  int64_t learnt_tokens = 0;
+  int64_t vocabulary = 0;  // every id lies below
+  std::string tokenizer;   // TokenizerFingerprint of the one that made the ids
+  int64_t shards = 0;
+};
+
+inline constexpr const char* kDatasetInfoName = "dataset.json";
+// "shard-00007.safetensors"
+std::string ShardName(int64_t shard);
+
+// Both parse untrusted values; `where` names them in errors.
+Result<DatasetInfo> ParseDatasetInfo(std::string_view json, const std::string& where);
+// The borders rise from 0 to the number of tokens, no document is empty, every id lies in
+// [0, vocabulary), and `learnt` is empty or has a 0 or 1 for every token.
+Status CheckShard(std::span<const int32_t> tokens, std::span<const int64_t> starts,
+                  std::span<const uint8_t> learnt, int64_t vocabulary, const std::string& where);
+
 // A folder that `fulmen train data` wrote: dataset.json (totals, vocabulary, the tokenizer's
 // fingerprint) and shards shard-NNNNN.safetensors with `tokens` I32 [N], `starts` I64 [D + 1] (the
-// borders of documents, rising from 0 to N) and, where chats were read, `learnt` U8 [N]. Immutable;
-// thread safe. Movable.
+// borders of documents, rising from 0 to N) and, where some tokens are only read, `learnt` U8 [N].
+// Immutable; thread safe. Movable.
 class Dataset {
  public:
   // Checks every border and that every id lies in the vocabulary dataset.json states.
   static Result<Dataset> Open(const std::string& folder);
 
-  int64_t documents() const;
-  int64_t tokens() const;
-  int64_t vocabulary() const;
+  int64_t documents() const { return info_.documents; }
+  int64_t tokens() const { return info_.tokens; }
+  int64_t vocabulary() const { return info_.vocabulary; }
+  const std::string& tokenizer() const { return info_.tokenizer; }
   // index in [0, documents()).
   Document document(int64_t index) const;
+
+ private:
+  struct Shard {
+    Checkpoint file;
+    std::span<const int32_t> tokens;
+    std::span<const int64_t> starts;
+    std::span<const uint8_t> learnt;
+  };
+
+  static Result<Shard> OpenShard(const std::string& path, int64_t vocabulary);
+
+  DatasetInfo info_;
+  std::vector<Shard> shards_;
+  std::vector<int64_t> first_;  // the first document of each shard
 };
 
 }  // namespace fulmen

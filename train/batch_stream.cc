@@ -1,0 +1,213 @@
+#include "train/batch_stream.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/check.h"
+#include "train/permutation.h"
+
+namespace fulmen {
+namespace {
+
+// Whether some token but the first is to be learnt.
+bool TeachesSomething(const Document& piece) {
+  if (piece.tokens.size() < 2) return false;
+  return piece.learnt.empty() ||
+         std::find(piece.learnt.begin() + 1, piece.learnt.end(), 1) != piece.learnt.end();
+}
+
+void Append(const Document& piece, PackedBatch& batch) {
+  const size_t first = batch.targets.size();
+  batch.Add(piece.tokens);
+  for (size_t i = 1; i < piece.learnt.size(); ++i) {
+    if (piece.learnt[i] == 0) batch.targets[first + i - 1] = -1;
+  }
+}
+
+// A whole number in [0, limit).
+Result<int64_t> StateNumber(const Json& object, const char* key, int64_t limit) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  if (!object.is_object() || found == object.end() || !found->is_number_unsigned() ||
+      found->get<uint64_t>() >= static_cast<uint64_t>(limit)) {
+    return Fail(ErrorCode::kCorrupt,
+                "the state of the data does not fit: '{}' should be a whole number below {}", key,
+                limit);
+  }
+  return found->get<int64_t>();
+}
+
+}  // namespace
+
+Result<BatchStream> BatchStream::Create(std::vector<MixtureSource> sources,
+                                        const BatchStreamOptions& options) {
+  if (sources.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "at least one dataset is expected, found none");
+  }
+  if (options.max_length < 2 || options.max_length > options.batch_tokens) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "documents should have from 2 tokens to the {} of a batch, found a largest length "
+                "of {}",
+                options.batch_tokens, options.max_length);
+  }
+  BatchStream stream(std::move(sources), options);
+  for (size_t i = 0; i < stream.sources_.size(); ++i) {
+    const MixtureSource& source = stream.sources_[i];
+    if (!(source.weight > 0) || !std::isfinite(source.weight)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "the weight of dataset {} should be a positive number, found {}", i,
+                  source.weight);
+    }
+    if (source.dataset->tokenizer() != stream.sources_[0].dataset->tokenizer()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "datasets 0 and {} were made with different tokenizers ({} and {})", i,
+                  stream.sources_[0].dataset->tokenizer(), source.dataset->tokenizer());
+    }
+    if (!stream.Settle(i)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "dataset {} has nothing to learn in its {} documents of {} tokens", i,
+                  source.dataset->documents(), source.dataset->tokens());
+    }
+  }
+  return stream;
+}
+
+int64_t BatchStream::ShuffledIndex(size_t source, const Cursor& cursor) const {
+  const uint64_t key =
+      MixBits(MixBits(options_.seed + source) + static_cast<uint64_t>(cursor.epoch));
+  const auto documents = static_cast<uint64_t>(sources_[source].dataset->documents());
+  return static_cast<int64_t>(PermutedIndex(static_cast<uint64_t>(cursor.index), documents, key));
+}
+
+BatchStream::Piece BatchStream::PieceAt(size_t source) const {
+  const Dataset& dataset = *sources_[source].dataset;
+  const Cursor& cursor = cursors_[source];
+  Document document = dataset.document(ShuffledIndex(source, cursor));
+  const auto begin = static_cast<size_t>(cursor.offset);
+  FULMEN_CHECK(begin < document.tokens.size(), "offset {} of {}", begin, document.tokens.size());
+  const size_t left = document.tokens.size() - begin;
+  const size_t length = std::min(left, static_cast<size_t>(options_.max_length));
+  document.tokens = document.tokens.subspan(begin, length);
+  if (!document.learnt.empty()) document.learnt = document.learnt.subspan(begin, length);
+  return {document, length == left};
+}
+
+void BatchStream::PassOver(size_t source, const Piece& piece) {
+  Cursor& cursor = cursors_[source];
+  cursor.offset += static_cast<int64_t>(piece.document.tokens.size());
+  if (!piece.last) return;
+  cursor.offset = 0;
+  if (++cursor.index < sources_[source].dataset->documents()) return;
+  cursor.index = 0;
+  ++cursor.epoch;
+}
+
+bool BatchStream::Settle(size_t source) {
+  const int64_t documents = sources_[source].dataset->documents();
+  if (documents == 0) return false;
+  // One document more than a pass: the first may be half read.
+  for (int64_t left = documents + 1; left > 0;) {
+    const Piece piece = PieceAt(source);
+    if (TeachesSomething(piece.document)) return true;
+    PassOver(source, piece);
+    if (piece.last) --left;
+  }
+  return false;
+}
+
+std::optional<Document> BatchStream::Draw(int64_t tokens) {
+  const auto share = [&](size_t source) {
+    return static_cast<double>(cursors_[source].drawn) / sources_[source].weight;
+  };
+  size_t source = 0;
+  for (size_t i = 1; i < sources_.size(); ++i) {
+    if (share(i) < share(source)) source = i;
+  }
+  const Piece piece = PieceAt(source);
+  const auto length = static_cast<int64_t>(piece.document.tokens.size());
+  if (tokens + length > options_.batch_tokens) return std::nullopt;
+  cursors_[source].drawn += length;
+  PassOver(source, piece);
+  FULMEN_CHECK(Settle(source), "dataset {} has nothing to learn any more", source);
+  return piece.document;
+}
+
+PackedBatch BatchStream::Next() {
+  PackedBatch batch;
+  while (const auto piece = Draw(static_cast<int64_t>(batch.tokens.size()))) {
+    Append(*piece, batch);
+  }
+  ++batches_;
+  return batch;
+}
+
+void BatchStream::Skip() {
+  int64_t tokens = 0;
+  while (const auto piece = Draw(tokens)) tokens += static_cast<int64_t>(piece->tokens.size());
+  ++batches_;
+}
+
+Json BatchStream::State() const {
+  Json sources = Json::array();
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    const Cursor& cursor = cursors_[i];
+    sources.push_back({{"documents", sources_[i].dataset->documents()},
+                       {"tokens", sources_[i].dataset->tokens()},
+                       {"epoch", cursor.epoch},
+                       {"index", cursor.index},
+                       {"offset", cursor.offset},
+                       {"drawn", cursor.drawn}});
+  }
+  return {{"seed", options_.seed}, {"batches", batches_}, {"sources", sources}};
+}
+
+Result<BatchStream::Cursor> BatchStream::ReadCursor(size_t source, const Json& state) const {
+  constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+  const Dataset& dataset = *sources_[source].dataset;
+  FULMEN_ASSIGN(const int64_t documents, StateNumber(state, "documents", kAny));
+  FULMEN_ASSIGN(const int64_t tokens, StateNumber(state, "tokens", kAny));
+  if (documents != dataset.documents() || tokens != dataset.tokens()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the state of the data is of {} documents of {} tokens, but dataset {} has {} of "
+                "{}",
+                documents, tokens, source, dataset.documents(), dataset.tokens());
+  }
+  Cursor cursor;
+  FULMEN_ASSIGN(cursor.epoch, StateNumber(state, "epoch", kAny));
+  FULMEN_ASSIGN(cursor.index, StateNumber(state, "index", documents));
+  FULMEN_ASSIGN(cursor.drawn, StateNumber(state, "drawn", kAny));
+  const auto length =
+      static_cast<int64_t>(dataset.document(ShuffledIndex(source, cursor)).tokens.size());
+  FULMEN_ASSIGN(cursor.offset, StateNumber(state, "offset", length));
+  return cursor;
+}
+
+Status BatchStream::Restore(const Json& state) {
+  FULMEN_ASSIGN(const int64_t batches,
+                StateNumber(state, "batches", std::numeric_limits<int64_t>::max()));
+  if (state.value("seed", Json()) != options_.seed) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the state of the data is of seed {}, this run has seed {}",
+                state.value("seed", Json()).dump(), options_.seed);
+  }
+  const Json sources = state.value("sources", Json());
+  if (!sources.is_array() || sources.size() != sources_.size()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the state of the data should be of {} datasets, found {}", sources_.size(),
+                sources.size());
+  }
+  std::vector<Cursor> cursors;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    FULMEN_ASSIGN(const Cursor cursor, ReadCursor(i, sources[i]));
+    cursors.push_back(cursor);
+  }
+  cursors_ = std::move(cursors);
+  batches_ = batches;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    FULMEN_CHECK(Settle(i), "dataset {} has nothing to learn any more", i);
+  }
+  return {};
+}
+
+}  // namespace fulmen

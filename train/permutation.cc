@@ -1,0 +1,34 @@
+#include "train/permutation.h"
+
+#include <bit>
+
+#include "base/check.h"
+
+namespace fulmen {
+
+uint64_t MixBits(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+uint64_t PermutedIndex(uint64_t index, uint64_t count, uint64_t key) {
+  FULMEN_CHECK(index < count, "index {} of {}", index, count);
+  constexpr uint64_t kRounds = 6;
+  const int half = (std::bit_width(count - 1) + 1) / 2;
+  const uint64_t mask = (uint64_t{1} << half) - 1;
+  do {
+    uint64_t left = index >> half;
+    uint64_t right = index & mask;
+    for (uint64_t round = 0; round < kRounds; ++round) {
+      const uint64_t mixed = left ^ (MixBits(MixBits(key + round) ^ right) & mask);
+      left = right;
+      right = mixed;
+    }
+    index = left << half | right;
+  } while (index >= count);  // ends: the way through a permutation returns to where it began
+  return index;
+}
+
+}  // namespace fulmen
