@@ -79,7 +79,7 @@ run_tests() {
 }
 
 sources() {
-  local folders=(base bench cli engine eval formats kernels model tests tokenizer train)
+  local folders=(base bench cli engine eval formats kernels model parallel tests tokenizer train)
   (cd "$root" && find "${folders[@]}" -name '*.cc' -o -name '*.h')
 }
 

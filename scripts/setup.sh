@@ -9,6 +9,7 @@ build_packages=(
   g++ cmake ninja-build pkg-config
   libhwy-dev libonig-dev libutf8proc-dev libfmt-dev nlohmann-json3-dev libcli11-dev
   libexpected-dev libedit-dev libtomlplusplus-dev libgtest-dev libbenchmark-dev libssl-dev
+  libopenmpi-dev openmpi-bin
 )
 # What the tests ask for besides.
 test_packages=(ccache)

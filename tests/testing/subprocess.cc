@@ -184,6 +184,22 @@ ProgramResult RunProgram(const std::vector<std::string>& command, const ProgramO
   return Program(command, options).Finish();
 }
 
+ProgramResult RunRanks(int ranks, std::vector<std::string> command, const ProgramOptions& options) {
+  const std::vector<std::string> mpirun = {
+      "env",
+      "OMPI_ALLOW_RUN_AS_ROOT=1",
+      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+      "OMPI_MCA_rmaps_base_oversubscribe=1",
+      "OMPI_MCA_hwloc_base_binding_policy=none",
+      "OMPI_MCA_btl_vader_single_copy_mechanism=none",  // containers may forbid it
+      "OMPI_MCA_odls_base_sigkill_timeout=0",           // seconds the ranks of a failed run get
+      "mpirun",
+      "-np",
+      std::to_string(ranks)};
+  command.insert(command.begin(), mpirun.begin(), mpirun.end());
+  return RunProgram(command, options);
+}
+
 std::string FulmenBinary() { return FULMEN_BINARY; }
 
 ProgramResult RunFulmen(std::vector<std::string> arguments, const ProgramOptions& options) {

@@ -32,6 +32,11 @@ struct ProgramResult {
 ProgramResult RunProgram(const std::vector<std::string>& command,
                          const ProgramOptions& options = {});
 
+// Runs `command` as that many ranks under mpirun, wherever the test runs: as root, in a container,
+// on fewer processors than ranks.
+ProgramResult RunRanks(int ranks, std::vector<std::string> command,
+                       const ProgramOptions& options = {});
+
 // Path of the fulmen binary of this build.
 std::string FulmenBinary();
 
