@@ -12,6 +12,10 @@ Result<TrainingKernels> TrainingKernelsFor(std::string_view target) {
     const ScopedTarget scope(bit);
     TrainingKernels kernels = RefTrainingKernels();
     RegisterAttentionBackward(kernels);
+    RegisterElementwiseBackward(kernels);
+    RegisterRouterBackward(kernels);
+    RegisterAdamW(kernels);
+    RegisterProductsBackward(kernels);
     return kernels;
   }
   return Fail(ErrorCode::kUnsupported,

@@ -1,0 +1,115 @@
+#include <algorithm>
+
+#include "kernels/cpu/register_training.h"
+#include "kernels/linear.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/linear_backward.cc"
+#include <hwy/foreach_target.h>
+// After foreach_target.h.
+#include <hwy/highway.h>
+
+#include "kernels/cpu/products-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+namespace {
+
+// Floats of a weight that are packed at a time: bounds the scratch memory of large weights.
+constexpr int64_t kPackedFloats = int64_t{4} << 20;
+// Rows of x and dy that are packed at a time, for the same reason; they stay in the L3 cache.
+constexpr int64_t kPackedRows = 1024;
+
+// y = x b, b packed.
+void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b, Matrix y) {
+  const Workspace::Frame frame(context.scratch);
+  const int threads = context.pool.size();
+  auto* scratch = context.scratch.Allocate<float>(threads * kTaskRows * kRowStride);
+  const Shares shares(CeilDiv(x.rows, kPanelRows), kTaskPanels, threads);
+  context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
+    const int64_t first = shares.Begin(task) * kPanelRows;
+    const int64_t count = std::min(shares.Begin(task + 1) * kPanelRows, x.rows) - first;
+    float* packed = scratch + worker * kTaskRows * kRowStride;
+    const GatheredRows rows = {x.row(first), x.stride};
+    const DepthBlocks blocks(b.depth);
+    for (int64_t block = 0; block < blocks.Count(); ++block) {
+      PackAlong(rows, count, blocks.Begin(block), blocks.Size(block), packed);
+      MultiplyAlong(packed, b, blocks.Begin(block), blocks.Size(block), block > 0,
+                    y.Rows(first, count));
+    }
+  });
+}
+
+// y = x op(weight): its transpose, or itself.
+template <bool kTransposed>
+void MultiplyWeight(KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
+  if (x.cols == 0) {
+    for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0F);
+  }
+  if (x.cols == 0 || y.cols == 0 || x.rows == 0) return;
+  const int64_t most =
+      std::max(int64_t{1}, kPackedFloats / x.cols / PanelColumns()) * PanelColumns();
+  for (int64_t first = 0; first < y.cols; first += most) {
+    const Workspace::Frame frame(context.scratch);
+    const PackedColumns b =
+        AllocateColumns(context.scratch, std::min(most, y.cols - first), x.cols);
+    context.pool.ParallelFor(b.Panels(), [&](int64_t panel, int) HWY_ATTR {
+      PackWeightPanel<kTransposed>(weight, first, panel, b);
+    });
+    MultiplyRows(context, x, b, y.Cols(first, b.columns));
+  }
+}
+
+void LinearBackwardInput(KernelContext& context, ConstMatrix dy, const TensorView& weight,
+                         Matrix dx) {
+  FULMEN_CHECK(dx.cols == weight.cols() && dy.cols == weight.rows() && dy.rows == dx.rows,
+               "dx is [{}, {}], dy [{}, {}], weight {}", dx.rows, dx.cols, dy.rows, dy.cols,
+               ShapeString(weight.shape));
+  MultiplyWeight<false>(context, dy, weight, dx);
+}
+
+void LinearBackwardWeight(KernelContext& context, ConstMatrix x, ConstMatrix dy, Matrix dweight) {
+  FULMEN_CHECK(dweight.rows == dy.cols && dweight.cols == x.cols && dy.rows == x.rows,
+               "x is [{}, {}], dy [{}, {}], dweight [{}, {}]", x.rows, x.cols, dy.rows, dy.cols,
+               dweight.rows, dweight.cols);
+  if (x.cols == 0 || dy.cols == 0) return;
+  constexpr int64_t kPackRows = 32;  // of one task
+  const int threads = context.pool.size();
+  for (int64_t first = 0; first < x.rows; first += kPackedRows) {
+    const Workspace::Frame frame(context.scratch);
+    const int64_t count = std::min(kPackedRows, x.rows - first);
+    const PackedAcross a = AllocateAcross(context.scratch, dy.cols, count);
+    const PackedColumns b = AllocateColumns(context.scratch, x.cols, count);
+    context.pool.ParallelFor(CeilDiv(count, kPackRows), [&](int64_t task, int) HWY_ATTR {
+      const int64_t row = task * kPackRows;
+      const int64_t rows = std::min(kPackRows, count - row);
+      PackAcross({dy.row(first + row), dy.stride}, row, rows, a);
+      for (int64_t panel = 0; panel < b.Panels(); ++panel) {
+        PackColumns({x.row(first), x.stride}, panel, row, rows, b);
+      }
+    });
+    const Shares shares(a.Panels(), kTaskPanels, threads);
+    context.pool.ParallelFor(shares.tasks, [&](int64_t task, int) HWY_ATTR {
+      MultiplyAcross(a, shares.Begin(task), shares.Begin(task + 1), b, dweight);
+    });
+  }
+}
+
+void Fill(TrainingKernels& kernels) {
+  kernels.linear_backward_input = LinearBackwardInput;
+  kernels.linear_backward_weight = LinearBackwardWeight;
+}
+
+}  // namespace
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fulmen::cpu {
+
+HWY_EXPORT(Fill);
+
+void RegisterProductsBackward(TrainingKernels& kernels) { HWY_DYNAMIC_DISPATCH(Fill)(kernels); }
+
+}  // namespace fulmen::cpu
+#endif  // HWY_ONCE
