@@ -14,6 +14,8 @@ void RegisterSoftmaxAttentionPacked(TrainingKernels& kernels);
 void RegisterSoftmaxAttentionBackward(TrainingKernels& kernels);
 void RegisterProductsBackward(TrainingKernels& kernels);
 void RegisterElementwiseBackward(TrainingKernels& kernels);
+void RegisterRouterBackward(TrainingKernels& kernels);
+void RegisterAdamW(TrainingKernels& kernels);
 
 // The operations as built for `target`, one of Targets().
 Result<TrainingKernels> TrainingKernelsFor(std::string_view target);

@@ -1,0 +1,97 @@
+// Walking matrices row by row, vector by vector. Included once per instruction set.
+#if defined(FULMEN_KERNELS_CPU_ELEMENTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FULMEN_KERNELS_CPU_ELEMENTWISE_INL_H_
+#undef FULMEN_KERNELS_CPU_ELEMENTWISE_INL_H_
+#else
+#define FULMEN_KERNELS_CPU_ELEMENTWISE_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/tensor.h"
+#include "kernels/context.h"
+#include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/parallel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+
+// Elements one task handles: large enough to hide the handing out, small enough to share out one
+// token's activations.
+constexpr int64_t kTaskElements = 8192;
+
+HWY_INLINE int64_t LaneCount() { return static_cast<int64_t>(hn::Lanes(Floats())); }
+
+// Calls part(row, first column, columns) for pieces of a [rows, cols] matrix that cover it, on all
+// threads; `cost` is the number of vector operations per element vector.
+template <class Part>
+void ForParts(KernelContext& context, int64_t rows, int64_t cols, int64_t cost, const Part& part) {
+  if (rows == 0 || cols == 0) return;
+  const int64_t pieces = (cols + kTaskElements - 1) / kTaskElements;   // of a row
+  const int64_t grouped = std::max<int64_t>(1, kTaskElements / cols);  // rows per task
+  const int64_t tasks = (rows + grouped - 1) / grouped * pieces;
+  const int64_t work = rows * cols * cost / LaneCount();
+  ForTasks(context.pool, tasks, work, [&](int64_t task, int) {
+    const int64_t first_row = task / pieces * grouped;
+    const int64_t column = task % pieces * kTaskElements;
+    const int64_t count = std::min(kTaskElements, cols - column);
+    for (int64_t r = first_row; r < std::min(rows, first_row + grouped); ++r) {
+      part(r, column, count);
+    }
+  });
+}
+
+template <class T>
+HWY_INLINE void WidenRow(const T* HWY_RESTRICT from, int64_t count, float* HWY_RESTRICT to) {
+  const Floats d;
+  const int64_t lanes = LaneCount();
+  int64_t c = 0;
+  for (; c + lanes <= count; c += lanes) hn::StoreU(Widen(d, from + c), d, to + c);
+  const size_t rest = static_cast<size_t>(count - c);
+  if (rest > 0) StoreFirst(d, WidenFirst(d, from + c, rest), to + c, rest);
+}
+
+// Elements [first, first + count) of a tensor as float32.
+inline HWY_NOINLINE void WidenElements(const TensorView& tensor, int64_t first, int64_t count,
+                                       float* to) {
+  const std::byte* from = tensor.data + static_cast<size_t>(first) * DTypeSize(tensor.dtype);
+  switch (tensor.dtype) {
+    case DType::kF32:
+      std::copy_n(reinterpret_cast<const float*>(from), count, to);
+      return;
+    case DType::kF16:
+      return WidenRow(reinterpret_cast<const hwy::float16_t*>(from), count, to);
+    case DType::kBF16:
+      return WidenRow(reinterpret_cast<const hwy::bfloat16_t*>(from), count, to);
+    default:
+      FULMEN_CHECK(false, "{} is no floating-point type", DTypeName(tensor.dtype));
+  }
+}
+
+// The vector at `from`, or its first `count` lanes where it has fewer.
+HWY_INLINE FloatsV LoadPart(const float* from, int64_t count) {
+  const Floats d;
+  if (HWY_LIKELY(count >= LaneCount())) return hn::LoadU(d, from);
+  return WidenFirst(d, from, static_cast<size_t>(count));
+}
+HWY_INLINE void StorePart(FloatsV v, float* to, int64_t count) {
+  const Floats d;
+  if (HWY_LIKELY(count >= LaneCount())) return hn::StoreU(v, d, to);
+  StoreFirst(d, v, to, static_cast<size_t>(count));
+}
+
+// to[c] = function(a[c], b[c]), vector by vector; to may be a or b.
+template <class Function>
+HWY_INLINE void Map(const float* a, const float* b, int64_t count, float* to,
+                    const Function& function) {
+  for (int64_t c = 0; c < count; c += LaneCount()) {
+    const int64_t left = count - c;
+    StorePart(function(LoadPart(a + c, left), LoadPart(b + c, left)), to + c, left);
+  }
+}
+
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FULMEN_KERNELS_CPU_ELEMENTWISE_INL_H_

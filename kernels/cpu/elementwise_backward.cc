@@ -1,0 +1,181 @@
+#include "kernels/elementwise.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/register_training.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/elementwise_backward.cc"
+#include "hwy/foreach_target.h"
+// After foreach_target.h:
+#include "hwy/highway.h"
+#include "kernels/cpu/elementwise-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+namespace {
+
+// Rows whose gradients of a norm's weight are summed by one task. Their sums are then added block
+// by block, so that no order depends on threads.
+constexpr int64_t kNormRows = 32;
+
+HWY_INLINE float SumLanes(FloatsV v) { return hn::GetLane(hn::SumOfLanes(Floats(), v)); }
+
+// One row of rms_norm_backward; `sums` has the gradient of the weight added. With
+// r = 1 / sqrt(mean x^2 + epsilon), dx = r (weight dy - x r^2 mean(x weight dy)).
+void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, const float* dy,
+             int64_t count, float* dx, float* HWY_RESTRICT sums) {
+  const Floats d;
+  const int64_t lanes = LaneCount();
+  // Two sums each, for one would wait for its own last addition.
+  FloatsV squares[2] = {hn::Zero(d), hn::Zero(d)};
+  FloatsV products[2] = {hn::Zero(d), hn::Zero(d)};
+  for (int64_t c = 0; c < count; c += 2 * lanes) {
+    HWY_UNROLL(2)
+    for (int i = 0; i < 2; ++i) {
+      const int64_t at = c + i * lanes;
+      const int64_t left = count - at;
+      if (left <= 0) break;
+      const FloatsV value = LoadPart(x + at, left);
+      const FloatsV gradient = hn::Mul(LoadPart(weight + at, left), LoadPart(dy + at, left));
+      squares[i] = hn::MulAdd(value, value, squares[i]);
+      products[i] = hn::MulAdd(value, gradient, products[i]);
+    }
+  }
+  const auto width = static_cast<float>(count);
+  const float mean = SumLanes(hn::Add(squares[0], squares[1])) / width + epsilon;
+  const float product = SumLanes(hn::Add(products[0], products[1])) / width;
+  const FloatsV scale = hn::Set(d, 1.0F / std::sqrt(mean));
+  const FloatsV shared = hn::Set(d, product / mean);
+  for (int64_t c = 0; c < count; c += lanes) {
+    const int64_t left = count - c;
+    const FloatsV value = LoadPart(x + c, left);
+    const FloatsV gradient = LoadPart(dy + c, left);
+    const FloatsV sum = hn::MulAdd(gradient, hn::Mul(value, scale), LoadPart(sums + c, left));
+    StorePart(sum, sums + c, left);
+    const FloatsV direct = hn::Mul(LoadPart(weight + c, left), gradient);
+    StorePart(hn::Mul(scale, hn::NegMulAdd(value, shared, direct)), dx + c, left);
+  }
+}
+
+void RmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+                     ConstMatrix dy, Matrix dx, std::span<float> dweight) {
+  const int64_t width = x.cols;
+  FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
+                   dy.rows == x.rows && dx.rows == x.rows &&
+                   static_cast<int64_t>(dweight.size()) == width,
+               "x is [{}, {}], dy [{}, {}], dx [{}, {}], weight {}, dweight [{}]", x.rows, x.cols,
+               dy.rows, dy.cols, dx.rows, dx.cols, ShapeString(weight.shape), dweight.size());
+  Workspace::Frame frame(context.scratch);
+  float* widened = context.scratch.Allocate<float>(width);
+  WidenElements(weight, 0, width, widened);
+  const int64_t blocks = (x.rows + kNormRows - 1) / kNormRows;
+  const Matrix sums = context.scratch.AllocateMatrix(blocks, width);
+  const int64_t work = 4 * x.rows * width / LaneCount();
+  ForTasks(context.pool, blocks, work, [&](int64_t block, int) {
+    std::fill_n(sums.row(block), width, 0.0F);
+    const int64_t end = std::min(x.rows, (block + 1) * kNormRows);
+    for (int64_t t = block * kNormRows; t < end; ++t) {
+      NormRow(x.row(t), widened, epsilon, dy.row(t), width, dx.row(t), sums.row(block));
+    }
+  });
+  for (int64_t block = 0; block < blocks; ++block) {
+    Map(sums.row(block), dweight.data(), width, dweight.data(),
+        [](FloatsV a, FloatsV b) HWY_ATTR { return hn::Add(a, b); });
+  }
+}
+
+// sigmoid(v) and 1 - sigmoid(v), each with a small relative error however far v is from 0.
+struct SigmoidPair {
+  HWY_INLINE explicit SigmoidPair(FloatsV v) {
+    const Floats d;
+    const FloatsV power = Exp(d, hn::Neg(hn::Abs(v)));
+    const FloatsV larger = hn::Div(hn::Set(d, 1.0F), hn::Add(hn::Set(d, 1.0F), power));
+    const FloatsV smaller = hn::Mul(power, larger);
+    const auto negative = hn::Lt(v, hn::Zero(d));
+    value = hn::IfThenElse(negative, smaller, larger);
+    complement = hn::IfThenElse(negative, larger, smaller);
+  }
+  FloatsV value;
+  FloatsV complement;
+};
+
+struct SiluSlope {
+  HWY_INLINE FloatsV operator()(FloatsV x, FloatsV dy) const {
+    const SigmoidPair sigmoid(x);
+    const FloatsV slope = hn::MulAdd(hn::Mul(x, sigmoid.value), sigmoid.complement, sigmoid.value);
+    return hn::Mul(dy, slope);
+  }
+};
+
+void SiluBackward(KernelContext& context, ConstMatrix x, Matrix dy) {
+  ForParts(context, x.rows, x.cols, 20, [&](int64_t row, int64_t column, int64_t count) {
+    float* part = dy.row(row) + column;
+    Map(x.row(row) + column, part, count, part, SiluSlope());
+  });
+}
+
+void GatePart(const float* HWY_RESTRICT gate, const float* HWY_RESTRICT x, int64_t count,
+              float* HWY_RESTRICT dy, float* HWY_RESTRICT dgate) {
+  for (int64_t c = 0; c < count; c += LaneCount()) {
+    const int64_t left = count - c;
+    const SigmoidPair sigmoid(LoadPart(gate + c, left));
+    const FloatsV dx = hn::Mul(LoadPart(dy + c, left), sigmoid.value);
+    StorePart(hn::Mul(hn::Mul(dx, LoadPart(x + c, left)), sigmoid.complement), dgate + c, left);
+    StorePart(dx, dy + c, left);
+  }
+}
+
+void SigmoidGateBackward(KernelContext& context, ConstMatrix gate, ConstMatrix x, Matrix dy,
+                         Matrix dgate) {
+  ForParts(context, x.rows, x.cols, 20, [&](int64_t row, int64_t column, int64_t count) {
+    GatePart(gate.row(row) + column, x.row(row) + column, count, dy.row(row) + column,
+             dgate.row(row) + column);
+  });
+}
+
+// A task has a range of columns, so that every row is added by one task, in the order of tokens.
+void EmbeddingBackward(KernelContext& context, std::span<const int32_t> tokens, ConstMatrix dy,
+                       Matrix dtable) {
+  FULMEN_CHECK(dy.rows == static_cast<int64_t>(tokens.size()) && dy.cols == dtable.cols,
+               "dy is [{}, {}] for {} tokens of width {}", dy.rows, dy.cols, tokens.size(),
+               dtable.cols);
+  for (const int32_t token : tokens) {
+    FULMEN_CHECK(token >= 0 && token < dtable.rows, "token {} of a table of {} rows", token,
+                 dtable.rows);
+  }
+  const int64_t vectors = (dy.cols + LaneCount() - 1) / LaneCount();
+  const int64_t width = (vectors + context.pool.size() - 1) / context.pool.size() * LaneCount();
+  const int64_t tasks = (dy.cols + width - 1) / width;
+  ForTasks(context.pool, tasks, dy.rows * vectors, [&](int64_t task, int) {
+    const int64_t column = task * width;
+    const int64_t count = std::min(width, dy.cols - column);
+    for (int64_t t = 0; t < dy.rows; ++t) {
+      float* sum = dtable.row(tokens[static_cast<size_t>(t)]) + column;
+      Map(dy.row(t) + column, sum, count, sum,
+          [](FloatsV a, FloatsV b) HWY_ATTR { return hn::Add(a, b); });
+    }
+  });
+}
+
+void Fill(TrainingKernels& kernels) {
+  kernels.rms_norm_backward = RmsNormBackward;
+  kernels.silu_backward = SiluBackward;
+  kernels.sigmoid_gate_backward = SigmoidGateBackward;
+  kernels.embedding_backward = EmbeddingBackward;
+}
+
+}  // namespace
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fulmen::cpu {
+
+HWY_EXPORT(Fill);
+
+void RegisterElementwiseBackward(TrainingKernels& kernels) { HWY_DYNAMIC_DISPATCH(Fill)(kernels); }
+
+}  // namespace fulmen::cpu
+#endif

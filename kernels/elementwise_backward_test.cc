@@ -1,0 +1,260 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/attention_training_testing.h"
+#include "kernels/elementwise.h"
+#include "kernels/test_weight.h"
+#include "kernels/testing.h"
+
+namespace fulmen {
+namespace {
+
+using testing::CpuTrainingKernelsOfAllTargets;
+using testing::NearRelativeToLargest;
+using testing::RandomNormal;
+using testing::SameBits;
+using testing::SumErrorBound;
+using testing::TestContext;
+using testing::TestMatrix;
+using testing::TestWeight;
+
+// Rows and columns: ragged, one token, and more than one task's worth.
+const std::vector<std::pair<int64_t, int64_t>> kShapes = {
+    {0, 5}, {1, 1}, {1, 3}, {3, 16}, {2, 37}, {70, 100}, {1, 20011}, {300, 129}};
+
+double Largest(const std::vector<float>& values) {
+  double largest = 0;
+  for (const float value : values) largest = std::max(largest, std::abs(double{value}));
+  return largest;
+}
+
+// What NearRelativeToLargest is to allow where no element errs by more than `error`.
+double Tolerance(double error, const std::vector<float>& expected) {
+  return expected.empty() ? 0 : error / Largest(expected);
+}
+
+struct NormCase {
+  int64_t rows, cols;
+  DType type;
+
+  std::string Name() const { return fmt::format("[{}, {}] {}", rows, cols, DTypeName(type)); }
+};
+
+struct NormAnswer {
+  std::vector<float> dx;
+  std::vector<float> dweight;
+};
+
+class Norm {
+ public:
+  static constexpr float kEpsilon = 1e-2F;  // large enough to matter
+
+  explicit Norm(const NormCase& c)
+      : case_(c),
+        x_(RandomNormal(c.rows * c.cols, 1, 2.0F)),
+        dy_(RandomNormal(c.rows * c.cols, 2)),
+        before_(RandomNormal(c.cols, 3)),
+        weight_(1, c.cols, c.type, 4) {}
+
+  NormAnswer Backward(const TrainingKernels& kernels, int threads, bool in_place) const {
+    TestContext test(threads);
+    TestMatrix x(case_.rows, case_.cols, 3, x_);
+    TestMatrix dy(case_.rows, case_.cols, 1, dy_);
+    TestMatrix dx(case_.rows, case_.cols, 2);
+    TestMatrix& to = in_place ? dy : dx;
+    std::vector<float> dweight = before_;
+    kernels.rms_norm_backward(test.context, x.view(),
+                              {weight_.view().data, case_.type, {case_.cols}}, kEpsilon, dy.view(),
+                              to.view(), dweight);
+    return {to.Values(), dweight};
+  }
+
+  // The largest error a kernel may make. Where a sum of n terms errs by gamma_n times that of their
+  // magnitudes, so does a root by half of it, and a product by the sum of its factors'.
+  double InputError() const {
+    double largest = 0;
+    ForRows([&](int64_t t, double scale, double mean_product) {
+      for (int64_t c = 0; c < case_.cols; ++c) {
+        const double direct = std::abs(double{weight_.at(0, c)} * Dy(t, c));
+        const double shared = std::abs(X(t, c)) * scale * scale * mean_product;
+        largest = std::max(largest, scale * (direct + shared));
+      }
+    });
+    return largest * SumErrorBound(3 * case_.cols + 10);
+  }
+  double WeightError() const {
+    std::vector<double> sums(before_.size());
+    std::transform(before_.begin(), before_.end(), sums.begin(),
+                   [](float value) { return std::abs(double{value}); });
+    ForRows([&](int64_t t, double scale, double) {
+      for (int64_t c = 0; c < case_.cols; ++c) {
+        sums[static_cast<size_t>(c)] += std::abs(Dy(t, c) * X(t, c)) * scale;
+      }
+    });
+    return *std::max_element(sums.begin(), sums.end()) *
+           SumErrorBound(case_.rows + case_.cols + 10);
+  }
+
+ private:
+  double X(int64_t t, int64_t c) const {
+    return double{x_[static_cast<size_t>(t * case_.cols + c)]};
+  }
+  double Dy(int64_t t, int64_t c) const {
+    return double{dy_[static_cast<size_t>(t * case_.cols + c)]};
+  }
+  // body(row, 1 / root, mean |x weight dy|)
+  template <class Body>
+  void ForRows(const Body& body) const {
+    const auto width = static_cast<double>(case_.cols);
+    for (int64_t t = 0; t < case_.rows; ++t) {
+      double squares = 0;
+      double products = 0;
+      for (int64_t c = 0; c < case_.cols; ++c) {
+        squares += X(t, c) * X(t, c);
+        products += std::abs(X(t, c) * double{weight_.at(0, c)} * Dy(t, c));
+      }
+      body(t, 1 / std::sqrt(squares / width + double{kEpsilon}), products / width);
+    }
+  }
+
+  NormCase case_;
+  std::vector<float> x_, dy_, before_;
+  TestWeight weight_;
+};
+
+TEST(RmsNormBackward, MatchesReferenceWithAnyThreads) {
+  for (const auto& [rows, cols] : kShapes) {
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const NormCase c = {rows, cols, type};
+      const Norm norm(c);
+      const NormAnswer expected = norm.Backward(RefTrainingKernels(), 1, /*in_place=*/false);
+      for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+        SCOPED_TRACE(target + " " + c.Name());
+        const NormAnswer one = norm.Backward(kernels, 1, /*in_place=*/false);
+        EXPECT_TRUE(
+            NearRelativeToLargest(one.dx, expected.dx, Tolerance(norm.InputError(), expected.dx)));
+        EXPECT_TRUE(NearRelativeToLargest(one.dweight, expected.dweight,
+                                          Tolerance(norm.WeightError(), expected.dweight)));
+        for (const int threads : {2, 4}) {
+          const NormAnswer many = norm.Backward(kernels, threads, /*in_place=*/threads == 4);
+          EXPECT_TRUE(SameBits(many.dx, one.dx)) << threads << " threads";
+          EXPECT_TRUE(SameBits(many.dweight, one.dweight)) << threads << " threads";
+        }
+      }
+    }
+  }
+}
+
+// Values whose exponentials underflow and overflow are among them.
+std::vector<float> WideValues(int64_t count, uint64_t seed) {
+  std::vector<float> values = RandomNormal(count, seed, 3.0F);
+  for (size_t i = 0; i < values.size(); i += 5) values[i] *= 40.0F;
+  return values;
+}
+
+// Exp errs by 1 ulp, 2 * 2^-24, and seven roundings follow at most until sigmoid, its complement or
+// a product of them with the gradients; |x sigmoid'(x)| < 0.23.
+constexpr double kSigmoidError = 12 * 0x1p-24;
+
+TEST(SiluBackward, MatchesReferenceWithAnyThreads) {
+  for (const auto& [rows, cols] : kShapes) {
+    const std::vector<float> values = WideValues(rows * cols, 1);
+    const std::vector<float> gradients = RandomNormal(rows * cols, 2);
+    const auto run = [&, r = rows, c = cols](const TrainingKernels& kernels, int threads) {
+      TestContext test(threads);
+      TestMatrix x(r, c, 3, values);
+      TestMatrix dy(r, c, 2, gradients);
+      kernels.silu_backward(test.context, x.view(), dy.view());
+      return dy.Values();
+    };
+    const std::vector<float> expected = run(RefTrainingKernels(), 1);
+    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+      SCOPED_TRACE(fmt::format("{} [{}, {}]", target, rows, cols));
+      const std::vector<float> one = run(kernels, 1);
+      EXPECT_TRUE(NearRelativeToLargest(one, expected,
+                                        Tolerance(kSigmoidError * Largest(gradients), expected)));
+      for (const int threads : {2, 4}) EXPECT_TRUE(SameBits(run(kernels, threads), one));
+    }
+  }
+}
+
+TEST(SiluBackward, IsAccurateWhereItIsSmall) {
+  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+    TestContext test;
+    for (const float value : {-1e4F, -80.0F, -30.0F, -5.0F, -1e-3F, 0.0F, 1.0F, 12.0F, 1e4F}) {
+      float x = value;
+      float dy = 1.0F;
+      kernels.silu_backward(test.context, Matrix(&x, 1, 1), Matrix(&dy, 1, 1));
+      const double sigmoid = 1 / (1 + std::exp(-double{value}));
+      const double expected = sigmoid * (1 + value / (1 + std::exp(double{value})));
+      EXPECT_NEAR(dy, expected, 2 * kSigmoidError * std::abs(expected)) << target << " " << value;
+    }
+  }
+}
+
+TEST(SigmoidGateBackward, MatchesReferenceWithAnyThreads) {
+  for (const auto& [rows, cols] : kShapes) {
+    const std::vector<float> gates = WideValues(rows * cols, 1);
+    const std::vector<float> values = RandomNormal(rows * cols, 2);
+    const std::vector<float> gradients = RandomNormal(rows * cols, 3);
+    struct Answer {
+      std::vector<float> dy, dgate;
+    };
+    const auto run = [&, r = rows, c = cols](const TrainingKernels& kernels, int threads) {
+      TestContext test(threads);
+      TestMatrix gate(r, c, 3, gates);
+      TestMatrix x(r, c, 1, values);
+      TestMatrix dy(r, c, 2, gradients);
+      TestMatrix dgate(r, c, 4);
+      kernels.sigmoid_gate_backward(test.context, gate.view(), x.view(), dy.view(), dgate.view());
+      return Answer{dy.Values(), dgate.Values()};
+    };
+    const Answer expected = run(RefTrainingKernels(), 1);
+    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+      SCOPED_TRACE(fmt::format("{} [{}, {}]", target, rows, cols));
+      const Answer one = run(kernels, 1);
+      // Nothing but products: every element is as accurate as the sigmoids.
+      EXPECT_TRUE(NearRelativeToLargest(one.dy, expected.dy, kSigmoidError));
+      EXPECT_TRUE(NearRelativeToLargest(one.dgate, expected.dgate, 2 * kSigmoidError));
+      for (const int threads : {2, 4}) {
+        const Answer many = run(kernels, threads);
+        EXPECT_TRUE(SameBits(many.dy, one.dy));
+        EXPECT_TRUE(SameBits(many.dgate, one.dgate));
+      }
+    }
+  }
+}
+
+// The order of the additions is given, so there is nothing to differ in.
+TEST(EmbeddingBackward, HasTheBitsOfTheReference) {
+  constexpr int64_t kVocabulary = 7;
+  for (const int64_t tokens : {0, 1, 40, 500}) {
+    for (const int64_t width : {1, 3, 16, 50, 129}) {
+      std::vector<int32_t> ids;
+      for (int64_t t = 0; t < tokens; ++t) {
+        ids.push_back(static_cast<int32_t>(t * t % kVocabulary));  // 3, 5 and 6 never appear
+      }
+      const std::vector<float> gradients = RandomNormal(tokens * width, 1);
+      const std::vector<float> before = RandomNormal(kVocabulary * width, 2);
+      const auto run = [&](const TrainingKernels& kernels, int threads) {
+        TestContext test(threads);
+        TestMatrix dy(tokens, width, 2, gradients);
+        TestMatrix dtable(kVocabulary, width, 3, before);
+        kernels.embedding_backward(test.context, ids, dy.view(), dtable.view());
+        return dtable.Values();
+      };
+      const std::vector<float> expected = run(RefTrainingKernels(), 1);
+      for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+        for (const int threads : {1, 2, 4}) {
+          EXPECT_TRUE(SameBits(run(kernels, threads), expected))
+              << target << " " << tokens << " tokens of width " << width;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fulmen
