@@ -1,0 +1,178 @@
+#include "train/model_folder.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <functional>
+#include <utility>
+
+#include "base/file_io.h"
+#include "formats/checkpoint.h"
+#include "formats/safetensors.h"
+#include "model/weights.h"
+
+namespace fulmen {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kOptimizerName = "optimizer.safetensors";
+constexpr const char* kStateName = "trainer.json";
+constexpr std::string_view kPrefix = "step-";
+
+constexpr std::array kTokenizerFiles = {
+    "tokenizer.json",    "tokenizer_config.json",   "vocab.json",         "merges.txt",
+    "added_tokens.json", "special_tokens_map.json", "chat_template.jinja"};
+
+// Makes names in a folder durable, not only the bytes of its files.
+Status SyncFolder(const std::string& folder) {
+  const int file = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = file >= 0 && fsync(file) == 0;
+  const int error = errno;
+  if (file >= 0) close(file);
+  if (synced) return {};
+  return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, ErrnoMessage(error));
+}
+
+// Has `write` fill FOLDER.partial, and gives it its name when all is on the disk.
+Status WriteFolder(const std::string& folder,
+                   const std::function<Status(const std::string&)>& write) {
+  const std::string partial = folder + ".partial";
+  std::error_code error;
+  fs::remove_all(partial, error);
+  fs::create_directories(partial, error);
+  if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
+  Status status = write(partial);
+  if (status) status = SyncFolder(partial);
+  if (!status) {
+    fs::remove_all(partial, error);
+    return status;
+  }
+  fs::remove_all(folder, error);
+  fs::rename(partial, folder, error);
+  if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
+  return SyncFolder(fs::absolute(folder).parent_path().string());
+}
+
+Status WriteTensor(std::span<const float> values, DType type, SafetensorsWriter& writer) {
+  if (type == DType::kF32) return writer.Write(std::as_bytes(values));
+  std::vector<uint16_t> rounded(values.size());
+  std::transform(values.begin(), values.end(), rounded.begin(), BF16FromF32);
+  return writer.Write(std::as_bytes(std::span(rounded)));
+}
+
+// One file with each of `sets`, its tensors named PREFIX + name.
+Status WriteParameters(const std::vector<std::pair<std::string, const Parameters*>>& sets,
+                       DType type, const std::string& path) {
+  std::vector<SafetensorsWriter::Declaration> declarations;
+  for (const auto& [prefix, parameters] : sets) {
+    for (size_t i = 0; i < parameters->size(); ++i) {
+      const TensorInstance& tensor = parameters->tensor(i);
+      declarations.push_back({prefix + tensor.name, type, tensor.shape});
+    }
+  }
+  FULMEN_ASSIGN(SafetensorsWriter writer,
+                SafetensorsWriter::Create(path, declarations, {{"format", "pt"}}));
+  for (const auto& [prefix, parameters] : sets) {
+    for (size_t i = 0; i < parameters->size(); ++i) {
+      FULMEN_TRY(WriteTensor(parameters->values(i), type, writer));
+    }
+  }
+  return writer.Finish();
+}
+
+Status FillModelFolder(const Config& config, const Parameters& weights, DType type,
+                       const std::string& tokenizer, const std::string& folder) {
+  const Json json = ConfigToJson(config, type == DType::kF32 ? "float32" : "bfloat16");
+  FULMEN_TRY(WriteFileAtomically(folder + "/config.json", json.dump(2) + "\n"));
+  for (const char* name : kTokenizerFiles) {
+    const std::string source = fmt::format("{}/{}", tokenizer, name);
+    std::error_code absent;
+    if (!fs::exists(source, absent)) continue;
+    FULMEN_ASSIGN(const std::string contents, ReadFile(source));
+    FULMEN_TRY(WriteFileAtomically(fmt::format("{}/{}", folder, name), contents));
+  }
+  return WriteParameters({{"", &weights}}, type, folder + "/model.safetensors");
+}
+
+// Fills `parameters` from the tensors PREFIX + name of a file.
+Status ReadParameters(const Checkpoint& file, const std::string& prefix, const std::string& where,
+                      Parameters& parameters) {
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const TensorInstance& tensor = parameters.tensor(i);
+    const auto found = file.tensors().find(prefix + tensor.name);
+    if (found == file.tensors().end() || found->second.dtype != DType::kF32 ||
+        found->second.shape != tensor.shape) {
+      return Fail(ErrorCode::kCorrupt, "{}: expected a tensor {}{} of shape {} in F32", where,
+                  prefix, tensor.name, ShapeString(tensor.shape));
+    }
+    const auto* data = reinterpret_cast<const float*>(found->second.data);
+    std::copy_n(data, parameters.values(i).size(), parameters.values(i).begin());
+  }
+  return {};
+}
+
+}  // namespace
+
+Status WriteModelFolder(const Config& config, const Parameters& weights, DType type,
+                        const std::string& tokenizer, const std::string& folder) {
+  return WriteFolder(folder, [&](const std::string& partial) {
+    return FillModelFolder(config, weights, type, tokenizer, partial);
+  });
+}
+
+Status WriteCheckpoint(const Config& config, const Parameters& weights, const Optimizer& optimizer,
+                       const Json& state, const std::string& tokenizer, const std::string& folder) {
+  return WriteFolder(folder, [&](const std::string& partial) -> Status {
+    FULMEN_TRY(FillModelFolder(config, weights, DType::kF32, tokenizer, partial));
+    FULMEN_TRY(WriteParameters({{"first_moment.", &optimizer.first_moments()},
+                                {"second_moment.", &optimizer.second_moments()}},
+                               DType::kF32, fmt::format("{}/{}", partial, kOptimizerName)));
+    return WriteFileAtomically(fmt::format("{}/{}", partial, kStateName), state.dump(1) + "\n");
+  });
+}
+
+std::string CheckpointName(int64_t step) { return fmt::format("{}{:07}", kPrefix, step); }
+
+std::vector<std::string> ListCheckpoints(const std::string& folder) {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name.starts_with(kPrefix) && name.size() > kPrefix.size() &&
+        name.find_first_not_of("0123456789", kPrefix.size()) == std::string::npos) {
+      found.push_back(it->path().string());
+    }
+  }
+  // Numbers have at least seven digits, so more of them means a later step.
+  std::sort(found.begin(), found.end(), [](const std::string& a, const std::string& b) {
+    return std::pair(a.size(), a) > std::pair(b.size(), b);
+  });
+  return found;
+}
+
+void RemoveOldCheckpoints(const std::string& folder, int64_t keep) {
+  const std::vector<std::string> checkpoints = ListCheckpoints(folder);
+  std::error_code ignored;  // one that stays costs nothing but room
+  for (size_t i = static_cast<size_t>(keep); i < checkpoints.size(); ++i) {
+    fs::remove_all(checkpoints[i], ignored);
+  }
+}
+
+Result<LoadedCheckpoint> LoadCheckpoint(const std::string& folder) {
+  FULMEN_ASSIGN(const Model model, LoadModel(folder));
+  const std::string path = fmt::format("{}/{}", folder, kOptimizerName);
+  FULMEN_ASSIGN(const Checkpoint moments, Checkpoint::Open(path));
+  LoadedCheckpoint loaded{model.config, Parameters(model.config, model.weights),
+                          Optimizer(model.config), Json()};
+  FULMEN_TRY(ReadParameters(moments, "first_moment.", path, loaded.optimizer.first_moments()));
+  FULMEN_TRY(ReadParameters(moments, "second_moment.", path, loaded.optimizer.second_moments()));
+  FULMEN_ASSIGN(loaded.state, ReadJsonFile(fmt::format("{}/{}", folder, kStateName)));
+  return loaded;
+}
+
+}  // namespace fulmen
