@@ -29,8 +29,9 @@ void Append(const Document& piece, PackedBatch& batch) {
 // A whole number in [0, limit).
 Result<int64_t> StateNumber(const Json& object, const char* key, int64_t limit) {
   const auto found = object.is_object() ? object.find(key) : object.end();
-  if (!object.is_object() || found == object.end() || !found->is_number_unsigned() ||
-      found->get<uint64_t>() >= static_cast<uint64_t>(limit)) {
+  // Just made it is signed, out of a file unsigned; a number past 63 bits reads as negative.
+  const bool whole = object.is_object() && found != object.end() && found->is_number_integer();
+  if (!whole || found->get<int64_t>() < 0 || found->get<int64_t>() >= limit) {
     return Fail(ErrorCode::kCorrupt,
                 "the state of the data does not fit: '{}' should be a whole number below {}", key,
                 limit);

@@ -1,0 +1,47 @@
+// libFuzzer target: any bytes as a dataset.json, and as the tensors of a shard.
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "train/dataset.h"
+
+namespace {
+
+template <class T>
+std::vector<T> Take(const uint8_t*& data, size_t& size, size_t count) {
+  std::vector<T> values(std::min(count, size / sizeof(T)));
+  if (!values.empty()) std::memcpy(values.data(), data, values.size() * sizeof(T));
+  data += values.size() * sizeof(T);
+  size -= values.size() * sizeof(T);
+  return values;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  if (const auto info = fulmen::ParseDatasetInfo(text, "input")) {
+    FULMEN_CHECK(info->documents >= 0 && info->tokens >= 0 && info->shards >= 0, "negative counts");
+  }
+  if (size < 3) return 0;
+  const size_t borders = data[0];
+  const size_t count = data[1];
+  const bool masked = data[2] % 2 == 1;
+  data += 3;
+  size -= 3;
+  const auto starts = Take<int64_t>(data, size, borders);
+  const auto tokens = Take<int32_t>(data, size, count);
+  const auto learnt = Take<uint8_t>(data, size, masked ? count : 0);
+  if (!fulmen::CheckShard(tokens, starts, learnt, 256, "input")) return 0;
+  // What is accepted must be safe to read.
+  for (size_t i = 1; i < starts.size(); ++i) {
+    FULMEN_CHECK(starts[i] > starts[i - 1] && starts[i] <= static_cast<int64_t>(tokens.size()),
+                 "border {}", starts[i]);
+  }
+  for (const int32_t id : tokens) FULMEN_CHECK(id >= 0 && id < 256, "id {}", id);
+  FULMEN_CHECK(learnt.empty() || learnt.size() == tokens.size(), "{} flags", learnt.size());
+  return 0;
+}

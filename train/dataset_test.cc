@@ -1,0 +1,121 @@
+#include "train/dataset.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/file_io.h"
+#include "base/json.h"
+#include "formats/safetensors.h"
+#include "tests/testing/golden.h"
+#include "train/shard_writer.h"
+
+namespace fulmen {
+namespace {
+
+using Ids = std::vector<int32_t>;
+using Flags = std::vector<uint8_t>;
+
+class DatasetTest : public ::testing::Test {
+ protected:
+  std::string OpenError() const {
+    const auto dataset = Dataset::Open(folder_.path());
+    if (dataset) return "no error";
+    const std::string& message = dataset.error().message;
+    EXPECT_TRUE(message.starts_with(folder_.path())) << message;
+    return message.substr(std::min(message.size(), folder_.path().size() + 1));
+  }
+
+  void WriteShard(const Ids& tokens, const std::vector<int64_t>& starts) {
+    auto file = SafetensorsWriter::Create(
+        folder_ / ShardName(0), {{"starts", DType::kI64, {static_cast<int64_t>(starts.size())}},
+                                 {"tokens", DType::kI32, {static_cast<int64_t>(tokens.size())}}});
+    ASSERT_TRUE(file && file->Write(std::as_bytes(std::span(starts))) &&
+                file->Write(std::as_bytes(std::span(tokens))) && file->Finish());
+  }
+
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(DatasetTest, ReadsWhatWasWritten) {
+  const std::vector<std::pair<Ids, Flags>> documents = {
+      {{1, 2, 3}, {}}, {{4}, {}},          {{5, 6, 7, 8, 9, 10, 11}, {}},  // longer than a shard
+      {{12, 13}, {}},  {{14, 15}, {0, 1}}, {{16}, {}},
+  };
+  ShardWriter writer(folder_.path(), 5, 20, "fingerprint");
+  for (const auto& [tokens, learnt] : documents) ASSERT_TRUE(writer.Add({tokens, learnt}));
+  ASSERT_TRUE(writer.Finish());
+  EXPECT_EQ(writer.info().shards, 3);
+  EXPECT_EQ(writer.info().learnt_tokens, 15);
+
+  auto opened = Dataset::Open(folder_.path());
+  ASSERT_TRUE(opened.has_value()) << opened.error().message;
+  const Dataset dataset = *std::move(opened);
+  EXPECT_EQ(dataset.documents(), 6);
+  EXPECT_EQ(dataset.tokens(), 16);
+  EXPECT_EQ(dataset.vocabulary(), 20);
+  EXPECT_EQ(dataset.tokenizer(), "fingerprint");
+  for (size_t i = 0; i < documents.size(); ++i) {
+    const Document document = dataset.document(static_cast<int64_t>(i));
+    EXPECT_EQ(Ids(document.tokens.begin(), document.tokens.end()), documents[i].first);
+    // Documents 3 to 5 share a shard with one that has a mask.
+    Flags expected = documents[i].second;
+    if (i >= 3 && expected.empty()) expected.assign(documents[i].first.size(), 1);
+    EXPECT_EQ(Flags(document.learnt.begin(), document.learnt.end()), expected) << i;
+  }
+}
+
+TEST_F(DatasetTest, LyingFilesAreRefused) {
+  const Json info = {{"documents", 2},  {"tokens", 5},      {"learnt_tokens", 5},
+                     {"vocabulary", 8}, {"tokenizer", "t"}, {"shards", 1}};
+  EXPECT_EQ(OpenError(), "dataset.json: No such file or directory");
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "dataset.json", info.dump()));
+  EXPECT_NE(OpenError(), "no error");  // no shard
+  const auto error = [this](const Ids& tokens, const std::vector<int64_t>& starts) {
+    WriteShard(tokens, starts);
+    return OpenError();
+  };
+  EXPECT_EQ(error({1, 2, 3, 4, 7}, {0, 2, 5}), "no error");
+  const std::string shard = "shard-00000.safetensors: ";
+  EXPECT_EQ(error({1, 2, 3, 4, 8}, {0, 2, 5}),
+            shard + "token 4 is 8, which is not in the vocabulary of 8");
+  EXPECT_EQ(error({1, -2, 3, 4, 7}, {0, 2, 5}),
+            shard + "token 1 is -2, which is not in the vocabulary of 8");
+  EXPECT_EQ(error({1, 2, 3, 4, 7}, {0, 2, 6}),
+            shard + "'starts' should rise from 0 to 5, found 0 to 6");
+  EXPECT_EQ(error({1, 2, 3, 4, 7}, {1, 2, 5}),
+            shard + "'starts' should rise from 0 to 5, found 1 to 5");
+  EXPECT_EQ(error({1, 2, 3, 4, 7}, {0, 7, 5}),
+            shard + "document 1 begins at token 7 and ends at 5");
+  EXPECT_EQ(error({1, 2, 3, 4, 7}, {0, 0, 5}),
+            shard + "document 0 begins at token 0 and ends at 0");
+  EXPECT_EQ(error({}, {}), shard + "'starts' should rise from 0 to 0, found nothing");
+  EXPECT_EQ(error({1, 2, 3, 4, 5, 6}, {0, 2, 6}),
+            "dataset.json states 2 documents of 5 tokens, its 1 shards hold 2 of 6");
+}
+
+TEST(Dataset, MasksAreChecked) {
+  const Ids tokens = {1, 2, 3};
+  const std::vector<int64_t> starts = {0, 3};
+  EXPECT_TRUE(CheckShard(tokens, starts, Flags{0, 1, 1}, 4, "s"));
+  EXPECT_FALSE(CheckShard(tokens, starts, Flags{0, 1}, 4, "s"));
+  EXPECT_FALSE(CheckShard(tokens, starts, Flags{0, 1, 2}, 4, "s"));
+}
+
+TEST(Dataset, InfoNamesWhatIsWrong) {
+  const auto error = [](const char* json) {
+    const auto info = ParseDatasetInfo(json, "d");
+    return info ? "no error" : info.error().message;
+  };
+  EXPECT_EQ(error("[]"), "d: an object is expected, found array");
+  EXPECT_EQ(error("{}"), "d: 'documents' should be a whole number, found nothing");
+  EXPECT_EQ(error(R"({"documents": -1})"), "d: 'documents' should be a whole number, found -1");
+  EXPECT_EQ(error(R"({"documents": 9223372036854775808})"),
+            "d: 'documents' should be a whole number, found 9223372036854775808");
+  EXPECT_EQ(error(R"({"documents": 1, "tokens": 1, "learnt_tokens": 1, "vocabulary": 1,
+                      "shards": 1, "tokenizer": 1})"),
+            "d: 'tokenizer' should be a string");
+}
+
+}  // namespace
+}  // namespace fulmen
