@@ -1,0 +1,69 @@
+#include "train/stage_data.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "train/schedule.h"
+
+namespace fulmen {
+
+Result<StageData> StageData::Open(const TrainingConfig& config, int64_t vocab_size) {
+  StageData data(config);
+  for (const StageConfig& stage : config.stages) {
+    for (const SourceConfig& source : stage.sources) {
+      FULMEN_TRY(data.Add(source.path, vocab_size));
+    }
+  }
+  if (!config.evaluation.data.empty()) FULMEN_TRY(data.Add(config.evaluation.data, vocab_size));
+  // What a stream refuses should be known before the first stage is trained.
+  for (size_t stage = 0; stage < config.stages.size(); ++stage) FULMEN_TRY(data.Stream(stage));
+  if (!config.evaluation.data.empty()) FULMEN_TRY(data.HeldOut(0));
+  return data;
+}
+
+Status StageData::Add(const std::string& path, int64_t vocab_size) {
+  if (datasets_.contains(path)) return {};
+  FULMEN_ASSIGN(Dataset dataset, Dataset::Open(path));
+  if (dataset.vocabulary() > vocab_size) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: the dataset has a vocabulary of {} tokens, the model one of {}", path,
+                dataset.vocabulary(), vocab_size);
+  }
+  datasets_[path] = std::make_unique<const Dataset>(std::move(dataset));
+  return {};
+}
+
+bool StageData::Continues(size_t stage) const {
+  const auto same_path = [](const SourceConfig& a, const SourceConfig& b) {
+    return a.path == b.path;
+  };
+  return stage > 0 && std::ranges::equal(config_->stages[stage].sources,
+                                         config_->stages[stage - 1].sources, same_path);
+}
+
+BatchStreamOptions StageData::StreamOptions(size_t stage) const {
+  const StageConfig& settings = config_->stages[stage];
+  BatchStreamOptions options;
+  options.batch_tokens = StageBatchTokens(*config_, settings);
+  options.max_length = settings.max_length;
+  // A stage with other sources reads those it shares with earlier ones in a new order.
+  while (Continues(stage)) --stage;
+  options.seed = static_cast<uint64_t>(config_->run.seed) + stage;
+  return options;
+}
+
+Result<BatchStream> StageData::Stream(size_t stage) const {
+  std::vector<MixtureSource> sources;
+  for (const SourceConfig& source : config_->stages[stage].sources) {
+    sources.push_back({datasets_.at(source.path).get(), source.weight});
+  }
+  return BatchStream::Create(std::move(sources), StreamOptions(stage));
+}
+
+Result<BatchStream> StageData::HeldOut(size_t stage) const {
+  return BatchStream::Create({{datasets_.at(config_->evaluation.data).get(), 1}},
+                             StreamOptions(stage));
+}
+
+}  // namespace fulmen

@@ -1,0 +1,44 @@
+// The datasets of a run and the streams that read them, stage by stage.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "train/batch_stream.h"
+#include "train/dataset.h"
+#include "train/training_config.h"
+
+namespace fulmen {
+
+// Not thread safe. Movable; streams point into it.
+class StageData {
+ public:
+  // Opens every dataset of the config, each once. Refuses ids the model has no embedding for.
+  // `config` must outlive the result.
+  static Result<StageData> Open(const TrainingConfig& config, int64_t vocab_size);
+
+  // The stream of a stage, from its beginning. A stage with the sources of the one before it goes
+  // on where that stopped: give it that stream's State() with Restore.
+  Result<BatchStream> Stream(size_t stage) const;
+  // Whether the sources of the stage are those of the one before.
+  bool Continues(size_t stage) const;
+
+  // The same batches every time, of the length and size of a stage's.
+  Result<BatchStream> HeldOut(size_t stage) const;
+
+  const Dataset& dataset(const std::string& path) const { return *datasets_.at(path); }
+
+ private:
+  explicit StageData(const TrainingConfig& config) : config_(&config) {}
+  Status Add(const std::string& path, int64_t vocab_size);
+  BatchStreamOptions StreamOptions(size_t stage) const;
+
+  const TrainingConfig* config_;
+  std::map<std::string, std::unique_ptr<const Dataset>> datasets_;
+};
+
+}  // namespace fulmen
