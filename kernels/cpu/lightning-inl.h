@@ -76,8 +76,8 @@ struct LightningScratch {
   Matrix kt;      // [dim, kLightningBlock]
   Matrix v;       // [kLightningBlock, padded columns], like state and out
   Matrix state;   // [dim, padded columns]
-  Matrix out;     // [kTileRows, padded columns]
-  Matrix scores;  // [kTileRows, kLightningBlock]
+  Matrix out;     // [kProductRows, padded columns]
+  Matrix scores;  // [kProductRows, kLightningBlock]
   float* keep;    // [dim]: exp(-decay * tokens of the block), for every row of the state
 };
 
@@ -88,8 +88,8 @@ HWY_INLINE LightningScratch AllocateLightningScratch(Workspace& workspace, int64
           .kt = workspace.AllocateMatrix(dim, kLightningBlock),
           .v = workspace.AllocateMatrix(kLightningBlock, padded),
           .state = workspace.AllocateMatrix(dim, padded),
-          .out = workspace.AllocateMatrix(kTileRows, padded),
-          .scores = workspace.AllocateMatrix(kTileRows, kLightningBlock),
+          .out = workspace.AllocateMatrix(kProductRows, padded),
+          .scores = workspace.AllocateMatrix(kProductRows, kLightningBlock),
           .keep = workspace.Allocate<float>(dim)};
 }
 
@@ -108,8 +108,8 @@ HWY_INLINE void LightningBlock(const LightningTask& task, const DecayTable& deca
   Transpose(task.k.Rows(first, count), scratch.kt);
   CopyPadded(task.v.Rows(first, count), scratch.v);
 
-  for (int64_t i = 0; i < count; i += kTileRows) {
-    const int64_t rows = std::min(kTileRows, count - i);
+  for (int64_t i = 0; i < count; i += kProductRows) {
+    const int64_t rows = std::min(kProductRows, count - i);
     const int64_t seen = i + rows;  // tokens that the last row sees
     const Matrix scores = scratch.scores.Rows(0, rows).Cols(0, PadColumns(seen));
     const ConstMatrix q = scratch.q.Rows(i, rows);

@@ -98,7 +98,7 @@ void LightningAttention(KernelContext& context, ConstMatrix qkv, std::span<const
   if (qkv.rows == 0) return;
   // Columns are shared out only when heads alone do not occupy the threads: every range repeats the
   // products of queries and keys.
-  const int64_t groups = PadColumns(dim) / (kTileVecs * TileLanes());
+  const int64_t groups = PadColumns(dim) / (kProductVecs * TileLanes());
   const int64_t wanted = (context.pool.size() + heads - 1) / heads;
   const int64_t parts = std::max<int64_t>(1, std::min(groups, wanted));
   const int64_t width = PadColumns((dim + parts - 1) / parts);

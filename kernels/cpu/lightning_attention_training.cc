@@ -40,8 +40,8 @@ struct BackwardScratch {
   Matrix first_t, second_t;  // [dim, kBlock]: two of the above, transposed
   Matrix state;              // [dim, padded dim]: S^T going forward, R going back
   Matrix state_t;            // [dim, padded dim]: R^T
-  Matrix scores;             // [kTileRows, kBlock]
-  Matrix out;                // [kTileRows, padded dim]
+  Matrix scores;             // [kProductRows, kBlock]
+  Matrix out;                // [kProductRows, padded dim]
   float* keep;               // [dim]: exp(-decay * tokens of the block), for every row of the state
 };
 
@@ -55,8 +55,8 @@ BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t dim) {
           .second_t = workspace.AllocateMatrix(dim, kBlock),
           .state = workspace.AllocateMatrix(dim, padded),
           .state_t = workspace.AllocateMatrix(dim, padded),
-          .scores = workspace.AllocateMatrix(kTileRows, kBlock),
-          .out = workspace.AllocateMatrix(kTileRows, padded),
+          .scores = workspace.AllocateMatrix(kProductRows, kBlock),
+          .out = workspace.AllocateMatrix(kProductRows, padded),
           .keep = workspace.Allocate<float>(dim)};
 }
 
@@ -82,8 +82,8 @@ void ForwardBlock(const BackwardTask& task, const DecayTable& decay, int64_t fir
   CopyPadded(task.k.Rows(first, count), scratch.k);
   CopyPadded(task.dout.Rows(first, count), scratch.dout);
   Transpose(task.v.Rows(first, count), vt);
-  for (int64_t i = 0; i < count; i += kTileRows) {
-    const int64_t rows = std::min(kTileRows, count - i);
+  for (int64_t i = 0; i < count; i += kProductRows) {
+    const int64_t rows = std::min(kProductRows, count - i);
     const int64_t seen = i + rows;  // tokens that the last row sees
     const ConstMatrix dout = scratch.dout.Rows(i, rows);
     const Matrix scores = scratch.scores.Rows(0, rows).Cols(0, PadColumns(seen));
@@ -116,7 +116,7 @@ void GradientRows(const MirroredRows& operands, const DecayTable& decay, int64_t
   const Matrix scores = scratch.scores.Rows(0, rows).Cols(0, PadColumns(count - from));
   const Matrix out = scratch.out.Rows(0, rows);
   Product(dim, a, operands.bt.Cols(from, scores.cols), nullptr, scores);
-  float keep[kTileRows];
+  float keep[kProductRows];
   for (int64_t r = 0; r < rows; ++r) {
     MultiplyRow(scores.cols, decay.After(j + r) + from, scores.row(r));
     keep[r] = decay.powers[count - j - r];
@@ -150,8 +150,8 @@ void ReverseBlock(const BackwardTask& task, const DecayTable& decay, int64_t fir
                                .c = scratch.dout,
                                .mirrored = scratch.state,
                                .to = task.dv.Rows(first, count)};
-  for (int64_t j = 0; j < count; j += kTileRows) {
-    const int64_t rows = std::min(kTileRows, count - j);
+  for (int64_t j = 0; j < count; j += kProductRows) {
+    const int64_t rows = std::min(kProductRows, count - j);
     GradientRows(keys, decay, j, rows, count, fresh, scratch);
     GradientRows(values, decay, j, rows, count, fresh, scratch);
   }

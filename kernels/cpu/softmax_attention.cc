@@ -40,7 +40,7 @@ struct Scratch {
   Matrix staged;  // [kStagedKeys, head_dim]
   Matrix kt;      // [head_dim, kBlock]
   Matrix v;       // [kBlock, padded head_dim]
-  Matrix scores;  // [kTileRows, kBlock]
+  Matrix scores;  // [kProductRows, kBlock]
   Partial span;   // [kRows]
   Partial sum;    // [kRows]
 };
@@ -51,7 +51,7 @@ Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t rows) {
           .staged = workspace.AllocateMatrix(kStagedKeys, dim),
           .kt = workspace.AllocateMatrix(dim, kBlock),
           .v = workspace.AllocateMatrix(kBlock, padded),
-          .scores = workspace.AllocateMatrix(kTileRows, kBlock),
+          .scores = workspace.AllocateMatrix(kProductRows, kBlock),
           .span = AllocatePartial(workspace, rows, padded),
           .sum = AllocatePartial(workspace, rows, padded)};
 }
@@ -126,8 +126,8 @@ HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t 
   for (int64_t start = first; start < end; start += kBlock) {
     const int64_t count = std::min(kBlock, end - start);
     PackKeysAndValues(problem.kv, block.kv_head, start, count, scratch);
-    for (int64_t r = 0; r < rows; r += kTileRows) {
-      const int64_t tile = std::min(kTileRows, rows - r);
+    for (int64_t r = 0; r < rows; r += kProductRows) {
+      const int64_t tile = std::min(kProductRows, rows - r);
       // Positions of this block that query `row` sees, and that the tile's last row sees.
       const auto visible = [&](int64_t row) {
         const int64_t position = problem.first_position + block.first + row / problem.group;
@@ -137,7 +137,7 @@ HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t 
       if (depth == 0) continue;
       const Matrix scores = scratch.scores.Rows(0, tile).Cols(0, PadColumns(depth));
       Product(problem.dim(), scratch.q.Rows(r, tile), scratch.kt, nullptr, scores);
-      float keep[kTileRows];
+      float keep[kProductRows];
       for (int64_t i = 0; i < tile; ++i) {
         keep[i] = SoftmaxRow(scores.cols, visible(r + i), scores.row(i), partial.largest[r + i],
                              partial.total[r + i]);

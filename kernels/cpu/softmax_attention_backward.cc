@@ -128,8 +128,8 @@ void AddToKeys(const BlockPair& pair, ConstMatrix weights, ConstMatrix b, const 
     Product<true>(pair.queries, weights, b, scale, to.Rows(0, pair.keys));
     return;
   }
-  for (int64_t j = 0; j < pair.keys; j += kTileRows) {
-    const int64_t rows = std::min(kTileRows, pair.keys - j);
+  for (int64_t j = 0; j < pair.keys; j += kProductRows) {
+    const int64_t rows = std::min(kProductRows, pair.keys - j);
     Product<true>(pair.queries - j, weights.Rows(j, pair.queries - j).Cols(j, rows),
                   b.Rows(j, pair.queries - j), scale, to.Rows(j, rows));
   }
@@ -146,8 +146,8 @@ void BackwardPair(const PackedAttention& attention, const KeyTask& task, const G
   const Matrix dqueries =
       task.dqueries.Rows(group_head * task.rows() + pair.queries_first - task.first, pair.queries);
   const int64_t width = PadColumns(pair.keys);
-  for (int64_t r = 0; r < pair.queries; r += kTileRows) {
-    const int64_t tile = std::min(kTileRows, pair.queries - r);
+  for (int64_t r = 0; r < pair.queries; r += kProductRows) {
+    const int64_t tile = std::min(kProductRows, pair.queries - r);
     const int64_t depth = pair.diagonal() ? std::min(pair.keys, r + tile) : pair.keys;
     const Matrix scores = scratch.scores.Rows(r, tile).Cols(0, PadColumns(depth));
     const Matrix dscores = scratch.dscores.Rows(r, tile).Cols(0, scores.cols);

@@ -37,7 +37,7 @@ struct ForwardScratch {
   Matrix q;       // [count, padded head_dim], scaled, for each head
   Matrix kt;      // [head_dim, kBlock]
   Matrix v;       // [kBlock, padded head_dim]
-  Matrix scores;  // [kTileRows, kBlock]
+  Matrix scores;  // [kProductRows, kBlock]
   Partial sum;    // rows as q
 };
 
@@ -46,7 +46,7 @@ ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t dim, int64_t
   return {.q = workspace.AllocateMatrix(rows, padded),
           .kt = workspace.AllocateMatrix(dim, kBlock),
           .v = workspace.AllocateMatrix(kBlock, padded),
-          .scores = workspace.AllocateMatrix(kTileRows, kBlock),
+          .scores = workspace.AllocateMatrix(kProductRows, kBlock),
           .sum = AllocatePartial(workspace, rows, padded)};
 }
 
@@ -54,8 +54,8 @@ ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t dim, int64_t
 void ForwardRows(const QueryTask& task, int64_t start, int64_t keys, ConstMatrix q,
                  const Partial& sum, const ForwardScratch& scratch) {
   const int64_t dim = scratch.kt.rows;
-  for (int64_t r = 0; r < task.count; r += kTileRows) {
-    const int64_t tile = std::min(kTileRows, task.count - r);
+  for (int64_t r = 0; r < task.count; r += kProductRows) {
+    const int64_t tile = std::min(kProductRows, task.count - r);
     // Keys of this block that a row sees.
     const auto visible = [&](int64_t row) {
       return std::clamp<int64_t>(task.first + row + 1 - start, 0, keys);
@@ -64,7 +64,7 @@ void ForwardRows(const QueryTask& task, int64_t start, int64_t keys, ConstMatrix
     if (depth == 0) continue;
     const Matrix scores = scratch.scores.Rows(0, tile).Cols(0, PadColumns(depth));
     Product(dim, q.Rows(r, tile), scratch.kt, nullptr, scores);
-    float keep[kTileRows];
+    float keep[kProductRows];
     for (int64_t i = 0; i < tile; ++i) {
       keep[i] = SoftmaxRow(scores.cols, visible(r + i), scores.row(i), sum.largest[r + i],
                            sum.total[r + i]);
@@ -115,7 +115,7 @@ void SoftmaxAttentionPacked(KernelContext& context, const PackedAttention& atten
       LongestFirst(workspace, attention.starts, attention.queries.rows);
   const int64_t kv_heads = KvHeads(attention);
   const int64_t fitting = std::max<int64_t>(1, kRows / Group(attention));
-  const int64_t block = fitting < kTileRows ? fitting : fitting / kTileRows * kTileRows;
+  const int64_t block = fitting < kProductRows ? fitting : fitting / kProductRows * kProductRows;
   int64_t count = 0;
   for (const Document& document : documents) {
     count += (document.tokens + block - 1) / block * kv_heads;

@@ -19,10 +19,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// Register tile: kTileRows x kTileVecs sums. AVX-512 has 32 registers, the others 16:
+// Register tile: kProductRows x kProductVecs sums. AVX-512 has 32 registers, the others 16:
 // enough sums that a multiply-add never waits for the one before it.
-constexpr int64_t kTileRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
-constexpr int kTileVecs = 2;
+constexpr int64_t kProductRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
+constexpr int kProductVecs = 2;
 
 HWY_INLINE int64_t TileLanes() { return static_cast<int64_t>(hn::Lanes(Floats())); }
 
@@ -82,11 +82,11 @@ HWY_INLINE void ProductRows(int64_t depth, int64_t first, ConstMatrix a, ConstMa
   const float* rows = kTransposed ? a.data + first : a.row(first);
   const float* scales = scale == nullptr ? nullptr : scale + first;
   float* to = c.row(first);
-  const int64_t step = kTileVecs * TileLanes();
+  const int64_t step = kProductVecs * TileLanes();
   int64_t j = 0;
   for (; j + step <= c.cols; j += step) {
-    ProductTile<kRows, kTileVecs, kTransposed>(depth, rows, a.stride, b.data + j, b.stride, scales,
-                                               to + j, c.stride);
+    ProductTile<kRows, kProductVecs, kTransposed>(depth, rows, a.stride, b.data + j, b.stride,
+                                                  scales, to + j, c.stride);
   }
   for (; j < c.cols; j += TileLanes()) {
     ProductTile<kRows, 1, kTransposed>(depth, rows, a.stride, b.data + j, b.stride, scales, to + j,
@@ -100,8 +100,8 @@ HWY_INLINE void ProductRows(int64_t depth, int64_t first, ConstMatrix a, ConstMa
 template <bool kTransposed = false>
 HWY_INLINE void Product(int64_t depth, ConstMatrix a, ConstMatrix b, const float* scale, Matrix c) {
   int64_t i = 0;
-  for (; i + kTileRows <= c.rows; i += kTileRows) {
-    ProductRows<kTileRows, kTransposed>(depth, i, a, b, scale, c);
+  for (; i + kProductRows <= c.rows; i += kProductRows) {
+    ProductRows<kProductRows, kTransposed>(depth, i, a, b, scale, c);
   }
   for (; i + 2 <= c.rows; i += 2) ProductRows<2, kTransposed>(depth, i, a, b, scale, c);
   if (i < c.rows) ProductRows<1, kTransposed>(depth, i, a, b, scale, c);
