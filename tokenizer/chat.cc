@@ -21,6 +21,7 @@ constexpr std::array<std::pair<ChatFormat, std::string_view>, 4> kNames = {{
     {ChatFormat::kM1LlamaCpp, "m1-llama-cpp"},
 }};
 
+constexpr const char* kEndMarker = "<end_of_sentence>";
 constexpr const char* kEnd = "<end_of_sentence>\n";
 constexpr const char* kSystem = "<beginning_of_sentence>system ai_setting=assistant\n";
 constexpr const char* kUser = "<beginning_of_sentence>user name=user\n";
@@ -99,7 +100,8 @@ class Formatter {
       case Role::kUser:
         return Turn(kUser, index, message);
       case Role::kAssistant:
-        return Assistant(message);
+        Assistant(message);
+        return {};
       case Role::kTool:
         if (format_ == ChatFormat::kM1) return M1ToolResult(index, message);
         if (format_ == ChatFormat::kM1LlamaCpp) return LlamaCppToolResult(index, message);
@@ -125,8 +127,9 @@ class Formatter {
     return {};
   }
 
-  Status Assistant(const ChatMessage& message) {
+  void Assistant(const ChatMessage& message) {
     Own(kAssistant);
+    const size_t first = pieces_.size();
     if (format_ == ChatFormat::kM1LlamaCpp && !message.calls.empty()) {
       Own(M1Calls(message.calls));
     } else if (!message.calls.empty() && !HasText(message)) {
@@ -141,8 +144,9 @@ class Formatter {
         if (part.kind == Kind::kText) Own(strip ? Strip(part.text) : part.text);
       }
     }
-    Own(kEnd);
-    return {};
+    Own(kEndMarker);
+    for (size_t i = first; i < pieces_.size(); ++i) pieces_[i].learnt = true;
+    Own("\n");
   }
 
   void TextAndImages(const ChatMessage& message, bool trusted) {
@@ -346,8 +350,7 @@ std::string ChatText(const std::vector<PromptPiece>& pieces) {
   return text;
 }
 
-std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer,
-                                const std::vector<PromptPiece>& pieces) {
+std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces) {
   std::vector<int32_t> ids;
   std::string between;
   const auto flush = [&] {
@@ -369,6 +372,19 @@ std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer,
   }
   flush();
   return ids;
+}
+
+LearntTokens EncodeLearnt(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces) {
+  LearntTokens tokens;
+  while (!pieces.empty()) {
+    size_t count = 1;
+    while (count < pieces.size() && pieces[count].learnt == pieces[0].learnt) ++count;
+    const std::vector<int32_t> ids = EncodeChat(tokenizer, pieces.first(count));
+    tokens.ids.insert(tokens.ids.end(), ids.begin(), ids.end());
+    tokens.learnt.resize(tokens.ids.size(), pieces[0].learnt ? 1 : 0);
+    pieces = pieces.subspan(count);
+  }
+  return tokens;
 }
 
 }  // namespace fulmen

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,10 +24,12 @@ std::optional<ChatFormat> ChatFormatFromName(std::string_view name);
 Result<std::optional<ChatFormat>> DetectChatFormat(std::string_view chat_template);
 
 // A prompt in pieces: in trusted pieces marker strings are markers, in the others they are plain
-// text.
+// text. `learnt`: the assistant's own words and the marker that ends them, which a model learns to
+// write; the rest it only reads.
 struct PromptPiece {
   std::string text;
   bool trusted;
+  bool learnt = false;
 };
 
 // request: {messages: [...], tools: [...] or null, add_generation_prompt: bool (default true)},
@@ -37,6 +40,14 @@ Result<std::vector<PromptPiece>> FormatChat(ChatFormat format, const Json& reque
 // The pieces joined, and the pieces encoded: text between two markers is one string to the
 // tokenizer.
 std::string ChatText(const std::vector<PromptPiece>& pieces);
-std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, const std::vector<PromptPiece>& pieces);
+std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces);
+
+// The same for training: text is also cut where learnt pieces begin and end, as it is when a model
+// is asked to go on after its generation prompt.
+struct LearntTokens {
+  std::vector<int32_t> ids;
+  std::vector<uint8_t> learnt;  // as many: 1 in learnt pieces, else 0
+};
+LearntTokens EncodeLearnt(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces);
 
 }  // namespace fulmen

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tokenizer/minimax_for_tests.h"
 #include "tokenizer/python_json.h"
 
 namespace fulmen {
@@ -56,6 +57,62 @@ TEST(Chat, OnlyTemplateAndAssistantAreTrusted) {
   const auto pieces = FormatChat(ChatFormat::kText01, json);
   ASSERT_TRUE(pieces.has_value());
   for (const PromptPiece& piece : *pieces) EXPECT_EQ(piece.trusted, piece.text != "U");
+}
+
+// What the assistant says and the marker that ends it, whatever it says.
+TEST(Chat, LearntAreTheAssistantsTurns) {
+  const auto json = *ParseJson(Messages(R"({"role": "user", "content": "U"},
+      {"role": "assistant", "content": [{"type": "text", "text": "A"},
+                                        {"type": "text", "text": "B"}]},
+      {"role": "user", "content": "V"}, {"role": "assistant", "content": ""},
+      {"role": "assistant", "content": null, "tool_calls": [
+        {"function": {"name": "f", "arguments": {}}}]})"),
+                               "test");
+  const std::string end = "<end_of_sentence>";
+  for (const auto& [format, calls] :
+       {std::pair(ChatFormat::kText01, "<function_call>```typescript\nfunctions.f({})\n```"),
+        std::pair(ChatFormat::kVl01, "<function_call>```typescript\nfunctions.f({})\n```"),
+        std::pair(ChatFormat::kM1, R"(<tool_calls>
+{"name": "f", "arguments": {}}
+</tool_calls>)"),
+        std::pair(ChatFormat::kM1LlamaCpp, R"(<tool_calls>
+{"name": "f", "arguments": {}}
+</tool_calls>)")}) {
+    const auto pieces = FormatChat(format, json);
+    ASSERT_TRUE(pieces.has_value());
+    std::string learnt;
+    for (const PromptPiece& piece : *pieces) {
+      if (piece.learnt) learnt += piece.text;
+    }
+    std::string expected = "AB";
+    expected += end + end + calls + end;
+    EXPECT_EQ(learnt, expected) << ChatFormatName(format);
+  }
+}
+
+// The newline of the prompt and those of the answer do not become one token.
+TEST(Chat, LearntTextIsEncodedOnItsOwn) {
+  const Tokenizer* tokenizer = MinimaxTokenizer();
+  if (tokenizer == nullptr) GTEST_SKIP() << "golden/tokenizer/minimax is absent";
+  const auto json = *ParseJson(Messages(R"({"role": "user", "content": "U"},
+      {"role": "assistant", "content": "\n\nA <end_of_sentence>"})"),
+                               "test");
+  const auto pieces = FormatChat(ChatFormat::kText01, json);
+  ASSERT_TRUE(pieces.has_value());
+  const LearntTokens tokens = EncodeLearnt(*tokenizer, *pieces);
+  ASSERT_EQ(tokens.learnt.size(), tokens.ids.size());
+  std::vector<int32_t> learnt;
+  std::vector<int32_t> read;
+  for (size_t i = 0; i < tokens.ids.size(); ++i) {
+    (tokens.learnt[i] != 0 ? learnt : read).push_back(tokens.ids[i]);
+  }
+  const std::string end = "<end_of_sentence>";
+  EXPECT_EQ(learnt, tokenizer->Encode("\n\nA " + end + end, Tokenizer::Markers::kParse));
+  EXPECT_EQ(*tokenizer->Decode(read),
+            "<beginning_of_sentence>user name=user\nU<end_of_sentence>\n"
+            "<beginning_of_sentence>ai name=assistant\n\n");
+  EXPECT_EQ(tokens.learnt.back(), 0);
+  EXPECT_NE(tokens.ids, EncodeChat(*tokenizer, *pieces));  // where it is one
 }
 
 TEST(Chat, ToolResultsFindTheirName) {
