@@ -24,19 +24,17 @@ constexpr int64_t kPackedRows = 1024;
 void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b, Matrix y) {
   const Workspace::Frame frame(context.scratch);
   const int threads = context.pool.size();
-  auto* scratch = context.scratch.Allocate<float>(threads * kTaskRows * kRowStride);
+  auto* packed = context.scratch.Allocate<PackedAlong>(threads);
+  for (int worker = 0; worker < threads; ++worker) {
+    packed[worker] = AllocateAlong(context.scratch, b.depth);
+  }
   const Shares shares(CeilDiv(x.rows, kPanelRows), kTaskPanels, threads);
   context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
     const int64_t first = shares.Begin(task) * kPanelRows;
-    const int64_t count = std::min(shares.Begin(task + 1) * kPanelRows, x.rows) - first;
-    float* packed = scratch + worker * kTaskRows * kRowStride;
-    const GatheredRows rows = {x.row(first), x.stride};
-    const DepthBlocks blocks(b.depth);
-    for (int64_t block = 0; block < blocks.Count(); ++block) {
-      PackAlong(rows, count, blocks.Begin(block), blocks.Size(block), packed);
-      MultiplyAlong(packed, b, blocks.Begin(block), blocks.Size(block), block > 0,
-                    y.Rows(first, count));
-    }
+    PackedAlong a = packed[worker];
+    a.rows = std::min(shares.Begin(task + 1) * kPanelRows, x.rows) - first;
+    PackAlong({x.row(first), x.stride}, a);
+    MultiplyAlong(a, b, false, y.Rows(first, a.rows));
   });
 }
 
@@ -85,7 +83,7 @@ void LinearBackwardWeight(KernelContext& context, ConstMatrix x, ConstMatrix dy,
       const int64_t rows = std::min(kPackRows, count - row);
       PackAcross({dy.row(first + row), dy.stride}, row, rows, a);
       for (int64_t panel = 0; panel < b.Panels(); ++panel) {
-        PackColumns({x.row(first), x.stride}, panel, row, rows, b);
+        PackColumns({x.row(first + row), x.stride}, panel, row, rows, b);
       }
     });
     const Shares shares(a.Panels(), kTaskPanels, threads);

@@ -46,13 +46,16 @@ constexpr int64_t kTaskRows = kTaskPanels * kPanelRows;
 HWY_INLINE int64_t PanelColumns() { return kPanelVecs * TileLanes(); }
 HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
-// Equal blocks of the depth.
+// Blocks of the depth, equal but for the last; whole panels of rows and of columns.
 struct DepthBlocks {
   int64_t depth;
   int64_t size;
 
-  explicit DepthBlocks(int64_t depth_)
-      : depth(depth_), size(std::max<int64_t>(1, CeilDiv(depth_, CeilDiv(depth_, kMaxDepth)))) {}
+  explicit DepthBlocks(int64_t depth_) : depth(depth_) {
+    constexpr int64_t kUnit = 96;
+    const int64_t count = std::max<int64_t>(1, CeilDiv(depth, kMaxDepth));
+    size = std::max<int64_t>(1, CeilDiv(CeilDiv(depth, count), kUnit)) * kUnit;
+  }
   int64_t Count() const { return CeilDiv(depth, size); }
   int64_t Begin(int64_t block) const { return block * size; }
   int64_t Size(int64_t block) const { return std::min(size, depth - block * size); }
@@ -91,6 +94,21 @@ HWY_INLINE PackedColumns AllocateColumns(Workspace& workspace, int64_t columns, 
   return packed;
 }
 
+// The left operand [rows, depth] packed along the depth: [block of the depth][row][kRowStride], for
+// at most kTaskRows rows: those of one task.
+struct PackedAlong {
+  float* data;
+  int64_t rows;
+  DepthBlocks blocks;
+
+  float* Block(int64_t block) const { return data + block * kTaskRows * kRowStride; }
+};
+
+HWY_INLINE PackedAlong AllocateAlong(Workspace& workspace, int64_t depth) {
+  const DepthBlocks blocks(depth);
+  return {workspace.Allocate<float>(blocks.Count() * kTaskRows * kRowStride), kTaskRows, blocks};
+}
+
 // The left operand [rows, depth] packed across: [panel][depth][row of the panel].
 struct PackedAcross {
   float* data;
@@ -121,7 +139,7 @@ HWY_INLINE void WidenRow(int64_t count, const T* from, float* HWY_RESTRICT to) {
   }
 }
 
-// Panel `panel` of b[k][n] = row(k)[n], elements [begin, begin + count) of the depth.
+// Elements [begin, begin + count) of the depth of b[k][n] = row(k - begin)[n], one panel.
 inline void PackColumns(const GatheredRows& rows, int64_t panel, int64_t begin, int64_t count,
                         const PackedColumns& to) {
   const Floats d;
@@ -130,14 +148,14 @@ inline void PackColumns(const GatheredRows& rows, int64_t panel, int64_t begin, 
   const int64_t columns = std::min(PanelColumns(), to.columns - first);
   float* out = to.Panel(panel) + begin * PanelColumns();
   if (columns == PanelColumns()) {
-    for (int64_t k = begin; k < begin + count; ++k, out += PanelColumns()) {
+    for (int64_t k = 0; k < count; ++k, out += PanelColumns()) {
       const float* from = rows.row(k) + first;
       hn::Store(hn::LoadU(d, from), d, out);
       hn::Store(hn::LoadU(d, from + lanes), d, out + lanes);
     }
     return;
   }
-  for (int64_t k = begin; k < begin + count; ++k, out += PanelColumns()) {
+  for (int64_t k = 0; k < count; ++k, out += PanelColumns()) {
     WidenRow(columns, rows.row(k) + first, out);
   }
 }
@@ -195,10 +213,14 @@ inline void PackWeightPanel(const TensorView& weight, int64_t first_column, int6
   }
 }
 
-// Rows [0, count) over elements [begin, begin + depth) packed along the depth.
-inline void PackAlong(const GatheredRows& rows, int64_t count, int64_t begin, int64_t depth,
-                      float* to) {
-  for (int64_t r = 0; r < count; ++r) CopyRow(depth, rows.row(r) + begin, to + r * kRowStride);
+// The first to.rows rows.
+inline void PackAlong(const GatheredRows& rows, const PackedAlong& to) {
+  for (int64_t block = 0; block < to.blocks.Count(); ++block) {
+    for (int64_t r = 0; r < to.rows; ++r) {
+      CopyRow(to.blocks.Size(block), rows.row(r) + to.blocks.Begin(block),
+              to.Block(block) + r * kRowStride);
+    }
+  }
 }
 
 // Elements [begin, begin + count) of the depth of a[r][k] = row(k - begin)[r], all panels.
@@ -296,23 +318,33 @@ inline void MultiplyPanel(int64_t depth, const float* a, const float* b, bool ad
   }
 }
 
-// c (+)= a b[begin .. begin + depth) for rows packed along that block of the depth.
-inline void MultiplyAlong(const float* a, const PackedColumns& b, int64_t begin, int64_t depth,
-                          bool add, Matrix c) {
-  for (int64_t chunk = 0; chunk < b.Panels(); chunk += kChunkPanels) {
-    const int64_t end = std::min(chunk + kChunkPanels, b.Panels());
-    for (int64_t r = 0; r < c.rows; r += kPanelRows) {
-      const Matrix rows = c.Rows(r, std::min(kPanelRows, c.rows - r));
-      for (int64_t panel = chunk; panel < end; ++panel) {
-        const int64_t first = panel * PanelColumns();
-        MultiplyPanel<false>(depth, a + r * kRowStride, b.Panel(panel) + begin * PanelColumns(),
-                             add, rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
+// c = a b, or c + a b, for panels [panel_begin, panel_end) of b; c begins at the first of them.
+inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, int64_t panel_begin,
+                          int64_t panel_end, bool add, Matrix c) {
+  for (int64_t block = 0; block < a.blocks.Count(); ++block) {
+    const int64_t begin = a.blocks.Begin(block) * PanelColumns();
+    for (int64_t r = 0; r < a.rows; r += kPanelRows) {
+      const Matrix rows = c.Rows(r, std::min(kPanelRows, a.rows - r));
+      for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+        const int64_t first = (panel - panel_begin) * PanelColumns();
+        MultiplyPanel<false>(a.blocks.Size(block), a.Block(block) + r * kRowStride,
+                             b.Panel(panel) + begin, add || block > 0,
+                             rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
       }
     }
   }
 }
 
-// c += a b for panels [panel, panel_end) of a packed across; c is that of row 0 of a.
+// The same for all of b.
+inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, bool add, Matrix c) {
+  for (int64_t panel = 0; panel < b.Panels(); panel += kChunkPanels) {
+    const int64_t first = panel * PanelColumns();
+    MultiplyAlong(a, b, panel, std::min(panel + kChunkPanels, b.Panels()), add,
+                  c.Cols(first, std::min(kChunkPanels * PanelColumns(), c.cols - first)));
+  }
+}
+
+// c += a b for panels [panel_begin, panel_end) of a; c is that of all rows of a.
 inline void MultiplyAcross(const PackedAcross& a, int64_t panel_begin, int64_t panel_end,
                            const PackedColumns& b, Matrix c) {
   const DepthBlocks blocks(a.depth);

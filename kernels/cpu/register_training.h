@@ -13,6 +13,8 @@ void RegisterAttentionBackward(TrainingKernels& kernels);
 void RegisterSoftmaxAttentionPacked(TrainingKernels& kernels);
 void RegisterSoftmaxAttentionBackward(TrainingKernels& kernels);
 void RegisterProductsBackward(TrainingKernels& kernels);
+void RegisterMoeTraining(TrainingKernels& kernels);
+void RegisterCrossEntropy(TrainingKernels& kernels);
 void RegisterElementwiseBackward(TrainingKernels& kernels);
 void RegisterRouterBackward(TrainingKernels& kernels);
 void RegisterAdamW(TrainingKernels& kernels);

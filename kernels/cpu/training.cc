@@ -16,6 +16,8 @@ Result<TrainingKernels> TrainingKernelsFor(std::string_view target) {
     RegisterRouterBackward(kernels);
     RegisterAdamW(kernels);
     RegisterProductsBackward(kernels);
+    RegisterMoeTraining(kernels);
+    RegisterCrossEntropy(kernels);
     return kernels;
   }
   return Fail(ErrorCode::kUnsupported,

@@ -1,0 +1,457 @@
+#include "kernels/moe.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/register_training.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/moe_training.cc"
+#include <hwy/foreach_target.h>
+// After foreach_target.h.
+#include <hwy/highway.h>
+
+#include "kernels/cpu/products-inl.h"
+
+// One expert after the other, its weights packed for all of its tokens. A task is some tokens of
+// the expert: their rows are gathered as they are packed, go through all products in the task's
+// own memory, and what they give is added to the rows of their tokens. Scratch memory is one
+// expert's weights and, on the way back, the operands of the weight gradients of kBackwardRows
+// slots: it does not grow with the number of tokens.
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+namespace {
+
+// Slots whose gradients are held at once, for the products along them; they stay in the L3 cache.
+constexpr int64_t kBackwardRows = 1024;
+// Panels of gate and up that are computed together, before they meet: half a chunk each.
+constexpr int64_t kHiddenPanels = kChunkPanels / 2;
+
+// The slots t * k + s grouped by expert, those of an expert in rising order.
+struct Grouping {
+  int32_t* slots;
+  int32_t* tokens;  // slot / k
+  int64_t* first;   // [experts + 1]: where each expert's begin
+};
+
+Grouping GroupByExpert(Workspace& workspace, MatrixView<const int32_t> experts,
+                       int64_t expert_count) {
+  const int64_t k = experts.cols;
+  Grouping grouping = {workspace.Allocate<int32_t>(experts.rows * k),
+                       workspace.Allocate<int32_t>(experts.rows * k),
+                       workspace.Allocate<int64_t>(expert_count + 1)};
+  auto* next = workspace.Allocate<int64_t>(expert_count + 1);
+  std::fill_n(next, expert_count + 1, 0);
+  for (int64_t t = 0; t < experts.rows; ++t) {
+    const int32_t* chosen = experts.row(t);
+    for (int64_t s = 0; s < k; ++s) {
+      FULMEN_CHECK(chosen[s] >= -1 && chosen[s] < expert_count, "expert {} of {}", chosen[s],
+                   expert_count);
+      FULMEN_CHECK(chosen[s] < 0 || std::find(chosen, chosen + s, chosen[s]) == chosen + s,
+                   "token {} chose expert {} twice", t, chosen[s]);
+      ++next[chosen[s] + 1];
+    }
+  }
+  next[0] = 0;  // dropped
+  for (int64_t expert = 0; expert < expert_count; ++expert) next[expert + 1] += next[expert];
+  std::copy_n(next, expert_count + 1, grouping.first);
+  for (int64_t t = 0; t < experts.rows; ++t) {
+    for (int64_t s = 0; s < k; ++s) {
+      if (experts.row(t)[s] < 0) continue;
+      const int64_t position = next[experts.row(t)[s]]++;
+      grouping.slots[position] = static_cast<int32_t>(t * k + s);
+      grouping.tokens[position] = static_cast<int32_t>(t);
+    }
+  }
+  return grouping;
+}
+
+// Some slots of one expert.
+struct Slots {
+  const int32_t* slots;
+  const int32_t* tokens;
+  int64_t count;
+
+  Slots Range(int64_t first, int64_t range) const { return {slots + first, tokens + first, range}; }
+};
+
+Slots SlotsOf(const Grouping& grouping, int64_t expert) {
+  const int64_t first = grouping.first[expert];
+  return {grouping.slots + first, grouping.tokens + first, grouping.first[expert + 1] - first};
+}
+
+// One expert's weights as right operands.
+struct PackedExpert {
+  PackedColumns gate, up, down;
+};
+
+template <bool kTransposed>
+void PackExpert(KernelContext& context, const ExpertWeights& expert, const PackedExpert& to) {
+  const int64_t panels = to.gate.Panels();
+  context.pool.ParallelFor(2 * panels + to.down.Panels(), [&](int64_t task, int) HWY_ATTR {
+    if (task < panels) {
+      PackWeightPanel<kTransposed>(expert.gate, 0, task, to.gate);
+    } else if (task < 2 * panels) {
+      PackWeightPanel<kTransposed>(expert.up, 0, task - panels, to.up);
+    } else {
+      PackWeightPanel<kTransposed>(expert.down, 0, task - 2 * panels, to.down);
+    }
+  });
+}
+
+void Zero(KernelContext& context, Matrix matrix) {
+  constexpr int64_t kRows = 64;
+  context.pool.ParallelFor(CeilDiv(matrix.rows, kRows), [&](int64_t task, int) {
+    for (int64_t t = task * kRows; t < std::min(matrix.rows, (task + 1) * kRows); ++t) {
+      std::fill_n(matrix.row(t), matrix.cols, 0.0F);
+    }
+  });
+}
+
+// to += scale * from, `count` elements.
+HWY_INLINE void AddScaled(int64_t count, float scale, const float* HWY_RESTRICT from,
+                          float* HWY_RESTRICT to) {
+  const Floats d;
+  const int64_t lanes = TileLanes();
+  const FloatsV factor = hn::Set(d, scale);
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(hn::MulAdd(factor, hn::LoadU(d, from + i), hn::LoadU(d, to + i)), d, to + i);
+  }
+  if (i == count) return;
+  const auto rest = static_cast<size_t>(count - i);
+  const FloatsV sum =
+      hn::MulAdd(factor, WidenFirst(d, from + i, rest), WidenFirst(d, to + i, rest));
+  StoreFirst(d, sum, to + i, rest);
+}
+
+// Calls body(c, block, offset, rest) for every vector of columns [begin, end), cut where a block of
+// `blocks` ends: column c is element `offset` of `block`, and `rest` lanes are inside (at least
+// one). Begins on a whole vector.
+template <class Body>
+HWY_INLINE void ForVectors(const DepthBlocks& blocks, int64_t begin, int64_t end,
+                           const Body& body) {
+  const int64_t lanes = TileLanes();
+  for (int64_t c = begin; c < end; c += lanes) {
+    const int64_t block = c / blocks.size;
+    body(c, block, c - block * blocks.size, std::min(lanes, end - c));
+  }
+}
+
+HWY_INLINE void StoreUpTo(FloatsV v, int64_t count, float* to) {
+  const Floats d;
+  if (HWY_LIKELY(count == TileLanes())) return hn::StoreU(v, d, to);
+  StoreFirst(d, v, to, static_cast<size_t>(count));
+}
+
+HWY_INLINE FloatsV LoadUpTo(int64_t count, const float* from) {
+  const Floats d;
+  if (HWY_LIKELY(count == TileLanes())) return hn::LoadU(d, from);
+  return WidenFirst(d, from, static_cast<size_t>(count));
+}
+
+// What one thread works in.
+struct ForwardScratch {
+  PackedAlong x;       // [rows, C]
+  PackedAlong hidden;  // [rows, ffn]
+  Matrix gate, up;     // [rows, kHiddenPanels panels]
+  Matrix out;          // [rows, C]
+};
+
+ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t width, int64_t ffn) {
+  const int64_t columns = kHiddenPanels * PanelColumns();
+  return {AllocateAlong(workspace, width), AllocateAlong(workspace, ffn),
+          workspace.AllocateMatrix(kTaskRows, columns),
+          workspace.AllocateMatrix(kTaskRows, columns), workspace.AllocateMatrix(kTaskRows, width)};
+}
+
+// Columns [begin, end) of kept and hidden from those of gate and up.
+void Activate(const Slots& slots, int64_t begin, int64_t end, const ForwardScratch& scratch,
+              const MoeActivations& kept) {
+  const Floats d;
+  for (int64_t r = 0; r < slots.count; ++r) {
+    const float* gate = scratch.gate.row(r) - begin;
+    const float* up = scratch.up.row(r) - begin;
+    float* kept_gate = kept.gate.row(slots.slots[r]);
+    float* kept_up = kept.up.row(slots.slots[r]);
+    ForVectors(scratch.hidden.blocks, begin, end,
+               [&](int64_t c, int64_t block, int64_t offset, int64_t rest) HWY_ATTR {
+                 const FloatsV g = hn::LoadU(d, gate + c);
+                 const FloatsV u = hn::LoadU(d, up + c);
+                 StoreUpTo(g, rest, kept_gate + c);
+                 StoreUpTo(u, rest, kept_up + c);
+                 hn::StoreU(hn::Mul(Silu(d, g), u), d,
+                            scratch.hidden.Block(block) + r * kRowStride + offset);
+               });
+  }
+}
+
+// out += the weighted answers of one expert to some of its slots.
+void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
+                  ConstMatrix weights, const MoeActivations& kept, ForwardScratch scratch,
+                  Matrix out) {
+  scratch.x.rows = slots.count;
+  scratch.hidden.rows = slots.count;
+  PackAlong({x.data, x.stride, slots.tokens}, scratch.x);
+  for (int64_t panel = 0; panel < expert.gate.Panels(); panel += kHiddenPanels) {
+    const int64_t panel_end = std::min(panel + kHiddenPanels, expert.gate.Panels());
+    const int64_t begin = panel * PanelColumns();
+    const int64_t end = std::min(panel_end * PanelColumns(), expert.gate.columns);
+    const int64_t columns = (panel_end - panel) * PanelColumns();
+    MultiplyAlong(scratch.x, expert.gate, panel, panel_end, false, scratch.gate.Cols(0, columns));
+    MultiplyAlong(scratch.x, expert.up, panel, panel_end, false, scratch.up.Cols(0, columns));
+    Activate(slots, begin, end, scratch, kept);
+  }
+  MultiplyAlong(scratch.hidden, expert.down, false, scratch.out);
+  for (int64_t r = 0; r < slots.count; ++r) {
+    const int64_t token = slots.tokens[r];
+    AddScaled(out.cols, weights.row(token)[slots.slots[r] - token * weights.cols],
+              scratch.out.row(r), out.row(token));
+  }
+}
+
+void CheckShapes(ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+                 MatrixView<const int32_t> experts, ConstMatrix weights,
+                 const MoeActivations& kept) {
+  FULMEN_CHECK(!expert_weights.empty() && expert_weights[0].gate.cols() == x.cols &&
+                   experts.cols == weights.cols && experts.rows == x.rows && weights.rows == x.rows,
+               "x is [{}, {}], experts [{}, {}], weights [{}, {}], {} expert weights", x.rows,
+               x.cols, experts.rows, experts.cols, weights.rows, weights.cols,
+               expert_weights.size());
+  const int64_t ffn = expert_weights[0].gate.rows();
+  FULMEN_CHECK(kept.gate.rows == x.rows * experts.cols && kept.up.rows == kept.gate.rows &&
+                   kept.gate.cols == ffn && kept.up.cols == ffn,
+               "gate is [{}, {}], up [{}, {}] for {} slots of {}", kept.gate.rows, kept.gate.cols,
+               kept.up.rows, kept.up.cols, x.rows * experts.cols, ffn);
+}
+
+void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+              MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+              Matrix out) {
+  CheckShapes(x, expert_weights, experts, weights, kept);
+  const Workspace::Frame frame(context.scratch);
+  Workspace& workspace = context.scratch;
+  const auto expert_count = static_cast<int64_t>(expert_weights.size());
+  const int64_t ffn = kept.gate.cols;
+  const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
+  const PackedExpert packed = {AllocateColumns(workspace, ffn, x.cols),
+                               AllocateColumns(workspace, ffn, x.cols),
+                               AllocateColumns(workspace, x.cols, ffn)};
+  auto* scratch = workspace.Allocate<ForwardScratch>(context.pool.size());
+  for (int worker = 0; worker < context.pool.size(); ++worker) {
+    scratch[worker] = AllocateForwardScratch(workspace, x.cols, ffn);
+  }
+  Zero(context, out);
+  for (int64_t e = 0; e < expert_count; ++e) {
+    const Slots slots = SlotsOf(grouping, e);
+    if (slots.count == 0) continue;
+    PackExpert<true>(context, expert_weights[static_cast<size_t>(e)], packed);
+    const Shares shares(CeilDiv(slots.count, kPanelRows), kTaskPanels, context.pool.size());
+    context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
+      const int64_t first = shares.Begin(task) * kPanelRows;
+      const int64_t end = std::min(shares.Begin(task + 1) * kPanelRows, slots.count);
+      ForwardSlots(slots.Range(first, end - first), x, packed, weights, kept, scratch[worker], out);
+    });
+  }
+}
+
+// What the weight gradients of one expert are products of, for some of its slots.
+struct BackwardOperands {
+  PackedAcross dgate, dup, dout;  // [ffn or C, slots]
+  PackedColumns x, hidden;        // [slots, C or ffn]; hidden is weighted
+};
+
+BackwardOperands AllocateOperands(Workspace& workspace, int64_t width, int64_t ffn, int64_t slots) {
+  return {AllocateAcross(workspace, ffn, slots), AllocateAcross(workspace, ffn, slots),
+          AllocateAcross(workspace, width, slots), AllocateColumns(workspace, width, slots),
+          AllocateColumns(workspace, ffn, slots)};
+}
+
+struct BackwardScratch {
+  PackedAlong dout;        // [rows, C]
+  PackedAlong dgate, dup;  // [rows, ffn]
+  Matrix dhidden;          // [rows, kChunkPanels panels], before the slot's weight
+  Matrix dx;               // [rows, C]
+  float* dweights;         // [rows][lanes]: partial sums
+};
+
+BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t width, int64_t ffn) {
+  return {AllocateAlong(workspace, width),
+          AllocateAlong(workspace, ffn),
+          AllocateAlong(workspace, ffn),
+          workspace.AllocateMatrix(kTaskRows, kChunkPanels * PanelColumns()),
+          workspace.AllocateMatrix(kTaskRows, width),
+          workspace.Allocate<float>(kTaskRows * TileLanes())};
+}
+
+// One call's operands.
+struct BackwardCall {
+  ConstMatrix x, weights, dout;
+  MoeActivations kept;
+  Matrix dx, dweights;
+};
+
+// Columns [begin, end) of dgate, dup and the weighted hidden from those of dhidden. With sigma the
+// sigmoid of gate g: d silu(g) / dg = sigma (1 + g (1 - sigma)).
+void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t row, int64_t begin,
+                      int64_t end, const BackwardScratch& scratch,
+                      const BackwardOperands& operands) {
+  const Floats d;
+  const FloatsV one = hn::Set(d, 1.0F);
+  for (int64_t r = 0; r < slots.count; ++r) {
+    const int64_t token = slots.tokens[r];
+    const int64_t slot = slots.slots[r];
+    const FloatsV weight = hn::Set(d, call.weights.row(token)[slot - token * call.weights.cols]);
+    const float* gate = call.kept.gate.row(slot);
+    const float* up = call.kept.up.row(slot);
+    const float* dhidden = scratch.dhidden.row(r) - begin;
+    FloatsV dweight = hn::Load(d, scratch.dweights + r * TileLanes());
+    ForVectors(scratch.dgate.blocks, begin, end,
+               [&](int64_t c, int64_t block, int64_t offset, int64_t rest) HWY_ATTR {
+                 const FloatsV g = LoadUpTo(rest, gate + c);
+                 const FloatsV u = LoadUpTo(rest, up + c);
+                 const FloatsV dh = LoadUpTo(rest, dhidden + c);
+                 const FloatsV sigma = Sigmoid(d, g);
+                 const FloatsV silu = hn::Mul(g, sigma);
+                 const FloatsV hidden = hn::Mul(silu, u);
+                 dweight = hn::MulAdd(dh, hidden, dweight);
+                 const FloatsV weighted = hn::Mul(weight, dh);
+                 const FloatsV slope = hn::MulAdd(silu, hn::Sub(one, sigma), sigma);
+                 const int64_t at = r * kRowStride + offset;
+                 hn::StoreU(hn::Mul(hn::Mul(weighted, u), slope), d,
+                            scratch.dgate.Block(block) + at);
+                 hn::StoreU(hn::Mul(weighted, silu), d, scratch.dup.Block(block) + at);
+                 const int64_t panel = c / PanelColumns();
+                 hn::StoreU(hn::Mul(weight, hidden), d,
+                            operands.hidden.Panel(panel) + (row + r) * PanelColumns() + c -
+                                panel * PanelColumns());
+               });
+    hn::Store(dweight, d, scratch.dweights + r * TileLanes());
+  }
+}
+
+// dx, dweights and the operands of the weight gradients for some slots, which are `row` and the
+// following of the operands.
+void BackwardSlots(const BackwardCall& call, const Slots& slots, int64_t row,
+                   const PackedExpert& expert, BackwardScratch scratch,
+                   const BackwardOperands& operands) {
+  const Floats d;
+  scratch.dout.rows = slots.count;
+  scratch.dgate.rows = slots.count;
+  scratch.dup.rows = slots.count;
+  const GatheredRows dout = {call.dout.data, call.dout.stride, slots.tokens};
+  PackAlong(dout, scratch.dout);
+  PackAcross(dout, row, slots.count, operands.dout);
+  std::fill_n(scratch.dweights, slots.count * TileLanes(), 0.0F);
+  for (int64_t panel = 0; panel < expert.down.Panels(); panel += kChunkPanels) {
+    const int64_t panel_end = std::min(panel + kChunkPanels, expert.down.Panels());
+    const int64_t begin = panel * PanelColumns();
+    const int64_t end = std::min(panel_end * PanelColumns(), expert.down.columns);
+    MultiplyAlong(scratch.dout, expert.down, panel, panel_end, false,
+                  scratch.dhidden.Cols(0, (panel_end - panel) * PanelColumns()));
+    ActivateBackward(call, slots, row, begin, end, scratch, operands);
+  }
+  MultiplyAlong(scratch.dgate, expert.gate, false, scratch.dx);
+  MultiplyAlong(scratch.dup, expert.up, true, scratch.dx);
+  for (int64_t r = 0; r < slots.count; ++r) {
+    const int64_t token = slots.tokens[r];
+    AddScaled(call.dx.cols, 1.0F, scratch.dx.row(r), call.dx.row(token));
+    call.dweights.row(token)[slots.slots[r] - token * call.weights.cols] =
+        hn::GetLane(hn::SumOfLanes(d, hn::Load(d, scratch.dweights + r * TileLanes())));
+  }
+  const DepthBlocks& blocks = scratch.dgate.blocks;
+  for (int64_t block = 0; block < blocks.Count(); ++block) {
+    const int64_t panel = blocks.Begin(block) / kPanelRows;
+    const auto lines = [&](const PackedAcross& to) {
+      return PackedAcross{to.Panel(panel), blocks.Size(block), to.depth};
+    };
+    PackAcross({scratch.dgate.Block(block), kRowStride}, row, slots.count, lines(operands.dgate));
+    PackAcross({scratch.dup.Block(block), kRowStride}, row, slots.count, lines(operands.dup));
+  }
+  const GatheredRows x = GatheredRows{call.x.data, call.x.stride, slots.tokens};
+  for (int64_t panel = 0; panel < operands.x.Panels(); ++panel) {
+    PackColumns(x, panel, row, slots.count, operands.x);
+  }
+}
+
+// Adds to the gradients of one expert's weights.
+void AddWeightGradients(KernelContext& context, const BackwardOperands& operands,
+                        const ExpertGradients& gradients) {
+  struct Product {
+    const PackedAcross& a;
+    const PackedColumns& b;
+    Matrix c;
+    Shares shares;
+  };
+  const int threads = context.pool.size();
+  const auto product = [&](const PackedAcross& a, const PackedColumns& b, Matrix c) {
+    return Product{a, b, c, Shares(a.Panels(), kTaskPanels, threads)};
+  };
+  const Product products[] = {product(operands.dgate, operands.x, gradients.gate),
+                              product(operands.dup, operands.x, gradients.up),
+                              product(operands.dout, operands.hidden, gradients.down)};
+  int64_t tasks = 0;
+  for (const Product& p : products) tasks += p.shares.tasks;
+  context.pool.ParallelFor(tasks, [&](int64_t task, int) HWY_ATTR {
+    const Product* p = products;
+    while (task >= p->shares.tasks) task -= p++->shares.tasks;
+    MultiplyAcross(p->a, p->shares.Begin(task), p->shares.Begin(task + 1), p->b, p->c);
+  });
+}
+
+void MoeBackward(KernelContext& context, ConstMatrix x,
+                 std::span<const ExpertWeights> expert_weights, MatrixView<const int32_t> experts,
+                 ConstMatrix weights, const MoeActivations& kept, ConstMatrix dout, Matrix dx,
+                 Matrix dweights, std::span<const ExpertGradients> gradients) {
+  CheckShapes(x, expert_weights, experts, weights, kept);
+  const Workspace::Frame frame(context.scratch);
+  Workspace& workspace = context.scratch;
+  const auto expert_count = static_cast<int64_t>(expert_weights.size());
+  const int64_t ffn = kept.gate.cols;
+  const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
+  const PackedExpert packed = {AllocateColumns(workspace, x.cols, ffn),
+                               AllocateColumns(workspace, x.cols, ffn),
+                               AllocateColumns(workspace, ffn, x.cols)};
+  auto* scratch = workspace.Allocate<BackwardScratch>(context.pool.size());
+  for (int worker = 0; worker < context.pool.size(); ++worker) {
+    scratch[worker] = AllocateBackwardScratch(workspace, x.cols, ffn);
+  }
+  Zero(context, dx);
+  for (int64_t t = 0; t < dweights.rows; ++t) std::fill_n(dweights.row(t), dweights.cols, 0.0F);
+  const BackwardCall call = {x, weights, dout, kept, dx, dweights};
+  for (int64_t e = 0; e < expert_count; ++e) {
+    const Slots slots = SlotsOf(grouping, e);
+    if (slots.count == 0) continue;
+    PackExpert<false>(context, expert_weights[static_cast<size_t>(e)], packed);
+    for (int64_t first = 0; first < slots.count; first += kBackwardRows) {
+      const Workspace::Frame block_frame(workspace);
+      const Slots block = slots.Range(first, std::min(kBackwardRows, slots.count - first));
+      const BackwardOperands operands = AllocateOperands(workspace, x.cols, ffn, block.count);
+      const Shares shares(CeilDiv(block.count, kPanelRows), kTaskPanels, context.pool.size());
+      context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
+        const int64_t row = shares.Begin(task) * kPanelRows;
+        const int64_t end = std::min(shares.Begin(task + 1) * kPanelRows, block.count);
+        BackwardSlots(call, block.Range(row, end - row), row, packed, scratch[worker], operands);
+      });
+      AddWeightGradients(context, operands, gradients[static_cast<size_t>(e)]);
+    }
+  }
+}
+
+void Fill(TrainingKernels& kernels) {
+  kernels.moe_train = MoeTrain;
+  kernels.moe_backward = MoeBackward;
+}
+
+}  // namespace
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace fulmen::cpu {
+
+HWY_EXPORT(Fill);
+
+void RegisterMoeTraining(TrainingKernels& kernels) { HWY_DYNAMIC_DISPATCH(Fill)(kernels); }
+
+}  // namespace fulmen::cpu
+#endif  // HWY_ONCE
