@@ -1,0 +1,84 @@
+// The documents of input files: plain text, or JSONL with texts, prompts with completions, or
+// chats.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "base/status.h"
+#include "tokenizer/chat.h"
+
+namespace fulmen {
+
+struct DocumentOptions {
+  enum class Format : uint8_t {
+    kAuto,   // *.jsonl is JSONL, each line by its keys; all else is text
+    kText,   // a file is a document, unless `separator` cuts it
+    kJsonl,  // {text_key} or {"prompt", "completion"} per line
+    kChat,   // {"messages", "tools"} per line, as in tokenizer/chat.h
+  };
+  Format format = Format::kAuto;
+  std::string text_key = "text";
+  std::string separator;           // the line between two documents of a text file; "": none
+  std::optional<ChatFormat> chat;  // how chats are written; without it they are refused
+};
+
+// The files among `inputs`, and the *.txt and *.jsonl files anywhere below the folders among them,
+// those of one folder sorted by path. Fails for what is not there and for folders without any.
+Result<std::vector<std::string>> FindInputFiles(const std::vector<std::string>& inputs);
+
+// Where a document lies.
+struct RawDocument {
+  std::shared_ptr<const MappedFile> file;
+  size_t offset = 0;
+  size_t size = 0;
+  size_t line = 0;  // of JSONL, counted from 1; 0: text
+
+  std::string_view bytes() const {
+    return {reinterpret_cast<const char*>(file->bytes().data()) + offset, size};
+  }
+  // "FILE", "FILE, byte 17" or "FILE:3", for errors.
+  std::string Where() const;
+};
+
+// Goes through the files once. Not thread safe.
+class DocumentReader {
+ public:
+  DocumentReader(std::vector<std::string> files, const DocumentOptions& options)
+      : files_(std::move(files)), options_(options) {}
+
+  // The next documents in order, some megabytes of them; none at the end. An empty file is an
+  // error.
+  Result<std::vector<RawDocument>> NextDocuments();
+
+ private:
+  Result<std::optional<RawDocument>> Next();
+  Status OpenNextFile();
+  // The line at position_, without its end; position_ moves behind it.
+  std::string_view TakeLine();
+
+  const std::vector<std::string> files_;
+  const DocumentOptions options_;
+  size_t opened_ = 0;  // files so far
+  std::shared_ptr<const MappedFile> file_;
+  bool json_ = false;
+  size_t position_ = 0;
+  size_t line_ = 0;
+};
+
+struct ParsedDocument {
+  std::vector<PromptPiece> pieces;  // none when the document is empty
+  bool chat = false;
+};
+
+// Checks and parses untrusted bytes: text without NUL in valid UTF-8, and the keys expected.
+// Markers in texts, prompts and completions are plain text. Thread safe.
+Result<ParsedDocument> ParseDocument(const RawDocument& document, const DocumentOptions& options);
+
+}  // namespace fulmen
