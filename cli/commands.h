@@ -15,6 +15,7 @@ void AddInspectCommand(CLI::App& app);
 void AddEvalCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 void AddTrainBench(CLI::App& train);
+void AddTrainData(CLI::App& train);
 void AddTokenizeCommand(CLI::App& app);
 void AddDetokenizeCommand(CLI::App& app);
 void AddSynthCommand(CLI::App& app);

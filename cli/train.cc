@@ -92,6 +92,7 @@ void AddTrainCommand(CLI::App& app) {
   train->require_subcommand(1);
   AddGradients(*train);
   AddTrainBench(*train);
+  AddTrainData(*train);
   train->footer(
       "Example: fulmen train gradients -m MODEL --batches batches.json --out "
       "gradients.safetensors");
