@@ -13,7 +13,9 @@ using enum TensorRole;
 
 constexpr float kRouterGain = 0.1F;
 
+// 1 where the residual connections do not have DeepNorm's alpha.
 float DeepNormBeta(const Config& config) {
+  if (config.mlp_residual.alpha == 1) return 1;
   return static_cast<float>(std::pow(8.0 * static_cast<double>(config.layer_count()), -0.25));
 }
 
@@ -74,7 +76,7 @@ Result<Config> ModelConfig(const ModelSection& model, int64_t vocab_size,
   for (size_t i = 0; i < model.attn_type_list.size(); ++i) {
     config.layers[i] = model.attn_type_list[i] == 1 ? LayerKind::kSoftmax : LayerKind::kLightning;
   }
-  if (config.post_norm) SetDeepNorm(config);
+  if (config.post_norm && model.deepnorm) SetDeepNorm(config);
   return ParseConfig(ConfigToJson(config, "float32"), "the model of the config");
 }
 

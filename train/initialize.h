@@ -10,8 +10,8 @@
 
 namespace fulmen {
 
-// The config of the model that `model` describes. With post_norm the residual connections have
-// DeepNorm's alpha, else weight 1. Fails when the geometry is impossible.
+// The config of the model that `model` describes. With post_norm and deepnorm the residual
+// connections have DeepNorm's alpha, else weight 1. Fails when the geometry is impossible.
 Result<Config> ModelConfig(const ModelSection& model, int64_t vocab_size,
                            std::vector<int32_t> eos_ids);
 
@@ -19,7 +19,8 @@ Result<Config> ModelConfig(const ModelSection& model, int64_t vocab_size,
 // normal with Xavier's deviation sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010, eq. 16;
 // queries, keys and values of a fused matrix count apart), times
 //   - DeepNorm's beta = (8 layers)^(-1/4) for values, attention outputs and all three of an
-//     expert's matrices (Wang et al., "DeepNet", 2022, section 4.2: decoder only),
+//     expert's matrices (Wang et al., "DeepNet", 2022, section 4.2: decoder only), where the
+//     residual connections have its alpha,
 //   - 0.1 for the router, so that choices begin near even and gradients reach all experts (Fedus et
 //     al., "Switch Transformers", 2021, section 2.4).
 // The embedding's deviation is hidden_size^(-1/2): rows of unit length. The norm that follows takes

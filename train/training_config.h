@@ -33,6 +33,7 @@ struct ModelSection {
   int64_t max_position = 131072;
   bool tie_embeddings = false;
   bool post_norm = true;
+  bool deepnorm = true;
 };
 
 struct OptimizerSection {

@@ -64,6 +64,9 @@ Section Model(ModelSection& model) {
           {"post_norm", &model.post_norm, kFixed,
            "the residual is the normalised value, as in all published models, with the weights of "
            "DeepNorm; false: the plain pre-norm residual"},
+          {"deepnorm", &model.deepnorm, kFixed,
+           "with post_norm: false leaves out DeepNorm's weights and its small first values, which "
+           "deep models need and which slow down shallow ones"},
       }};
 }
 
