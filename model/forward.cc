@@ -54,7 +54,7 @@ Status Forward(const Model& model, const Kernels& kernels, KernelContext& contex
   for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
     CaptureHidden(capture, layer, hidden);
     const Workspace::Frame layer_frame(context.scratch);
-    FULMEN_ASSIGN(const LayerActivations activations, pass.Layer(layer, hidden));
+    FULMEN_ASSIGN(const LayerActivations activations, pass.Layer(layer, hidden, hidden));
     CaptureLayer(capture, layer, activations);
   }
   pass.Norm(hidden, model.weights.output_norm, hidden);

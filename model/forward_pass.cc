@@ -4,58 +4,78 @@
 
 namespace fulmen {
 
-Matrix ForwardPass::Copy(ConstMatrix x) const {
-  Matrix copy = Allocate(x.rows, x.cols);
-  std::copy_n(x.data, x.rows * x.cols, copy.data);
-  return copy;
-}
-
-Result<LayerActivations> ForwardPass::Layer(int64_t layer, Matrix hidden) const {
+LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens) const {
+  const auto choices = [&] {
+    auto* data = context_.scratch.Allocate<int32_t>(tokens * config_.experts_per_token);
+    return MatrixView<int32_t>(data, tokens, config_.experts_per_token);
+  };
   LayerActivations a;
-  Attention(layer, hidden, a);
-  if (keeps()) a.middle = Copy(hidden);
-  Mlp(layer, hidden, a);
-  if (kernels_.all_finite(context_, hidden)) return a;
-  return Fail(
-      ErrorCode::kNonFinite, "layer {} ({}) gave NaN or infinity at a position in {}..{}", layer,
-      config_.layers[static_cast<size_t>(layer)] == LayerKind::kLightning ? "lightning" : "softmax",
-      scope_.positions.front(), scope_.positions.back());
+  a.attention_input = Allocate(tokens, config_.hidden_size);
+  if (IsLightning(layer)) {
+    a.qkv = Allocate(tokens, 3 * config_.attention_size());
+    a.gate = Allocate(tokens, config_.attention_size());
+  } else {
+    a.queries = Allocate(tokens, config_.attention_size());
+    a.keys = Allocate(tokens, config_.kv_size());
+    a.values = Allocate(tokens, config_.kv_size());
+    if (keeps()) a.log_sums = Allocate(tokens, config_.heads);
+  }
+  a.heads = Allocate(tokens, config_.attention_size());
+  a.mlp_input = Allocate(tokens, config_.hidden_size);
+  a.router_logits = Allocate(tokens, config_.experts);
+  a.experts = choices();
+  a.kept_experts = scope_.capacity != nullptr ? choices() : a.experts;
+  a.expert_weights = Allocate(tokens, config_.experts_per_token);
+  if (keeps()) {
+    const int64_t slots = tokens * config_.experts_per_token;
+    a.moe = {Allocate(slots, config_.ffn_size), Allocate(slots, config_.ffn_size)};
+  }
+  return a;
 }
 
-// h <- alpha * (normed or h) + beta * branch. MiniMax-01 report, section 4.2.
-void ForwardPass::AddBranch(const ResidualScale& scale, ConstMatrix normed, ConstMatrix branch,
-                            Matrix hidden) const {
-  kernels_.residual(context_, scale.alpha, config_.post_norm ? normed : hidden, scale.beta, branch,
-                    hidden);
+Result<LayerActivations> ForwardPass::Layer(int64_t layer, ConstMatrix input, Matrix output) const {
+  LayerActivations a = AllocateActivations(layer, input.rows);
+  a.middle = keeps() ? Allocate(input.rows, input.cols) : output;
+  Attention(layer, input, a);
+  FULMEN_TRY(Mlp(layer, a, output));
+  if (kernels_.all_finite(context_, output)) return a;
+  return Fail(ErrorCode::kNonFinite, "layer {} ({}) gave NaN or infinity at a position in {}..{}",
+              layer, IsLightning(layer) ? "lightning" : "softmax",
+              *std::ranges::min_element(scope_.positions),
+              *std::ranges::max_element(scope_.positions));
 }
 
-void ForwardPass::Attention(int64_t layer, Matrix hidden, LayerActivations& a) const {
+// output = alpha * (normed or x) + beta * branch. MiniMax-01 report, section 4.2.
+void ForwardPass::AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatrix normed,
+                            ConstMatrix branch, Matrix output) const {
+  kernels_.residual(context_, scale.alpha, config_.post_norm ? normed : x, scale.beta, branch,
+                    output);
+}
+
+void ForwardPass::Attention(int64_t layer, ConstMatrix input, LayerActivations& a) const {
+  const Workspace::Frame frame(context_.scratch);
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  a.attention_input = Allocate(hidden.rows, config_.hidden_size);
-  Norm(hidden, weights.attention_norm, a.attention_input);
-  a.heads = Allocate(hidden.rows, config_.attention_size());
-  Matrix branch = Allocate(hidden.rows, config_.hidden_size);
-  const bool lightning = config_.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
-  if (lightning) {
+  const Matrix branch = Allocate(input.rows, config_.hidden_size);
+  Norm(input, weights.attention_norm, a.attention_input);
+  if (IsLightning(layer)) {
     Lightning(layer, a, branch);
   } else {
     Softmax(layer, a, branch);
   }
-  AddBranch(lightning ? config_.lightning_residual : config_.softmax_residual, a.attention_input,
-            branch, hidden);
+  AddBranch(IsLightning(layer) ? config_.lightning_residual : config_.softmax_residual, input,
+            a.attention_input, branch, a.middle);
 }
 
 // branch = W_o (norm(attention(silu(W_qkv x))) * sigmoid(W_g x)). MiniMax-01 report, section 2.2.
-void ForwardPass::Lightning(int64_t layer, LayerActivations& a, Matrix branch) const {
+void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const std::vector<float>& decay = weights_.decay[static_cast<size_t>(layer)];
-  a.qkv = Allocate(branch.rows, 3 * config_.attention_size());
-  a.gate = Allocate(branch.rows, config_.attention_size());
   kernels_.linear(context_, a.attention_input, weights.qkv, a.qkv);
   kernels_.linear(context_, a.attention_input, weights.output_gate, a.gate);
   Matrix gated = a.heads;
   if (keeps()) {
-    const Matrix activated = Copy(a.qkv);
+    const Matrix activated = Allocate(a.qkv.rows, a.qkv.cols);
+    kernels_.residual(context_, 1.0F, a.qkv, 0.0F, a.qkv, activated);
     kernels_.silu(context_, activated);
     scope_.training->lightning_attention_packed(context_, activated, decay, scope_.starts, a.heads);
     gated = Allocate(branch.rows, config_.attention_size());
@@ -68,11 +88,8 @@ void ForwardPass::Lightning(int64_t layer, LayerActivations& a, Matrix branch) c
   kernels_.linear(context_, gated, weights.attention_output, branch);
 }
 
-void ForwardPass::Softmax(int64_t layer, LayerActivations& a, Matrix branch) const {
+void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  a.queries = Allocate(branch.rows, config_.attention_size());
-  a.keys = Allocate(branch.rows, config_.kv_size());
-  a.values = Allocate(branch.rows, config_.kv_size());
   kernels_.linear(context_, a.attention_input, weights.query, a.queries);
   kernels_.linear(context_, a.attention_input, weights.key, a.keys);
   kernels_.linear(context_, a.attention_input, weights.value, a.values);
@@ -80,7 +97,6 @@ void ForwardPass::Softmax(int64_t layer, LayerActivations& a, Matrix branch) con
                 a.queries);
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim, a.keys);
   if (keeps()) {
-    a.log_sums = Allocate(branch.rows, config_.heads);
     scope_.training->softmax_attention_packed(
         context_, {a.queries, a.keys, a.values, config_.head_dim, scope_.starts}, a.heads,
         a.log_sums);
@@ -92,26 +108,24 @@ void ForwardPass::Softmax(int64_t layer, LayerActivations& a, Matrix branch) con
   kernels_.linear(context_, a.heads, weights.attention_output, branch);
 }
 
-void ForwardPass::Mlp(int64_t layer, Matrix hidden, LayerActivations& a) const {
+Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output) const {
+  const Workspace::Frame frame(context_.scratch);
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  const int64_t tokens = hidden.rows;
-  const int64_t k = config_.experts_per_token;
-  a.mlp_input = Allocate(tokens, config_.hidden_size);
-  a.router_logits = Allocate(tokens, config_.experts);
-  a.expert_weights = Allocate(tokens, k);
-  a.experts = MatrixView<int32_t>(context_.scratch.Allocate<int32_t>(tokens * k), tokens, k);
-  Matrix branch = Allocate(tokens, config_.hidden_size);
-  Norm(hidden, weights.mlp_norm, a.mlp_input);
+  const Matrix branch = Allocate(output.rows, config_.hidden_size);
+  Norm(a.middle, weights.mlp_norm, a.mlp_input);
   kernels_.linear(context_, a.mlp_input, weights.router, a.router_logits);
   kernels_.top_k_router(context_, a.router_logits, a.experts, a.expert_weights);
   if (keeps()) {
-    a.moe = {Allocate(tokens * k, config_.ffn_size), Allocate(tokens * k, config_.ffn_size)};
-    scope_.training->moe_train(context_, a.mlp_input, weights.experts, a.experts, a.expert_weights,
-                               a.moe, branch);
+    if (scope_.capacity != nullptr) {
+      FULMEN_TRY(scope_.capacity->Drop(layer, a.experts, a.kept_experts));
+    }
+    scope_.training->moe_train(context_, a.mlp_input, weights.experts, a.kept_experts,
+                               a.expert_weights, a.moe, branch);
   } else {
     kernels_.moe(context_, a.mlp_input, weights.experts, a.experts, a.expert_weights, branch);
   }
-  AddBranch(config_.mlp_residual, a.mlp_input, branch, hidden);
+  AddBranch(config_.mlp_residual, a.middle, a.mlp_input, branch, output);
+  return {};
 }
 
 }  // namespace fulmen

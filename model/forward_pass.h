@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "kernels/training.h"
+#include "model/expert_capacity.h"
 #include "model/state.h"
 #include "model/weights.h"
 
@@ -27,12 +28,13 @@ struct LayerActivations {
   Matrix log_sums;  // [T, heads], where it is kept
   // Both.
   Matrix heads;      // [T, A]: what attention gave; in lightning layers that kept nothing, gated
-  Matrix middle;     // [T, hidden]: the residual stream between attention and experts, where kept
+  Matrix middle;     // [T, hidden]: the residual stream between attention and experts
   Matrix mlp_input;  // [T, hidden], normed
-  Matrix router_logits;         // [T, experts]
-  MatrixView<int32_t> experts;  // [T, k]
-  Matrix expert_weights;        // [T, k]
-  MoeActivations moe;           // where kept
+  Matrix router_logits;              // [T, experts]
+  MatrixView<int32_t> experts;       // [T, k], chosen
+  MatrixView<int32_t> kept_experts;  // [T, k], -1 where the choice was dropped
+  Matrix expert_weights;             // [T, k]
+  MoeActivations moe;                // where kept
 };
 
 // Where the attention layers look: a sequence's past, or the other tokens of the same document.
@@ -41,6 +43,7 @@ struct AttentionScope {
   const TrainingKernels* training = nullptr;  // training: activations are kept
   std::span<const int64_t> starts = {};       // of the documents, see lightning_attention.h
   std::span<const int64_t> positions = {};    // of each token
+  ExpertCapacity* capacity = nullptr;         // training with token drop
 };
 
 class ForwardPass {
@@ -49,10 +52,10 @@ class ForwardPass {
               KernelContext& context, const AttentionScope& scope)
       : config_(config), weights_(weights), kernels_(kernels), context_(context), scope_(scope) {}
 
-  // hidden [T, hidden] goes in and comes out as the residual stream. The activations lie in scratch
-  // memory allocated here, so a Frame around the call ends their life. Fails when the result is not
-  // finite, naming the layer.
-  Result<LayerActivations> Layer(int64_t layer, Matrix hidden) const;
+  // The residual stream before the layer and after it, both [T, hidden]; in inference `output` may
+  // be `input`. The activations lie in scratch memory allocated here, so a Frame around the call
+  // ends their life. Fails when the result is not finite, naming the layer, or a rank is lost.
+  Result<LayerActivations> Layer(int64_t layer, ConstMatrix input, Matrix output) const;
 
   void Norm(ConstMatrix x, const TensorView& weight, Matrix out) const {
     kernels_.rms_norm(context_, x, weight, config_.rms_norm_epsilon, out);
@@ -65,13 +68,17 @@ class ForwardPass {
   Matrix Allocate(int64_t rows, int64_t cols) const {
     return context_.scratch.AllocateMatrix(rows, cols);
   }
-  Matrix Copy(ConstMatrix x) const;
-  void Attention(int64_t layer, Matrix hidden, LayerActivations& a) const;
-  void Lightning(int64_t layer, LayerActivations& a, Matrix branch) const;
-  void Softmax(int64_t layer, LayerActivations& a, Matrix branch) const;
-  void Mlp(int64_t layer, Matrix hidden, LayerActivations& a) const;
-  void AddBranch(const ResidualScale& scale, ConstMatrix normed, ConstMatrix branch,
-                 Matrix hidden) const;
+  bool IsLightning(int64_t layer) const {
+    return config_.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
+  }
+  // Memory for everything that outlives the layer, except `middle`.
+  LayerActivations AllocateActivations(int64_t layer, int64_t tokens) const;
+  void Attention(int64_t layer, ConstMatrix input, LayerActivations& a) const;
+  void Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const;
+  void Softmax(int64_t layer, const LayerActivations& a, Matrix branch) const;
+  Status Mlp(int64_t layer, const LayerActivations& a, Matrix output) const;
+  void AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatrix normed, ConstMatrix branch,
+                 Matrix output) const;
 
   const Config& config_;
   const Weights& weights_;

@@ -1,12 +1,11 @@
 #include "model/training.h"
 
 #include <algorithm>
-#include <functional>
-#include <iterator>
 #include <numeric>
 #include <optional>
 
 #include "base/check.h"
+#include "model/expert_capacity.h"
 #include "model/forward_pass.h"
 
 namespace fulmen {
@@ -44,8 +43,10 @@ class BackwardPass {
     Attention(layer, a, input, dhidden);
   }
 
-  void Norm(ConstMatrix x, const TensorView& weight, const Matrix& dweight, Matrix dx) const {
-    training_.rms_norm_backward(context_, x, weight, config_.rms_norm_epsilon, dx, dx,
+  // dx may be dy.
+  void Norm(ConstMatrix x, const TensorView& weight, const Matrix& dweight, ConstMatrix dy,
+            Matrix dx) const {
+    training_.rms_norm_backward(context_, x, weight, config_.rms_norm_epsilon, dy, dx,
                                 Row(dweight));
   }
 
@@ -53,8 +54,17 @@ class BackwardPass {
   Matrix Allocate(int64_t rows, int64_t cols) const {
     return context_.scratch.AllocateMatrix(rows, cols);
   }
-  void Scale(float factor, ConstMatrix x, Matrix out) const {
-    kernels_.residual(context_, factor, x, 0.0F, x, out);
+  // `x` itself where there is nothing to scale.
+  ConstMatrix Scaled(float factor, ConstMatrix x) const {
+    if (factor == 1.0F) return x;
+    const Matrix scaled = Allocate(x.rows, x.cols);
+    kernels_.residual(context_, factor, x, 0.0F, x, scaled);
+    return scaled;
+  }
+  Matrix Copy(ConstMatrix x) const {
+    const Matrix copy = Allocate(x.rows, x.cols);
+    kernels_.residual(context_, 1.0F, x, 0.0F, x, copy);
+    return copy;
   }
   void AddTo(ConstMatrix x, Matrix sum) const {
     kernels_.residual(context_, 1.0F, sum, 1.0F, x, sum);
@@ -77,10 +87,9 @@ class BackwardPass {
             const Matrix& dweight, Matrix dnormed, Matrix dhidden) const {
     if (config_.post_norm) {
       kernels_.residual(context_, 1.0F, dnormed, scale.alpha, dhidden, dnormed);
-      Norm(x, weight, dweight, dnormed);
-      Scale(1.0F, dnormed, dhidden);
+      Norm(x, weight, dweight, dnormed, dhidden);
     } else {
-      Norm(x, weight, dweight, dnormed);
+      Norm(x, weight, dweight, dnormed, dnormed);
       kernels_.residual(context_, scale.alpha, dhidden, 1.0F, dnormed, dhidden);
     }
   }
@@ -90,12 +99,11 @@ class BackwardPass {
     const auto index = static_cast<size_t>(layer);
     const LayerWeights& weights = weights_.layers[index];
     const auto& gradients = gradients_.layers[index];
-    const Matrix dbranch = Allocate(dhidden.rows, dhidden.cols);
+    const ConstMatrix dbranch = Scaled(config_.mlp_residual.beta, dhidden);
     const Matrix dnormed = Allocate(dhidden.rows, dhidden.cols);
     const Matrix dexpert_weights = Allocate(dhidden.rows, config_.experts_per_token);
     const Matrix dlogits = Allocate(dhidden.rows, config_.experts);
-    Scale(config_.mlp_residual.beta, dhidden, dbranch);
-    training_.moe_backward(context_, a.mlp_input, weights.experts, a.experts, a.expert_weights,
+    training_.moe_backward(context_, a.mlp_input, weights.experts, a.kept_experts, a.expert_weights,
                            a.moe, dbranch, dnormed, dexpert_weights, gradients.experts);
     training_.top_k_router_backward(context_, a.experts, a.expert_weights, dexpert_weights,
                                     dlogits);
@@ -111,9 +119,8 @@ class BackwardPass {
     const auto& gradients = gradients_.layers[index];
     const bool lightning = config_.layers[index] == LayerKind::kLightning;
     const ResidualScale& scale = lightning ? config_.lightning_residual : config_.softmax_residual;
-    const Matrix dbranch = Allocate(dhidden.rows, dhidden.cols);
+    const ConstMatrix dbranch = Scaled(scale.beta, dhidden);
     const Matrix dnormed = Allocate(dhidden.rows, dhidden.cols);
-    Scale(scale.beta, dhidden, dbranch);
     if (lightning) {
       Lightning(layer, a, dbranch, dnormed);
     } else {
@@ -129,10 +136,9 @@ class BackwardPass {
     const auto& gradients = gradients_.layers[index];
     const int64_t tokens = dbranch.rows;
     const Matrix normed = Allocate(tokens, config_.attention_size());
-    const Matrix gated = Allocate(tokens, config_.attention_size());
     kernels_.rms_norm(context_, a.heads, weights.lightning_norm, ForwardPass::kLightningNormEpsilon,
                       normed);
-    Scale(1.0F, normed, gated);
+    const Matrix gated = Copy(normed);
     kernels_.sigmoid_gate(context_, a.gate, gated);
     const Matrix dheads = Allocate(tokens, config_.attention_size());
     Linear(gated, weights.attention_output, dbranch, gradients.attention_output, dheads,
@@ -142,10 +148,9 @@ class BackwardPass {
     training_.rms_norm_backward(context_, a.heads, weights.lightning_norm,
                                 ForwardPass::kLightningNormEpsilon, dheads, dheads,
                                 Row(gradients.lightning_norm));
-    const Matrix activated = Allocate(tokens, a.qkv.cols);
-    const Matrix dqkv = Allocate(tokens, a.qkv.cols);
-    Scale(1.0F, a.qkv, activated);
+    const Matrix activated = Copy(a.qkv);
     kernels_.silu(context_, activated);
+    const Matrix dqkv = Allocate(tokens, a.qkv.cols);
     training_.lightning_attention_backward(context_, activated, weights_.decay[index],
                                            scope_.starts, dheads, dqkv);
     training_.silu_backward(context_, a.qkv, dqkv);
@@ -192,60 +197,72 @@ class BackwardPass {
 class RouterLosses {
  public:
   RouterLosses(const Config& config, int64_t tokens)
-      : experts_(config.experts),
-        slots_(config.experts_per_token),
-        choices_(static_cast<double>(config.layer_count() * tokens)),
-        counts_(static_cast<size_t>(slots_ * experts_)),
-        probabilities_(static_cast<size_t>(experts_)),
-        statistics_{counts_, probabilities_} {}
+      : experts_(static_cast<size_t>(config.experts)),
+        slots_(static_cast<size_t>(config.experts_per_token)),
+        tokens_(static_cast<double>(config.layer_count() * tokens)),
+        counts_(static_cast<size_t>(config.layer_count()) * slots_ * experts_),
+        probabilities_(experts_) {}
 
-  RouterStatistics& statistics() { return statistics_; }
+  void AddLayer(const TrainingKernels& training, KernelContext& context, int64_t layer,
+                const LayerActivations& a) {
+    const size_t size = slots_ * experts_;
+    RouterStatistics statistics = {
+        std::span(counts_).subspan(static_cast<size_t>(layer) * size, size), probabilities_};
+    training.router_statistics(context, a.router_logits, a.experts, statistics);
+    squared_log_sums_ += statistics.squared_log_sums;
+  }
 
-  // Choices of each expert so far, over all slots.
+  // See Losses.
   std::vector<double> Choices() const {
-    std::vector<double> sums(probabilities_.size());
-    for (size_t i = 0; i < counts_.size(); ++i) sums[i % sums.size()] += counts_[i];
-    return sums;
+    std::vector<double> choices(counts_.size() / slots_);
+    for (size_t i = 0; i < counts_.size(); ++i) {
+      choices[i / (slots_ * experts_) * experts_ + i % experts_] += counts_[i];
+    }
+    return choices;
   }
 
   double Auxiliary() const {
+    const std::vector<double> shares = Shares();
     double sum = 0;
-    for (int64_t expert = 0; expert < experts_; ++expert) {
-      sum += Share(expert) * probabilities_[static_cast<size_t>(expert)] / choices_;
+    for (size_t expert = 0; expert < experts_; ++expert) {
+      sum += shares[expert] * probabilities_[expert] / tokens_;
     }
     return static_cast<double>(experts_) * sum;
   }
-  double Z() const { return statistics_.squared_log_sums / choices_; }
+  double Z() const { return squared_log_sums_ / tokens_; }
 
   // The shares count as constants, as everywhere in the literature: a count has no gradient.
   BackwardPass::RouterLoss Backward(const LossOptions& options) const {
     BackwardPass::RouterLoss loss;
-    for (int64_t expert = 0; expert < experts_; ++expert) {
+    for (const double share : Shares()) {
       loss.coefficients.push_back(static_cast<float>(options.step_share * options.auxiliary *
-                                                     static_cast<double>(experts_) * Share(expert) /
-                                                     choices_));
+                                                     static_cast<double>(experts_) * share /
+                                                     tokens_));
     }
-    loss.z = static_cast<float>(options.step_share * options.z / choices_);
+    loss.z = static_cast<float>(options.step_share * options.z / tokens_);
     return loss;
   }
 
  private:
-  // Shares of tokens whose choice is `expert`, summed over the slots.
-  double Share(int64_t expert) const {
-    double share = 0;
-    for (int64_t slot = 0; slot < slots_; ++slot) {
-      share += counts_[static_cast<size_t>(slot * experts_ + expert)] / choices_;
-    }
-    return share;
+  // Per expert, the shares of tokens whose choice it is, summed over the slots.
+  std::vector<double> Shares() const {
+    std::vector<double> shares(experts_);
+    for (size_t i = 0; i < counts_.size(); ++i) shares[i % experts_] += counts_[i];
+    for (double& share : shares) share /= tokens_;
+    return shares;
   }
 
-  int64_t experts_;
-  int64_t slots_;
-  double choices_;  // tokens of all layers
-  std::vector<double> counts_;
-  std::vector<double> probabilities_;
-  RouterStatistics statistics_;
+  size_t experts_;
+  size_t slots_;
+  double tokens_;                      // of all layers
+  std::vector<double> counts_;         // [layers * k * E]
+  std::vector<double> probabilities_;  // [E], summed over the layers
+  double squared_log_sums_ = 0;
 };
+
+int64_t CountDropped(MatrixView<const int32_t> kept) {
+  return std::count(kept.data, kept.data + kept.rows * kept.cols, -1);
+}
 
 std::vector<int64_t> DocumentPositions(const PackedBatch& batch) {
   std::vector<int64_t> positions(batch.tokens.size());
@@ -285,7 +302,12 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
   }
   const Workspace::Frame frame(context.scratch);
   const std::vector<int64_t> positions = DocumentPositions(batch);
-  const AttentionScope scope = {nullptr, &training, batch.starts, positions};
+  std::optional<ExpertCapacity> capacity;
+  if (options.capacity > 0) {
+    capacity.emplace(options.capacity, config.layer_count(), config.experts, options.ranks);
+  }
+  const AttentionScope scope = {nullptr, &training, batch.starts, positions,
+                                capacity ? &*capacity : nullptr};
   const ForwardPass forward(config, weights, kernels, context, scope);
   const BackwardPass backward(config, weights, kernels, training, context, scope, gradients);
 
@@ -293,23 +315,19 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
   std::vector<Matrix> inputs;
   std::vector<LayerActivations> tape;
   RouterLosses router(config, tokens);
-  Losses losses;
+  int64_t dropped = 0;
   for (int64_t layer = 0; layer <= config.layer_count(); ++layer) {
     inputs.push_back(context.scratch.AllocateMatrix(tokens, config.hidden_size));
   }
   kernels.embedding(context, batch.tokens, weights.token_embedding, inputs.front());
   for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
     const auto index = static_cast<size_t>(layer);
-    std::copy_n(inputs[index].data, tokens * config.hidden_size, inputs[index + 1].data);
     std::optional<Workspace::Frame> layer_frame;
     if (options.recompute) layer_frame.emplace(context.scratch);
-    FULMEN_ASSIGN(LayerActivations activations, forward.Layer(layer, inputs[index + 1]));
-    const std::vector<double> before = router.Choices();
-    training.router_statistics(context, activations.router_logits, activations.experts,
-                               router.statistics());
-    const std::vector<double> after = router.Choices();
-    std::transform(after.begin(), after.end(), before.begin(), std::back_inserter(losses.choices),
-                   std::minus<>());
+    FULMEN_ASSIGN(const LayerActivations activations,
+                  forward.Layer(layer, inputs[index], inputs[index + 1]));
+    router.AddLayer(training, context, layer, activations);
+    dropped += CountDropped(activations.kept_experts);
     if (!options.recompute) tape.push_back(activations);
   }
 
@@ -319,24 +337,30 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
   const double sum =
       training.cross_entropy(context, normed, weights.head, batch.targets,
                              1.0F / static_cast<float>(predicted), dhidden, gradients.head);
-  backward.Norm(inputs.back(), weights.output_norm, gradients.output_norm, dhidden);
+  backward.Norm(inputs.back(), weights.output_norm, gradients.output_norm, dhidden, dhidden);
   const BackwardPass::RouterLoss router_loss = router.Backward(options);
   for (int64_t layer = config.layer_count() - 1; layer >= 0; --layer) {
     const auto index = static_cast<size_t>(layer);
     const Workspace::Frame layer_frame(context.scratch);
     if (options.recompute) {
-      std::copy_n(inputs[index].data, tokens * config.hidden_size, inputs[index + 1].data);
-      FULMEN_ASSIGN(const LayerActivations activations, forward.Layer(layer, inputs[index + 1]));
+      FULMEN_ASSIGN(const LayerActivations activations,
+                    forward.Layer(layer, inputs[index], inputs[index + 1]));
       backward.Layer(layer, activations, inputs[index], router_loss, dhidden);
     } else {
       backward.Layer(layer, tape[index], inputs[index], router_loss, dhidden);
     }
+    if (options.gradients_ready) FULMEN_TRY(options.gradients_ready(layer));
   }
   training.embedding_backward(context, batch.tokens, dhidden, gradients.token_embedding);
+  if (options.gradients_ready) FULMEN_TRY(options.gradients_ready(-1));
 
+  Losses losses;
   losses.cross_entropy = sum / static_cast<double>(predicted);
   losses.auxiliary = router.Auxiliary();
   losses.z = router.Z();
+  losses.choices = router.Choices();
+  losses.dropped = static_cast<double>(dropped) /
+                   static_cast<double>(config.layer_count() * tokens * config.experts_per_token);
   losses.total = losses.cross_entropy + options.auxiliary * losses.auxiliary + options.z * losses.z;
   return losses;
 }

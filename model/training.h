@@ -36,10 +36,12 @@ struct LossOptions {
   float step_share = 1;
   // Keeps only each layer's input and runs its forward pass a second time: less memory, more work.
   bool recompute = false;
-  // An expert takes at most ceil(capacity * tokens * k / E) choices of what all ranks run at once;
-  // the rest are dropped. 0: as many as come.
+  // An expert takes at most ceil(capacity * tokens * k / E) choices of what all ranks run at once,
+  // see ExpertCapacity; the rest are dropped. The weights of a token's other choices stay as they
+  // are. 0: as many as come.
   float capacity = 0;
-  // The ranks whose choices count towards the capacity; null: this one alone. Not owned.
+  // The ranks whose choices count towards the capacity; null: this one alone. Not owned. All of
+  // them run ForwardBackward equally often, with the same options.
   Communicator* ranks = nullptr;
   // Called when the gradients of a layer are complete, from the last layer to the first, and with
   // layer -1 when all others are; for an all-reduce that overlaps the layers still to come.
@@ -53,6 +55,7 @@ struct Losses {
   double z = 0;          // mean over all layers' tokens of logsumexp(router logits)^2
   double total = 0;      // cross_entropy + options.auxiliary * auxiliary + options.z * z
   std::vector<double> choices;  // [layers * experts]: tokens that chose the expert, in any slot
+  double dropped = 0;           // share of these choices that the capacity dropped
 };
 
 // Adds the gradients of the total loss to `gradients`. Fails with kNonFinite, naming the first
