@@ -1,4 +1,4 @@
-// fulmen train: so far, checking gradients.
+// fulmen train: its subcommands, and the one that checks gradients.
 #include <fmt/core.h>
 
 #include <memory>
@@ -87,15 +87,16 @@ void AddGradients(CLI::App& train) {
 }  // namespace
 
 void AddTrainCommand(CLI::App& app) {
-  CLI::App* train =
-      app.add_subcommand("train", "Gradients of a model (the trainer itself comes next)");
-  train->require_subcommand(1);
+  CLI::App* train = app.add_subcommand("train", "Train a model as a config says");
+  train->require_subcommand(0, 1);
   AddGradients(*train);
   AddTrainBench(*train);
   AddTrainData(*train);
+  AddTrainRun(*train);
   train->footer(
-      "Example: fulmen train gradients -m MODEL --batches batches.json --out "
-      "gradients.safetensors");
+      "CONFIG is a TOML file; any field of it can be given as a flag, those of a stage as\n"
+      "--stages.NAME.FIELD. Several ranks: mpirun -np 2 fulmen train CONFIG.toml\n\n"
+      "Example: fulmen train run.toml --optimizer.learning_rate 3e-4 --out runs/first");
 }
 
 }  // namespace fulmen

@@ -14,6 +14,7 @@
 #include "kernels/training.h"
 #include "model/cost.h"
 #include "model/training.h"
+#include "train/report.h"
 #include "train/run_setup.h"
 #include "train/schedule.h"
 #include "train/stage_data.h"
@@ -98,7 +99,8 @@ class Trainer {
   Status CheckFinite(const StepSums& sums, double norm) const;
   OptimizerOptions StepOptimizer(double learning_rate) const;
   Status Evaluate();
-  Status RecordLoad();
+  // The experts' load since the report before, and the report.
+  Status Report();
   Status Finish();
 
   const TrainingConfig& config_;
@@ -175,7 +177,7 @@ Result<bool> Trainer::Advance() {
   }
   const auto due = [&](int64_t every) { return last || (every > 0 && run_.step % every == 0); };
   if (!config_.evaluation.data.empty() && due(config_.evaluation.every)) FULMEN_TRY(Evaluate());
-  if (leads() && due(config_.output.report_every)) FULMEN_TRY(RecordLoad());
+  if (leads() && (due(config_.output.report_every) || stop)) FULMEN_TRY(Report());
   if (due(config_.checkpoint.every) || stop) {
     run_.stream = stream_->State();
     if (leads()) FULMEN_TRY(SaveRun(config_, run_));
@@ -327,7 +329,7 @@ Status Trainer::Evaluate() {
   return leads() ? log_->Add(held_out) : Status();
 }
 
-Status Trainer::RecordLoad() {
+Status Trainer::Report() {
   const auto experts = static_cast<size_t>(run_.config.experts);
   ExpertLoad load{run_.step, {}};
   for (size_t first = 0; first < choices_.size(); first += experts) {
@@ -337,7 +339,9 @@ Status Trainer::RecordLoad() {
     for (size_t e = 0; e < experts; ++e) shares.push_back(choices_[first + e] / sum);
   }
   std::ranges::fill(choices_, 0.0);
-  return log_->Add(load);
+  FULMEN_TRY(log_->Add(load));
+  return WriteFileAtomically(config_.output.folder + "/report.html",
+                             RenderReport(config_, run_.config, log_->history()));
 }
 
 Status Trainer::Finish() {

@@ -1,0 +1,54 @@
+// Line charts and heat maps as inline SVG, for reports that are one file.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fulmen {
+
+struct ChartSeries {
+  std::string name;
+  std::vector<double> x;
+  std::vector<double> y;  // as long as x; values that are not finite are left out
+  bool markers = false;   // a dot at every point
+  bool line = true;
+  bool dashed = false;
+};
+
+struct ChartOptions {
+  std::string title;
+  std::string x_label;
+  std::string y_label;
+  bool log_x = false;  // points that are not positive are left out
+  bool log_y = false;
+  bool y_from_zero = false;
+  int width = 720;
+  int height = 320;
+};
+
+// An <svg> element. Colours are those of ChartStyle(), taken in turn by the series. With two series
+// or more there is a legend. Long series are thinned to the means of as many stretches as the chart
+// has room for; all else is drawn as given.
+std::string LineChart(const ChartOptions& options, const std::vector<ChartSeries>& series);
+
+struct HeatMap {
+  std::string title;
+  std::string x_label;
+  std::vector<std::string> rows;           // their names, from the top
+  std::vector<std::string> columns;        // their names, from the left; few enough are shown
+  std::vector<std::vector<double>> cells;  // [row][column]
+  double low = 0;                          // drawn as empty
+  double high = 1;                         // drawn in full colour
+};
+
+// Each cell tells its value when it is pointed at.
+std::string DrawHeatMap(const HeatMap& map);
+
+// The CSS rules both need, for a <style> element: readable on a bright and on a dark page.
+std::string_view ChartStyle();
+
+// Text as HTML and SVG content or attribute value.
+std::string EscapeHtml(std::string_view text);
+
+}  // namespace fulmen

@@ -1,0 +1,170 @@
+#include "train/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "model/cost.h"
+#include "train/chart.h"
+#include "train/schedule.h"
+
+namespace fulmen {
+namespace {
+
+constexpr size_t kMostColumns = 60;  // of the heat map of experts
+
+ChartSeries StepSeries(const History& history, std::string name, double StepMetrics::*value) {
+  ChartSeries series;
+  series.name = std::move(name);
+  for (const StepMetrics& metrics : history.steps) {
+    series.x.push_back(static_cast<double>(metrics.step));
+    series.y.push_back(metrics.*value);
+  }
+  return series;
+}
+
+std::string StepChart(const History& history, const std::string& title, const std::string& unit,
+                      double StepMetrics::*value, bool log_y, bool from_zero) {
+  ChartOptions options;
+  options.title = title;
+  options.x_label = "step";
+  options.y_label = unit;
+  options.log_y = log_y;
+  options.y_from_zero = from_zero;
+  options.height = 240;
+  return LineChart(options, {StepSeries(history, title, value)});
+}
+
+std::string LossChart(const History& history) {
+  ChartOptions options;
+  options.title = "Loss";
+  options.x_label = "step";
+  options.y_label = "nats per token";
+  std::vector<ChartSeries> series = {
+      StepSeries(history, "training cross-entropy", &StepMetrics::cross_entropy)};
+  if (!history.held_out.empty()) {
+    ChartSeries held_out{"held-out cross-entropy", {}, {}, /*markers=*/true};
+    for (const HeldOutLoss& loss : history.held_out) {
+      held_out.x.push_back(static_cast<double>(loss.step));
+      held_out.y.push_back(loss.cross_entropy);
+    }
+    series.push_back(std::move(held_out));
+  }
+  return LineChart(options, series);
+}
+
+// The largest load of an expert in each layer over time, as a multiple of an even share.
+std::string LoadOverTime(const History& history, const Config& geometry) {
+  HeatMap map;
+  map.title = "Load of the busiest expert of each layer (1: all are chosen equally often)";
+  map.x_label = "step";
+  map.low = 1;
+  map.high = std::max(
+      2.0, static_cast<double>(geometry.experts) / static_cast<double>(geometry.experts_per_token));
+  const size_t records = history.loads.size();
+  const size_t columns = std::min(records, kMostColumns);
+  map.cells.resize(static_cast<size_t>(geometry.layer_count()));
+  for (size_t layer = 0; layer < map.cells.size(); ++layer) {
+    map.rows.push_back(fmt::format("layer {}", layer));
+  }
+  for (size_t column = 0; column < columns; ++column) {
+    // Of the records of one column the last.
+    const ExpertLoad& load = history.loads[(column + 1) * records / columns - 1];
+    map.columns.push_back(fmt::format("{}", load.step));
+    for (size_t layer = 0; layer < map.cells.size(); ++layer) {
+      const double largest = *std::ranges::max_element(load.shares[layer]);
+      map.cells[layer].push_back(largest * static_cast<double>(geometry.experts));
+    }
+  }
+  return DrawHeatMap(map);
+}
+
+std::string LoadNow(const ExpertLoad& load, const Config& geometry) {
+  HeatMap map;
+  map.title = fmt::format("Load of every expert at step {} (1: an even share)", load.step);
+  map.x_label = "expert";
+  map.high = 2;
+  for (int64_t expert = 0; expert < geometry.experts; ++expert) {
+    map.columns.push_back(fmt::format("{}", expert));
+  }
+  for (size_t layer = 0; layer < load.shares.size(); ++layer) {
+    map.rows.push_back(fmt::format("layer {}", layer));
+    std::vector<double>& cells = map.cells.emplace_back(load.shares[layer]);
+    for (double& share : cells) share *= static_cast<double>(geometry.experts);
+  }
+  return DrawHeatMap(map);
+}
+
+std::string Row(const std::string& name, const std::string& value) {
+  return fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", EscapeHtml(name), EscapeHtml(value));
+}
+
+std::string Totals(const TrainingConfig& config, const Config& geometry, const History& history) {
+  const StepMetrics& last = history.steps.back();
+  // Single steps are noisy: the mean of the last twentieth.
+  const size_t tail = std::max<size_t>(1, history.steps.size() / 20);
+  const double loss =
+      std::accumulate(history.steps.end() - static_cast<std::ptrdiff_t>(tail), history.steps.end(),
+                      0.0, [](double sum, const StepMetrics& m) { return sum + m.cross_entropy; }) /
+      static_cast<double>(tail);
+  std::string rows;
+  rows += Row("Steps", fmt::format("{} of {}", last.step, TotalSteps(config)));
+  rows += Row("Stage", last.stage);
+  rows += Row("Tokens", fmt::format("{:.4g}", last.tokens));
+  rows += Row("Time in steps", fmt::format("{:.1f} min", last.seconds / 60));
+  rows += Row("Tokens per second over all steps",
+              fmt::format("{:.0f}", last.tokens / std::max(last.seconds, 1e-9)));
+  rows += Row(fmt::format("Cross-entropy, mean of the last {} steps", tail),
+              fmt::format("{:.4f}", loss));
+  if (!history.held_out.empty()) {
+    const double held_out = history.held_out.back().cross_entropy;
+    rows += Row("Held-out cross-entropy (perplexity)",
+                fmt::format("{:.4f} ({:.3f})", held_out, std::exp(held_out)));
+  }
+  rows += Row("Parameters", fmt::format("{}, of which a token uses {} without embedding and head",
+                                        ParameterCount(geometry), ActiveParameterCount(geometry)));
+  return "<table>\n" + rows + "</table>\n";
+}
+
+constexpr std::string_view kPageStyle = R"(
+body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
+  max-width: 760px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+table { border-collapse: collapse; } th, td { text-align: left; padding: 0.2rem 1rem 0.2rem 0;
+  border-bottom: 1px solid var(--rule); font-weight: normal; } th { color: var(--soft); }
+pre { overflow-x: auto; border: 1px solid var(--rule); padding: 0.8rem; font-size: 12px; }
+)";
+
+}  // namespace
+
+std::string RenderReport(const TrainingConfig& config, const Config& geometry,
+                         const History& history) {
+  std::string body;
+  if (!history.steps.empty()) {
+    body += Totals(config, geometry, history) + LossChart(history);
+    body += StepChart(history, "Learning rate", "", &StepMetrics::learning_rate, false, true);
+    body += StepChart(history, "Norm of the gradients before clipping", "",
+                      &StepMetrics::gradient_norm, true, false);
+    body += StepChart(history, "Load-balance loss (1 per chosen expert: balanced)", "",
+                      &StepMetrics::auxiliary, false, false);
+    body += StepChart(history, "Throughput", "tokens per second", &StepMetrics::tokens_per_second,
+                      false, true);
+    body += StepChart(history, "Share of the float32 FMA peak", "", &StepMetrics::peak_share, false,
+                      true);
+  }
+  if (!history.loads.empty()) {
+    body += LoadOverTime(history, geometry) + LoadNow(history.loads.back(), geometry);
+  }
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n"
+      "<style>\n{1}{2}</style></head>\n<body>\n<h1>{0}</h1>\n{3}<h2>Config</h2>\n"
+      "<pre>{4}</pre>\n</body></html>\n",
+      EscapeHtml("Training " + config.output.folder), ChartStyle(), kPageStyle, body,
+      EscapeHtml(WriteTrainingConfig(config)));
+}
+
+}  // namespace fulmen
