@@ -1,0 +1,282 @@
+// What ForwardBackward promises beyond the goldens: packing, ranks, token drop, and when gradients
+// are complete.
+#include "model/training.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "model/tensor_table.h"
+#include "parallel/testing.h"
+#include "tests/testing/compare.h"
+
+namespace fulmen {
+namespace {
+
+using testing::NearInNorm;
+
+// A small model with random weights in memory, and how it is run.
+class TestModel {
+ public:
+  explicit TestModel(bool post_norm = true, float beta = 1.0F, bool tied = false) {
+    config.architecture = "MiniMaxText01ForCausalLM";
+    config.vocab_size = 17;
+    config.hidden_size = 12;
+    config.heads = 2;
+    config.kv_heads = 1;
+    config.head_dim = 6;
+    config.rotary_dim = 4;
+    config.rope_base = 100;
+    config.ffn_size = 10;
+    config.experts = 3;
+    config.experts_per_token = 2;
+    config.max_position = 64;
+    config.post_norm = post_norm;
+    config.tied_embeddings = tied;
+    config.layers = {LayerKind::kLightning, LayerKind::kSoftmax, LayerKind::kLightning};
+    for (ResidualScale* scale :
+         {&config.lightning_residual, &config.softmax_residual, &config.mlp_residual}) {
+      *scale = {1.5F, beta};
+    }
+    for (const TensorInstance& tensor : ExpectedTensors(config)) {
+      const bool norm = tensor.shape.size() == 1;
+      std::vector<float> values =
+          testing::RandomNormal(ElementCount(tensor.shape), weights.size() + 1, norm ? 0.1F : 0.4F);
+      for (float& value : values) value += norm ? 1.0F : 0.0F;
+      weights.push_back(std::move(values));
+    }
+  }
+
+  struct Outcome {
+    Losses losses;
+    std::vector<std::vector<float>> gradients;  // as ExpectedTensors
+  };
+
+  // `outcome` has the gradients of batches before added to.
+  void Run(const PackedBatch& batch, const LossOptions& options, Outcome& outcome,
+           const std::string& kernels_name = "ref") const {
+    ThreadPool pool(1);
+    Workspace scratch(/*poison=*/true);
+    KernelContext context{pool, scratch};
+    std::vector<TensorView> views;
+    std::vector<Matrix> matrices;
+    outcome.gradients.resize(weights.size());
+    const std::vector<TensorInstance> tensors = ExpectedTensors(config);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const Shape& shape = tensors[i].shape;
+      views.push_back({std::as_bytes(std::span(weights[i])).data(), DType::kF32, shape});
+      outcome.gradients[i].resize(weights[i].size());
+      const int64_t rows = shape.size() == 1 ? 1 : shape[0];
+      matrices.emplace_back(outcome.gradients[i].data(), rows, shape.back());
+    }
+    const Result<Losses> losses =
+        ForwardBackward(config, ArrangeWeights(config, views), **SelectKernels(kernels_name),
+                        **SelectTrainingKernels(kernels_name), context, batch, options,
+                        ArrangeGradients(config, matrices));
+    ASSERT_TRUE(losses) << losses.error().message;
+    outcome.losses = *losses;
+  }
+
+  Outcome Run(const PackedBatch& batch, const LossOptions& options) const {
+    Outcome outcome;
+    Run(batch, options, outcome);
+    return outcome;
+  }
+
+  Config config;
+  std::vector<std::vector<float>> weights;  // as ExpectedTensors
+};
+
+std::vector<int32_t> RandomDocument(size_t length, unsigned seed) {
+  std::mt19937 random(seed);
+  std::vector<int32_t> document(length);
+  for (int32_t& id : document) id = static_cast<int32_t>(random() % 17);
+  return document;
+}
+
+PackedBatch Pack(const std::vector<std::vector<int32_t>>& documents) {
+  PackedBatch batch;
+  for (const std::vector<int32_t>& document : documents) batch.Add(document);
+  return batch;
+}
+
+const std::vector<std::vector<int32_t>> kDocuments = {RandomDocument(11, 1), RandomDocument(1, 2),
+                                                      RandomDocument(23, 3), RandomDocument(6, 4)};
+
+void ExpectNear(const TestModel& model, const std::vector<std::vector<float>>& actual,
+                const std::vector<std::vector<float>>& expected) {
+  const std::vector<TensorInstance> tensors = ExpectedTensors(model.config);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    EXPECT_TRUE(NearInNorm(actual[i], expected[i], 1e-5)) << tensors[i].name;
+  }
+}
+
+// The auxiliary loss is a product of means over a batch, so only without it is a step the sum of
+// its batches.
+LossOptions PartOfStep(const PackedBatch& part, const PackedBatch& step) {
+  LossOptions options;
+  options.auxiliary = 0;
+  options.z = 1e-2F;
+  options.step_predicted_tokens = step.PredictedTokens();
+  options.step_share =
+      static_cast<float>(part.tokens.size()) / static_cast<float>(step.tokens.size());
+  return options;
+}
+
+TEST(Training, PackedDocumentsAreAsDocumentsAlone) {
+  for (const bool tied : {false, true}) {
+    const TestModel model(/*post_norm=*/true, 1.0F, tied);
+    const PackedBatch packed = Pack(kDocuments);
+    const TestModel::Outcome together = model.Run(packed, PartOfStep(packed, packed));
+    TestModel::Outcome alone;
+    double loss = 0;
+    for (const std::vector<int32_t>& document : kDocuments) {
+      const PackedBatch batch = Pack({document});
+      const LossOptions options = PartOfStep(batch, packed);
+      model.Run(batch, options, alone);
+      loss += alone.losses.cross_entropy + options.step_share * options.z * alone.losses.z;
+    }
+    EXPECT_NEAR(loss, together.losses.total, 1e-6 * together.losses.total);
+    ExpectNear(model, alone.gradients, together.gradients);
+  }
+}
+
+TEST(Training, RanksDropTheTokensThatOneRankDrops) {
+  const TestModel model;
+  const PackedBatch all = Pack(kDocuments);
+  LossOptions options = PartOfStep(all, all);
+  options.capacity = 0.8F;
+  const TestModel::Outcome expected = model.Run(all, options);
+  EXPECT_GT(expected.losses.dropped, 0.02);
+
+  for (const bool recompute : {false, true}) {
+    const std::vector<PackedBatch> batches = {
+        Pack({kDocuments[0]}), Pack({kDocuments[1], kDocuments[2]}), Pack({kDocuments[3]})};
+    std::vector<TestModel::Outcome> outcomes(batches.size());
+    testing::RunThreadRanks(3, [&](Communicator& ranks) {
+      const auto rank = static_cast<size_t>(ranks.rank());
+      LossOptions part = PartOfStep(batches[rank], all);
+      part.capacity = options.capacity;
+      part.ranks = &ranks;
+      part.recompute = recompute;
+      model.Run(batches[rank], part, outcomes[rank]);
+    });
+    double dropped = 0;
+    double cross_entropy = 0;
+    std::vector<std::vector<float>> gradients = outcomes[0].gradients;
+    for (size_t rank = 0; rank < batches.size(); ++rank) {
+      const double share =
+          static_cast<double>(batches[rank].tokens.size()) / static_cast<double>(all.tokens.size());
+      dropped += share * outcomes[rank].losses.dropped;
+      cross_entropy += outcomes[rank].losses.cross_entropy;
+      if (rank == 0) continue;
+      for (size_t i = 0; i < gradients.size(); ++i) {
+        for (size_t j = 0; j < gradients[i].size(); ++j) {
+          gradients[i][j] += outcomes[rank].gradients[i][j];
+        }
+      }
+    }
+    EXPECT_NEAR(dropped, expected.losses.dropped, 1e-12);
+    EXPECT_NEAR(cross_entropy, expected.losses.cross_entropy, 1e-6 * cross_entropy);
+    ExpectNear(model, gradients, expected.gradients);
+  }
+}
+
+TEST(Training, ACapacityNobodyReachesChangesNoBit) {
+  const TestModel model;
+  const PackedBatch batch = Pack(kDocuments);
+  const TestModel::Outcome expected = model.Run(batch, {});
+  EXPECT_EQ(expected.losses.dropped, 0);
+  LossOptions options;
+  options.capacity = 1.5F;  // all tokens: 1.5 * n * 2 / 3
+  const TestModel::Outcome actual = model.Run(batch, options);
+  EXPECT_EQ(actual.losses.dropped, 0);
+  EXPECT_EQ(actual.losses.total, expected.losses.total);
+  EXPECT_EQ(actual.gradients, expected.gradients);
+}
+
+TEST(Training, ChoicesAreCountedByLayer) {
+  const TestModel model;
+  const PackedBatch batch = Pack(kDocuments);
+  const Losses losses = model.Run(batch, {}).losses;
+  ASSERT_EQ(losses.choices.size(), 9U);
+  for (size_t layer = 0; layer < 3; ++layer) {
+    const auto of_layer = std::span(losses.choices).subspan(3 * layer, 3);
+    EXPECT_EQ(std::accumulate(of_layer.begin(), of_layer.end(), 0.0),
+              2.0 * static_cast<double>(batch.tokens.size()));
+  }
+}
+
+// The loss along the direction d of its gradient g rises by |g|; five-point differences see the
+// same. Steps are small enough that no token changes its experts. A loss of `ref` is off by some
+// 1e-7 of itself (its float32 activations), which the difference quotient multiplies by 1.5 / step.
+TEST(Training, GradientsAreThoseOfTheLossWithTokensDropped) {
+  for (const float beta : {1.0F, 0.4F}) {
+    for (const bool post_norm : {true, false}) {
+      TestModel model(post_norm, beta);
+      const PackedBatch batch = Pack({RandomDocument(13, 5), RandomDocument(9, 6)});
+      LossOptions options;
+      options.auxiliary = 0.1F;
+      options.z = 0.01F;
+      options.capacity = 0.7F;
+      const TestModel::Outcome outcome = model.Run(batch, options);
+      EXPECT_GT(outcome.losses.dropped, 0.1);
+      double squares = 0;
+      for (const std::vector<float>& tensor : outcome.gradients) {
+        for (const float g : tensor) squares += double{g} * double{g};
+      }
+      const double norm = std::sqrt(squares);
+      const std::vector<std::vector<float>> weights = model.weights;
+      const auto loss_at = [&](double step) {
+        for (size_t i = 0; i < weights.size(); ++i) {
+          for (size_t j = 0; j < weights[i].size(); ++j) {
+            const double direction = double{outcome.gradients[i][j]} / norm;
+            model.weights[i][j] = static_cast<float>(double{weights[i][j]} + step * direction);
+          }
+        }
+        const Losses losses = model.Run(batch, options).losses;
+        EXPECT_EQ(losses.choices, outcome.losses.choices);
+        return losses.total;
+      };
+      constexpr double kStep = 5e-4;
+      const double slope =
+          (8 * (loss_at(kStep) - loss_at(-kStep)) - (loss_at(2 * kStep) - loss_at(-2 * kStep))) /
+          (12 * kStep);
+      const double tolerance = 1e-7 * outcome.losses.total * 1.5 / kStep;
+      EXPECT_LT(tolerance, 1e-3 * norm);
+      EXPECT_NEAR(slope, norm, tolerance) << "beta " << beta << (post_norm ? " post" : " pre");
+    }
+  }
+}
+
+TEST(Training, TellsWhenTheGradientsOfALayerAreComplete) {
+  const TestModel model(/*post_norm=*/true, 1.0F, /*tied=*/true);
+  const PackedBatch batch = Pack(kDocuments);
+  const std::vector<TensorInstance> tensors = ExpectedTensors(model.config);
+  for (const bool recompute : {false, true}) {
+    TestModel::Outcome outcome;
+    std::vector<int64_t> layers;
+    std::vector<std::vector<float>> when_ready(tensors.size());
+    LossOptions options;
+    options.recompute = recompute;
+    options.gradients_ready = [&](int64_t layer) -> Status {
+      layers.push_back(layer);
+      for (size_t i = 0; i < tensors.size(); ++i) {
+        if (tensors[i].layer == layer) when_ready[i] = outcome.gradients[i];
+      }
+      return {};
+    };
+    model.Run(batch, options, outcome);
+    EXPECT_EQ(layers, (std::vector<int64_t>{2, 1, 0, -1}));
+    EXPECT_EQ(when_ready, outcome.gradients);
+  }
+}
+
+}  // namespace
+}  // namespace fulmen
