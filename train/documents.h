@@ -25,8 +25,8 @@ struct DocumentOptions {
   };
   Format format = Format::kAuto;
   std::string text_key = "text";
-  std::string separator;           // the line between two documents of a text file; "": none
-  std::optional<ChatFormat> chat;  // how chats are written; without it they are refused
+  std::string separator = {};           // the line between two documents of a text file; "": none
+  std::optional<ChatFormat> chat = {};  // how chats are written; without it they are refused
 };
 
 // The files among `inputs`, and the *.txt and *.jsonl files anywhere below the folders among them,

@@ -1,0 +1,261 @@
+#include "train/prepare.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "base/file_io.h"
+#include "base/json.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Ids = std::vector<int32_t>;
+
+// A model folder with a tokenizer of 512 tokens, special ones and a chat template among them.
+const char* const kModel = "text/hybrid-bf16";
+
+class PrepareTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string golden = testing::GoldenFolder(kModel);
+    if (golden.empty()) GTEST_SKIP() << "no golden " << kModel;
+    fs::create_directory(folder_ / "model");
+    for (const char* file : {"config.json", "tokenizer.json", "tokenizer_config.json"}) {
+      fs::copy_file(golden + "/" + file, folder_ / "model/" + file);
+    }
+  }
+
+  std::string Write(const std::string& name, const std::string& contents) {
+    EXPECT_TRUE(WriteFileAtomically(folder_ / name, contents));
+    return folder_ / name;
+  }
+
+  PrepareOptions Options(std::vector<std::string> files) const {
+    PrepareOptions options;
+    options.files = std::move(files);
+    options.out = folder_ / "out";
+    options.model = folder_ / "model";
+    return options;
+  }
+
+  static Result<PrepareReport> Prepare(const PrepareOptions& options, int threads = 2) {
+    ThreadPool pool(threads);
+    return PrepareData(options, pool, [](int64_t) { return true; });
+  }
+
+  // The error, after which nothing may be left behind.
+  std::string Error(const PrepareOptions& options) {
+    const auto before = Entries();
+    const auto report = Prepare(options);
+    EXPECT_EQ(Entries(), before);
+    return report ? "no error" : report.error().message;
+  }
+
+  std::set<std::string> Entries() const {
+    std::set<std::string> entries;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) {
+      entries.insert(entry.path().string());
+    }
+    return entries;
+  }
+
+  Dataset Open(const std::string& name) const {
+    auto dataset = Dataset::Open(folder_ / name);
+    EXPECT_TRUE(dataset.has_value()) << dataset.error().message;
+    return *std::move(dataset);
+  }
+
+  Tokenizer LoadTokenizer(const std::string& name) const {
+    auto tokenizer = Tokenizer::Load(folder_ / name);
+    EXPECT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
+    return *std::move(tokenizer);
+  }
+
+  // Two thousand lines of words and numbers.
+  std::string Corpus(const std::string& name) {
+    std::string lines;
+    for (int i = 0; i < 2000; ++i) {
+      std::string words;
+      for (int word = 0; word < 3 + i % 5; ++word) {
+        words += fmt::format("word{} is {}, ", word, (i + word * 37) % 1700);
+      }
+      lines += Json{{"text", words}}.dump() + "\n";
+    }
+    return Write(name, lines);
+  }
+
+  testing::TemporaryFolder folder_;
+};
+
+// (text, what of it is learnt) of a document.
+std::pair<std::string, std::string> Texts(const Tokenizer& tokenizer, const Document& document) {
+  Ids learnt;
+  for (size_t i = 0; i < document.tokens.size(); ++i) {
+    if (document.learnt.empty() || document.learnt[i] != 0) learnt.push_back(document.tokens[i]);
+  }
+  return {*tokenizer.Decode(document.tokens), *tokenizer.Decode(learnt)};
+}
+
+TEST_F(PrepareTest, DocumentsComeBackInOrder) {
+  const std::string text = Write("a.txt", "It was <image> a dark night.\n");
+  const std::string lines = Write("b.jsonl",
+                                  R"({"prompt": "2 + 2 =", "completion": " 4"}
+{"text": ""}
+{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]})");
+  const auto report = Prepare(Options({text, lines}));
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  const Dataset dataset = Open("out");
+  const Tokenizer tokenizer = LoadTokenizer("model");
+  ASSERT_EQ(dataset.documents(), 3);
+  EXPECT_EQ(report->train.documents, 3);
+  EXPECT_EQ(report->empty_documents, 1);
+  EXPECT_EQ(dataset.vocabulary(), 512);
+  EXPECT_EQ(dataset.tokenizer(), TokenizerFingerprint(tokenizer));
+  const std::string end = "<end_of_sentence>";
+  using Pair = std::pair<std::string, std::string>;
+  const std::string story = "It was <image> a dark night.\n" + end;
+  EXPECT_EQ(Texts(tokenizer, dataset.document(0)), (Pair{story, story}));
+  EXPECT_EQ(Texts(tokenizer, dataset.document(1)), (Pair{"2 + 2 = 4" + end, " 4" + end}));
+  EXPECT_EQ(Texts(tokenizer, dataset.document(2)),
+            (Pair{"<beginning_of_sentence>user name=user\nHi" + end +
+                      "\n<beginning_of_sentence>ai name=assistant\nYes?" + end + "\n",
+                  "Yes?" + end}));
+  // The marker in the text is text, the end is a token.
+  const std::span<const int32_t> ids = dataset.document(0).tokens;
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), *tokenizer.TokenId("<image>")), 0);
+  EXPECT_EQ(ids.back(), *tokenizer.eos_id());
+  EXPECT_EQ(report->train.tokens, dataset.tokens());
+}
+
+TEST_F(PrepareTest, NoEndLeavesTextAlone) {
+  PrepareOptions options = Options({Write("a.txt", "abc")});
+  options.end = false;
+  ASSERT_TRUE(Prepare(options));
+  EXPECT_EQ(Texts(LoadTokenizer("model"), Open("out").document(0)).first, "abc");
+}
+
+TEST_F(PrepareTest, ThreadsAndShardsDoNotMatter) {
+  PrepareOptions options = Options({Corpus("a.jsonl"), Corpus("b.jsonl")});
+  options.train_vocabulary = 600;
+  options.held_out = 0.2;
+  ASSERT_TRUE(Prepare(options, 1));
+  PrepareOptions other = options;
+  other.out = folder_ / "other";
+  ASSERT_TRUE(Prepare(other, 4));
+  for (const char* file : {"tokenizer.json", "train/dataset.json", "train/shard-00000.safetensors",
+                           "held-out/shard-00000.safetensors"}) {
+    EXPECT_EQ(testing::ReadFileOrDie(folder_ / "out/" + file),
+              testing::ReadFileOrDie(folder_ / "other/" + file))
+        << file;
+  }
+  other.out = folder_ / "small";
+  other.shard_tokens = 1000;
+  const auto report = Prepare(other);
+  ASSERT_TRUE(report.has_value());
+  EXPECT_GT(report->train.shards, 10);
+  const Dataset large = Open("out/train");
+  const Dataset small = Open("small/train");
+  ASSERT_EQ(large.documents(), small.documents());
+  for (int64_t i = 0; i < large.documents(); ++i) {
+    const std::span<const int32_t> a = large.document(i).tokens;
+    const std::span<const int32_t> b = small.document(i).tokens;
+    ASSERT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end()));
+  }
+}
+
+// A text is either learnt or held out, however often it occurs.
+TEST_F(PrepareTest, HeldOutTextsAreNotLearnt) {
+  PrepareOptions options = Options({Corpus("a.jsonl"), Corpus("b.jsonl")});
+  options.held_out = 0.2;
+  const auto report = Prepare(options);
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  std::set<Ids> texts[2];
+  for (const int part : {0, 1}) {
+    const Dataset dataset = Open(part == 0 ? "out/train" : "out/held-out");
+    for (int64_t i = 0; i < dataset.documents(); ++i) {
+      const std::span<const int32_t> ids = dataset.document(i).tokens;
+      texts[part].emplace(ids.begin(), ids.end());
+    }
+  }
+  for (const Ids& text : texts[1]) EXPECT_FALSE(texts[0].contains(text));
+  // 2000 different texts: six deviations of a binomial distribution are 0.054.
+  const auto total = static_cast<double>(texts[0].size() + texts[1].size());
+  EXPECT_NEAR(static_cast<double>(texts[1].size()) / total, 0.2, 6 * std::sqrt(0.16 / total));
+  EXPECT_EQ(report->train.documents + report->held_out->documents, 4000);
+}
+
+TEST_F(PrepareTest, TrainsATokenizerThatChats) {
+  const std::string chat =
+      Write("chat.jsonl", R"({"messages": [{"role": "user", "content": "Hi"}, )"
+                          R"({"role": "assistant", "content": "Yes?"}]})");
+  PrepareOptions options = Options({Corpus("a.jsonl"), chat});
+  options.train_vocabulary = 512;
+  options.special = {"<think>", "<image>"};
+  const auto report = Prepare(options);
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  const Tokenizer tokenizer = LoadTokenizer("out");
+  EXPECT_EQ(tokenizer.vocab_size(), 512);
+  EXPECT_EQ(tokenizer.TokenId("<think>"), 511);
+  EXPECT_EQ(report->train.vocabulary, 512);
+  const Dataset dataset = Open("out");
+  const Document last = dataset.document(dataset.documents() - 1);
+  EXPECT_EQ(Texts(tokenizer, last).second, "Yes?<end_of_sentence>");
+}
+
+TEST_F(PrepareTest, FailuresLeaveNothingBehind) {
+  const std::string text = Write("a.txt", "some text");
+  const std::string bad = Write("b.txt", "some\x80text");
+  EXPECT_EQ(Error(Options({text, bad})), bad + ": text in UTF-8 is expected, found 0x80 at byte 4");
+  PrepareOptions options = Options({text});
+  options.train_vocabulary = 300;
+  EXPECT_NE(Error(options).find("the text is too short for this vocabulary"), std::string::npos);
+  options.train_vocabulary = 262;
+  options.special = {"<think>"};
+  EXPECT_EQ(Error(options),
+            "a vocabulary of at least 263 tokens is expected (256 bytes and 7 special tokens), "
+            "found 262");
+  options = Options({text});
+  options.held_out = 1e-9;
+  EXPECT_EQ(Error(options), "the input has no document for " + options.out + "/held-out");
+  options = Options({Write("empty.jsonl", "\n\n")});
+  EXPECT_EQ(Error(options), "the input has no document for " + options.out);
+  options = Options({text});
+  options.model = folder_ / "nowhere";
+  EXPECT_EQ(Error(options), options.model + ": no such folder");
+  options = Options({text});
+  options.out = folder_ / "no/such/out";
+  EXPECT_EQ(Error(options), "cannot write " + options.out + ": No such file or directory");
+  options.out = folder_ / "model";
+  EXPECT_EQ(Error(options), options.out + ": a new folder is expected, this is there already");
+}
+
+TEST_F(PrepareTest, TokensBeyondTheModelAreNamed) {
+  Json config = *ReadJsonFile(folder_ / "model/config.json");
+  config["vocab_size"] = 300;
+  config["bos_token_id"] = config["eos_token_id"] = nullptr;
+  Write("model/config.json", config.dump());
+  PrepareOptions options = Options({Write("a.jsonl", "{\"text\": \"a\"}\n")});
+  const std::string error = Error(options);
+  EXPECT_NE(error.find("a.jsonl:1: the tokenizer makes id "), std::string::npos) << error;
+  EXPECT_NE(error.find("beyond the model's vocabulary of 300"), std::string::npos) << error;
+}
+
+TEST_F(PrepareTest, CancellingLeavesNothingBehind) {
+  const PrepareOptions options = Options({Write("a.txt", "some text")});
+  const auto before = Entries();
+  ThreadPool pool(1);
+  const auto report = PrepareData(options, pool, [](int64_t) { return false; });
+  ASSERT_FALSE(report.has_value());
+  EXPECT_EQ(report.error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(Entries(), before);
+}
+
+}  // namespace
+}  // namespace fulmen
