@@ -27,18 +27,14 @@ constexpr int64_t kLightningBlock = 32;
 struct DecayTable {
   float* powers;  // [kLightningBlock + 1]: powers[n] = exp(-decay * n)
   float* before;  // [2 * kLightningBlock]: powers falling to powers[0], then zeros
-  float* after;   // [2 * kLightningBlock]: zeros, then powers rising from powers[0]
 
   // Element j is exp(-decay * (i - j)) up to token i, 0 beyond.
   const float* Before(int64_t i) const { return before + kLightningBlock - 1 - i; }
-  // Element j is exp(-decay * (j - i)) from token i on, 0 before it.
-  const float* After(int64_t i) const { return after + kLightningBlock - i; }
 };
 
 HWY_INLINE DecayTable AllocateDecayTable(Workspace& workspace) {
   return {.powers = workspace.Allocate<float>(kLightningBlock + 1),
-          .before = workspace.Allocate<float>(2 * kLightningBlock),
-          .after = workspace.Allocate<float>(2 * kLightningBlock)};
+          .before = workspace.Allocate<float>(2 * kLightningBlock)};
 }
 
 HWY_INLINE void FillDecayTable(float decay, const DecayTable& table) {
@@ -48,8 +44,6 @@ HWY_INLINE void FillDecayTable(float decay, const DecayTable& table) {
   for (int64_t n = 0; n < kLightningBlock; ++n) {
     table.before[kLightningBlock - 1 - n] = table.powers[n];
     table.before[kLightningBlock + n] = 0.0F;
-    table.after[kLightningBlock + n] = table.powers[n];
-    table.after[n] = 0.0F;
   }
 }
 
@@ -72,64 +66,80 @@ struct LightningTask {
 
 // Packed operands of one block; one set per thread.
 struct LightningScratch {
-  Matrix q;       // [kLightningBlock, dim]
-  Matrix kt;      // [dim, kLightningBlock]
-  Matrix v;       // [kLightningBlock, padded columns], like state and out
-  Matrix state;   // [dim, padded columns]
-  Matrix out;     // [kProductRows, padded columns]
-  Matrix scores;  // [kProductRows, kLightningBlock]
-  float* keep;    // [dim]: exp(-decay * tokens of the block), for every row of the state
+  Matrix kt;       // [dim, kLightningBlock]
+  Matrix state;    // [dim, padded columns]
+  Matrix v;        // [kLightningBlock, padded columns], right behind the state
+  Matrix weights;  // [kProductRows, dim + kLightningBlock]: of the rows of both
+  Matrix out;      // [kProductRows, padded columns]
+  float* keep;     // [dim]: exp(-decay * tokens of the block), for every row of the state
 };
 
 HWY_INLINE LightningScratch AllocateLightningScratch(Workspace& workspace, int64_t dim,
                                                      int64_t columns) {
   const int64_t padded = PadColumns(columns);
-  return {.q = workspace.AllocateMatrix(kLightningBlock, dim),
-          .kt = workspace.AllocateMatrix(dim, kLightningBlock),
-          .v = workspace.AllocateMatrix(kLightningBlock, padded),
-          .state = workspace.AllocateMatrix(dim, padded),
+  const Matrix both = workspace.AllocateMatrix(dim + kLightningBlock, padded);
+  return {.kt = workspace.AllocateMatrix(dim, kLightningBlock),
+          .state = both.Rows(0, dim),
+          .v = both.Rows(dim, kLightningBlock),
+          .weights = workspace.AllocateMatrix(kProductRows, dim + kLightningBlock),
           .out = workspace.AllocateMatrix(kProductRows, padded),
-          .scores = workspace.AllocateMatrix(kProductRows, kLightningBlock),
           .keep = workspace.Allocate<float>(dim)};
 }
 
 // What a block does with the state before and after it.
 struct StateUse {
   bool read;   // false: nothing came before, and the state holds anything
-  bool write;  // false: nothing comes after
+  bool write;  // false: nothing comes after, or the caller sees to it
 };
+
+// Output of the tokens [first + i, first + i + rows): one product of their decayed queries and
+// their scores with the state and the values below it.
+HWY_INLINE void LightningRows(const LightningTask& task, const DecayTable& decay, int64_t first,
+                              int64_t i, int64_t rows, bool read_state,
+                              const LightningScratch& scratch) {
+  const int64_t dim = scratch.state.rows;
+  const int64_t seen = i + rows;  // tokens of the block that the last row sees
+  const ConstMatrix q = task.q.Rows(first + i, rows);
+  const int64_t next = first + i + kLightningBlock;
+  FetchRows(task.k, next, rows);
+  const Matrix scores = scratch.weights.Rows(0, rows).Cols(dim, PadColumns(seen));
+  Product(dim, q, scratch.kt, nullptr, scores);
+  FetchRows(task.v, next, rows);
+  for (int64_t r = 0; r < rows; ++r) MultiplyRow(scores.cols, decay.Before(i + r), scores.row(r));
+  FetchRows(task.q, next, rows);
+  const bool whole = task.out.cols == scratch.state.cols;
+  const Matrix out = whole ? task.out.Rows(first + i, rows) : scratch.out.Rows(0, rows);
+  if (read_state) {
+    for (int64_t r = 0; r < rows; ++r) {
+      ScaleRow(dim, decay.powers[1 + i + r], q.row(r), scratch.weights.row(r));
+    }
+    Product(dim + seen, scratch.weights, scratch.state, nullptr, out);
+  } else {
+    Product(seen, scores, scratch.v, nullptr, out);
+  }
+  FetchRows<true>(task.out, next, rows);
+  if (whole) return;
+  for (int64_t r = 0; r < rows; ++r) {
+    CopyRow(task.out.cols, out.row(r), task.out.row(first + i + r));
+  }
+}
 
 // Tokens [first, first + count) of the task, count <= kLightningBlock: report eq. 4-9. Columns of
 // packed matrices past the last token hold anything and are never summed over.
 HWY_INLINE void LightningBlock(const LightningTask& task, const DecayTable& decay, int64_t first,
                                int64_t count, StateUse use, const LightningScratch& scratch) {
-  const int64_t dim = scratch.state.rows;
-  CopyPadded(task.q.Rows(first, count), scratch.q);
   Transpose(task.k.Rows(first, count), scratch.kt);
   CopyPadded(task.v.Rows(first, count), scratch.v);
-
   for (int64_t i = 0; i < count; i += kProductRows) {
     const int64_t rows = std::min(kProductRows, count - i);
-    const int64_t seen = i + rows;  // tokens that the last row sees
-    const Matrix scores = scratch.scores.Rows(0, rows).Cols(0, PadColumns(seen));
-    const ConstMatrix q = scratch.q.Rows(i, rows);
-    Product(dim, q, scratch.kt, nullptr, scores);
-    for (int64_t r = 0; r < rows; ++r) {
-      MultiplyRow(scores.cols, decay.Before(i + r), scores.row(r));
-    }
-    const Matrix out = scratch.out.Rows(0, rows);
-    if (use.read) Product(dim, q, scratch.state, nullptr, out);
-    Product(seen, scores, scratch.v, use.read ? decay.powers + 1 + i : nullptr, out);
-    for (int64_t r = 0; r < rows; ++r) {
-      CopyRow(task.out.cols, out.row(r), task.out.row(first + i + r));
-    }
+    LightningRows(task, decay, first, i, rows, use.read, scratch);
   }
-
   if (!use.write) return;
-  for (int64_t c = 0; c < dim; ++c) {
-    MultiplyRow(PadColumns(count), decay.Before(count - 1), scratch.kt.row(c));
+  for (int64_t j = 0; j < count; ++j) {
+    float* row = scratch.v.row(j);
+    ScaleRow(scratch.v.cols, decay.powers[count - 1 - j], row, row);
   }
-  std::fill_n(scratch.keep, dim, decay.powers[count]);
+  std::fill_n(scratch.keep, scratch.state.rows, decay.powers[count]);
   Product(count, scratch.kt, scratch.v, use.read ? scratch.keep : nullptr, scratch.state);
 }
 

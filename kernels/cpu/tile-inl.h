@@ -161,12 +161,36 @@ HWY_INLINE void CopyRow(int64_t count, const float* HWY_RESTRICT from, float* HW
   for (; i < count; ++i) to[i] = from[i];
 }
 
+// As CopyRow, times `scale`.
+HWY_INLINE void ScaleRow(int64_t count, float scale, const float* from, float* to) {
+  const Floats d;
+  const FloatsV scales = hn::Set(d, scale);
+  int64_t i = 0;
+  for (; i + TileLanes() <= count; i += TileLanes()) {
+    hn::StoreU(hn::Mul(scales, hn::LoadU(d, from + i)), d, to + i);
+  }
+  for (; i < count; ++i) to[i] = scale * from[i];
+}
+
 // Copies rows and fills the columns of `to` beyond them with zeros.
 HWY_INLINE void CopyPadded(ConstMatrix from, Matrix to) {
   for (int64_t r = 0; r < from.rows; ++r) {
     float* row = to.row(r);
     CopyRow(from.cols, from.row(r), row);
     for (int64_t c = from.cols; c < to.cols; ++c) row[c] = 0.0F;
+  }
+}
+
+// Brings rows [first, first + count) of a matrix, or those of them that it has, into the L2 cache
+// while something else is worked on: rows of heads lie so far apart that the processor does not
+// guess the next.
+template <bool kToWrite = false, class T>
+HWY_INLINE void FetchRows(const MatrixView<T>& matrix, int64_t first, int64_t count) {
+  constexpr int64_t kLineFloats = 16;
+  for (int64_t r = first; r < std::min(matrix.rows, first + count); ++r) {
+    for (int64_t c = 0; c < matrix.cols; c += kLineFloats) {
+      __builtin_prefetch(matrix.row(r) + c, kToWrite ? 1 : 0, 2);
+    }
   }
 }
 
