@@ -10,6 +10,8 @@
 
 #include <cstdlib>
 #include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -85,19 +87,101 @@ void BenchLinear(benchmark::State& state, Machine& machine, Product product, int
   });
 }
 
+struct MoeProblem {
+  static constexpr int64_t kWidth = 384;
+  static constexpr int64_t kFfn = 768;
+  static constexpr int64_t kExperts = 4;
+  static constexpr int64_t kChosen = 2;
+
+  Values x{kTokens, kWidth}, out{kTokens, kWidth}, dx{kTokens, kWidth};
+  Values gate{kTokens * kChosen, kFfn}, up{kTokens * kChosen, kFfn};
+  Values mix{kTokens, kChosen}, dmix{kTokens, kChosen};
+  std::vector<Values> weights, weight_gradients;
+  std::vector<ExpertWeights> experts;
+  std::vector<ExpertGradients> gradients;
+  std::vector<int32_t> choice;
+
+  MoeProblem() {
+    for (int64_t e = 0; e < kExperts; ++e) {
+      for (const auto& [rows, cols] : {std::pair{kFfn, kWidth}, {kFfn, kWidth}, {kWidth, kFfn}}) {
+        weights.emplace_back(rows, cols);
+        weight_gradients.emplace_back(rows, cols);
+      }
+    }
+    for (size_t i = 0; i < weights.size(); i += 3) {
+      experts.push_back({weights[i].tensor(), weights[i + 1].tensor(), weights[i + 2].tensor()});
+      gradients.push_back({weight_gradients[i].matrix(), weight_gradients[i + 1].matrix(),
+                           weight_gradients[i + 2].matrix()});
+    }
+    uint32_t state = 1;
+    for (int64_t i = 0; i < kTokens * kChosen; ++i) {
+      state = state * 1664525U + 1013904223U;
+      choice.push_back(static_cast<int32_t>(
+          i % 2 == 0 ? state >> 30 : (choice.back() + 1 + (state >> 16) % 3) % 4));
+    }
+  }
+  MatrixView<const int32_t> choices() const { return {choice.data(), kTokens, kChosen}; }
+};
+
+void BenchMoe(benchmark::State& state, Machine& machine, bool backward) {
+  MoeProblem p;
+  const double flops = (backward ? 12.0 : 6.0) * MoeProblem::kChosen * MoeProblem::kWidth *
+                       MoeProblem::kFfn * kTokens;
+  const MoeActivations kept = {p.gate.matrix(), p.up.matrix()};
+  Time(state, machine, flops, [&] {
+    if (backward) {
+      machine.training->moe_backward(machine.context, p.x.matrix(), p.experts, p.choices(),
+                                     p.mix.matrix(), kept, p.out.matrix(), p.dx.matrix(),
+                                     p.dmix.matrix(), p.gradients);
+    } else {
+      machine.training->moe_train(machine.context, p.x.matrix(), p.experts, p.choices(),
+                                  p.mix.matrix(), kept, p.out.matrix());
+    }
+  });
+}
+
+void BenchCrossEntropy(benchmark::State& state, Machine& machine) {
+  constexpr int64_t kWidth = 384;
+  constexpr int64_t kVocabulary = 4096;
+  Values x(kTokens, kWidth);
+  Values dx(kTokens, kWidth);
+  Values head(kVocabulary, kWidth);
+  Values dhead(kVocabulary, kWidth);
+  std::vector<int32_t> targets;
+  for (int64_t t = 0; t < kTokens; ++t) {
+    targets.push_back(static_cast<int32_t>(t * 7919 % kVocabulary));
+  }
+  Time(state, machine, 6.0 * static_cast<double>(kTokens * kWidth * kVocabulary), [&] {
+    benchmark::DoNotOptimize(machine.training->cross_entropy(
+        machine.context, x.matrix(), head.tensor(), targets, 1e-4F, dx.matrix(), dhead.matrix()));
+  });
+}
+
+// With one thread its own time counts, so that other work on the machine does not.
+void Register(const Machine& machine, const std::string& name,
+              const std::function<void(benchmark::State&)>& body) {
+  auto* registered = benchmark::RegisterBenchmark(name.c_str(), body);
+  if (machine.pool.size() > 1) registered->UseRealTime();
+}
+
 void RegisterAll(Machine& machine) {
   constexpr int64_t kShapes[][2] = {{384, 1152}, {384, 384}, {384, 128}, {384, 4}};
   constexpr std::pair<Product, const char*> kProducts[] = {
       {Product::kForward, "linear"}, {Product::kInput, "input"}, {Product::kWeight, "weight"}};
   for (const auto& [in, out] : kShapes) {
     for (const auto& [product, name] : kProducts) {
-      const std::string full = fmt::format("{}/{}x{}", name, in, out);
-      benchmark::RegisterBenchmark(full.c_str(), [&machine, product = product, in = in,
-                                                  out = out](benchmark::State& state) {
-        BenchLinear(state, machine, product, in, out);
-      })->UseRealTime();
+      Register(machine, fmt::format("{}/{}x{}", name, in, out),
+               [&machine, product = product, in = in, out = out](benchmark::State& state) {
+                 BenchLinear(state, machine, product, in, out);
+               });
     }
   }
+  Register(machine, "moe/forward",
+           [&](benchmark::State& state) { BenchMoe(state, machine, /*backward=*/false); });
+  Register(machine, "moe/backward",
+           [&](benchmark::State& state) { BenchMoe(state, machine, /*backward=*/true); });
+  Register(machine, "cross_entropy",
+           [&](benchmark::State& state) { BenchCrossEntropy(state, machine); });
 }
 
 int Main(int argc, char** argv) {

@@ -22,7 +22,7 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// Gradients of logits that are held at once, 8 MB of them; a block has at least kTaskRows rows.
+// Gradients of logits that are held at once, 8 MB of them; at least a longest block of the depth.
 constexpr int64_t kBlockLogits = int64_t{2} << 20;
 
 // Row `row` of the columns of one block of the vocabulary.
@@ -112,6 +112,7 @@ void Positions(const Call& call, const int32_t* tokens, int64_t count, int64_t r
   scratch.x.rows = count;
   scratch.logits.rows = count;
   const GatheredRows x = {call.x.data, call.x.stride, tokens};
+  Upcoming nothing;
   PackAlong(x, scratch.x);
   for (int64_t panel = 0; panel < operands.x.Panels(); ++panel) {
     PackColumns(x, panel, row, count, operands.x);
@@ -120,13 +121,13 @@ void Positions(const Call& call, const int32_t* tokens, int64_t count, int64_t r
   for (int64_t block = 0; block < blocks.Count(); ++block) {
     const int64_t panel = blocks.Begin(block) / PanelColumns();
     const int64_t end = panel + CeilDiv(blocks.Size(block), PanelColumns());
-    MultiplyAlong(scratch.x, operands.logits_head, panel, end, false,
+    MultiplyAlong(scratch.x, operands.logits_head, panel, end, false, nothing,
                   {scratch.logits.Block(block), count, blocks.Size(block), kRowStride});
   }
   for (int64_t r = 0; r < count; ++r) {
     losses[r] = Token(scratch.logits, r, call.targets[static_cast<size_t>(tokens[r])], call.scale);
   }
-  MultiplyAlong(scratch.logits, operands.dx_head, false, scratch.dx);
+  MultiplyAlong(scratch.logits, operands.dx_head, false, nothing, scratch.dx);
   for (int64_t r = 0; r < count; ++r) {
     CopyRow(call.dx.cols, scratch.dx.row(r), call.dx.row(tokens[r]));
   }
@@ -186,7 +187,7 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
                        workspace.AllocateMatrix(kTaskRows, x.cols)};
   }
   auto* losses = workspace.Allocate<double>(predicted);
-  const int64_t most = std::max(int64_t{1}, kBlockLogits / vocabulary / kTaskRows) * kTaskRows;
+  const int64_t most = std::max(int64_t{1}, kBlockLogits / vocabulary / kMaxDepth) * kMaxDepth;
   for (int64_t first = 0; first < predicted; first += most) {
     const Workspace::Frame block_frame(workspace);
     const int64_t count = std::min(most, predicted - first);

@@ -18,7 +18,7 @@ namespace {
 // Floats of a weight that are packed at a time: bounds the scratch memory of large weights.
 constexpr int64_t kPackedFloats = int64_t{4} << 20;
 // Rows of x and dy that are packed at a time, for the same reason; they stay in the L3 cache.
-constexpr int64_t kPackedRows = 1024;
+constexpr int64_t kPackedRows = 2 * kMaxDepth;
 
 // y = x b, b packed.
 void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b, Matrix y) {
@@ -29,12 +29,21 @@ void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b,
     packed[worker] = AllocateAlong(context.scratch, b.depth);
   }
   const Shares shares(CeilDiv(x.rows, kPanelRows), kTaskPanels, threads);
+  const auto first_row = [&](int64_t task) {
+    return task < shares.tasks ? shares.Begin(task) * kPanelRows : x.rows;
+  };
+  const auto row_count = [&](int64_t task) {
+    return std::min(first_row(task + 1), x.rows) - first_row(task);
+  };
   context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
-    const int64_t first = shares.Begin(task) * kPanelRows;
+    const int64_t first = first_row(task);
     PackedAlong a = packed[worker];
-    a.rows = std::min(shares.Begin(task + 1) * kPanelRows, x.rows) - first;
+    a.rows = row_count(task);
     PackAlong({x.row(first), x.stride}, a);
-    MultiplyAlong(a, b, false, y.Rows(first, a.rows));
+    // This thread's next task, most likely.
+    const int64_t next = std::min(task + threads, shares.tasks);
+    Upcoming upcoming({x.row(first_row(next)), x.stride}, row_count(next), 0, x.cols);
+    MultiplyAlong(a, b, false, upcoming, y.Rows(first, a.rows));
   });
 }
 

@@ -22,9 +22,9 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
 // Slots whose gradients are held at once, for the products along them; they stay in the L3 cache.
-constexpr int64_t kBackwardRows = 1024;
-// Panels of gate and up that are computed together, before they meet: half a chunk each.
-constexpr int64_t kHiddenPanels = kChunkPanels / 2;
+constexpr int64_t kBackwardRows = 2 * kMaxDepth;
+// Panels of hidden values that are computed between one pass over them and the next.
+constexpr int64_t kHiddenPanels = 4;
 
 // The slots t * k + s grouped by expert, those of an expert in rising order.
 struct Grouping {
@@ -79,6 +79,27 @@ Slots SlotsOf(const Grouping& grouping, int64_t expert) {
   return {grouping.slots + first, grouping.tokens + first, grouping.first[expert + 1] - first};
 }
 
+// Some slots of one expert in tasks.
+class SlotTasks {
+ public:
+  SlotTasks(const Slots& slots, int threads)
+      : slots_(slots), shares_(CeilDiv(slots.count, kPanelRows), kTaskPanels, threads) {}
+
+  int64_t count() const { return shares_.tasks; }
+  // None at and behind count().
+  Slots operator[](int64_t task) const {
+    return slots_.Range(Row(task), Row(task + 1) - Row(task));
+  }
+  int64_t Row(int64_t task) const {
+    return task >= shares_.tasks ? slots_.count
+                                 : std::min(shares_.Begin(task) * kPanelRows, slots_.count);
+  }
+
+ private:
+  Slots slots_;
+  Shares shares_;
+};
+
 // One expert's weights as right operands.
 struct PackedExpert {
   PackedColumns gate, up, down;
@@ -124,16 +145,20 @@ HWY_INLINE void AddScaled(int64_t count, float scale, const float* HWY_RESTRICT 
   StoreFirst(d, sum, to + i, rest);
 }
 
-// Calls body(c, block, offset, rest) for every vector of columns [begin, end), cut where a block of
-// `blocks` ends: column c is element `offset` of `block`, and `rest` lanes are inside (at least
-// one). Begins on a whole vector.
+// Calls body(c, to, rest) for every vector of columns [begin, end) of row `row` of a packed
+// operand: `to` is where column c lies, as an offset into it, and `rest` lanes are inside. Begins
+// on a whole vector.
 template <class Body>
-HWY_INLINE void ForVectors(const DepthBlocks& blocks, int64_t begin, int64_t end,
+HWY_INLINE void ForVectors(const PackedAlong& packed, int64_t row, int64_t begin, int64_t end,
                            const Body& body) {
   const int64_t lanes = TileLanes();
-  for (int64_t c = begin; c < end; c += lanes) {
-    const int64_t block = c / blocks.size;
-    body(c, block, c - block * blocks.size, std::min(lanes, end - c));
+  for (int64_t block = begin / packed.blocks.size; begin < end; ++block) {
+    const int64_t block_end = std::min(end, packed.blocks.Begin(block + 1));
+    const int64_t to = packed.Block(block) - packed.data + row * kRowStride;
+    for (int64_t c = begin; c < block_end; c += lanes) {
+      body(c, to + c - packed.blocks.Begin(block), std::min(lanes, end - c));
+    }
+    begin = block_end;
   }
 }
 
@@ -147,6 +172,13 @@ HWY_INLINE FloatsV LoadUpTo(int64_t count, const float* from) {
   const Floats d;
   if (HWY_LIKELY(count == TileLanes())) return hn::LoadU(d, from);
   return WidenFirst(d, from, static_cast<size_t>(count));
+}
+
+// Columns [begin, end) of what is kept of some slots, soon to be written or read.
+Upcoming KeptLines(const MoeActivations& kept, const Slots& slots, int64_t begin, int64_t end) {
+  Upcoming lines({kept.gate.data, kept.gate.stride, slots.slots}, slots.count, begin, end);
+  lines.Add({kept.up.data, kept.up.stride, slots.slots});
+  return lines;
 }
 
 // What one thread works in.
@@ -173,35 +205,38 @@ void Activate(const Slots& slots, int64_t begin, int64_t end, const ForwardScrat
     const float* up = scratch.up.row(r) - begin;
     float* kept_gate = kept.gate.row(slots.slots[r]);
     float* kept_up = kept.up.row(slots.slots[r]);
-    ForVectors(scratch.hidden.blocks, begin, end,
-               [&](int64_t c, int64_t block, int64_t offset, int64_t rest) HWY_ATTR {
-                 const FloatsV g = hn::LoadU(d, gate + c);
-                 const FloatsV u = hn::LoadU(d, up + c);
-                 StoreUpTo(g, rest, kept_gate + c);
-                 StoreUpTo(u, rest, kept_up + c);
-                 hn::StoreU(hn::Mul(Silu(d, g), u), d,
-                            scratch.hidden.Block(block) + r * kRowStride + offset);
-               });
+    ForVectors(scratch.hidden, r, begin, end, [&](int64_t c, int64_t to, int64_t rest) HWY_ATTR {
+      const FloatsV g = hn::LoadU(d, gate + c);
+      const FloatsV u = hn::LoadU(d, up + c);
+      StoreUpTo(g, rest, kept_gate + c);
+      StoreUpTo(u, rest, kept_up + c);
+      hn::StoreU(hn::Mul(Silu(d, g), u), d, scratch.hidden.data + to);
+    });
   }
 }
 
 // out += the weighted answers of one expert to some of its slots.
 void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
-                  ConstMatrix weights, const MoeActivations& kept, ForwardScratch scratch,
-                  Matrix out) {
+                  ConstMatrix weights, const MoeActivations& kept, const Slots& next,
+                  ForwardScratch scratch, Matrix out) {
   scratch.x.rows = slots.count;
   scratch.hidden.rows = slots.count;
   PackAlong({x.data, x.stride, slots.tokens}, scratch.x);
+  Upcoming upcoming({x.data, x.stride, next.tokens}, next.count, 0, x.cols);
   for (int64_t panel = 0; panel < expert.gate.Panels(); panel += kHiddenPanels) {
     const int64_t panel_end = std::min(panel + kHiddenPanels, expert.gate.Panels());
     const int64_t begin = panel * PanelColumns();
     const int64_t end = std::min(panel_end * PanelColumns(), expert.gate.columns);
     const int64_t columns = (panel_end - panel) * PanelColumns();
-    MultiplyAlong(scratch.x, expert.gate, panel, panel_end, false, scratch.gate.Cols(0, columns));
-    MultiplyAlong(scratch.x, expert.up, panel, panel_end, false, scratch.up.Cols(0, columns));
+    Upcoming gate_and_up = KeptLines(kept, slots, begin, end);
+    MultiplyAlong(scratch.x, expert.gate, panel, panel_end, false, gate_and_up,
+                  scratch.gate.Cols(0, columns));
+    MultiplyAlong(scratch.x, expert.up, panel, panel_end, false, upcoming,
+                  scratch.up.Cols(0, columns));
     Activate(slots, begin, end, scratch, kept);
   }
-  MultiplyAlong(scratch.hidden, expert.down, false, scratch.out);
+  Upcoming outputs({out.data, out.stride, slots.tokens}, slots.count, 0, out.cols);
+  MultiplyAlong(scratch.hidden, expert.down, false, outputs, scratch.out);
   for (int64_t r = 0; r < slots.count; ++r) {
     const int64_t token = slots.tokens[r];
     AddScaled(out.cols, weights.row(token)[slots.slots[r] - token * weights.cols],
@@ -245,11 +280,12 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
     const Slots slots = SlotsOf(grouping, e);
     if (slots.count == 0) continue;
     PackExpert<true>(context, expert_weights[static_cast<size_t>(e)], packed);
-    const Shares shares(CeilDiv(slots.count, kPanelRows), kTaskPanels, context.pool.size());
-    context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
-      const int64_t first = shares.Begin(task) * kPanelRows;
-      const int64_t end = std::min(shares.Begin(task + 1) * kPanelRows, slots.count);
-      ForwardSlots(slots.Range(first, end - first), x, packed, weights, kept, scratch[worker], out);
+    const int threads = context.pool.size();
+    const SlotTasks tasks(slots, threads);
+    context.pool.ParallelFor(tasks.count(), [&](int64_t task, int worker) HWY_ATTR {
+      // The thread's next task is most likely the one so many behind.
+      ForwardSlots(tasks[task], x, packed, weights, kept, tasks[task + threads], scratch[worker],
+                   out);
     });
   }
 }
@@ -269,7 +305,7 @@ BackwardOperands AllocateOperands(Workspace& workspace, int64_t width, int64_t f
 struct BackwardScratch {
   PackedAlong dout;        // [rows, C]
   PackedAlong dgate, dup;  // [rows, ffn]
-  Matrix dhidden;          // [rows, kChunkPanels panels], before the slot's weight
+  Matrix dhidden;          // [rows, kHiddenPanels panels], before the slot's weight
   Matrix dx;               // [rows, C]
   float* dweights;         // [rows][lanes]: partial sums
 };
@@ -278,7 +314,7 @@ BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t width, int
   return {AllocateAlong(workspace, width),
           AllocateAlong(workspace, ffn),
           AllocateAlong(workspace, ffn),
-          workspace.AllocateMatrix(kTaskRows, kChunkPanels * PanelColumns()),
+          workspace.AllocateMatrix(kTaskRows, kHiddenPanels * PanelColumns()),
           workspace.AllocateMatrix(kTaskRows, width),
           workspace.Allocate<float>(kTaskRows * TileLanes())};
 }
@@ -305,26 +341,23 @@ void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t row,
     const float* up = call.kept.up.row(slot);
     const float* dhidden = scratch.dhidden.row(r) - begin;
     FloatsV dweight = hn::Load(d, scratch.dweights + r * TileLanes());
-    ForVectors(scratch.dgate.blocks, begin, end,
-               [&](int64_t c, int64_t block, int64_t offset, int64_t rest) HWY_ATTR {
-                 const FloatsV g = LoadUpTo(rest, gate + c);
-                 const FloatsV u = LoadUpTo(rest, up + c);
-                 const FloatsV dh = LoadUpTo(rest, dhidden + c);
-                 const FloatsV sigma = Sigmoid(d, g);
-                 const FloatsV silu = hn::Mul(g, sigma);
-                 const FloatsV hidden = hn::Mul(silu, u);
-                 dweight = hn::MulAdd(dh, hidden, dweight);
-                 const FloatsV weighted = hn::Mul(weight, dh);
-                 const FloatsV slope = hn::MulAdd(silu, hn::Sub(one, sigma), sigma);
-                 const int64_t at = r * kRowStride + offset;
-                 hn::StoreU(hn::Mul(hn::Mul(weighted, u), slope), d,
-                            scratch.dgate.Block(block) + at);
-                 hn::StoreU(hn::Mul(weighted, silu), d, scratch.dup.Block(block) + at);
-                 const int64_t panel = c / PanelColumns();
-                 hn::StoreU(hn::Mul(weight, hidden), d,
-                            operands.hidden.Panel(panel) + (row + r) * PanelColumns() + c -
-                                panel * PanelColumns());
-               });
+    ForVectors(scratch.dgate, r, begin, end, [&](int64_t c, int64_t to, int64_t rest) HWY_ATTR {
+      const FloatsV g = LoadUpTo(rest, gate + c);
+      const FloatsV u = LoadUpTo(rest, up + c);
+      const FloatsV dh = LoadUpTo(rest, dhidden + c);
+      const FloatsV sigma = Sigmoid(d, g);
+      const FloatsV silu = hn::Mul(g, sigma);
+      const FloatsV hidden = hn::Mul(silu, u);
+      dweight = hn::MulAdd(dh, hidden, dweight);
+      const FloatsV weighted = hn::Mul(weight, dh);
+      const FloatsV slope = hn::MulAdd(silu, hn::Sub(one, sigma), sigma);
+      hn::StoreU(hn::Mul(hn::Mul(weighted, u), slope), d, scratch.dgate.data + to);
+      hn::StoreU(hn::Mul(weighted, silu), d, scratch.dup.data + to);
+      const int64_t panel = c / PanelColumns();
+      hn::StoreU(
+          hn::Mul(weight, hidden), d,
+          operands.hidden.Panel(panel) + (row + r) * PanelColumns() + c - panel * PanelColumns());
+    });
     hn::Store(dweight, d, scratch.dweights + r * TileLanes());
   }
 }
@@ -332,7 +365,7 @@ void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t row,
 // dx, dweights and the operands of the weight gradients for some slots, which are `row` and the
 // following of the operands.
 void BackwardSlots(const BackwardCall& call, const Slots& slots, int64_t row,
-                   const PackedExpert& expert, BackwardScratch scratch,
+                   const PackedExpert& expert, const Slots& next, BackwardScratch scratch,
                    const BackwardOperands& operands) {
   const Floats d;
   scratch.dout.rows = slots.count;
@@ -342,16 +375,20 @@ void BackwardSlots(const BackwardCall& call, const Slots& slots, int64_t row,
   PackAlong(dout, scratch.dout);
   PackAcross(dout, row, slots.count, operands.dout);
   std::fill_n(scratch.dweights, slots.count * TileLanes(), 0.0F);
-  for (int64_t panel = 0; panel < expert.down.Panels(); panel += kChunkPanels) {
-    const int64_t panel_end = std::min(panel + kChunkPanels, expert.down.Panels());
+  for (int64_t panel = 0; panel < expert.down.Panels(); panel += kHiddenPanels) {
+    const int64_t panel_end = std::min(panel + kHiddenPanels, expert.down.Panels());
     const int64_t begin = panel * PanelColumns();
     const int64_t end = std::min(panel_end * PanelColumns(), expert.down.columns);
-    MultiplyAlong(scratch.dout, expert.down, panel, panel_end, false,
+    Upcoming gate_and_up = KeptLines(call.kept, slots, begin, end);
+    MultiplyAlong(scratch.dout, expert.down, panel, panel_end, false, gate_and_up,
                   scratch.dhidden.Cols(0, (panel_end - panel) * PanelColumns()));
     ActivateBackward(call, slots, row, begin, end, scratch, operands);
   }
-  MultiplyAlong(scratch.dgate, expert.gate, false, scratch.dx);
-  MultiplyAlong(scratch.dup, expert.up, true, scratch.dx);
+  Upcoming inputs({call.x.data, call.x.stride, slots.tokens}, slots.count, 0, call.x.cols);
+  inputs.Add({call.dx.data, call.dx.stride, slots.tokens});
+  MultiplyAlong(scratch.dgate, expert.gate, false, inputs, scratch.dx);
+  Upcoming upcoming({call.dout.data, call.dout.stride, next.tokens}, next.count, 0, call.dout.cols);
+  MultiplyAlong(scratch.dup, expert.up, true, upcoming, scratch.dx);
   for (int64_t r = 0; r < slots.count; ++r) {
     const int64_t token = slots.tokens[r];
     AddScaled(call.dx.cols, 1.0F, scratch.dx.row(r), call.dx.row(token));
@@ -417,6 +454,7 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
   }
   Zero(context, dx);
   for (int64_t t = 0; t < dweights.rows; ++t) std::fill_n(dweights.row(t), dweights.cols, 0.0F);
+  const int threads = context.pool.size();
   const BackwardCall call = {x, weights, dout, kept, dx, dweights};
   for (int64_t e = 0; e < expert_count; ++e) {
     const Slots slots = SlotsOf(grouping, e);
@@ -426,11 +464,10 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
       const Workspace::Frame block_frame(workspace);
       const Slots block = slots.Range(first, std::min(kBackwardRows, slots.count - first));
       const BackwardOperands operands = AllocateOperands(workspace, x.cols, ffn, block.count);
-      const Shares shares(CeilDiv(block.count, kPanelRows), kTaskPanels, context.pool.size());
-      context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
-        const int64_t row = shares.Begin(task) * kPanelRows;
-        const int64_t end = std::min(shares.Begin(task + 1) * kPanelRows, block.count);
-        BackwardSlots(call, block.Range(row, end - row), row, packed, scratch[worker], operands);
+      const SlotTasks tasks(block, threads);
+      context.pool.ParallelFor(tasks.count(), [&](int64_t task, int worker) HWY_ATTR {
+        BackwardSlots(call, tasks[task], tasks.Row(task), packed, tasks[task + threads],
+                      scratch[worker], operands);
       });
       AddWeightGradients(context, operands, gradients[static_cast<size_t>(e)]);
     }

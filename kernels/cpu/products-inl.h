@@ -38,7 +38,7 @@ constexpr int64_t kRowStride = kMaxDepth + 16;
 // Floats between panels, so that those of a depth of 1024 do not crowd one set of the cache.
 constexpr int64_t kPanelGap = 16;
 // Panels of columns that stay in the L2 cache while rows pass by.
-constexpr int64_t kChunkPanels = 8;
+constexpr int64_t kChunkPanels = 6;
 // Panels of rows in one task at most.
 constexpr int64_t kTaskPanels = 8;
 constexpr int64_t kTaskRows = kTaskPanels * kPanelRows;
@@ -70,10 +70,52 @@ struct GatheredRows {
   HWY_INLINE const float* row(int64_t i) const {
     return data + (index == nullptr ? i : int64_t{index[i]}) * stride;
   }
-  GatheredRows From(int64_t first) const {
-    if (index == nullptr) return {data + first * stride, stride, nullptr};
-    return {data, stride, index + first};
+};
+
+// Lines of memory that later work will read, fetched into the L2 cache a few at a time while
+// products run. Without it gathered rows would be waited for: processors foresee only long runs.
+class Upcoming {
+ public:
+  // Of each tile, one line for so many elements of the depth.
+  static constexpr int64_t kElements = 8;
+  static constexpr int64_t kMaxLines = kMaxDepth / kElements;
+
+  Upcoming() = default;
+  // Columns [begin, end) of `count` rows.
+  Upcoming(const GatheredRows& rows, int64_t count, int64_t begin, int64_t end)
+      : rows_(rows), count_(count), begin_(begin), end_(end), at_(begin) {}
+
+  // The same of a second matrix with the same index.
+  void Add(const GatheredRows& rows) { second_ = rows; }
+
+  // The next lines; behind the last, `idle` instead.
+  HWY_INLINE void Next(int64_t count, const float* idle, const float** lines) {
+    for (int64_t i = 0; i < count; ++i) {
+      if (row_ == count_) {
+        lines[i] = idle;
+        continue;
+      }
+      lines[i] = rows_.row(row_) + at_;
+      at_ += kLineFloats;
+      if (at_ < end_) continue;
+      at_ = begin_;
+      if (++row_ == count_ && second_.data != nullptr) {
+        rows_ = second_;
+        second_.data = nullptr;
+        row_ = 0;
+      }
+    }
   }
+
+ private:
+  static constexpr int64_t kLineFloats = 16;
+  GatheredRows rows_ = {nullptr, 0};
+  GatheredRows second_ = {nullptr, 0};
+  int64_t count_ = 0;
+  int64_t begin_ = 0;
+  int64_t end_ = 0;
+  int64_t row_ = 0;
+  int64_t at_ = 0;
 };
 
 // The right operand [depth, columns] in panels of PanelColumns() columns: [panel][depth][column].
@@ -215,8 +257,8 @@ inline void PackWeightPanel(const TensorView& weight, int64_t first_column, int6
 
 // The first to.rows rows.
 inline void PackAlong(const GatheredRows& rows, const PackedAlong& to) {
-  for (int64_t block = 0; block < to.blocks.Count(); ++block) {
-    for (int64_t r = 0; r < to.rows; ++r) {
+  for (int64_t r = 0; r < to.rows; ++r) {
+    for (int64_t block = 0; block < to.blocks.Count(); ++block) {
       CopyRow(to.blocks.Size(block), rows.row(r) + to.blocks.Begin(block),
               to.Block(block) + r * kRowStride);
     }
@@ -226,6 +268,7 @@ inline void PackAlong(const GatheredRows& rows, const PackedAlong& to) {
 // Elements [begin, begin + count) of the depth of a[r][k] = row(k - begin)[r], all panels.
 inline void PackAcross(const GatheredRows& rows, int64_t begin, int64_t count,
                        const PackedAcross& to) {
+  constexpr int64_t kAhead = 4 * kPanelRows;  // too many panels for the processor to foresee
   const Floats d;
   const int64_t lanes = TileLanes();
   for (int64_t k = 0; k < count; ++k) {
@@ -235,6 +278,7 @@ inline void PackAcross(const GatheredRows& rows, int64_t begin, int64_t count,
     // Whole vectors reach into what the next element overwrites; the last one has no such place.
     const int64_t whole = k + 1 < count ? to.rows - CeilDiv(kPanelRows, lanes) * lanes : -1;
     for (; first <= whole; first += kPanelRows, out += to.PanelSize()) {
+      __builtin_prefetch(out + kAhead, 1);
       for (int64_t r = 0; r < kPanelRows; r += lanes) {
         hn::StoreU(hn::LoadU(d, from + first + r), d, out + r);
       }
@@ -245,25 +289,34 @@ inline void PackAcross(const GatheredRows& rows, int64_t begin, int64_t count,
   }
 }
 
-// c = a b, or c + a b, for kRows rows and kVecs vectors of columns over one block of the depth.
-// Row r of `a` is packed along the depth, or across it.
+// One block of the depth of one tile.
+struct TileInput {
+  int64_t depth;
+  const float* a;
+  const float* b;
+  const float* const* fetch;  // [depth / Upcoming::kElements]
+  bool add;                   // to what is there
+};
+
+// c = a b, or c + a b, for kRows rows and kVecs vectors of columns. Row r of `a` is packed along
+// the depth, or across it.
 template <int kRows, int kVecs, bool kAcross>
-HWY_NOINLINE void MultiplyTile(int64_t depth, const float* HWY_RESTRICT a,
-                               const float* HWY_RESTRICT b, bool add, float* HWY_RESTRICT c,
-                               int64_t c_stride) {
+HWY_NOINLINE void MultiplyTile(const TileInput& input, float* HWY_RESTRICT c, int64_t c_stride) {
   constexpr int64_t kRowDistance = kAcross ? 1 : kRowStride;
   constexpr int64_t kDepthDistance = kAcross ? kPanelRows : 1;
   const Floats d;
   const int64_t lanes = TileLanes();
+  const float* HWY_RESTRICT a = input.a;
+  const float* HWY_RESTRICT b = input.b;
   FloatsV sums[kRows][kVecs];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
-    if (add) __builtin_prefetch(c + r * c_stride, 1);
-    if (add && kVecs > 1) __builtin_prefetch(c + r * c_stride + lanes, 1);
+    __builtin_prefetch(c + r * c_stride, 1);
+    if (kVecs > 1) __builtin_prefetch(c + r * c_stride + lanes, 1);
 #pragma GCC unroll 2
     for (int v = 0; v < kVecs; ++v) sums[r][v] = hn::Zero(d);
   }
-  for (int64_t k = 0; k < depth; ++k) {
+  const auto add_products = [&]() HWY_ATTR {
     FloatsV columns[kVecs];
 #pragma GCC unroll 2
     for (int v = 0; v < kVecs; ++v) columns[v] = hn::Load(d, b + v * lanes);
@@ -275,41 +328,51 @@ HWY_NOINLINE void MultiplyTile(int64_t depth, const float* HWY_RESTRICT a,
     }
     a += kDepthDistance;
     b += kPanelVecs * lanes;
+  };
+  const int64_t fetched = input.depth / Upcoming::kElements;
+  for (int64_t i = 0; i < fetched; ++i) {
+    __builtin_prefetch(input.fetch[i], 0, 2);
+    for (int64_t k = 0; k < Upcoming::kElements; ++k) add_products();
   }
+  for (int64_t k = fetched * Upcoming::kElements; k < input.depth; ++k) add_products();
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVecs; ++v) {
       float* to = c + r * c_stride + v * lanes;
-      hn::StoreU(add ? hn::Add(hn::LoadU(d, to), sums[r][v]) : sums[r][v], d, to);
+      hn::StoreU(input.add ? hn::Add(hn::LoadU(d, to), sums[r][v]) : sums[r][v], d, to);
     }
   }
 }
 
 template <int kVecs, bool kAcross>
-HWY_INLINE void MultiplyTileOf(int64_t rows, int64_t depth, const float* a, const float* b,
-                               bool add, float* c, int64_t c_stride) {
+HWY_INLINE void MultiplyTileOf(int64_t rows, const TileInput& input, float* c, int64_t c_stride) {
   if (rows > 2 * kRowStep) {
-    MultiplyTile<3 * kRowStep, kVecs, kAcross>(depth, a, b, add, c, c_stride);
+    MultiplyTile<3 * kRowStep, kVecs, kAcross>(input, c, c_stride);
   } else if (rows > kRowStep) {
-    MultiplyTile<2 * kRowStep, kVecs, kAcross>(depth, a, b, add, c, c_stride);
+    MultiplyTile<2 * kRowStep, kVecs, kAcross>(input, c, c_stride);
   } else {
-    MultiplyTile<kRowStep, kVecs, kAcross>(depth, a, b, add, c, c_stride);
+    MultiplyTile<kRowStep, kVecs, kAcross>(input, c, c_stride);
   }
 }
 
-// As MultiplyTile for any rows <= kPanelRows and columns <= PanelColumns() of c.
+// As MultiplyTile for any rows <= kPanelRows and columns <= PanelColumns() of c; input.fetch is
+// taken from `upcoming`.
 template <bool kAcross>
-inline void MultiplyPanel(int64_t depth, const float* a, const float* b, bool add, Matrix c) {
-  const int64_t lanes = TileLanes();
+inline void MultiplyPanel(TileInput input, Upcoming& upcoming, Matrix c) {
+  const float* lines[Upcoming::kMaxLines];
+  upcoming.Next(input.depth / Upcoming::kElements, input.a, lines);
+  input.fetch = lines;
   if (HWY_LIKELY(c.rows % kRowStep == 0 && c.cols == PanelColumns())) {
-    return MultiplyTileOf<kPanelVecs, kAcross>(c.rows, depth, a, b, add, c.data, c.stride);
+    return MultiplyTileOf<kPanelVecs, kAcross>(c.rows, input, c.data, c.stride);
   }
   HWY_ALIGN float buffer[kPanelRows * kPanelVecs * hn::MaxLanes(Floats())];
-  if (c.cols > lanes) {
-    MultiplyTileOf<kPanelVecs, kAcross>(c.rows, depth, a, b, false, buffer, PanelColumns());
+  const bool add = input.add;
+  input.add = false;
+  if (c.cols > TileLanes()) {
+    MultiplyTileOf<kPanelVecs, kAcross>(c.rows, input, buffer, PanelColumns());
   } else {
-    MultiplyTileOf<1, kAcross>(c.rows, depth, a, b, false, buffer, PanelColumns());
+    MultiplyTileOf<1, kAcross>(c.rows, input, buffer, PanelColumns());
   }
   for (int64_t r = 0; r < c.rows; ++r) {
     const float* from = buffer + r * PanelColumns();
@@ -320,26 +383,30 @@ inline void MultiplyPanel(int64_t depth, const float* a, const float* b, bool ad
 
 // c = a b, or c + a b, for panels [panel_begin, panel_end) of b; c begins at the first of them.
 inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, int64_t panel_begin,
-                          int64_t panel_end, bool add, Matrix c) {
+                          int64_t panel_end, bool add, Upcoming& upcoming, Matrix c) {
   for (int64_t block = 0; block < a.blocks.Count(); ++block) {
     const int64_t begin = a.blocks.Begin(block) * PanelColumns();
     for (int64_t r = 0; r < a.rows; r += kPanelRows) {
       const Matrix rows = c.Rows(r, std::min(kPanelRows, a.rows - r));
       for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
         const int64_t first = (panel - panel_begin) * PanelColumns();
-        MultiplyPanel<false>(a.blocks.Size(block), a.Block(block) + r * kRowStride,
-                             b.Panel(panel) + begin, add || block > 0,
-                             rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
+        MultiplyPanel<false>({.depth = a.blocks.Size(block),
+                              .a = a.Block(block) + r * kRowStride,
+                              .b = b.Panel(panel) + begin,
+                              .fetch = nullptr,
+                              .add = add || block > 0},
+                             upcoming, rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
       }
     }
   }
 }
 
 // The same for all of b.
-inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, bool add, Matrix c) {
+inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, bool add,
+                          Upcoming& upcoming, Matrix c) {
   for (int64_t panel = 0; panel < b.Panels(); panel += kChunkPanels) {
     const int64_t first = panel * PanelColumns();
-    MultiplyAlong(a, b, panel, std::min(panel + kChunkPanels, b.Panels()), add,
+    MultiplyAlong(a, b, panel, std::min(panel + kChunkPanels, b.Panels()), add, upcoming,
                   c.Cols(first, std::min(kChunkPanels * PanelColumns(), c.cols - first)));
   }
 }
@@ -347,6 +414,7 @@ inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, bool add
 // c += a b for panels [panel_begin, panel_end) of a; c is that of all rows of a.
 inline void MultiplyAcross(const PackedAcross& a, int64_t panel_begin, int64_t panel_end,
                            const PackedColumns& b, Matrix c) {
+  Upcoming nothing;
   const DepthBlocks blocks(a.depth);
   for (int64_t block = 0; block < blocks.Count(); ++block) {
     const int64_t begin = blocks.Begin(block);
@@ -357,9 +425,12 @@ inline void MultiplyAcross(const PackedAcross& a, int64_t panel_begin, int64_t p
         const Matrix rows = c.Rows(row, std::min(kPanelRows, c.rows - row));
         for (int64_t panel = chunk; panel < end; ++panel) {
           const int64_t first = panel * PanelColumns();
-          MultiplyPanel<true>(blocks.Size(block), a.Panel(row_panel) + begin * kPanelRows,
-                              b.Panel(panel) + begin * PanelColumns(), true,
-                              rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
+          MultiplyPanel<true>({.depth = blocks.Size(block),
+                               .a = a.Panel(row_panel) + begin * kPanelRows,
+                               .b = b.Panel(panel) + begin * PanelColumns(),
+                               .fetch = nullptr,
+                               .add = true},
+                              nothing, rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
         }
       }
     }
