@@ -12,13 +12,14 @@ namespace fulmen {
 namespace {
 
 // Doubles of a line, by name.
-constexpr std::array<std::pair<const char*, double StepMetrics::*>, 10> kNumbers = {{
+constexpr std::array<std::pair<const char*, double StepMetrics::*>, 11> kNumbers = {{
     {"tokens", &StepMetrics::tokens},
     {"seconds", &StepMetrics::seconds},
     {"loss", &StepMetrics::loss},
     {"cross_entropy", &StepMetrics::cross_entropy},
     {"auxiliary", &StepMetrics::auxiliary},
     {"z", &StepMetrics::z},
+    {"dropped", &StepMetrics::dropped},
     {"gradient_norm", &StepMetrics::gradient_norm},
     {"learning_rate", &StepMetrics::learning_rate},
     {"tokens_per_second", &StepMetrics::tokens_per_second},

@@ -20,6 +20,7 @@ struct StepMetrics {
   double cross_entropy = 0;
   double auxiliary = 0;
   double z = 0;
+  double dropped = 0;        // share of the experts' choices that their capacity dropped
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
   double tokens_per_second = 0;

@@ -150,6 +150,10 @@ std::string RenderReport(const TrainingConfig& config, const Config& geometry,
                       &StepMetrics::gradient_norm, true, false);
     body += StepChart(history, "Load-balance loss (1 per chosen expert: balanced)", "",
                       &StepMetrics::auxiliary, false, false);
+    if (config.loss.capacity > 0) {
+      body += StepChart(history, "Share of the experts' choices that were dropped", "",
+                        &StepMetrics::dropped, false, true);
+    }
     body += StepChart(history, "Throughput", "tokens per second", &StepMetrics::tokens_per_second,
                       false, true);
     body += StepChart(history, "Share of the float32 FMA peak", "", &StepMetrics::peak_share, false,

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "model/weights.h"
-#include "tokenizer/tokenizer.h"
 #include "train/initialize.h"
 #include "train/schedule.h"
 
@@ -74,9 +73,7 @@ std::string TokenizerFolder(const ModelSection& model) {
   return model.tokenizer.empty() ? model.init : model.tokenizer;
 }
 
-Result<Config> GeometryOf(const TrainingConfig& config) {
-  const std::string folder = TokenizerFolder(config.model);
-  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(folder));
+Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokenizer) {
   if (config.model.init.empty()) {
     std::vector<int32_t> eos_ids;
     if (tokenizer.eos_id()) eos_ids.push_back(*tokenizer.eos_id());
@@ -85,14 +82,14 @@ Result<Config> GeometryOf(const TrainingConfig& config) {
   FULMEN_ASSIGN(Config geometry, ReadFolderConfig(config.model.init));
   if (tokenizer.vocab_size() > geometry.vocab_size) {
     return Fail(ErrorCode::kInvalidArgument,
-                "{}: the tokenizer has {} tokens, the model {} room for {} only", folder,
-                tokenizer.vocab_size(), config.model.init, geometry.vocab_size);
+                "{}: the tokenizer has {} tokens, the model {} room for {} only",
+                TokenizerFolder(config.model), tokenizer.vocab_size(), config.model.init,
+                geometry.vocab_size);
   }
   return geometry;
 }
 
-Result<RunState> BeginRun(const TrainingConfig& config, ThreadPool& pool) {
-  FULMEN_ASSIGN(Config geometry, GeometryOf(config));
+Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, ThreadPool& pool) {
   RunState run{geometry, Parameters(geometry), Optimizer(geometry)};
   if (config.model.init.empty()) {
     InitializeWeights(geometry, static_cast<uint64_t>(config.run.seed), pool, run.weights);

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
+#include "tokenizer/tokenizer.h"
 #include "train/model_folder.h"
 #include "train/training_config.h"
 
@@ -17,22 +18,23 @@ namespace fulmen {
 
 std::string TokenizerFolder(const ModelSection& model);
 
-// Of model.init or of a new model. Its vocabulary is the tokenizer's.
-Result<Config> GeometryOf(const TrainingConfig& config);
+// Of model.init, which must have room for every token, or of a new model with the tokenizer's
+// vocabulary.
+Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokenizer);
 
 // Where a run stands.
 struct RunState {
   Config config;
   Parameters weights;
   Optimizer optimizer;
-  int64_t step = 0;  // steps done
-  size_t stage = 0;  // of the last of them
+  int64_t step = 0;       // steps done
+  size_t stage = 0;       // of the last of them
   Json stream = nullptr;  // BatchStream::State; null at the start
   double tokens = 0;
   double seconds = 0;
 };
 
-Result<RunState> BeginRun(const TrainingConfig& config, ThreadPool& pool);
+Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, ThreadPool& pool);
 
 // From the newest whole checkpoint in FOLDER/checkpoints; nullopt when there is none. A broken one
 // is passed over with a sentence to `say`. Refuses what CheckResumable does.

@@ -8,27 +8,27 @@
 
 namespace fulmen {
 
-Result<StageData> StageData::Open(const TrainingConfig& config, int64_t vocab_size) {
+Result<StageData> StageData::Open(const TrainingConfig& config, const std::string& tokenizer) {
   StageData data(config);
   for (const StageConfig& stage : config.stages) {
     for (const SourceConfig& source : stage.sources) {
-      FULMEN_TRY(data.Add(source.path, vocab_size));
+      FULMEN_TRY(data.Add(source.path, tokenizer));
     }
   }
-  if (!config.evaluation.data.empty()) FULMEN_TRY(data.Add(config.evaluation.data, vocab_size));
+  if (!config.evaluation.data.empty()) FULMEN_TRY(data.Add(config.evaluation.data, tokenizer));
   // What a stream refuses should be known before the first stage is trained.
   for (size_t stage = 0; stage < config.stages.size(); ++stage) FULMEN_TRY(data.Stream(stage));
   if (!config.evaluation.data.empty()) FULMEN_TRY(data.HeldOut(0));
   return data;
 }
 
-Status StageData::Add(const std::string& path, int64_t vocab_size) {
+Status StageData::Add(const std::string& path, const std::string& tokenizer) {
   if (datasets_.contains(path)) return {};
   FULMEN_ASSIGN(Dataset dataset, Dataset::Open(path));
-  if (dataset.vocabulary() > vocab_size) {
+  if (dataset.tokenizer() != tokenizer) {
     return Fail(ErrorCode::kInvalidArgument,
-                "{}: the dataset has a vocabulary of {} tokens, the model one of {}", path,
-                dataset.vocabulary(), vocab_size);
+                "{}: the dataset was made with another tokenizer than the run's ({}, not {})", path,
+                dataset.tokenizer(), tokenizer);
   }
   datasets_[path] = std::make_unique<const Dataset>(std::move(dataset));
   return {};

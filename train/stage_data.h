@@ -17,9 +17,9 @@ namespace fulmen {
 // Not thread safe. Movable; streams point into it.
 class StageData {
  public:
-  // Opens every dataset of the config, each once. Refuses ids the model has no embedding for.
-  // `config` must outlive the result.
-  static Result<StageData> Open(const TrainingConfig& config, int64_t vocab_size);
+  // Opens every dataset of the config, each once. Refuses those another tokenizer made; `tokenizer`
+  // is the TokenizerFingerprint of the run's. `config` must outlive the result.
+  static Result<StageData> Open(const TrainingConfig& config, const std::string& tokenizer);
 
   // The stream of a stage, from its beginning. A stage with the sources of the one before it goes
   // on where that stopped: give it that stream's State() with Restore.
@@ -34,7 +34,7 @@ class StageData {
 
  private:
   explicit StageData(const TrainingConfig& config) : config_(&config) {}
-  Status Add(const std::string& path, int64_t vocab_size);
+  Status Add(const std::string& path, const std::string& tokenizer);
   BatchStreamOptions StreamOptions(size_t stage) const;
 
   const TrainingConfig* config_;

@@ -14,6 +14,7 @@
 #include "kernels/training.h"
 #include "model/cost.h"
 #include "model/training.h"
+#include "train/prepare.h"
 #include "train/report.h"
 #include "train/run_setup.h"
 #include "train/schedule.h"
@@ -45,18 +46,20 @@ struct StepSums {
   double cross_entropy = 0;
   double auxiliary = 0;
   double z = 0;
+  double dropped = 0;
   double stop = 0;              // ranks that were asked to stop
   std::vector<double> choices;  // see Losses
 
   Status Reduce(Communicator& ranks) {
-    std::vector<double> all = {cross_entropy, auxiliary, z, stop};
+    std::vector<double> all = {cross_entropy, auxiliary, z, dropped, stop};
     all.insert(all.end(), choices.begin(), choices.end());
     FULMEN_TRY(ranks.AllReduceSum(all));
     cross_entropy = all[0];
     auxiliary = all[1];
     z = all[2];
-    stop = all[3];
-    choices.assign(all.begin() + 4, all.end());
+    dropped = all[3];
+    stop = all[4];
+    choices.assign(all.begin() + 5, all.end());
     return {};
   }
 };
@@ -226,6 +229,7 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
   metrics.cross_entropy = sums.cross_entropy;
   metrics.auxiliary = sums.auxiliary;
   metrics.z = sums.z;
+  metrics.dropped = sums.dropped;
   metrics.loss =
       sums.cross_entropy + config_.loss.auxiliary * sums.auxiliary + config_.loss.z * sums.z;
   metrics.gradient_norm = norm;
@@ -258,6 +262,7 @@ Result<StepSums> Trainer::Accumulate(const std::vector<PackedBatch>& batches, do
     sums.cross_entropy += losses->cross_entropy;
     sums.auxiliary += options.step_share * losses->auxiliary;
     sums.z += options.step_share * losses->z;
+    sums.dropped += options.step_share * losses->dropped;
     for (size_t e = 0; e < sums.choices.size(); ++e) sums.choices[e] += losses->choices[e];
   }
   FULMEN_TRY(ranks_.FinishAllReduces());
@@ -395,8 +400,9 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
   }
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(config.run.kernels));
   FULMEN_ASSIGN(const TrainingKernels* training, SelectTrainingKernels(config.run.kernels));
-  FULMEN_ASSIGN(const Config geometry, GeometryOf(config));
-  FULMEN_ASSIGN(StageData data, StageData::Open(config, geometry.vocab_size));
+  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(TokenizerFolder(config.model)));
+  FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
+  FULMEN_ASSIGN(StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));
 
   std::optional<RunState> run;
   if (options.resume) {
@@ -406,7 +412,7 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
     FULMEN_ASSIGN(run, ResumeRun(config, say));
   }
   if (!run) {
-    FULMEN_ASSIGN(run, BeginRun(config, pool));
+    FULMEN_ASSIGN(run, BeginRun(config, geometry, pool));
   }
   FULMEN_TRY(CheckNoDecay(config, run->weights));
   FULMEN_TRY(ranks.Barrier());  // every rank has looked at the folder before it is written to
@@ -420,8 +426,9 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
 
 Result<std::string> DescribeRun(const TrainingConfig& config, int ranks) {
   FULMEN_TRY(CheckRanks(config, ranks));
-  FULMEN_ASSIGN(const Config geometry, GeometryOf(config));
-  FULMEN_ASSIGN(const StageData data, StageData::Open(config, geometry.vocab_size));
+  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(TokenizerFolder(config.model)));
+  FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
+  FULMEN_ASSIGN(const StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));
   const int64_t parameters = ParameterCount(geometry);
   // Weights, gradients and two moments, four bytes each.
   std::string text = fmt::format(
