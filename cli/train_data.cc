@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <filesystem>
-#include <map>
 #include <memory>
 
 #include "base/json.h"
@@ -18,12 +17,20 @@ namespace {
 
 struct DataCommand {
   std::vector<std::string> inputs;
+  std::string format = "auto";
   std::string chat_format;
   PrepareOptions options;
   bool no_end = false;
   int threads = 0;
   bool json = false;
 };
+
+DocumentOptions::Format FormatFromName(const std::string& name) {
+  using Format = DocumentOptions::Format;
+  if (name == "text") return Format::kText;
+  if (name == "jsonl") return Format::kJsonl;
+  return name == "chat" ? Format::kChat : Format::kAuto;
+}
 
 int64_t TotalBytes(const std::vector<std::string>& files) {
   uintmax_t bytes = 0;
@@ -77,6 +84,7 @@ Status RunData(DataCommand& command) {
   if (options.model.empty() && options.train_vocabulary == 0) {
     FULMEN_ASSIGN(options.model, DefaultModelPath());
   }
+  options.documents.format = FormatFromName(command.format);
   if (!command.chat_format.empty()) {
     options.documents.chat = ChatFormatFromName(command.chat_format);
   }
@@ -107,7 +115,6 @@ void AddTrainData(CLI::App& train) {
   auto command = std::make_shared<DataCommand>();
   PrepareOptions& options = command->options;
   DocumentOptions& documents = options.documents;
-  using Format = DocumentOptions::Format;
   CLI::App* app = train.add_subcommand("data", "Turn text, JSONL or chats into token shards");
   app->add_option("INPUT", command->inputs,
                   "Files, or folders with *.txt and *.jsonl anywhere below")
@@ -115,15 +122,12 @@ void AddTrainData(CLI::App& train) {
   app->add_option("--out", options.out, "Folder to write, new")->required();
   CLI::Option* model =
       app->add_option("-m,--model", options.model, "Folder with a model, or only its tokenizer");
-  app->add_option("--format", documents.format,
+  app->add_option("--format", command->format,
                   "text: a file is a document; jsonl: an object per line with a text, or a prompt "
                   "and a completion; chat: an object per line with messages; auto: by file name "
                   "and line")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Format>{{"auto", Format::kAuto},
-                                                                        {"text", Format::kText},
-                                                                        {"jsonl", Format::kJsonl},
-                                                                        {"chat", Format::kChat}}))
-      ->default_str("auto");
+      ->check(CLI::IsMember({"auto", "text", "jsonl", "chat"}))
+      ->capture_default_str();
   app->add_option("--text-key", documents.text_key, "Where the text of a JSON object is")
       ->capture_default_str();
   app->add_option("--document-separator", documents.separator,
