@@ -20,7 +20,7 @@ import words
 from conversations import turn
 
 # Length: documents. Later ones teach most and are read more than once.
-RETRIEVAL = {48: 24000, 64: 20000, 96: 20000, 160: 20000, 256: 40000}
+RETRIEVAL = {48: 20000, 64: 20000, 96: 20000, 160: 20000, 224: 60000}
 
 INTROS = ["", "", "", "Read this text.\n", "Here is a text:\n", "Please read this text: ", "Text:\n", "Remember this: ",
           "I will ask you about this text.\n"]
@@ -144,6 +144,8 @@ def documents(random, books):
 
     files = {f"retrieval-{length}": (count, lambda length=length: {"messages": retrieval(random, filler, length)})
              for length, count in RETRIEVAL.items()}
+    files["copies"] = (20000, lambda: {"messages": exercises.lookup_turn(random, 1)})
+    files["tables"] = (20000, lambda: {"messages": exercises.lookup_turn(random, random.choice((16, 32, 48, 64)))})
     files["talk"] = (30000, lambda: {"messages": conversations.conversation(random, random.randint(1, 6))})
     files["lists"] = (30000, lambda: {"messages": several(random, lambda: exercises.list_turn(random))})
     files["sums"] = (30000, lambda: {"messages": several(random, lambda: exercises.sum_turn(random, 2))})
@@ -193,6 +195,8 @@ def main():
     books = list(book_documents(learnt, 8))
     write(arguments.out, "books", books)
     write(arguments.out, "held-out", book_documents(held_out, 8))
+    with open(os.path.join(arguments.out, "held-out.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join(" ".join(book) for book in held_out) + "\n")
     # Every capital after a space becomes a token, so that codes are cut alike wherever they stand; and the words of
     # the chat format take one token each.
     common = [{"text": " " + " ".join("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}, {"text": "user name=user\nai name=assistant\n"}]
