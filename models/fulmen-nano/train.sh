@@ -25,7 +25,7 @@ done
 
 fulmen=$root/build/release/fulmen
 [[ -x $fulmen ]] || "$root/run.sh" --build-only
-mkdir -p "$work"
+mkdir -p "$work/data"
 text=$(realpath "$text")
 cd "$work"
 
