@@ -15,24 +15,32 @@ namespace {
 constexpr int32_t kBytes = 256;
 
 // What tokenizer/chat.h calls text-01, in Jinja.
-constexpr const char* kChatTemplate = R"({%- macro text(content) -%}
+constexpr const char* kChatTemplate = R"({%- macro text(content, all) -%}
 {%- if content is string -%}{{- content -}}
 {%- else -%}
-{%- for part in content or [] -%}{%- if part.type == 'text' -%}{{- part.text -}}{%- endif -%}{%- endfor -%}
+{%- for part in content or [] -%}
+{%- if part.type == 'text' and (all or loop.first) -%}{{- part.text -}}{%- endif -%}
+{%- endfor -%}
 {%- endif -%}
 {%- endmacro -%}
-{%- set heads = {'system': 'system ai_setting=assistant', 'user': 'user name=user',
-                 'assistant': 'ai name=assistant'} -%}
 {%- for message in messages -%}
-{%- if message.role in heads -%}
-{{- '<beginning_of_sentence>' + heads[message.role] + '\n' + text(message.content) + '<end_of_sentence>\n' -}}
+{{- '<beginning_of_sentence>' -}}
+{%- if message.role == 'system' -%}
+{{- 'system ai_setting=assistant\n' + text(message.content, false) -}}
+{%- elif message.role == 'user' -%}
+{{- 'user name=user\n' + text(message.content, false) -}}
+{%- elif message.role == 'assistant' -%}
+{{- 'ai name=assistant\n' + text(message.content, true) -}}
 {%- else -%}
-{{- '<beginning_of_sentence>system function_response=functions\n{"name": "' + message.name
-    + '", "response": ' + text(message.content) + '}<end_of_sentence>\n' -}}
+{{- 'system function_response=functions\n{"name": "' + message.name + '", "response": '
+    + text(message.content, false) + '}' -}}
 {%- endif -%}
+{{- '<end_of_sentence>\n' -}}
 {%- endfor -%}
 {%- for tool in tools or [] -%}
-{{- '<beginning_of_sentence>system function_setting=functions\n' + tool | tojson + '<end_of_sentence>\n' -}}
+{{- '<beginning_of_sentence>system function_setting=functions\n' -}}
+{{- tool | tojson -}}
+{{- '<end_of_sentence>\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<beginning_of_sentence>ai name=assistant\n' -}}{%- endif -%})";
 

@@ -110,6 +110,7 @@ bool BatchStream::Settle(size_t source) {
   // One document more than a pass: the first may be half read.
   for (int64_t left = documents + 1; left > 0;) {
     const Piece piece = PieceAt(source);
+    next_[source] = piece;
     if (TeachesSomething(piece.document)) return true;
     PassOver(source, piece);
     if (piece.last) --left;
@@ -125,7 +126,7 @@ std::optional<Document> BatchStream::Draw(int64_t tokens) {
   for (size_t i = 1; i < sources_.size(); ++i) {
     if (share(i) < share(source)) source = i;
   }
-  const Piece piece = PieceAt(source);
+  const Piece piece = next_[source];
   const auto length = static_cast<int64_t>(piece.document.tokens.size());
   if (tokens + length > options_.batch_tokens) return std::nullopt;
   cursors_[source].drawn += length;

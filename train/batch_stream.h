@@ -57,12 +57,15 @@ class BatchStream {
     int64_t drawn = 0;  // tokens so far
   };
   struct Piece {
-    Document document;  // or a part of it
-    bool last;          // it ends the document
+    Document document = {};  // or a part of it
+    bool last = false;       // it ends the document
   };
 
   BatchStream(std::vector<MixtureSource> sources, const BatchStreamOptions& options)
-      : sources_(std::move(sources)), options_(options), cursors_(sources_.size()) {}
+      : sources_(std::move(sources)),
+        options_(options),
+        cursors_(sources_.size()),
+        next_(sources_.size()) {}
 
   // The document the cursor is at: the order of a pass depends on seed, source and epoch.
   int64_t ShuffledIndex(size_t source, const Cursor& cursor) const;
@@ -78,6 +81,7 @@ class BatchStream {
   std::vector<MixtureSource> sources_;
   BatchStreamOptions options_;
   std::vector<Cursor> cursors_;
+  std::vector<Piece> next_;  // the pieces the cursors are at
   int64_t batches_ = 0;
 };
 

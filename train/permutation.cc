@@ -22,7 +22,7 @@ uint64_t PermutedIndex(uint64_t index, uint64_t count, uint64_t key) {
     uint64_t left = index >> half;
     uint64_t right = index & mask;
     for (uint64_t round = 0; round < kRounds; ++round) {
-      const uint64_t mixed = left ^ (MixBits(MixBits(key + round) ^ right) & mask);
+      const uint64_t mixed = left ^ (MixBits(key + (round << half | right)) & mask);
       left = right;
       right = mixed;
     }
