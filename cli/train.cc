@@ -90,7 +90,7 @@ void AddGradients(CLI::App& train) {
 }  // namespace
 
 void AddTrainCommand(CLI::App& app) {
-  CLI::App* train = app.add_subcommand("train", "Train a model as a config says");
+  CLI::App* train = app.add_subcommand("train", "Train a model: fulmen train CONFIG.toml");
   train->require_subcommand(0, 1);
   AddGradients(*train);
   AddTrainBench(*train);

@@ -143,6 +143,8 @@ Status TakeExtras(const std::vector<std::string>& extras, TrainCommand& command)
 void AddFieldFlags(CLI::App& train, const std::shared_ptr<TrainCommand>& command) {
   TrainingConfig defaults;
   for (const Section& section : TrainingSections(defaults)) {
+    std::string group = fmt::format("[{}] {}", section.name, section.documentation);
+    group.pop_back();  // CLI11 writes a colon where the documentation has its full stop
     for (const Field& field : section.fields) {
       const std::string name = fmt::format("{}.{}", section.name, field.name);
       train
@@ -153,7 +155,7 @@ void AddFieldFlags(CLI::App& train, const std::shared_ptr<TrainCommand>& command
               },
               fmt::format("{} (default {})", field.documentation, FormatField(field.value)))
           ->type_name("")
-          ->group(fmt::format("[{}] {}", section.name, section.documentation));
+          ->group(group);
     }
   }
 }

@@ -17,9 +17,9 @@ struct ChartSeries {
 };
 
 struct ChartOptions {
-  std::string title;
-  std::string x_label;
-  std::string y_label;
+  std::string title = {};
+  std::string x_label = {};
+  std::string y_label = {};
   bool log_x = false;  // points that are not positive are left out
   bool log_y = false;
   bool y_from_zero = false;

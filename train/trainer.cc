@@ -123,6 +123,7 @@ class Trainer {
   std::optional<MetricsLog> log_;  // on rank 0
   std::vector<double> choices_;    // of every expert since the last record, [layers * experts]
   double planned_left_ = 0;        // tokens of the steps to come, were every batch full
+  double pace_ = 0;                // seconds per planned token, over the last twenty steps or so
 };
 
 Status Trainer::Run() {
@@ -175,7 +176,7 @@ Result<bool> Trainer::Advance() {
   if (leads()) {
     FULMEN_TRY(log_->Add(metrics));
     if (options_.progress) {
-      options_.progress({metrics, steps_, planned_left_ / metrics.tokens_per_second});
+      options_.progress({metrics, steps_, planned_left_ * pace_});
     }
   }
   const auto due = [&](int64_t every) { return last || (every > 0 && run_.step % every == 0); };
@@ -220,7 +221,9 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
   run_.tokens += totals[1];
   run_.seconds += seconds;
   const StageConfig& stage = config_.stages[plan.stage];
-  planned_left_ -= static_cast<double>(plan.batches * StageBatchTokens(config_, stage));
+  const auto planned = static_cast<double>(plan.batches * StageBatchTokens(config_, stage));
+  planned_left_ -= planned;
+  pace_ += (pace_ == 0 ? 1 : 0.05) * (seconds / planned - pace_);
   StepMetrics metrics;
   metrics.step = run_.step;
   metrics.stage = stage.name;

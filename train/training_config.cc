@@ -251,6 +251,12 @@ void AppendSection(const Section& section, std::string_view header, std::string&
   }
 }
 
+// Whether another field of the section stands in place of this one.
+bool IsOverruled(std::string_view field, const ModelSection& model) {
+  if (!model.init.empty()) return field != "init" && field != "tokenizer";
+  return !model.attn_type_list.empty() && field == "softmax_every";
+}
+
 }  // namespace
 
 Result<TrainingConfig> ParseTrainingConfig(const std::string& text, const std::string& where,
@@ -278,11 +284,12 @@ Result<TrainingConfig> ReadTrainingConfig(const std::string& path,
 std::string WriteTrainingConfig(const TrainingConfig& config) {
   TrainingConfig copy = config;  // the table points at values it could change
   std::string text = "# A run of `fulmen train`. Folders are relative to where it is started.\n";
-  for (const Section& section : TrainingSections(copy)) {
-    const bool initialised = section.name == "model" && !config.model.init.empty();
-    Section shown = section;
-    if (initialised) shown.fields.resize(2);  // init and tokenizer: the geometry is the folder's
-    AppendSection(shown, fmt::format("[{}]", section.name), text);
+  for (Section& section : TrainingSections(copy)) {
+    if (section.name == "model") {
+      std::erase_if(section.fields,
+                    [&](const Field& field) { return IsOverruled(field.name, config.model); });
+    }
+    AppendSection(section, fmt::format("[{}]", section.name), text);
   }
   for (StageConfig& stage : copy.stages) AppendSection(StageSection(stage), "[[stages]]", text);
   return text;

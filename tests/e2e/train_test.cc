@@ -1,0 +1,184 @@
+// The trainer as a user runs it: killed, interrupted, out of room.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/file_io.h"
+#include "tests/testing/golden.h"
+#include "tests/testing/subprocess.h"
+#include "train/model_folder.h"
+#include "train/prepare.h"
+#include "train/shard_writer.h"
+
+namespace fulmen::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TrainCommand : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string data = folder_ / "data";
+    ASSERT_TRUE(fs::create_directory(data));
+    const auto tokenizer = Tokenizer::Load(FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small");
+    ShardWriter writer(data, 10'000, 500, TokenizerFingerprint(*tokenizer));
+    std::mt19937 random(1);
+    for (int i = 0; i < 200; ++i) {
+      std::vector<int32_t> ids(2 + random() % 100);
+      ids[0] = static_cast<int32_t>(random() % 300);
+      for (size_t t = 1; t < ids.size(); ++t) ids[t] = ids[t - 1] + 1;
+      ASSERT_TRUE(writer.Add({ids, {}}));
+    }
+    ASSERT_TRUE(writer.Finish());
+    ASSERT_TRUE(WriteFileAtomically(folder_ / "run.toml",
+                                    fmt::format(R"([model]
+tokenizer = "{}/tests/golden/tokenizer/small"
+hidden_size = 32
+layers = 2
+softmax_every = 2
+heads = 2
+kv_heads = 1
+head_dim = 16
+rotary_dim = 8
+experts = 4
+intermediate_size = 32
+[schedule]
+warmup_steps = 4
+[batch]
+tokens = 512
+batches = 2
+[checkpoint]
+every = 3
+[output]
+folder = "{}"
+type = "float32"
+[run]
+threads = 1
+[[stages]]
+name = "main"
+steps = 60
+max_length = 128
+sources = [{{path = "{}"}}]
+)",
+                                                FULMEN_SOURCE_DIR, folder_ / "run", data)));
+  }
+
+  // The command line of a run, after `before`.
+  std::vector<std::string> Command(std::vector<std::string> before, const std::string& out,
+                                   const std::vector<std::string>& more = {}) const {
+    for (const std::string& word : {FulmenBinary(), std::string("train"), folder_ / "run.toml",
+                                    std::string("--out"), folder_ / out}) {
+      before.push_back(word);
+    }
+    before.insert(before.end(), more.begin(), more.end());
+    return before;
+  }
+  std::string Weights(const std::string& out) const {
+    return ReadFileOrDie(folder_ / (out + "/model/model.safetensors"));
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(TrainCommand, KilledAtAnyMomentAndResumedItEndsWithTheSameWeights) {
+  const ProgramResult whole = RunProgram(Command({}, "whole"));
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(whole.out, "");
+  std::mt19937 random(7);
+  int resumed = 0;
+  // Grows from less than a start takes, so that a slow build gets through as well.
+  double most_seconds = 0.2;
+  for (int kills = 0; kills < 100; ++kills, most_seconds *= 1.1) {
+    const double seconds = most_seconds * (0.3 + 0.7 * static_cast<double>(random() % 1000) / 1000);
+    const ProgramResult run = RunProgram(
+        Command({"timeout", "-s", "KILL", fmt::format("{:.3f}", seconds)}, "killed", {"--resume"}));
+    ASSERT_EQ(run.err.find("fulmen:"), std::string::npos) << run.err;
+    if (run.err.find("going on after step") != std::string::npos) ++resumed;
+    if (run.exit_code == 0) break;
+  }
+  EXPECT_GT(resumed, 0) << "no kill was in the midst of the run";
+  EXPECT_EQ(Weights("killed"), Weights("whole"));
+}
+
+TEST_F(TrainCommand, WhenTheDiskIsFullItSaysSoAndCheckpointsStay) {
+  ASSERT_EQ(RunProgram(Command({}, "whole")).exit_code, 0);
+  const ProgramResult begun =
+      RunProgram(Command({}, "full", {"--stages.main.steps", "6", "--schedule.kind", "cosine"}));
+  ASSERT_EQ(begun.exit_code, 0) << begun.err;
+  fs::remove_all(folder_ / "full/model");
+  // No file may pass 50 kB, as if the room ended there.
+  const std::vector<std::string> limited = {"sh", "-c", "ulimit -f 100; exec \"$@\"", "sh"};
+  const ProgramResult full = RunProgram(Command(limited, "full", {"--resume"}));
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_NE(full.err.find("fulmen: cannot write " + folder_ / "full/checkpoints/step-0000009"),
+            std::string::npos)
+      << full.err;
+  EXPECT_NE(full.err.find("File too large"), std::string::npos) << full.err;
+  const std::vector<std::string> left = ListCheckpoints(folder_ / "full/checkpoints");
+  ASSERT_EQ(left.size(), 2U);
+  EXPECT_TRUE(LoadCheckpoint(left[0])) << left[0];
+  EXPECT_FALSE(fs::exists(folder_ / "full/checkpoints/step-0000009.partial"));
+  const ProgramResult resumed = RunProgram(Command({}, "full", {"--resume"}));
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+}
+
+TEST_F(TrainCommand, InterruptedItWritesACheckpointAndTellsHowToGoOn) {
+  const ProgramResult run =
+      RunProgram(Command({"timeout", "--preserve-status", "-s", "INT", "3"}, "run",
+                         {"--stages.main.steps=1000000", "--checkpoint.every", "0"}));
+  EXPECT_EQ(run.exit_code, 1) << run.err;
+  EXPECT_NE(run.err.find("of 1000000; --resume goes on from there"), std::string::npos) << run.err;
+  EXPECT_EQ(ListCheckpoints(folder_ / "run/checkpoints").size(), 1U);
+}
+
+TEST_F(TrainCommand, TheModelRuns) {
+  ASSERT_EQ(RunProgram(Command({}, "run")).exit_code, 0);
+  for (const char* model : {"run/model", "run/checkpoints/step-0000060"}) {
+    const ProgramResult answer =
+        RunFulmen({"run", "-m", folder_ / model, "-p", "a", "-n", "3", "--ignore-eos", "--quiet"});
+    EXPECT_EQ(answer.exit_code, 0) << answer.err;
+  }
+}
+
+TEST_F(TrainCommand, ADryRunOnlyTells) {
+  const ProgramResult run = RunProgram(Command({}, "run", {"--dry-run"}));
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_NE(run.out.find("60 steps, up to 6.144e+04 tokens, on 1 rank"), std::string::npos)
+      << run.out;
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainCommand, PrintsAConfigThatItReads) {
+  const ProgramResult printed = RunFulmen({"train", "--print-config"});
+  ASSERT_EQ(printed.exit_code, 0) << printed.err;
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "printed.toml", printed.out));
+  const ProgramResult again = RunFulmen({"train", "--print-config", folder_ / "printed.toml"});
+  EXPECT_EQ(again.out, printed.out) << again.err;
+  const ProgramResult changed = RunFulmen({"train", "--stages.main.steps", "5", "--optimizer.clip",
+                                           "2", "--print-config", folder_ / "printed.toml"});
+  EXPECT_EQ(changed.exit_code, 1) << "a warm-up of 100 steps does not fit into 5";
+  EXPECT_NE(changed.err.find("schedule.warmup_steps 100"), std::string::npos) << changed.err;
+}
+
+TEST_F(TrainCommand, SaysWhatIsWrongWithACommandLine) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"train"}, "a config is needed"},
+      {{"train", "a.toml", "b.toml"}, "one config is expected, found a.toml and b.toml"},
+      {{"train", "a.toml", "--optimizer.lr", "1"}, "a.toml: No such file"},
+      {{"train", folder_ / "run.toml", "--optimizer.lr", "1"},
+       "--optimizer.lr: [optimizer] has no field \"lr\""},
+      {{"train", folder_ / "run.toml", "--steps"}, "--steps needs a value"},
+  };
+  for (const auto& [arguments, expected] : cases) {
+    const ProgramResult run = RunFulmen(arguments);
+    EXPECT_EQ(run.exit_code, 1);
+    EXPECT_EQ(run.out, "");
+    EXPECT_NE(run.err.find(expected), std::string::npos) << run.err;
+  }
+}
+
+}  // namespace
+}  // namespace fulmen::testing
