@@ -27,13 +27,15 @@ MatrixView<int32_t> View(std::vector<int32_t>& experts) {
 std::vector<Choices> RandomChoices(const std::vector<int64_t>& tokens, int32_t experts,
                                    unsigned seed) {
   std::mt19937 random(seed);
+  const auto number = static_cast<uint32_t>(experts);
   std::vector<Choices> ranks;
   for (const int64_t count : tokens) {
     Choices choices = {count, {}};
     for (int64_t t = 0; t < count; ++t) {
-      const auto first = static_cast<int32_t>(random() % 2 * random()) & 0xffff % experts;
-      const auto second = (first + 1 + static_cast<int32_t>(random() % (experts - 1))) % experts;
-      choices.experts.insert(choices.experts.end(), {first, second});
+      const auto first = static_cast<uint32_t>(random() % 2 == 0 ? 0 : random() % number);
+      const auto second = static_cast<uint32_t>(first + 1 + random() % (number - 1)) % number;
+      choices.experts.insert(choices.experts.end(),
+                             {static_cast<int32_t>(first), static_cast<int32_t>(second)});
     }
     ranks.push_back(std::move(choices));
   }
