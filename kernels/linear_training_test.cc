@@ -40,6 +40,15 @@ void ExpectWithin(const std::vector<float>& actual, const std::vector<float>& ex
   }
 }
 
+std::vector<float> Forward(const TrainingKernels& kernels, const Shape& s, int threads,
+                           const std::vector<float>& x, const TestWeight& weight, int64_t gap = 0) {
+  TestContext test(threads);
+  TestMatrix input(s.tokens, s.in, gap, x);
+  TestMatrix y(s.tokens, s.out, gap);
+  kernels.linear(test.context, input.view(), weight.view(), y.view());
+  return y.Values();
+}
+
 std::vector<float> BackwardInput(const TrainingKernels& kernels, const Shape& s, int threads,
                                  const std::vector<float>& dy, const TestWeight& weight,
                                  int64_t gap = 0) {
@@ -59,6 +68,26 @@ std::vector<float> BackwardWeight(const TrainingKernels& kernels, const Shape& s
   TestMatrix dweight(s.out, s.in, gap, before);
   kernels.linear_backward_weight(test.context, input.view(), gradient.view(), dweight.view());
   return dweight.Values();
+}
+
+TEST(LinearTraining, ForwardMatchesTheReferenceOnRaggedShapes) {
+  for (const Shape& s : kShapes) {
+    const std::vector<float> x = RandomNormal(s.tokens * s.in, 1);
+    const std::vector<float> values = RandomNormal(s.out * s.in, 2);
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const TestWeight weight(s.out, s.in, type, values);
+      const TestWeight magnitude(s.out, s.in, type, Magnitudes(values));
+      const std::vector<float> expected = Forward(RefTrainingKernels(), s, 1, x, weight);
+      const std::vector<float> magnitudes =
+          Forward(RefTrainingKernels(), s, 1, Magnitudes(x), magnitude);
+      for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+        // The reference was rounded once, as was the sum of magnitudes.
+        ExpectWithin(Forward(kernels, s, 2, x, weight, 3), expected, magnitudes,
+                     SumErrorBound(s.in + 2),
+                     fmt::format("{} {} {}", target, s.Name(), DTypeName(type)));
+      }
+    }
+  }
 }
 
 TEST(LinearTraining, InputGradientsMatchTheReferenceOnRaggedShapes) {
@@ -103,9 +132,12 @@ TEST(LinearTraining, ThreadsDoNotChangeABit) {
   const std::vector<float> before = RandomNormal(s.out * s.in, 3);
   const TestWeight weight(s.out, s.in, DType::kF32, 4);
   for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+    const std::vector<float> y = Forward(kernels, s, 1, x, weight);
     const std::vector<float> dx = BackwardInput(kernels, s, 1, dy, weight);
     const std::vector<float> dweight = BackwardWeight(kernels, s, 1, x, dy, before);
     for (const int threads : {2, 4}) {
+      EXPECT_TRUE(SameBits(Forward(kernels, s, threads, x, weight), y))
+          << target << " threads " << threads;
       EXPECT_TRUE(SameBits(BackwardInput(kernels, s, threads, dy, weight), dx))
           << target << " threads " << threads;
       EXPECT_TRUE(SameBits(BackwardWeight(kernels, s, threads, x, dy, before), dweight))

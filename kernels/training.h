@@ -15,6 +15,9 @@ struct TrainingKernels {
   SiluBackwardFn silu_backward = nullptr;
   SigmoidGateBackwardFn sigmoid_gate_backward = nullptr;
   EmbeddingBackwardFn embedding_backward = nullptr;
+  // Takes the place of the one of kernels.h where there are many rows; the order of its sums is its
+  // own.
+  LinearFn linear = nullptr;
   LinearBackwardInputFn linear_backward_input = nullptr;
   LinearBackwardWeightFn linear_backward_weight = nullptr;
   LightningAttentionPackedFn lightning_attention_packed = nullptr;

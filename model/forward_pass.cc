@@ -70,8 +70,8 @@ void ForwardPass::Attention(int64_t layer, ConstMatrix input, LayerActivations& 
 void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const std::vector<float>& decay = weights_.decay[static_cast<size_t>(layer)];
-  kernels_.linear(context_, a.attention_input, weights.qkv, a.qkv);
-  kernels_.linear(context_, a.attention_input, weights.output_gate, a.gate);
+  Linear(a.attention_input, weights.qkv, a.qkv);
+  Linear(a.attention_input, weights.output_gate, a.gate);
   Matrix gated = a.heads;
   if (keeps()) {
     const Matrix activated = Allocate(a.qkv.rows, a.qkv.cols);
@@ -85,14 +85,14 @@ void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix bra
   }
   kernels_.rms_norm(context_, a.heads, weights.lightning_norm, kLightningNormEpsilon, gated);
   kernels_.sigmoid_gate(context_, a.gate, gated);
-  kernels_.linear(context_, gated, weights.attention_output, branch);
+  Linear(gated, weights.attention_output, branch);
 }
 
 void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  kernels_.linear(context_, a.attention_input, weights.query, a.queries);
-  kernels_.linear(context_, a.attention_input, weights.key, a.keys);
-  kernels_.linear(context_, a.attention_input, weights.value, a.values);
+  Linear(a.attention_input, weights.query, a.queries);
+  Linear(a.attention_input, weights.key, a.keys);
+  Linear(a.attention_input, weights.value, a.values);
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim,
                 a.queries);
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim, a.keys);
@@ -105,7 +105,7 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, Matrix branc
     kernels_.softmax_attention(context_, a.queries, scope_.state->kv(layer),
                                scope_.state->position(), a.heads);
   }
-  kernels_.linear(context_, a.heads, weights.attention_output, branch);
+  Linear(a.heads, weights.attention_output, branch);
 }
 
 Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output) const {

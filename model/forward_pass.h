@@ -71,6 +71,9 @@ class ForwardPass {
   bool IsLightning(int64_t layer) const {
     return config_.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
   }
+  void Linear(ConstMatrix x, const TensorView& weight, Matrix y) const {
+    (keeps() ? scope_.training->linear : kernels_.linear)(context_, x, weight, y);
+  }
   // Memory for everything that outlives the layer, except `middle`.
   LayerActivations AllocateActivations(int64_t layer, int64_t tokens) const;
   void Attention(int64_t layer, ConstMatrix input, LayerActivations& a) const;

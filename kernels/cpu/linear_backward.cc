@@ -67,6 +67,13 @@ void MultiplyWeight(KernelContext& context, ConstMatrix x, const TensorView& wei
   }
 }
 
+void LinearForward(KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
+  FULMEN_CHECK(weight.cols() == x.cols && y.cols == weight.rows() && y.rows == x.rows,
+               "x is [{}, {}], weight {}, y [{}, {}]", x.rows, x.cols, ShapeString(weight.shape),
+               y.rows, y.cols);
+  MultiplyWeight<true>(context, x, weight, y);
+}
+
 void LinearBackwardInput(KernelContext& context, ConstMatrix dy, const TensorView& weight,
                          Matrix dx) {
   FULMEN_CHECK(dx.cols == weight.cols() && dy.cols == weight.rows() && dy.rows == dx.rows,
@@ -103,6 +110,7 @@ void LinearBackwardWeight(KernelContext& context, ConstMatrix x, ConstMatrix dy,
 }
 
 void Fill(TrainingKernels& kernels) {
+  kernels.linear = LinearForward;
   kernels.linear_backward_input = LinearBackwardInput;
   kernels.linear_backward_weight = LinearBackwardWeight;
 }

@@ -1,5 +1,6 @@
 #include "kernels/training.h"
 
+#include "kernels/ref/operations.h"
 #include "kernels/ref/training_operations.h"
 
 namespace fulmen {
@@ -10,6 +11,7 @@ const TrainingKernels& RefTrainingKernels() {
       .silu_backward = ref::SiluBackward,
       .sigmoid_gate_backward = ref::SigmoidGateBackward,
       .embedding_backward = ref::EmbeddingBackward,
+      .linear = ref::Linear,
       .linear_backward_input = ref::LinearBackwardInput,
       .linear_backward_weight = ref::LinearBackwardWeight,
       .lightning_attention_packed = ref::LightningAttentionPacked,
