@@ -49,8 +49,8 @@ def lookup_turn(random, tokens):
     return turn(prompt, "Here it is: " + ", ".join(f"{key}{sign}{rows[key]}" for key in asked))
 
 
-def list_turn(random):
-    task, prompts = random.choice(LIST_TASKS[:3] * 2 + LIST_TASKS[3:])
+def list_turn(random, tasks=LIST_TASKS[:3] * 2 + LIST_TASKS[3:]):
+    task, prompts = random.choice(tasks)
     items = make_list(random, task)
     prompt = random.choice(prompts).format(l=", ".join(items))
     if task == "count":

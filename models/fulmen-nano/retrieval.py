@@ -9,17 +9,15 @@ the held-out book and chapters (prose.py) or made up anew. An answer counts when
 
 import argparse
 import json
-import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from random import Random
 
 import facts
 import prose
 import words
+from ask import Model
 from corpus import Filler
 
 DEPTHS = range(10, 100, 10)
@@ -29,16 +27,6 @@ NEW_STATEMENTS = ["In case you wonder, the code of {k} reads {c}.", "Tom says th
                   "As of today the code of {k} is {c}, so write it down.", "My sister told me that the code of {k} is {c}!"]
 NEW_QUESTIONS = ["So, what would be the code of {k}?", "Hm, the code of {k} was what?", "I cannot find the code of {k}. Help me!",
                  "What code is it that belongs to {k}?"]
-
-
-def fulmen(arguments, command, text=None):
-    extra = ["-m", arguments.model] if arguments.model else []
-    result = subprocess.run([arguments.fulmen, *command[:2], *extra, *command[2:]] if command[0] == "eval" else
-                            [arguments.fulmen, command[0], *extra, *command[1:]],
-                            input=text, capture_output=True, text=True)
-    if result.returncode != 0:
-        sys.exit(result.stderr)
-    return result.stdout
 
 
 def code_facts(random, count, usual):
@@ -59,7 +47,7 @@ def code_facts(random, count, usual):
     return found
 
 
-def make_cases(arguments):
+def make_cases(arguments, model):
     """Texts of `length` tokens by the model's tokenizer, whose chats are a little longer."""
     random = Random(arguments.seed)
     filler = Filler(random, prose.load(arguments.text)[1])
@@ -72,14 +60,13 @@ def make_cases(arguments):
                               "facts": found})
                 # Estimates fall short by a third at most.
                 pools.append(list(filler.sentences(arguments.length * 1.5)))
-    sizes = iter(fulmen(arguments, ["tokenize", "--jsonl"], "".join(
-        json.dumps(" " + sentence) + "\n" for pool in pools for sentence in pool)).splitlines())
+    sizes = iter(model.token_counts(" " + sentence for pool in pools for sentence in pool))
     for case, pool in zip(cases, pools):
         found = case.pop("facts")
         left = arguments.length - sum(words.token_estimate(fact.statement) for fact in found)
         sentences = []
         for sentence in pool:
-            left -= len(json.loads(next(sizes)))
+            left -= next(sizes)
             if left >= 0:
                 sentences.append(sentence)
         for other in found[1:]:
@@ -87,21 +74,6 @@ def make_cases(arguments):
         sentences.insert(len(sentences) * case["depth"] // 100, found[0].statement)
         case["messages"] = [{"role": "user", "content": " ".join(sentences) + "\n" + found[0].questions[0]}]
     return cases
-
-
-def answers_of(arguments, cases):
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "x.json")
-        ids = {}
-        for case in cases:
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump({"messages": case["messages"]}, file)
-            ids[case["name"]] = json.loads(fulmen(arguments, ["tokenize", "--chat", path, "--json"]))
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(ids, file)
-        made = json.loads(fulmen(arguments, ["eval", "generate", "--tokens", path, "-n", "40", "--stop-at-eos", "--json"]))
-    texts = fulmen(arguments, ["detokenize", "--jsonl"], "".join(json.dumps(made[case["name"]]) + "\n" for case in cases))
-    return [json.loads(line) for line in texts.splitlines()], [len(ids[case["name"]]) for case in cases]
 
 
 def main():
@@ -116,18 +88,19 @@ def main():
     parser.add_argument("--cases", help="read the texts that --write wrote, instead of making them")
     parser.add_argument("--misses", action="store_true", help="print wrong answers to standard error")
     arguments = parser.parse_args()
+    model = Model(arguments.fulmen, arguments.model)
     if arguments.cases:
         with open(arguments.cases, encoding="utf-8") as file:
             cases = json.load(file)
     elif arguments.text:
-        cases = make_cases(arguments)
+        cases = make_cases(arguments, model)
     else:
         parser.error("--text or --cases is needed")
     if arguments.write:
         with open(arguments.write, "w", encoding="utf-8") as file:
             file.write("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
         return
-    answers, lengths = answers_of(arguments, cases)
+    answers, lengths = model.answers([case["messages"] for case in cases])
     right = defaultdict(lambda: defaultdict(list))
     for case, answer in zip(cases, answers):
         exact = set(re.findall(r"\b[A-Z0-9]{4,}\b", answer)) == {case["code"]}
