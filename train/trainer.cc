@@ -98,6 +98,8 @@ class Trainer {
   // Losses and gradients of this rank's batches; gradients are summed over the ranks.
   Result<StepSums> Accumulate(const std::vector<PackedBatch>& batches, double predicted,
                               int64_t step_batches);
+  // ForwardBackward, with the step named in errors.
+  Result<Losses> Compute(const PackedBatch& batch, const LossOptions& options);
   LossOptions StepLoss(double predicted, int64_t step_batches) const;
   Status CheckFinite(const StepSums& sums, double norm) const;
   OptimizerOptions StepOptimizer(double learning_rate) const;
@@ -184,6 +186,9 @@ Result<bool> Trainer::Advance() {
   if (leads() && (due(config_.output.report_every) || stop)) FULMEN_TRY(Report());
   if (due(config_.checkpoint.every) || stop) {
     run_.stream = stream_->State();
+    if (!std::isfinite(GlobalNorm(training_, context_, run_.weights))) {
+      return Fail(ErrorCode::kNonFinite, "step {}: a weight is not finite any more", run_.step);
+    }
     if (leads()) FULMEN_TRY(SaveRun(config_, run_));
     FULMEN_TRY(ranks_.Barrier());
   }
@@ -257,19 +262,24 @@ Result<StepSums> Trainer::Accumulate(const std::vector<PackedBatch>& batches, do
         return {};
       };
     }
-    const Result<Losses> losses = ForwardBackward(run_.config, weights_, kernels_, training_,
-                                                  context_, batches[i], options, gradient_views_);
-    if (!losses) {
-      return Fail(losses.error().code, "step {}: {}", run_.step + 1, losses.error().message);
-    }
-    sums.cross_entropy += losses->cross_entropy;
-    sums.auxiliary += options.step_share * losses->auxiliary;
-    sums.z += options.step_share * losses->z;
-    sums.dropped += options.step_share * losses->dropped;
-    for (size_t e = 0; e < sums.choices.size(); ++e) sums.choices[e] += losses->choices[e];
+    FULMEN_ASSIGN(const Losses losses, Compute(batches[i], options));
+    sums.cross_entropy += losses.cross_entropy;
+    sums.auxiliary += options.step_share * losses.auxiliary;
+    sums.z += options.step_share * losses.z;
+    sums.dropped += options.step_share * losses.dropped;
+    for (size_t e = 0; e < sums.choices.size(); ++e) sums.choices[e] += losses.choices[e];
   }
   FULMEN_TRY(ranks_.FinishAllReduces());
   return sums;
+}
+
+Result<Losses> Trainer::Compute(const PackedBatch& batch, const LossOptions& options) {
+  Result<Losses> losses = ForwardBackward(run_.config, weights_, kernels_, training_, context_,
+                                          batch, options, gradient_views_);
+  if (!losses) {
+    return Fail(losses.error().code, "step {}: {}", run_.step + 1, losses.error().message);
+  }
+  return losses;
 }
 
 LossOptions Trainer::StepLoss(double predicted, int64_t step_batches) const {

@@ -1,0 +1,107 @@
+#include "train/model_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/file_io.h"
+#include "formats/checkpoint.h"
+#include "model/weights.h"
+#include "tests/testing/golden.h"
+#include "train/initialize.h"
+
+namespace fulmen {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ModelFolderTest : public ::testing::Test {
+ protected:
+  static Config Tiny() {
+    ModelSection model;
+    model.hidden_size = 16;
+    model.layers = 2;
+    model.softmax_every = 2;
+    model.heads = model.kv_heads = 2;
+    model.head_dim = 8;
+    model.rotary_dim = 4;
+    model.intermediate_size = 8;
+    model.tie_embeddings = true;
+    return *ModelConfig(model, 40, {3});
+  }
+
+  void SetUp() override {
+    ThreadPool pool(1);
+    InitializeWeights(config_, 1, pool, weights_);
+    InitializeWeights(config_, 2, pool, optimizer_.first_moments());
+    InitializeWeights(config_, 3, pool, optimizer_.second_moments());
+  }
+
+  const Config config_ = Tiny();
+  Parameters weights_{config_};
+  Optimizer optimizer_{config_};
+  testing::TemporaryFolder folder_;
+  const std::string tokenizer_ = FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small";
+};
+
+TEST_F(ModelFolderTest, ACheckpointReadsBackBitForBit) {
+  const Json state = {{"step", 7}, {"stream", {{"a", 1.5}}}};
+  const std::string path = folder_ / "step-0000007";
+  ASSERT_TRUE(WriteCheckpoint(config_, weights_, optimizer_, state, tokenizer_, path));
+  auto loaded = LoadCheckpoint(path);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_TRUE(std::ranges::equal(loaded->weights.all(), weights_.all()));
+  EXPECT_TRUE(std::ranges::equal(loaded->optimizer.first_moments().all(),
+                                 optimizer_.first_moments().all()));
+  EXPECT_TRUE(std::ranges::equal(loaded->optimizer.second_moments().all(),
+                                 optimizer_.second_moments().all()));
+  EXPECT_EQ(loaded->state, state);
+  EXPECT_EQ(ConfigToJson(loaded->config, "float32"), ConfigToJson(config_, "float32"));
+  EXPECT_EQ(testing::ReadFileOrDie(path + "/tokenizer.json"),
+            testing::ReadFileOrDie(tokenizer_ + "/tokenizer.json"));
+}
+
+TEST_F(ModelFolderTest, AModelMayBeRoundedAndReplacesAFormerOne) {
+  const std::string path = folder_ / "model";
+  ASSERT_TRUE(WriteModelFolder(config_, weights_, DType::kF32, tokenizer_, path));
+  ASSERT_TRUE(WriteModelFolder(config_, weights_, DType::kBF16, tokenizer_, path));
+  const auto model = LoadModel(path);
+  ASSERT_TRUE(model) << model.error().message;
+  const Parameters rounded(model->config, model->weights);
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    for (size_t e = 0; e < weights_.values(i).size(); ++e) {
+      ASSERT_EQ(rounded.values(i)[e], F32FromBF16(BF16FromF32(weights_.values(i)[e])));
+    }
+  }
+  EXPECT_FALSE(fs::exists(path + ".partial"));
+}
+
+TEST_F(ModelFolderTest, WhatCannotBeWrittenLeavesTheFormerOne) {
+  const std::string path = folder_ / "model";
+  ASSERT_TRUE(WriteModelFolder(config_, weights_, DType::kF32, tokenizer_, path));
+  const std::string before = testing::ReadFileOrDie(path + "/model.safetensors");
+  ASSERT_TRUE(fs::create_directory(folder_ / "tokenizer"));
+  ASSERT_TRUE(fs::create_directory(folder_ / "tokenizer/merges.txt")) << "reading it fails";
+  EXPECT_FALSE(WriteModelFolder(config_, weights_, DType::kBF16, folder_ / "tokenizer", path));
+  EXPECT_EQ(testing::ReadFileOrDie(path + "/model.safetensors"), before);
+  EXPECT_FALSE(fs::exists(path + ".partial"));
+}
+
+TEST_F(ModelFolderTest, ListsCheckpointsNewestFirst) {
+  for (const char* name : {"step-0000009", "step-0000010", "step-12345678", "step-0000011.partial",
+                           "step-", "step-1a", "other"}) {
+    ASSERT_TRUE(fs::create_directory(folder_ / name));
+  }
+  EXPECT_EQ(CheckpointName(10), "step-0000010");
+  EXPECT_EQ(ListCheckpoints(folder_.path()),
+            (std::vector<std::string>{folder_ / "step-12345678", folder_ / "step-0000010",
+                                      folder_ / "step-0000009"}));
+  RemoveOldCheckpoints(folder_.path(), 2);
+  EXPECT_EQ(ListCheckpoints(folder_.path()).size(), 2U);
+  EXPECT_TRUE(fs::exists(folder_ / "step-0000011.partial"));
+  EXPECT_TRUE(ListCheckpoints(folder_ / "none").empty());
+}
+
+}  // namespace
+}  // namespace fulmen
