@@ -28,25 +28,21 @@ constexpr int64_t kLightningBlock = 32;
 
 // exp(-decay * n) of one head, laid out for the rows of one block's products.
 struct DecayTable {
-  float *powers; // [kLightningBlock + 1]: powers[n] = exp(-decay * n)
-  float
-      *before; // [2 * kLightningBlock]: powers falling to powers[0], then zeros
+  float* powers;  // [kLightningBlock + 1]: powers[n] = exp(-decay * n)
+  float* before;  // [2 * kLightningBlock]: powers falling to powers[0], then zeros
 
   // Element j is exp(-decay * (i - j)) up to token i, 0 beyond.
-  const float *Before(int64_t i) const {
-    return before + kLightningBlock - 1 - i;
-  }
+  const float* Before(int64_t i) const { return before + kLightningBlock - 1 - i; }
 };
 
-HWY_INLINE DecayTable AllocateDecayTable(Workspace &workspace) {
+HWY_INLINE DecayTable AllocateDecayTable(Workspace& workspace) {
   return {.powers = workspace.Allocate<float>(kLightningBlock + 1),
           .before = workspace.Allocate<float>(2 * kLightningBlock)};
 }
 
-HWY_INLINE void FillDecayTable(float decay, const DecayTable &table) {
+HWY_INLINE void FillDecayTable(float decay, const DecayTable& table) {
   for (int64_t n = 0; n <= kLightningBlock; ++n) {
-    table.powers[n] =
-        static_cast<float>(std::exp(-double{decay} * static_cast<double>(n)));
+    table.powers[n] = static_cast<float>(std::exp(-double{decay} * static_cast<double>(n)));
   }
   for (int64_t n = 0; n < kLightningBlock; ++n) {
     table.before[kLightningBlock - 1 - n] = table.powers[n];
@@ -55,21 +51,20 @@ HWY_INLINE void FillDecayTable(float decay, const DecayTable &table) {
 }
 
 // row[j] *= factors[j]
-HWY_INLINE void MultiplyRow(int64_t count, const float *HWY_RESTRICT factors,
-                            float *HWY_RESTRICT row) {
+HWY_INLINE void MultiplyRow(int64_t count, const float* HWY_RESTRICT factors,
+                            float* HWY_RESTRICT row) {
   const Floats d;
   for (int64_t j = 0; j < count; j += TileLanes()) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, row + j), hn::LoadU(d, factors + j)), d,
-               row + j);
+    hn::StoreU(hn::Mul(hn::LoadU(d, row + j), hn::LoadU(d, factors + j)), d, row + j);
   }
 }
 
 // Some or all columns of one head's values, state and output: columns are
 // independent of each other.
 struct LightningTask {
-  ConstMatrix q, k; // [T, dim]
-  ConstMatrix v;    // [T, columns]
-  Matrix out;       // [T, columns]
+  ConstMatrix q, k;  // [T, dim]
+  ConstMatrix v;     // [T, columns]
+  Matrix out;        // [T, columns]
   // Where not empty, keeps the decayed scores: [T, kLightningBlock], row t
   // those of token t and the tokens of its block up to it.
   Matrix scores = {};
@@ -77,61 +72,54 @@ struct LightningTask {
 
 // Packed operands of one block; one set per thread.
 struct LightningScratch {
-  Matrix kt;      // [dim, kLightningBlock]
-  Matrix state;   // [dim, padded columns]
-  Matrix v;       // [kLightningBlock, padded columns], right behind the state
-  Matrix weights; // [kProductRows, dim + kLightningBlock]: of the rows of both
-  Matrix out;     // [kProductRows, padded columns]
-  float *keep; // [dim]: exp(-decay * tokens of the block), for every row of the
-               // state
+  Matrix kt;       // [dim, kLightningBlock]
+  Matrix state;    // [dim, padded columns]
+  Matrix v;        // [kLightningBlock, padded columns], right behind the state
+  Matrix weights;  // [kProductRows, dim + kLightningBlock]: of the rows of both
+  Matrix out;      // [kProductRows, padded columns]
+  float* keep;     // [dim]: exp(-decay * tokens of the block), for every row of the
+                   // state
 };
 
-HWY_INLINE LightningScratch AllocateLightningScratch(Workspace &workspace,
-                                                     int64_t dim,
+HWY_INLINE LightningScratch AllocateLightningScratch(Workspace& workspace, int64_t dim,
                                                      int64_t columns) {
   const int64_t padded = PadColumns(columns);
   const Matrix both = workspace.AllocateMatrix(dim + kLightningBlock, padded);
   return {.kt = workspace.AllocateMatrix(dim, kLightningBlock),
           .state = both.Rows(0, dim),
           .v = both.Rows(dim, kLightningBlock),
-          .weights =
-              workspace.AllocateMatrix(kProductRows, dim + kLightningBlock),
+          .weights = workspace.AllocateMatrix(kProductRows, dim + kLightningBlock),
           .out = workspace.AllocateMatrix(kProductRows, padded),
           .keep = workspace.Allocate<float>(dim)};
 }
 
 // What a block does with the state before and after it.
 struct StateUse {
-  bool read;  // false: nothing came before, and the state holds anything
-  bool write; // false: nothing comes after
+  bool read;   // false: nothing came before, and the state holds anything
+  bool write;  // false: nothing comes after
 };
 
 // Output of one tile of rows, from token i of a block on: one product of their
 // decayed queries and their scores with the state and the values below it.
-HWY_INLINE void LightningRows(const LightningTask &task,
-                              const DecayTable &decay, int64_t first,
+HWY_INLINE void LightningRows(const LightningTask& task, const DecayTable& decay, int64_t first,
                               int64_t count, int64_t i, bool read_state,
-                              const LightningScratch &scratch) {
+                              const LightningScratch& scratch) {
   const int64_t dim = scratch.state.rows;
   const int64_t rows = std::min(kProductRows, count - i);
-  const int64_t seen = i + rows; // tokens of the block that the last row sees
-  const int64_t next =
-      first + count + i; // the same rows of the block after this
+  const int64_t seen = i + rows;           // tokens of the block that the last row sees
+  const int64_t next = first + count + i;  // the same rows of the block after this
   const ConstMatrix q = task.q.Rows(first + i, rows);
-  const Matrix scores =
-      scratch.weights.Rows(0, rows).Cols(dim, PadColumns(seen));
+  const Matrix scores = scratch.weights.Rows(0, rows).Cols(dim, PadColumns(seen));
   FetchRows(task.k, next, rows);
   Product(dim, q, scratch.kt, nullptr, scores);
   FetchRows(task.v, next, rows);
   for (int64_t r = 0; r < rows; ++r) {
     MultiplyRow(scores.cols, decay.Before(i + r), scores.row(r));
-    if (task.scores.data != nullptr)
-      CopyRow(seen, scores.row(r), task.scores.row(first + i + r));
+    if (task.scores.data != nullptr) CopyRow(seen, scores.row(r), task.scores.row(first + i + r));
   }
   FetchRows(task.q, next, rows);
   const bool whole = task.out.cols == scratch.state.cols;
-  const Matrix out =
-      whole ? task.out.Rows(first + i, rows) : scratch.out.Rows(0, rows);
+  const Matrix out = whole ? task.out.Rows(first + i, rows) : scratch.out.Rows(0, rows);
   if (read_state) {
     for (int64_t r = 0; r < rows; ++r) {
       ScaleRow(dim, decay.powers[1 + i + r], q.row(r), scratch.weights.row(r));
@@ -141,8 +129,7 @@ HWY_INLINE void LightningRows(const LightningTask &task,
     Product(seen, scores, scratch.v, nullptr, out);
   }
   FetchRows<true>(task.out, next, rows);
-  if (whole)
-    return;
+  if (whole) return;
   for (int64_t r = 0; r < rows; ++r) {
     CopyRow(task.out.cols, out.row(r), task.out.row(first + i + r));
   }
@@ -151,27 +138,23 @@ HWY_INLINE void LightningRows(const LightningTask &task,
 // Tokens [first, first + count) of the task, count <= kLightningBlock: report
 // eq. 4-9. Columns of packed matrices past the last token hold anything and are
 // never summed over.
-HWY_INLINE void LightningBlock(const LightningTask &task,
-                               const DecayTable &decay, int64_t first,
-                               int64_t count, StateUse use,
-                               const LightningScratch &scratch) {
+HWY_INLINE void LightningBlock(const LightningTask& task, const DecayTable& decay, int64_t first,
+                               int64_t count, StateUse use, const LightningScratch& scratch) {
   Transpose(task.k.Rows(first, count), scratch.kt);
   CopyPadded(task.v.Rows(first, count), scratch.v);
   for (int64_t i = 0; i < count; i += kProductRows) {
     LightningRows(task, decay, first, count, i, use.read, scratch);
   }
-  if (!use.write)
-    return;
+  if (!use.write) return;
   for (int64_t j = 0; j < count; ++j) {
-    float *row = scratch.v.row(j);
+    float* row = scratch.v.row(j);
     ScaleRow(scratch.v.cols, decay.powers[count - 1 - j], row, row);
   }
   std::fill_n(scratch.keep, scratch.state.rows, decay.powers[count]);
-  Product(count, scratch.kt, scratch.v, use.read ? scratch.keep : nullptr,
-          scratch.state);
+  Product(count, scratch.kt, scratch.v, use.read ? scratch.keep : nullptr, scratch.state);
 }
 
-} // namespace fulmen::cpu::HWY_NAMESPACE
+}  // namespace fulmen::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif // FULMEN_KERNELS_CPU_LIGHTNING_INL_H_
+#endif  // FULMEN_KERNELS_CPU_LIGHTNING_INL_H_

@@ -105,13 +105,12 @@ void LightningAttention(KernelContext& context, ConstMatrix qkv, std::span<const
   const int64_t ranges = (dim + width - 1) / width;
 
   Workspace::Frame frame(context.scratch);
-  Scratch* scratch = nullptr;
+  const Scratch* scratch = nullptr;
   if (qkv.rows > 1) {
-    scratch = context.scratch.Allocate<Scratch>(context.pool.size());
-    for (int worker = 0; worker < context.pool.size(); ++worker) {
-      scratch[worker] = {AllocateLightningScratch(context.scratch, dim, width),
-                         AllocateDecayTable(context.scratch)};
-    }
+    scratch = AllocatePerThread(context, [&] {
+      return Scratch{AllocateLightningScratch(context.scratch, dim, width),
+                     AllocateDecayTable(context.scratch)};
+    });
   }
   const int64_t work = qkv.rows * heads * dim * dim / TileLanes();
   ForTasks(context.pool, heads * ranges, work, [&](int64_t index, int worker) {

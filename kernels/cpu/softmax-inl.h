@@ -22,6 +22,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
+// Keys, and in the backward pass queries, packed at a time.
+constexpr int64_t kKeyBlock = 128;
+
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // What a row has seen of the context: sum of exp(score - largest), and the values so weighted.
@@ -107,8 +110,7 @@ HWY_INLINE float ScoreScale(const PackedAttention& attention) {
 HWY_INLINE void CopyScaled(ConstMatrix from, float scale, Matrix to) {
   for (int64_t r = 0; r < from.rows; ++r) {
     float* row = to.row(r);
-    std::transform(from.row(r), from.row(r) + from.cols, row,
-                   [scale](float x) { return x * scale; });
+    ScaleRow(from.cols, scale, from.row(r), row);
     std::fill(row + from.cols, row + to.cols, 0.0F);
   }
 }

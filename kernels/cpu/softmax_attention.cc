@@ -14,7 +14,7 @@
 #include "kernels/cpu/softmax-inl.h"
 
 // Online softmax (Milakov and Gimelshein 2018; Dao et al., "FlashAttention" 2022). The context is
-// cut at absolute positions into spans of kSpan, spans into blocks of kBlock. A span starts from
+// cut at absolute positions into spans of kSpan, spans into blocks of kKeyBlock. A span starts from
 // nothing, and span results are merged in order. So an answer's bits depend neither on the number
 // of threads nor on which other queries share the call, whether spans run one after the other
 // (prefill) or side by side (decoding in a long context).
@@ -22,8 +22,7 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kBlock = 128;
-constexpr int64_t kSpan = 4 * kBlock;
+constexpr int64_t kSpan = 4 * kKeyBlock;
 // Rows, that is queries times the heads that share keys, packed together: enough to pay for packing
 // keys, few enough to stay in the second-level cache beside them.
 constexpr int64_t kRows = 256;
@@ -38,9 +37,9 @@ constexpr int64_t kStagedKeys = 64;
 struct Scratch {
   Matrix q;       // [kRows, head_dim], scaled
   Matrix staged;  // [kStagedKeys, head_dim]
-  Matrix kt;      // [head_dim, kBlock]
-  Matrix v;       // [kBlock, padded head_dim]
-  Matrix scores;  // [kProductRows, kBlock]
+  Matrix kt;      // [head_dim, kKeyBlock]
+  Matrix v;       // [kKeyBlock, padded head_dim]
+  Matrix scores;  // [kProductRows, kKeyBlock]
   Partial span;   // [kRows]
   Partial sum;    // [kRows]
 };
@@ -49,9 +48,9 @@ Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t rows) {
   const int64_t padded = PadColumns(dim);
   return {.q = workspace.AllocateMatrix(rows, dim),
           .staged = workspace.AllocateMatrix(kStagedKeys, dim),
-          .kt = workspace.AllocateMatrix(dim, kBlock),
-          .v = workspace.AllocateMatrix(kBlock, padded),
-          .scores = workspace.AllocateMatrix(kProductRows, kBlock),
+          .kt = workspace.AllocateMatrix(dim, kKeyBlock),
+          .v = workspace.AllocateMatrix(kKeyBlock, padded),
+          .scores = workspace.AllocateMatrix(kProductRows, kKeyBlock),
           .span = AllocatePartial(workspace, rows, padded),
           .sum = AllocatePartial(workspace, rows, padded)};
 }
@@ -123,8 +122,8 @@ HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t 
                        Scratch& scratch, const Partial& partial) {
   const int64_t rows = block.rows(problem);
   Clear(partial);
-  for (int64_t start = first; start < end; start += kBlock) {
-    const int64_t count = std::min(kBlock, end - start);
+  for (int64_t start = first; start < end; start += kKeyBlock) {
+    const int64_t count = std::min(kKeyBlock, end - start);
     PackKeysAndValues(problem.kv, block.kv_head, start, count, scratch);
     for (int64_t r = 0; r < rows; r += kProductRows) {
       const int64_t tile = std::min(kProductRows, rows - r);
@@ -255,10 +254,9 @@ void SoftmaxAttention(KernelContext& context, ConstMatrix queries, const KvPages
   const int64_t threads = context.pool.size();
 
   Workspace::Frame frame(context.scratch);
-  Scratch* scratch = context.scratch.Allocate<Scratch>(threads);
-  for (int64_t worker = 0; worker < threads; ++worker) {
-    scratch[worker] = AllocateScratch(context.scratch, kv.head_dim, problem.block_queries * group);
-  }
+  Scratch* scratch = AllocatePerThread(context, [&] {
+    return AllocateScratch(context.scratch, kv.head_dim, problem.block_queries * group);
+  });
   const int64_t work = queries.rows * heads * kv.head_dim * end / TileLanes();
   // Enough blocks to keep every thread busy to the end, or too few positions to share out.
   if (threads == 1 || blocks >= 4 * threads || end <= kSpan) {

@@ -23,8 +23,6 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// Keys, and queries, per block.
-constexpr int64_t kBlock = 128;
 // A document has a range of keys for each so many tokens.
 constexpr int64_t kRangeTokens = 512;
 constexpr int64_t kMaxRanges = 4;
@@ -85,28 +83,28 @@ struct Gradients {
 };
 
 struct BackwardScratch {
-  Matrix kt, vt;           // [head_dim, kBlock]
-  Matrix k;                // [kBlock, padded head_dim]
-  Matrix dk, dv;           // [kBlock, padded head_dim]: sums
-  Matrix q, dout;          // [kBlock, padded head_dim], q scaled
-  Matrix scores, dscores;  // [kBlock, kBlock]
-  float* ones;             // [kBlock]
+  Matrix kt, vt;           // [head_dim, kKeyBlock]
+  Matrix k;                // [kKeyBlock, padded head_dim]
+  Matrix dk, dv;           // [kKeyBlock, padded head_dim]: sums
+  Matrix q, dout;          // [kKeyBlock, padded head_dim], q scaled
+  Matrix scores, dscores;  // [kKeyBlock, kKeyBlock]
+  float* ones;             // [kKeyBlock]
 };
 
 BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t dim) {
   const int64_t padded = PadColumns(dim);
-  const auto block = [&] { return workspace.AllocateMatrix(kBlock, padded); };
-  BackwardScratch scratch = {.kt = workspace.AllocateMatrix(dim, kBlock),
-                             .vt = workspace.AllocateMatrix(dim, kBlock),
+  const auto block = [&] { return workspace.AllocateMatrix(kKeyBlock, padded); };
+  BackwardScratch scratch = {.kt = workspace.AllocateMatrix(dim, kKeyBlock),
+                             .vt = workspace.AllocateMatrix(dim, kKeyBlock),
                              .k = block(),
                              .dk = block(),
                              .dv = block(),
                              .q = block(),
                              .dout = block(),
-                             .scores = workspace.AllocateMatrix(kBlock, kBlock),
-                             .dscores = workspace.AllocateMatrix(kBlock, kBlock),
-                             .ones = workspace.Allocate<float>(kBlock)};
-  std::fill_n(scratch.ones, kBlock, 1.0F);
+                             .scores = workspace.AllocateMatrix(kKeyBlock, kKeyBlock),
+                             .dscores = workspace.AllocateMatrix(kKeyBlock, kKeyBlock),
+                             .ones = workspace.Allocate<float>(kKeyBlock)};
+  std::fill_n(scratch.ones, kKeyBlock, 1.0F);
   return scratch;
 }
 
@@ -171,19 +169,19 @@ void BackwardPair(const PackedAttention& attention, const KeyTask& task, const G
 void Backward(const PackedAttention& attention, const KeyTask& task, const Gradients& gradients,
               const BackwardScratch& scratch) {
   const int64_t group = Group(attention);
-  for (int64_t start = task.first; start < task.end; start += kBlock) {
-    const int64_t keys = std::min(kBlock, task.end - start);
+  for (int64_t start = task.first; start < task.end; start += kKeyBlock) {
+    const int64_t keys = std::min(kKeyBlock, task.end - start);
     const int64_t at = task.document.first + start;
     const ConstMatrix k = Head(attention, attention.keys.Rows(at, keys), task.kv_head);
     Transpose(k, scratch.kt);
     CopyPadded(k, scratch.k);
     Transpose(Head(attention, attention.values.Rows(at, keys), task.kv_head), scratch.vt);
     for (int64_t g = 0; g < group; ++g) {
-      for (int64_t first = start; first < task.document.tokens; first += kBlock) {
+      for (int64_t first = start; first < task.document.tokens; first += kKeyBlock) {
         const BlockPair pair = {.keys_first = start,
                                 .keys = keys,
                                 .queries_first = first,
-                                .queries = std::min(kBlock, task.document.tokens - first),
+                                .queries = std::min(kKeyBlock, task.document.tokens - first),
                                 .head = task.kv_head * group + g,
                                 .new_keys = g == 0 && first == start,
                                 .new_queries = start == task.first};
@@ -211,7 +209,7 @@ int64_t RangeStart(int64_t tokens, int64_t range, int64_t ranges) {
   if (range == ranges) return tokens;
   const double left = 1.0 - static_cast<double>(range) / static_cast<double>(ranges);
   const double start = static_cast<double>(tokens) * (1.0 - std::sqrt(left));
-  return std::llround(start / static_cast<double>(kBlock)) * kBlock;
+  return std::llround(start / static_cast<double>(kKeyBlock)) * kKeyBlock;
 }
 
 struct KeyTasks {
@@ -282,10 +280,10 @@ void SoftmaxAttentionBackward(KernelContext& context, const PackedAttention& att
   const int64_t group = Group(attention);
   const int64_t rows = out.rows;
   const Matrix deltas = workspace.AllocateMatrix(rows, heads);
-  ForTasks(context.pool, (rows + kBlock - 1) / kBlock, rows * out.cols / TileLanes(),
+  ForTasks(context.pool, (rows + kKeyBlock - 1) / kKeyBlock, rows * out.cols / TileLanes(),
            [&](int64_t index, int) {
-             const int64_t end = std::min(rows, (index + 1) * kBlock);
-             for (int64_t t = index * kBlock; t < end; ++t) {
+             const int64_t end = std::min(rows, (index + 1) * kKeyBlock);
+             for (int64_t t = index * kKeyBlock; t < end; ++t) {
                for (int64_t h = 0; h < heads; ++h) {
                  deltas.row(t)[h] = Dot(attention.head_dim, Head(attention, out, h).row(t),
                                         Head(attention, dout, h).row(t));
@@ -293,10 +291,8 @@ void SoftmaxAttentionBackward(KernelContext& context, const PackedAttention& att
              }
            });
   const KeyTasks keys = MakeKeyTasks(workspace, attention, documents);
-  BackwardScratch* scratch = workspace.Allocate<BackwardScratch>(context.pool.size());
-  for (int worker = 0; worker < context.pool.size(); ++worker) {
-    scratch[worker] = AllocateBackwardScratch(workspace, attention.head_dim);
-  }
+  const BackwardScratch* scratch = AllocatePerThread(
+      context, [&] { return AllocateBackwardScratch(workspace, attention.head_dim); });
   const Gradients gradients = {
       .log_sums = log_sums, .deltas = deltas, .dout = dout, .dkeys = dkeys, .dvalues = dvalues};
   const int64_t work = 5 * SeenPairs(documents) * out.cols / TileLanes();

@@ -20,8 +20,6 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// Keys packed at a time.
-constexpr int64_t kBlock = 128;
 // Rows, that is queries times the heads that share keys: enough to pay for packing keys.
 constexpr int64_t kRows = 256;
 
@@ -35,18 +33,18 @@ struct QueryTask {
 
 struct ForwardScratch {
   Matrix q;       // [count, padded head_dim], scaled, for each head
-  Matrix kt;      // [head_dim, kBlock]
-  Matrix v;       // [kBlock, padded head_dim]
-  Matrix scores;  // [kProductRows, kBlock]
+  Matrix kt;      // [head_dim, kKeyBlock]
+  Matrix v;       // [kKeyBlock, padded head_dim]
+  Matrix scores;  // [kProductRows, kKeyBlock]
   Partial sum;    // rows as q
 };
 
 ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t dim, int64_t rows) {
   const int64_t padded = PadColumns(dim);
   return {.q = workspace.AllocateMatrix(rows, padded),
-          .kt = workspace.AllocateMatrix(dim, kBlock),
-          .v = workspace.AllocateMatrix(kBlock, padded),
-          .scores = workspace.AllocateMatrix(kProductRows, kBlock),
+          .kt = workspace.AllocateMatrix(dim, kKeyBlock),
+          .v = workspace.AllocateMatrix(kKeyBlock, padded),
+          .scores = workspace.AllocateMatrix(kProductRows, kKeyBlock),
           .sum = AllocatePartial(workspace, rows, padded)};
 }
 
@@ -83,8 +81,8 @@ void Forward(const PackedAttention& attention, const QueryTask& task, const Forw
   }
   Clear(scratch.sum.Rows(0, group * task.count));
   const int64_t end = task.first + task.count;
-  for (int64_t start = 0; start < end; start += kBlock) {
-    const int64_t keys = std::min(kBlock, end - start);
+  for (int64_t start = 0; start < end; start += kKeyBlock) {
+    const int64_t keys = std::min(kKeyBlock, end - start);
     const int64_t at = task.document.first + start;
     Transpose(Head(attention, attention.keys.Rows(at, keys), task.kv_head), scratch.kt);
     CopyPadded(Head(attention, attention.values.Rows(at, keys), task.kv_head), scratch.v);
@@ -133,11 +131,9 @@ void SoftmaxAttentionPacked(KernelContext& context, const PackedAttention& atten
       }
     }
   }
-  ForwardScratch* scratch = workspace.Allocate<ForwardScratch>(context.pool.size());
-  for (int worker = 0; worker < context.pool.size(); ++worker) {
-    scratch[worker] =
-        AllocateForwardScratch(workspace, attention.head_dim, block * Group(attention));
-  }
+  const ForwardScratch* scratch = AllocatePerThread(context, [&] {
+    return AllocateForwardScratch(workspace, attention.head_dim, block * Group(attention));
+  });
   const int64_t work = 2 * SeenPairs(documents) * attention.queries.cols / TileLanes();
   ForTasks(context.pool, count, work, [&](int64_t index, int worker) {
     Forward(attention, tasks[index], scratch[worker], out, log_sums);

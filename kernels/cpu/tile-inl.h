@@ -14,6 +14,7 @@
 
 #include "base/tensor.h"
 #include "hwy/highway.h"
+#include "kernels/context.h"
 #include "kernels/cpu/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -150,6 +151,15 @@ inline HWY_NOINLINE void Transpose(ConstMatrix from, Matrix to) {
   for (int64_t c = 0; c < from.cols; ++c) {
     for (int64_t i = r; i < from.rows; ++i) to.row(c)[i] = from.row(i)[c];
   }
+}
+
+// What make() allocates, once for each thread.
+template <class Make>
+HWY_INLINE auto* AllocatePerThread(KernelContext& context, const Make& make) {
+  const int64_t threads = context.pool.size();
+  auto* scratch = context.scratch.Allocate<decltype(make())>(threads);
+  for (int64_t thread = 0; thread < threads; ++thread) scratch[thread] = make();
+  return scratch;
 }
 
 // Copies `count` floats, as the rows of attention are short: for them a call of memcpy takes
