@@ -1,8 +1,6 @@
-// The block form of lightning attention (report, eq. 4-9). Included once per
-// instruction set.
+// The block form of lightning attention (report, eq. 4-9). Included once per instruction set.
 
-// The toggle lets foreach_target.h include this file again for the next
-// instruction set.
+// The toggle lets foreach_target.h include this file again for the next instruction set.
 #if defined(FULMEN_KERNELS_CPU_LIGHTNING_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FULMEN_KERNELS_CPU_LIGHTNING_INL_H_
 #undef FULMEN_KERNELS_CPU_LIGHTNING_INL_H_
@@ -21,9 +19,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// Tokens per block of the block form. Larger blocks touch the state less often,
-// smaller ones do less work inside a block: for heads of 128, 32 measured 8 %
-// faster than 64 and 20 % than 128.
+// Tokens per block of the block form. Larger blocks touch the state less often, smaller ones do
+// less work inside a block: for heads of 128, 32 measured 8 % faster than 64 and 20 % than 128.
 constexpr int64_t kLightningBlock = 32;
 
 // exp(-decay * n) of one head, laid out for the rows of one block's products.
@@ -59,14 +56,14 @@ HWY_INLINE void MultiplyRow(int64_t count, const float* HWY_RESTRICT factors,
   }
 }
 
-// Some or all columns of one head's values, state and output: columns are
-// independent of each other.
+// Some or all columns of one head's values, state and output: columns are independent of each
+// other.
 struct LightningTask {
   ConstMatrix q, k;  // [T, dim]
   ConstMatrix v;     // [T, columns]
   Matrix out;        // [T, columns]
-  // Where not empty, keeps the decayed scores: [T, kLightningBlock], row t
-  // those of token t and the tokens of its block up to it.
+  // Keeps the decayed scores where it is not empty: [T, kLightningBlock], in row t those of token t
+  // and the tokens of its block up to it.
   Matrix scores = {};
 };
 
@@ -77,8 +74,7 @@ struct LightningScratch {
   Matrix v;        // [kLightningBlock, padded columns], right behind the state
   Matrix weights;  // [kProductRows, dim + kLightningBlock]: of the rows of both
   Matrix out;      // [kProductRows, padded columns]
-  float* keep;     // [dim]: exp(-decay * tokens of the block), for every row of the
-                   // state
+  float* keep;     // [dim]: exp(-decay * tokens of the block), for every row of the state
 };
 
 HWY_INLINE LightningScratch AllocateLightningScratch(Workspace& workspace, int64_t dim,
@@ -99,8 +95,8 @@ struct StateUse {
   bool write;  // false: nothing comes after
 };
 
-// Output of one tile of rows, from token i of a block on: one product of their
-// decayed queries and their scores with the state and the values below it.
+// Output of one tile of rows, from token i of a block on: one product of their decayed queries and
+// their scores with the state and the values below it.
 HWY_INLINE void LightningRows(const LightningTask& task, const DecayTable& decay, int64_t first,
                               int64_t count, int64_t i, bool read_state,
                               const LightningScratch& scratch) {
@@ -135,9 +131,8 @@ HWY_INLINE void LightningRows(const LightningTask& task, const DecayTable& decay
   }
 }
 
-// Tokens [first, first + count) of the task, count <= kLightningBlock: report
-// eq. 4-9. Columns of packed matrices past the last token hold anything and are
-// never summed over.
+// Tokens [first, first + count) of the task, count <= kLightningBlock: report eq. 4-9. Columns of
+// packed matrices past the last token hold anything and are never summed over.
 HWY_INLINE void LightningBlock(const LightningTask& task, const DecayTable& decay, int64_t first,
                                int64_t count, StateUse use, const LightningScratch& scratch) {
   Transpose(task.k.Rows(first, count), scratch.kt);

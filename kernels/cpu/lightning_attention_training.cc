@@ -12,16 +12,14 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/lightning-inl.h"
 
-// One task is one head of one document, whatever the number of threads. With
-// p_tj = exp(-s (t - j)), the forward pass o_t = sum_{j<=t} p_tj (q_t . k_j)
-// v_j has the gradients
+// One task is one head of one document, whatever the number of threads. With p_tj = exp(-s (t -
+// j)), the forward pass o_t = sum_{j<=t} p_tj (q_t . k_j) v_j has the gradients
 //   dq_t = sum_{j<=t} p_tj (do_t . v_j) k_j
 //   dk_j = sum_{t>=j} p_tj (v_j . do_t) q_t
 //   dv_j = sum_{t>=j} p_tj (k_j . q_t) do_t
-// The first is a forward pass of other operands; so is the last, from the end
-// of the document to its start; and the state of dk is that of dv transposed.
-// Kept from one sweep to the other are the products do_t . v_j within blocks,
-// 32 floats per token and thread: 8 MB for 65,536 tokens.
+// The first is a forward pass of other operands; so is the last, from the end of the document to
+// its start; and the state of dk is that of dv transposed. Kept from one sweep to the other are the
+// products do_t . v_j within blocks, 32 floats per token and thread: 8 MB for 65,536 tokens.
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
@@ -56,9 +54,8 @@ void Forward(const LightningTask& task, const DecayTable& decay, const Lightning
   }
 }
 
-// dk of the tokens [first, first + count): exp(-decay * (count - j)) times the
-// product of v_j with the state of what comes after, and what the block itself
-// adds.
+// dk of the tokens [first, first + count): exp(-decay * (count - j)) times the product of v_j with
+// the state of what comes after, and what the block itself adds.
 void KeyGradients(const BackwardTask& task, const DecayTable& decay, int64_t first, int64_t count,
                   const BackwardScratch& scratch) {
   const bool read_state = first + count < task.q.rows;
@@ -104,11 +101,9 @@ void Backward(const BackwardTask& task, const DecayTable& decay, const BackwardS
     const int64_t first = (end - 1) / kLightningBlock * kLightningBlock;
     const int64_t count = end - first;
     KeyGradients(task, decay, first, count, scratch);
-    LightningBlock(values, decay, tokens - end, count, {.read = end<tokens, .write = first> 0},
-                   scratch.lightning);
-    if (first > 0) {
-      Transpose(scratch.lightning.state.Cols(0, task.q.cols), scratch.state_t);
-    }
+    const StateUse use = {.read = end<tokens, .write = first> 0};
+    LightningBlock(values, decay, tokens - end, count, use, scratch.lightning);
+    if (use.write) Transpose(scratch.lightning.state.Cols(0, task.q.cols), scratch.state_t);
     end = first;
   }
 }
