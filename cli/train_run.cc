@@ -99,7 +99,7 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
   options.stop = &interrupt.flag();
   options.progress = [&](const TrainingProgress& progress) { line.Show(progress); };
   options.say = [&](const std::string& sentence) { line.Say(sentence); };
-  const Status status = Train(config, options, pool, *ranks);
+  Status status = Train(config, options, pool, *ranks);
   line.End();
   return status;
 }

@@ -111,7 +111,7 @@ std::string Totals(const TrainingConfig& config, const Config& geometry, const H
                       0.0, [](double sum, const StepMetrics& m) { return sum + m.cross_entropy; }) /
       static_cast<double>(tail);
   std::string rows;
-  rows += Row("Steps", fmt::format("{} of {}", last.step, TotalSteps(config)));
+  rows += Row("Steps", fmt::format("{} of {}", last.step, TrainingPlan(config).steps()));
   rows += Row("Stage", last.stage);
   rows += Row("Tokens", fmt::format("{:.4g}", last.tokens));
   rows += Row("Time in steps", fmt::format("{:.1f} min", last.seconds / 60));

@@ -58,8 +58,8 @@ Status CheckStanding(const TrainingConfig& config, const TrainingConfig& former,
                 run.step, run.stage, former.stages.size());
   }
   FULMEN_TRY(CheckResumable(former, config, run.stage));
-  const int64_t steps = TotalSteps(config);
-  if (run.step > steps || PlanStep(config, run.step - 1).stage != run.stage) {
+  const TrainingPlan plan(config);
+  if (run.step > plan.steps() || plan.At(run.step - 1).stage != run.stage) {
     return Fail(ErrorCode::kInvalidArgument,
                 "the run to be resumed did {} steps and is in stage {}, which ends before that now",
                 run.step, config.stages[run.stage].name);

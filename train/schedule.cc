@@ -44,25 +44,38 @@ int64_t StepBatches(const BatchSection& batch, int64_t step) {
   return batches / batch.warmup_batches * batch.warmup_batches;
 }
 
-int64_t TotalSteps(const TrainingConfig& config) {
-  int64_t steps = 0;
-  for (const StageConfig& stage : config.stages) steps += StageSteps(config, stage, steps);
-  return steps;
+TrainingPlan::TrainingPlan(const TrainingConfig& config) : config_(config) {
+  int64_t end = 0;
+  for (const StageConfig& stage : config.stages) {
+    end += StageSteps(config, stage, end);
+    stage_ends_.push_back(end);
+  }
 }
 
-StepPlan PlanStep(const TrainingConfig& config, int64_t step) {
+StepPlan TrainingPlan::At(int64_t step) const {
+  FULMEN_CHECK(step >= 0 && step < steps(), "step {} of {}", step, steps());
   StepPlan plan;
-  int64_t end = 0;
-  for (; plan.stage < config.stages.size(); ++plan.stage) {
-    end += StageSteps(config, config.stages[plan.stage], end);
-    if (step < end) break;
-  }
-  FULMEN_CHECK(plan.stage < config.stages.size(), "step {} of {}", step, end);
-  plan.batches = StepBatches(config.batch, step);
-  plan.learning_rate = config.optimizer.learning_rate *
-                       config.stages[plan.stage].learning_rate_factor *
-                       ScheduleFactor(config.schedule, step, TotalSteps(config));
+  while (step >= stage_ends_[plan.stage]) ++plan.stage;
+  plan.batches = StepBatches(config_.batch, step);
+  plan.learning_rate = config_.optimizer.learning_rate *
+                       config_.stages[plan.stage].learning_rate_factor *
+                       ScheduleFactor(config_.schedule, step, steps());
   return plan;
+}
+
+double TrainingPlan::TokensFrom(int64_t first) const {
+  double tokens = 0;
+  for (size_t stage = 0; stage < stage_ends_.size(); ++stage) {
+    double batches = 0;
+    for (; first < std::min(stage_ends_[stage], config_.batch.warmup_steps); ++first) {
+      batches += static_cast<double>(StepBatches(config_.batch, first));
+    }
+    const int64_t rest = std::max<int64_t>(stage_ends_[stage] - first, 0);
+    batches += static_cast<double>(rest) * static_cast<double>(config_.batch.batches);
+    first += rest;
+    tokens += batches * static_cast<double>(StageBatchTokens(config_, config_.stages[stage]));
+  }
+  return tokens;
 }
 
 double ScheduleFactor(const ScheduleSection& schedule, int64_t step, int64_t steps) {

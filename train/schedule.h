@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "train/training_config.h"
 
@@ -15,17 +16,30 @@ int64_t StageBatchTokens(const TrainingConfig& config, const StageConfig& stage)
 // the largest multiple of warmup_batches on the line from warmup_batches to batches.
 int64_t StepBatches(const BatchSection& batch, int64_t step);
 
-// Steps of all stages together.
-int64_t TotalSteps(const TrainingConfig& config);
-
 struct StepPlan {
   size_t stage = 0;
   int64_t batches = 1;
   double learning_rate = 0;
 };
 
-// Step `step` in [0, TotalSteps(config)).
-StepPlan PlanStep(const TrainingConfig& config, int64_t step);
+// The steps of a config, counted from 0. Immutable; `config` must outlive it.
+class TrainingPlan {
+ public:
+  explicit TrainingPlan(const TrainingConfig& config);
+
+  // Of all stages together.
+  int64_t steps() const { return stage_ends_.back(); }
+  // The step after a stage's last.
+  int64_t StageEnd(size_t stage) const { return stage_ends_[stage]; }
+  // step in [0, steps()).
+  StepPlan At(int64_t step) const;
+  // Of all steps from `first` on, when every batch is full.
+  double TokensFrom(int64_t first) const;
+
+ private:
+  const TrainingConfig& config_;
+  std::vector<int64_t> stage_ends_;
+};
 
 // The share of the highest learning rate at `step` of `steps`. Warm-up: (step + 1) / warmup. Then,
 // with t rising to 1 at the last step and f the final share: 1 (constant), 1 - (1 - f) t (linear),

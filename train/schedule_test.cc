@@ -85,7 +85,7 @@ TEST(StepBatches, GrowInMultiples) {
   }
 }
 
-TEST(PlanStep, WalksTheStages) {
+TEST(TrainingPlan, WalksTheStages) {
   TrainingConfig config;
   config.batch.tokens = 100;
   config.batch.batches = 4;
@@ -99,13 +99,18 @@ TEST(PlanStep, WalksTheStages) {
   config.stages[1].learning_rate_factor = 0.1;
   config.stages[2].tokens = 1000;
   config.stages[2].batch_tokens = 250;  // steps of 1000
-  EXPECT_EQ(TotalSteps(config), 2 + 4 + 1);
+  const TrainingPlan plan(config);
+  EXPECT_EQ(plan.steps(), 2 + 4 + 1);
   const std::vector<size_t> stages = {0, 0, 1, 1, 1, 1, 2};
   for (size_t step = 0; step < stages.size(); ++step) {
-    const StepPlan plan = PlanStep(config, static_cast<int64_t>(step));
-    EXPECT_EQ(plan.stage, stages[step]) << step;
-    EXPECT_DOUBLE_EQ(plan.learning_rate, plan.stage == 1 ? 0.05 : 0.5);
-    EXPECT_EQ(plan.batches, step < 4 ? 2 : 4) << step;
+    const StepPlan at = plan.At(static_cast<int64_t>(step));
+    EXPECT_EQ(at.stage, stages[step]) << step;
+    EXPECT_DOUBLE_EQ(at.learning_rate, at.stage == 1 ? 0.05 : 0.5);
+    EXPECT_EQ(at.batches, step < 4 ? 2 : 4) << step;
+  }
+  const std::vector<double> tokens = {2600, 2400, 2200, 2000, 1800, 1400, 1000, 0};
+  for (size_t step = 0; step < tokens.size(); ++step) {
+    EXPECT_EQ(plan.TokensFrom(static_cast<int64_t>(step)), tokens[step]) << step;
   }
 }
 

@@ -30,17 +30,6 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Tokens of steps [first, steps) when every batch is full.
-double PlannedTokens(const TrainingConfig& config, int64_t first) {
-  double tokens = 0;
-  for (int64_t step = first; step < TotalSteps(config); ++step) {
-    const StepPlan plan = PlanStep(config, step);
-    tokens +=
-        static_cast<double>(plan.batches * StageBatchTokens(config, config.stages[plan.stage]));
-  }
-  return tokens;
-}
-
 // What the ranks add up after the batches of a step.
 struct StepSums {
   double cross_entropy = 0;
@@ -76,7 +65,7 @@ class Trainer {
         training_(training),
         data_(std::move(data)),
         run_(std::move(run)),
-        steps_(TotalSteps(config)),
+        plan_(config),
         gradients_(run_.config),
         context_{pool, scratch_},
         choices_(static_cast<size_t>(run_.config.layer_count() * run_.config.experts)) {}
@@ -115,7 +104,7 @@ class Trainer {
   const TrainingKernels& training_;
   StageData data_;
   RunState run_;
-  const int64_t steps_;
+  const TrainingPlan plan_;
   Parameters gradients_;
   Workspace scratch_;
   KernelContext context_;
@@ -130,18 +119,18 @@ class Trainer {
 
 Status Trainer::Run() {
   gradient_views_ = gradients_.AsGradients(run_.config);
-  planned_left_ = PlannedTokens(config_, run_.step);
+  planned_left_ = plan_.TokensFrom(run_.step);
   if (leads()) FULMEN_TRY(OpenLog());
   // Also sets the geometry of the stage: a checkpoint's RoPE base is that of its stage already.
   const bool resumed = !run_.stream.is_null();
   FULMEN_TRY(EnterStage(run_.stage));
-  if (resumed) Say(fmt::format("going on after step {} of {}", run_.step, steps_));
-  while (run_.step < steps_) {
+  if (resumed) Say(fmt::format("going on after step {} of {}", run_.step, plan_.steps()));
+  while (run_.step < plan_.steps()) {
     FULMEN_ASSIGN(const bool stopped, Advance());
-    if (stopped && run_.step < steps_) {
+    if (stopped && run_.step < plan_.steps()) {
       FULMEN_TRY(ranks_.Barrier());
       return Fail(ErrorCode::kCancelled, "stopped after step {} of {}; --resume goes on from there",
-                  run_.step, steps_);
+                  run_.step, plan_.steps());
     }
   }
   return Finish();
@@ -170,15 +159,15 @@ Status Trainer::EnterStage(size_t stage) {
 }
 
 Result<bool> Trainer::Advance() {
-  const StepPlan plan = PlanStep(config_, run_.step);
+  const StepPlan plan = plan_.At(run_.step);
   if (plan.stage != run_.stage) FULMEN_TRY(EnterStage(plan.stage));
   bool stop = false;
   FULMEN_ASSIGN(const StepMetrics metrics, Step(plan, stop));
-  const bool last = run_.step == steps_;
+  const bool last = run_.step == plan_.steps();
   if (leads()) {
     FULMEN_TRY(log_->Add(metrics));
     if (options_.progress) {
-      options_.progress({metrics, steps_, planned_left_ * pace_});
+      options_.progress({metrics, plan_.steps(), planned_left_ * pace_});
     }
   }
   const auto due = [&](int64_t every) { return last || (every > 0 && run_.step % every == 0); };
@@ -448,23 +437,22 @@ Result<std::string> DescribeRun(const TrainingConfig& config, int ranks) {
       "parameters {}, of which a token uses {} without embedding and head; {:.2f} GB for weights, "
       "gradients and moments, activations besides\n",
       parameters, ActiveParameterCount(geometry), static_cast<double>(parameters) * 16e-9);
-  int64_t step = 0;
-  const int64_t steps = TotalSteps(config);
+  const TrainingPlan plan(config);
+  int64_t first = 0;
   for (size_t stage = 0; stage < config.stages.size(); ++stage) {
-    const int64_t first = step;
-    const double before = PlannedTokens(config, first);
-    while (step < steps && PlanStep(config, step).stage == stage) ++step;
+    const int64_t end = plan.StageEnd(stage);
     const StageConfig& settings = config.stages[stage];
     text += fmt::format("stage {}: steps {} to {}, up to {:.4g} tokens in pieces of {}, from",
-                        settings.name, first + 1, step, before - PlannedTokens(config, step),
-                        settings.max_length);
+                        settings.name, first + 1, end,
+                        plan.TokensFrom(first) - plan.TokensFrom(end), settings.max_length);
     for (const SourceConfig& source : settings.sources) {
       text += fmt::format(" {} ({} tokens)", source.path, data.dataset(source.path).tokens());
     }
     text += "\n";
+    first = end;
   }
-  return text + fmt::format("{} steps, up to {:.4g} tokens, on {} rank{}\n", steps,
-                            PlannedTokens(config, 0), ranks, ranks == 1 ? "" : "s");
+  return text + fmt::format("{} steps, up to {:.4g} tokens, on {} rank{}\n", plan.steps(),
+                            plan.TokensFrom(0), ranks, ranks == 1 ? "" : "s");
 }
 
 }  // namespace fulmen

@@ -122,7 +122,7 @@ Status CheckTrainingConfig(const TrainingConfig& config, const std::set<std::str
     return Refuse(where, "at least one [[stages]] is needed, found none");
   }
   for (const StageConfig& stage : config.stages) FULMEN_TRY(CheckStage(config, stage, where));
-  const int64_t steps = TotalSteps(config);
+  const int64_t steps = TrainingPlan(config).steps();
   if (config.schedule.warmup_steps >= steps) {
     return Refuse(where, "schedule.warmup_steps {} leaves nothing of the {} steps of all stages",
                   config.schedule.warmup_steps, steps);

@@ -48,6 +48,15 @@ std::string At(const std::string& where, const toml::node& node) {
   return line > 0 ? fmt::format("{}:{}", where, line) : where;
 }
 
+Result<toml::table> ParseToml(const std::string& text, const std::string& where) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    return Fail(ErrorCode::kInvalidArgument, "{}:{}: {}", where, error.source().begin.line,
+                error.description());
+  }
+}
+
 // Reads one value into a field. `name` is the field's whole name, `where` file and line or flag.
 class FieldReader {
  public:
@@ -56,19 +65,6 @@ class FieldReader {
 
   Status Read(const toml::node& node) const {
     return std::visit([&](auto* value) { return Into(*value, node); }, field_.value);
-  }
-  Status Take(std::string text, std::string& value) const {
-    if (!field_.choices.empty() &&
-        std::find(field_.choices.begin(), field_.choices.end(), text) == field_.choices.end()) {
-      std::string known;
-      for (const std::string_view choice : field_.choices) {
-        known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", choice);
-      }
-      return Fail(ErrorCode::kInvalidArgument, "{}: {} should be one of {}, found \"{}\"", where_,
-                  name_, known, text);
-    }
-    value = std::move(text);
-    return {};
   }
 
  private:
@@ -99,7 +95,17 @@ class FieldReader {
   }
   Status Into(std::string& value, const toml::node& node) const {
     if (!node.is_string()) return Refuse(node);
-    return Take(node.as_string()->get(), value);
+    value = node.as_string()->get();
+    if (!field_.choices.empty() &&
+        std::find(field_.choices.begin(), field_.choices.end(), value) == field_.choices.end()) {
+      std::string known;
+      for (const std::string_view choice : field_.choices) {
+        known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", choice);
+      }
+      return Fail(ErrorCode::kInvalidArgument, "{}: {} should be one of {}, found \"{}\"", where_,
+                  name_, known, value);
+    }
+    return {};
   }
   template <class T>
   Status Into(std::vector<T>& values, const toml::node& node) const {
@@ -230,14 +236,11 @@ Status ApplyOverride(const Override& given_flag, TrainingConfig& config,
   }
   FULMEN_ASSIGN(const Field* field, FindField(section, field_name, flag));
   given.insert(given_flag.first);
-  const FieldReader reader(*field, given_flag.first, flag);
-  if (std::string* const* text = std::get_if<std::string*>(&field->value)) {
-    return reader.Take(given_flag.second, **text);
-  }
-  try {
-    const toml::table table = toml::parse("value = " + given_flag.second);
-    if (table.size() == 1) return reader.Read(*table.get("value"));
-  } catch (const toml::parse_error&) {  // told below
+  std::string value = given_flag.second;
+  if (std::holds_alternative<std::string*>(field->value)) value = FormatField(&value);
+  const Result<toml::table> table = ParseToml("value = " + value, flag);
+  if (table && table->size() == 1) {
+    return FieldReader(*field, given_flag.first, flag).Read(*table->get("value"));
   }
   return Fail(ErrorCode::kInvalidArgument, "{}: {} should be {}, found {}", flag, given_flag.first,
               FieldKind(field->value), given_flag.second);
@@ -263,13 +266,8 @@ Result<TrainingConfig> ParseTrainingConfig(const std::string& text, const std::s
                                            std::span<const Override> overrides) {
   TrainingConfig config;
   std::set<std::string> given;
-  try {
-    const toml::table root = toml::parse(text);
-    FULMEN_TRY(ReadRoot(root, where, config, given));
-  } catch (const toml::parse_error& error) {
-    return Fail(ErrorCode::kInvalidArgument, "{}:{}: {}", where, error.source().begin.line,
-                error.description());
-  }
+  FULMEN_ASSIGN(const toml::table root, ParseToml(text, where));
+  FULMEN_TRY(ReadRoot(root, where, config, given));
   for (const Override& flag : overrides) FULMEN_TRY(ApplyOverride(flag, config, given));
   FULMEN_TRY(CheckTrainingConfig(config, given, where));
   return config;

@@ -115,7 +115,8 @@ TEST(TrainingConfig, RefusesWithASentence) {
       {"[model]\ntokenizer = \"t\"\n[output]\nfolder = \"run\"\n",
        "run.toml: at least one [[stages]] is needed, found none"},
       {"model = 3", "run.toml:1: model should be a section [model], found 3"},
-      {std::string("\x7f\x45LF\0\1\2", 7), "run.toml:1: "},
+      {std::string("\n\x7f\x45LF\0\1\2", 8), "run.toml:2: "},
+      {std::string("[\0]", 3), "run.toml:1: "},
   };
   for (const auto& [text, expected] : cases) {
     const std::string refusal = Refusal(text);
@@ -153,6 +154,7 @@ TEST(TrainingConfig, FlagsAreCheckedAsTheFileIs) {
       {{"optimiser.clip", "1"},
        "--optimiser.clip: there is no section \"optimiser\"; the nearest name is \"optimizer\""},
       {{"stages.long.steps", "1"}, "--stages.long.steps: there is no stage called \"long\""},
+      {{"output.folder", "\xff"}, "--output.folder: output.folder should be a text, found "},
       {{"schedule.kind", "step"}, "--schedule.kind: schedule.kind should be one of "},
   };
   for (const auto& [flag, expected] : cases) {

@@ -129,7 +129,7 @@ Section Batch(BatchSection& batch) {
            "batch-size warm-up",
            0, 1 << 20},
           {"warmup_steps", &batch.warmup_steps, kFixed, "steps until all `batches` make a step", 0,
-           kMost},
+           1 << 20},
           {"recompute", &batch.recompute, kFree,
            "keep only the input of each layer and compute it again on the way back: less "
            "memory, a third more work"},
@@ -268,7 +268,7 @@ std::string_view FieldKind(const FieldValue& value) {
     std::string_view operator()(const bool*) const { return "true or false"; }
     std::string_view operator()(const int64_t*) const { return "a whole number"; }
     std::string_view operator()(const double*) const { return "a number"; }
-    std::string_view operator()(const std::string*) const { return "a text in quotes"; }
+    std::string_view operator()(const std::string*) const { return "a text"; }
     std::string_view operator()(const std::vector<int64_t>*) const {
       return "a list of whole numbers";
     }
