@@ -31,7 +31,7 @@ cd "$work"
 
 if [[ ! -d corpus ]]; then
   rm -rf corpus.part
-  python3 "$here/corpus.py" --text "$text" --out corpus.part
+  python3 -B "$here/corpus.py" --text "$text" --out corpus.part
   mv corpus.part corpus
 fi
 [[ -d data/tokenizer ]] || "$fulmen" train data corpus/tokenizer.jsonl --train-tokenizer 4096 --out data/tokenizer
@@ -42,7 +42,7 @@ done
 
 "$fulmen" train "$here/recipe.toml" --resume "${flags[@]}"
 
-python3 "$here/retrieval.py" --text "$text" --fulmen "$fulmen" -m run/model | tee run/retrieval.json
+python3 -B "$here/retrieval.py" --text "$text" --fulmen "$fulmen" -m run/model | tee run/retrieval.json
 "$fulmen" eval perplexity -m run/model -f corpus/held-out.txt --context 256 --json | tee run/perplexity.json
 for file in config.json model.safetensors tokenizer.json tokenizer_config.json; do
   cp "run/model/$file" "$here/$file.part"

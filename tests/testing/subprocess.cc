@@ -141,11 +141,19 @@ class Program {
   void Interrupt() {
     if (interrupts_ == options_.interrupt_after.size()) return;
     const std::string& marker = options_.interrupt_after[interrupts_];
-    const size_t found = result_.out.find(marker, searched_);
-    if (found == std::string::npos) return;
-    searched_ = found + marker.size();
+    if (!Pass(marker, result_.out, searched_out_) && !Pass(marker, result_.err, searched_err_)) {
+      return;
+    }
     ++interrupts_;
     kill(pid_, SIGINT);
+  }
+
+  // Whether `text` has the marker behind the first `searched` bytes, which then go beyond it.
+  static bool Pass(const std::string& marker, const std::string& text, size_t& searched) {
+    const size_t found = text.find(marker, searched);
+    if (found == std::string::npos) return false;
+    searched = found + marker.size();
+    return true;
   }
 
   // The pipes may close before the program ends, and outlive it in a process it started.
@@ -171,9 +179,10 @@ class Program {
   Pipe out_;
   Pipe err_;
   pid_t pid_ = -1;
-  size_t written_ = 0;     // bytes of the input
-  size_t interrupts_ = 0;  // how many were sent
-  size_t searched_ = 0;    // how far the output was searched for the next marker
+  size_t written_ = 0;       // bytes of the input
+  size_t interrupts_ = 0;    // how many were sent
+  size_t searched_out_ = 0;  // how far the outputs were searched for the next marker
+  size_t searched_err_ = 0;
   ProgramResult result_;
 };
 

@@ -10,8 +10,8 @@ namespace fulmen::testing {
 struct ProgramOptions {
   // Written to standard input, which is then closed.
   std::string input = {};
-  // Each is waited for in the program's standard output, after the one before; when it has been
-  // seen the program is sent SIGINT. Standard input stays open until the last was sent.
+  // Each is waited for in the program's standard output or error, after the one before; when it
+  // has been seen the program is sent SIGINT. Standard input stays open until the last was sent.
   std::vector<std::string> interrupt_after = {};
   // The program and all it started are killed when this is over.
   std::chrono::milliseconds timeout{60'000};

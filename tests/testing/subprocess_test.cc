@@ -70,10 +70,11 @@ TEST(Subprocess, RunsInTheFolder) {
 
 TEST(Subprocess, InterruptsAfterEachMarkerInTurn) {
   const ProgramResult result = Shell(
-      "n=0; trap 'n=$((n+1)); echo got $n; [ $n = 2 ] && exit 3; echo ready' INT; "
+      "n=0; trap 'n=$((n+1)); echo got $n; [ $n = 2 ] && exit 3; echo ready >&2' INT; "
       "echo ready; while :; do sleep 0.01; done",
       {.interrupt_after = {"ready", "ready"}, .timeout = milliseconds(20'000)});
-  EXPECT_EQ(result.out, "ready\ngot 1\nready\ngot 2\n");
+  EXPECT_EQ(result.out, "ready\ngot 1\ngot 2\n");
+  EXPECT_EQ(result.err, "ready\n");
   EXPECT_EQ(result.exit_code, 3);
 }
 
