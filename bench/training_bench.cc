@@ -4,7 +4,8 @@
 //
 //   training_bench [--benchmark_filter=REGEX] [--benchmark_repetitions=N]
 //
-// FULMEN_CPU_TARGET chooses the instruction set, FULMEN_BENCH_THREADS the number of threads.
+// FULMEN_CPU_TARGET chooses the instruction set, FULMEN_BENCH_THREADS the number of threads,
+// FULMEN_BENCH_PRECISION float32 or bfloat16 (a share beyond 100 % is no mistake there).
 #include <benchmark/benchmark.h>
 #include <fmt/core.h>
 
@@ -76,7 +77,7 @@ void BenchLinear(benchmark::State& state, Machine& machine, Product product, int
   Time(state, machine, flops, [&] {
     switch (product) {
       case Product::kForward:
-        return machine.kernels->linear(machine.context, x.matrix(), weight.tensor(), y.matrix());
+        return machine.training->linear(machine.context, x.matrix(), weight.tensor(), y.matrix());
       case Product::kInput:
         return machine.training->linear_backward_input(machine.context, y.matrix(), weight.tensor(),
                                                        x.matrix());
@@ -188,7 +189,13 @@ int Main(int argc, char** argv) {
   const char* threads = std::getenv("FULMEN_BENCH_THREADS");
   Machine machine(threads == nullptr ? 0 : std::atoi(threads));
   const auto kernels = CpuKernels();
-  const auto training = CpuTrainingKernels();
+  const char* name = std::getenv("FULMEN_BENCH_PRECISION");
+  const auto precision = PrecisionFromName(name == nullptr ? "float32" : name);
+  if (!precision) {
+    fmt::print(stderr, "FULMEN_BENCH_PRECISION: {}\n", precision.error().message);
+    return 1;
+  }
+  const auto training = CpuTrainingKernels(*precision);
   if (!kernels || !training) {
     fmt::print(stderr, "{}\n", (kernels ? training.error() : kernels.error()).message);
     return 1;

@@ -16,12 +16,15 @@ struct GradientsCommand {
   GradientOptions options;
   std::string batches;
   std::string out;
+  std::string precision = "float32";
   bool json = false;
 };
 
 Status RunGradients(const GradientsCommand& command) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(command.session));
-  FULMEN_ASSIGN(const TrainingKernels* training, SelectTrainingKernels(command.session.kernels));
+  FULMEN_ASSIGN(const Precision precision, PrecisionFromName(command.precision));
+  FULMEN_ASSIGN(const TrainingKernels* training,
+                SelectTrainingKernels(command.session.kernels, precision));
   FULMEN_ASSIGN(const Json batches, ReadJsonFile(command.batches));
   FULMEN_ASSIGN(const Json report,
                 CheckGradients(session->model, session->kernels, *training, session->context,
@@ -80,6 +83,7 @@ void AddGradients(CLI::App& train) {
       ->check(CLI::NonNegativeNumber);
   app->add_flag("--recompute", command->options.loss.recompute,
                 "Keep only the input of each layer and compute the rest again");
+  AddPrecisionOption(*app, command->precision);
   app->add_flag("--json", command->json, "Print {KIND: [losses and gradient norm per step]}");
   app->footer(
       "Example: fulmen train gradients -m MODEL --batches batches.json --steps 3 --out "
@@ -88,6 +92,12 @@ void AddGradients(CLI::App& train) {
 }
 
 }  // namespace
+
+void AddPrecisionOption(CLI::App& command, std::string& precision) {
+  command.add_option("--precision", precision, "What dense products round their operands to")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+}
 
 void AddTrainCommand(CLI::App& app) {
   CLI::App* train = app.add_subcommand("train", "Train a model: fulmen train CONFIG.toml");

@@ -29,6 +29,7 @@ struct TrainBenchOptions {
   int64_t length = 2048;
   int repetitions = 5;
   bool recompute = false;
+  std::string precision = "float32";
   bool json = false;
 };
 
@@ -78,7 +79,9 @@ double PeakMemory() {
 
 Status BenchTraining(const TrainBenchOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
-  FULMEN_ASSIGN(const TrainingKernels* training, SelectTrainingKernels(options.session.kernels));
+  FULMEN_ASSIGN(const Precision precision, PrecisionFromName(options.precision));
+  FULMEN_ASSIGN(const TrainingKernels* training,
+                SelectTrainingKernels(options.session.kernels, precision));
   const Config& config = session->model.config;
   const std::vector<int64_t> lengths = DocumentLengths(options);
   const PackedBatch batch = RandomBatch(lengths, config.vocab_size);
@@ -115,6 +118,7 @@ Status BenchTraining(const TrainBenchOptions& options) {
                             {"documents", lengths.size()},
                             {"tokens", batch.tokens.size()},
                             {"recompute", options.recompute},
+                            {"precision", options.precision},
                             {"tokens_per_second", rate},
                             {"flops_per_token", flops / tokens},
                             {"share_of_fma_peak", share},
@@ -123,9 +127,10 @@ Status BenchTraining(const TrainBenchOptions& options) {
                            .dump());
     return {};
   }
-  fmt::print("{} with {} kernels, {} threads: steps of {} tokens in {} documents, median of {}\n",
-             session->folder, session->kernels.name, session->pool.size(), batch.tokens.size(),
-             lengths.size(), options.repetitions);
+  fmt::print(
+      "{} with {} kernels, {}, {} threads: steps of {} tokens in {} documents, median of {}\n",
+      session->folder, session->kernels.name, options.precision, session->pool.size(),
+      batch.tokens.size(), lengths.size(), options.repetitions);
   fmt::print("{:.0f} tokens/s, {:.1f} % of the FMA peak of {:.1f} to {:.1f} GFLOP/s\n", rate,
              100 * share, fma.low / 1e9, fma.high / 1e9);
   fmt::print("{:.2f} GB held at most\n", PeakMemory() / 1e9);
@@ -157,6 +162,7 @@ void AddTrainBench(CLI::App& train) {
       ->capture_default_str();
   command->add_flag("--recompute", options->recompute,
                     "Keep only the input of each layer and compute the rest again");
+  AddPrecisionOption(*command, options->precision);
   command->add_flag("--json", options->json, "Print JSON, rates in units of one");
   command->footer(
       "A step is forward, backward and AdamW on random tokens, counted as three times the forward\n"

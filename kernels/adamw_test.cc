@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/attention_training_testing.h"
 #include "kernels/testing.h"
+#include "kernels/training_testing.h"
 
 namespace fulmen {
 namespace {

@@ -4,16 +4,20 @@
 
 #include <cmath>
 
-#include "kernels/attention_training_testing.h"
 #include "kernels/test_weight.h"
 #include "kernels/testing.h"
+#include "kernels/training_testing.h"
 
 namespace fulmen {
 namespace {
 
 using testing::CpuTrainingKernelsOfAllTargets;
+using testing::kPrecisions;
+using testing::NearInNorm;
 using testing::NearRelativeToLargest;
+using testing::PrecisionName;
 using testing::RandomNormal;
+using testing::RoundingFlips;
 using testing::SameBits;
 using testing::TestContext;
 using testing::TestMatrix;
@@ -58,12 +62,12 @@ double Tolerance(const Case& c) {
   return 8 * 20 * std::sqrt(static_cast<double>(c.width + 16)) * 0x1p-24;
 }
 
+const std::vector<Case> kCases = {
+    {1, 3, 2}, {3, 17, 5, DType::kBF16}, {17, 33, 65},   {65, 5, 1030, DType::kF16}, {257, 16, 400},
+    {4, 1, 1}, {150, 400, 97},           {700, 24, 5000}};
+
 TEST(CrossEntropyTraining, MatchesTheReferenceOnRaggedShapes) {
-  const std::vector<Case> cases = {{1, 3, 2},      {3, 17, 5, DType::kBF16},
-                                   {17, 33, 65},   {65, 5, 1030, DType::kF16},
-                                   {257, 16, 400}, {4, 1, 1},
-                                   {150, 400, 97}, {700, 24, 5000}};
-  for (const Case& c : cases) {
+  for (const Case& c : kCases) {
     const Answer expected = Train(RefTrainingKernels(), c, 1);
     for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
       SCOPED_TRACE(target + " " + c.Name());
@@ -75,15 +79,33 @@ TEST(CrossEntropyTraining, MatchesTheReferenceOnRaggedShapes) {
   }
 }
 
+// The gradients of the logits are operands that float32 computed. Few of them are large.
+TEST(CrossEntropyTraining, MatchesTheReferenceInBf16) {
+  for (const Case& c : kCases) {
+    const Answer expected = Train(RefTrainingKernels(Precision::kBFloat16), c, 1);
+    const double tolerance = Tolerance(c) + RoundingFlips(Tolerance(c), c.tokens);
+    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets(Precision::kBFloat16)) {
+      SCOPED_TRACE(target + " " + c.Name());
+      const Answer actual = Train(kernels, c, 2, 3);
+      EXPECT_NEAR(actual.loss, expected.loss, Tolerance(c) * static_cast<double>(c.tokens));
+      EXPECT_TRUE(NearInNorm(actual.dx, expected.dx, tolerance));
+      EXPECT_TRUE(NearInNorm(actual.dhead, expected.dhead, tolerance));
+    }
+  }
+}
+
 TEST(CrossEntropyTraining, ThreadsDoNotChangeABit) {
   const Case c = {.tokens = 900, .width = 20, .vocabulary = 4100};
-  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
-    const Answer one = Train(kernels, c, 1);
-    for (const int threads : {2, 4}) {
-      const Answer many = Train(kernels, c, threads);
-      EXPECT_EQ(many.loss, one.loss) << target << " threads " << threads;
-      EXPECT_TRUE(SameBits(many.dx, one.dx)) << target << " threads " << threads;
-      EXPECT_TRUE(SameBits(many.dhead, one.dhead)) << target << " threads " << threads;
+  for (const Precision precision : kPrecisions) {
+    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets(precision)) {
+      SCOPED_TRACE(target + " " + PrecisionName(precision));
+      const Answer one = Train(kernels, c, 1);
+      for (const int threads : {2, 4}) {
+        const Answer many = Train(kernels, c, threads);
+        EXPECT_EQ(many.loss, one.loss) << " threads " << threads;
+        EXPECT_TRUE(SameBits(many.dx, one.dx)) << " threads " << threads;
+        EXPECT_TRUE(SameBits(many.dhead, one.dhead)) << " threads " << threads;
+      }
     }
   }
 }

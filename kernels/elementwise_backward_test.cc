@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/attention_training_testing.h"
 #include "kernels/elementwise.h"
 #include "kernels/test_weight.h"
 #include "kernels/testing.h"
+#include "kernels/training_testing.h"
 
 namespace fulmen {
 namespace {

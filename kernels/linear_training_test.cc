@@ -1,13 +1,18 @@
 #include <gtest/gtest.h>
 
-#include "kernels/attention_training_testing.h"
+#include <bit>
+#include <cmath>
+
 #include "kernels/test_weight.h"
 #include "kernels/testing.h"
+#include "kernels/training_testing.h"
 
 namespace fulmen {
 namespace {
 
 using testing::CpuTrainingKernelsOfAllTargets;
+using testing::kPrecisions;
+using testing::PrecisionName;
 using testing::RandomNormal;
 using testing::SameBits;
 using testing::SumErrorBound;
@@ -70,18 +75,28 @@ std::vector<float> BackwardWeight(const TrainingKernels& kernels, const Shape& s
   return dweight.Values();
 }
 
-TEST(LinearTraining, ForwardMatchesTheReferenceOnRaggedShapes) {
+// The reference was rounded once, as was the sum of magnitudes. Operands rounded to BF16 are the
+// same in both, and their products are exact in float32.
+class LinearTraining : public ::testing::TestWithParam<Precision> {
+ protected:
+  const TrainingKernels& ref_ = RefTrainingKernels(GetParam());
+  std::vector<std::pair<std::string, TrainingKernels>> cpu_ =
+      CpuTrainingKernelsOfAllTargets(GetParam());
+};
+
+INSTANTIATE_TEST_SUITE_P(Of, LinearTraining, ::testing::ValuesIn(kPrecisions),
+                         [](const auto& precision) { return PrecisionName(precision.param); });
+
+TEST_P(LinearTraining, ForwardMatchesTheReferenceOnRaggedShapes) {
   for (const Shape& s : kShapes) {
     const std::vector<float> x = RandomNormal(s.tokens * s.in, 1);
     const std::vector<float> values = RandomNormal(s.out * s.in, 2);
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
       const TestWeight weight(s.out, s.in, type, values);
       const TestWeight magnitude(s.out, s.in, type, Magnitudes(values));
-      const std::vector<float> expected = Forward(RefTrainingKernels(), s, 1, x, weight);
-      const std::vector<float> magnitudes =
-          Forward(RefTrainingKernels(), s, 1, Magnitudes(x), magnitude);
-      for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
-        // The reference was rounded once, as was the sum of magnitudes.
+      const std::vector<float> expected = Forward(ref_, s, 1, x, weight);
+      const std::vector<float> magnitudes = Forward(ref_, s, 1, Magnitudes(x), magnitude);
+      for (const auto& [target, kernels] : cpu_) {
         ExpectWithin(Forward(kernels, s, 2, x, weight, 3), expected, magnitudes,
                      SumErrorBound(s.in + 2),
                      fmt::format("{} {} {}", target, s.Name(), DTypeName(type)));
@@ -90,18 +105,16 @@ TEST(LinearTraining, ForwardMatchesTheReferenceOnRaggedShapes) {
   }
 }
 
-TEST(LinearTraining, InputGradientsMatchTheReferenceOnRaggedShapes) {
+TEST_P(LinearTraining, InputGradientsMatchTheReferenceOnRaggedShapes) {
   for (const Shape& s : kShapes) {
     const std::vector<float> dy = RandomNormal(s.tokens * s.out, 1);
     const std::vector<float> values = RandomNormal(s.out * s.in, 2);
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
       const TestWeight weight(s.out, s.in, type, values);
       const TestWeight magnitude(s.out, s.in, type, Magnitudes(values));
-      const std::vector<float> expected = BackwardInput(RefTrainingKernels(), s, 1, dy, weight);
-      const std::vector<float> magnitudes =
-          BackwardInput(RefTrainingKernels(), s, 1, Magnitudes(dy), magnitude);
-      for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
-        // The reference was rounded once, as was the sum of magnitudes.
+      const std::vector<float> expected = BackwardInput(ref_, s, 1, dy, weight);
+      const std::vector<float> magnitudes = BackwardInput(ref_, s, 1, Magnitudes(dy), magnitude);
+      for (const auto& [target, kernels] : cpu_) {
         ExpectWithin(BackwardInput(kernels, s, 2, dy, weight, 3), expected, magnitudes,
                      SumErrorBound(s.out + 2),
                      fmt::format("{} {} {}", target, s.Name(), DTypeName(type)));
@@ -110,28 +123,28 @@ TEST(LinearTraining, InputGradientsMatchTheReferenceOnRaggedShapes) {
   }
 }
 
-TEST(LinearTraining, WeightGradientsMatchTheReferenceOnRaggedShapes) {
+TEST_P(LinearTraining, WeightGradientsMatchTheReferenceOnRaggedShapes) {
   for (const Shape& s : kShapes) {
     const std::vector<float> x = RandomNormal(s.tokens * s.in, 1);
     const std::vector<float> dy = RandomNormal(s.tokens * s.out, 2);
     const std::vector<float> before = RandomNormal(s.out * s.in, 3);
-    const std::vector<float> expected = BackwardWeight(RefTrainingKernels(), s, 1, x, dy, before);
-    const std::vector<float> magnitudes = BackwardWeight(RefTrainingKernels(), s, 1, Magnitudes(x),
-                                                         Magnitudes(dy), Magnitudes(before));
-    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+    const std::vector<float> expected = BackwardWeight(ref_, s, 1, x, dy, before);
+    const std::vector<float> magnitudes =
+        BackwardWeight(ref_, s, 1, Magnitudes(x), Magnitudes(dy), Magnitudes(before));
+    for (const auto& [target, kernels] : cpu_) {
       ExpectWithin(BackwardWeight(kernels, s, 2, x, dy, before, 3), expected, magnitudes,
                    SumErrorBound(s.tokens + 3), target + " " + s.Name());
     }
   }
 }
 
-TEST(LinearTraining, ThreadsDoNotChangeABit) {
+TEST_P(LinearTraining, ThreadsDoNotChangeABit) {
   const Shape s = {.tokens = 1300, .in = 70, .out = 90};
   const std::vector<float> x = RandomNormal(s.tokens * s.in, 1);
   const std::vector<float> dy = RandomNormal(s.tokens * s.out, 2);
   const std::vector<float> before = RandomNormal(s.out * s.in, 3);
   const TestWeight weight(s.out, s.in, DType::kF32, 4);
-  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+  for (const auto& [target, kernels] : cpu_) {
     const std::vector<float> y = Forward(kernels, s, 1, x, weight);
     const std::vector<float> dx = BackwardInput(kernels, s, 1, dy, weight);
     const std::vector<float> dweight = BackwardWeight(kernels, s, 1, x, dy, before);
@@ -146,13 +159,55 @@ TEST(LinearTraining, ThreadsDoNotChangeABit) {
   }
 }
 
-TEST(LinearTraining, NoTokensAddNothing) {
+// Rounding to BF16 keeps infinities and NaN, whatever the bits of the NaN.
+TEST_P(LinearTraining, NanAndInfinityAreSeen) {
+  const Shape s = {.tokens = 2, .in = 3, .out = 2};
+  const TestWeight weight(s.out, s.in, DType::kF32, 1);
+  for (const uint32_t bits : {0x7f800000U, 0xff800000U, 0x7fc00000U, 0x7f800001U, 0xffffffffU}) {
+    std::vector<float> x = RandomNormal(s.tokens * s.in, 1);
+    x[4] = std::bit_cast<float>(bits);
+    for (const auto& [target, kernels] : cpu_) {
+      const std::vector<float> y = Forward(kernels, s, 1, x, weight);
+      EXPECT_TRUE(std::isfinite(y[0]) && std::isfinite(y[1])) << target;
+      EXPECT_EQ(std::isnan(y[2]), std::isnan(x[4])) << target;
+      EXPECT_FALSE(std::isfinite(y[2])) << target;
+    }
+  }
+}
+
+TEST_P(LinearTraining, NoTokensAddNothing) {
   const Shape s = {.tokens = 0, .in = 5, .out = 3};
   const std::vector<float> before = RandomNormal(s.out * s.in, 3);
-  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+  for (const auto& [target, kernels] : cpu_) {
     EXPECT_TRUE(SameBits(BackwardWeight(kernels, s, 2, {}, {}, before), before)) << target;
     EXPECT_TRUE(BackwardInput(kernels, s, 2, {}, TestWeight(3, 5, DType::kF32, 1)).empty());
   }
+}
+
+TEST(LinearTrainingPrecision, RoundsToNearestTiesToEven) {
+  // Halfway between two BF16 values, and a step of float32 to either side.
+  const float low = 1.0F + 0x1p-8F, tie_up = 1.0F + 3 * 0x1p-8F;
+  const std::vector<float> x = {low, std::nextafter(low, 2.0F), tie_up,
+                                std::nextafter(tie_up, 1.0F)};
+  const Shape s = {.tokens = 4, .in = 1, .out = 1};
+  const TestWeight weight(1, 1, DType::kF32, std::vector<float>{1.0F});
+  const std::vector<float> expected = {1.0F, 1.0F + 0x1p-7F, 1.0F + 0x1p-6F, 1.0F + 0x1p-7F};
+  EXPECT_EQ(Forward(RefTrainingKernels(Precision::kBFloat16), s, 1, x, weight), expected);
+  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets(Precision::kBFloat16)) {
+    EXPECT_EQ(Forward(kernels, s, 1, x, weight), expected) << target;
+  }
+}
+
+TEST(LinearTrainingPrecision, RoutersAreFloat32) {
+  const auto same = [](const TrainingKernels& bf16, const TrainingKernels& float32) {
+    EXPECT_EQ(bf16.router_backward_input, float32.linear_backward_input);
+    EXPECT_EQ(bf16.router_backward_weight, float32.linear_backward_weight);
+    EXPECT_NE(bf16.linear_backward_input, float32.linear_backward_input);
+  };
+  same(RefTrainingKernels(Precision::kBFloat16), RefTrainingKernels());
+  const auto bf16 = CpuTrainingKernelsOfAllTargets(Precision::kBFloat16);
+  const auto float32 = CpuTrainingKernelsOfAllTargets();
+  for (size_t i = 0; i < bf16.size(); ++i) same(bf16[i].second, float32[i].second);
 }
 
 }  // namespace

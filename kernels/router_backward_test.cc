@@ -4,9 +4,9 @@
 #include <array>
 #include <cmath>
 
-#include "kernels/attention_training_testing.h"
 #include "kernels/moe.h"
 #include "kernels/testing.h"
+#include "kernels/training_testing.h"
 
 namespace fulmen {
 namespace {

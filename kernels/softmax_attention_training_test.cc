@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "kernels/attention_training_testing.h"
 #include "kernels/testing.h"
+#include "kernels/training_testing.h"
 
 namespace fulmen {
 namespace {

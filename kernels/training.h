@@ -1,6 +1,7 @@
 // The operations training needs besides those of kernels.h, as one table.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "base/status.h"
@@ -9,6 +10,10 @@
 #include "kernels/kernels.h"
 
 namespace fulmen {
+
+// What operands of dense products are rounded to before they are multiplied. Sums are float32, as
+// is everything else: norms, router, attention between its projections, softmax, optimizer.
+enum class Precision : uint8_t { kFloat32, kBFloat16 };
 
 struct TrainingKernels {
   RmsNormBackwardFn rms_norm_backward = nullptr;
@@ -20,6 +25,9 @@ struct TrainingKernels {
   LinearFn linear = nullptr;
   LinearBackwardInputFn linear_backward_input = nullptr;
   LinearBackwardWeightFn linear_backward_weight = nullptr;
+  // Those of the router, which is float32 whatever the precision.
+  LinearBackwardInputFn router_backward_input = nullptr;
+  LinearBackwardWeightFn router_backward_weight = nullptr;
   LightningAttentionPackedFn lightning_attention_packed = nullptr;
   LightningAttentionBackwardFn lightning_attention_backward = nullptr;
   SoftmaxAttentionPackedFn softmax_attention_packed = nullptr;
@@ -34,10 +42,13 @@ struct TrainingKernels {
   SquaredNormFn squared_norm = nullptr;
 };
 
-const TrainingKernels& RefTrainingKernels();
+const TrainingKernels& RefTrainingKernels(Precision precision = Precision::kFloat32);
 // Of the instruction set CpuKernels() chose; the same errors.
-Result<const TrainingKernels*> CpuTrainingKernels();
+Result<const TrainingKernels*> CpuTrainingKernels(Precision precision = Precision::kFloat32);
 // As SelectKernels.
-Result<const TrainingKernels*> SelectTrainingKernels(std::string_view name);
+Result<const TrainingKernels*> SelectTrainingKernels(std::string_view name,
+                                                     Precision precision = Precision::kFloat32);
+// "float32" or "bfloat16".
+Result<Precision> PrecisionFromName(std::string_view name);
 
 }  // namespace fulmen

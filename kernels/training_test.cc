@@ -5,8 +5,7 @@
 #include <array>
 #include <bit>
 
-#include "kernels/cpu/register_training.h"
-#include "kernels/cpu/targets.h"
+#include "kernels/training_testing.h"
 
 namespace fulmen {
 namespace {
@@ -20,16 +19,16 @@ void ExpectComplete(const TrainingKernels& kernels) {
 }
 
 TEST(TrainingKernels, EveryTableIsComplete) {
-  ExpectComplete(RefTrainingKernels());
-  for (const std::string& target : cpu::Targets()) {
-    SCOPED_TRACE(target);
-    const Result<TrainingKernels> kernels = cpu::TrainingKernelsFor(target);
-    ASSERT_TRUE(kernels.has_value());
-    ExpectComplete(*kernels);
+  for (const Precision precision : testing::kPrecisions) {
+    ExpectComplete(RefTrainingKernels(precision));
+    for (const auto& [target, kernels] : testing::CpuTrainingKernelsOfAllTargets(precision)) {
+      SCOPED_TRACE(target);
+      ExpectComplete(kernels);
+    }
+    const Result<const TrainingKernels*> chosen = CpuTrainingKernels(precision);
+    ASSERT_TRUE(chosen.has_value()) << chosen.error().message;
+    ExpectComplete(**chosen);
   }
-  const Result<const TrainingKernels*> chosen = CpuTrainingKernels();
-  ASSERT_TRUE(chosen.has_value()) << chosen.error().message;
-  ExpectComplete(**chosen);
 }
 
 TEST(TrainingKernels, AreSelectedByName) {
@@ -42,6 +41,16 @@ TEST(TrainingKernels, AreSelectedByName) {
   const Result<const TrainingKernels*> unknown = SelectTrainingKernels("gpu");
   ASSERT_FALSE(unknown.has_value());
   EXPECT_EQ(unknown.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(TrainingKernels, PrecisionsAreNamed) {
+  for (const Precision precision : testing::kPrecisions) {
+    EXPECT_EQ(PrecisionFromName(testing::PrecisionName(precision)), precision);
+  }
+  const Result<Precision> unknown = PrecisionFromName("float16");
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().message,
+            "the precision must be float32 or bfloat16, but it is \"float16\"");
 }
 
 TEST(TrainingKernels, UnknownTargetIsRefused) {

@@ -108,7 +108,10 @@ class BackwardPass {
     training_.top_k_router_backward(context_, a.experts, a.expert_weights, dexpert_weights,
                                     dlogits);
     training_.router_loss_backward(context_, a.router_logits, loss.coefficients, loss.z, dlogits);
-    Linear(a.mlp_input, weights.router, dlogits, gradients.router, dnormed, /*add=*/true);
+    const Matrix from_router = Allocate(dnormed.rows, dnormed.cols);
+    training_.router_backward_weight(context_, a.mlp_input, dlogits, gradients.router);
+    training_.router_backward_input(context_, dlogits, weights.router, from_router);
+    AddTo(from_router, dnormed);
     Join(config_.mlp_residual, a.middle, weights.mlp_norm, gradients.mlp_norm, dnormed, dhidden);
   }
 

@@ -60,7 +60,8 @@ class TestModel {
 
   // `outcome` has the gradients of batches before added to.
   void Run(const PackedBatch& batch, const LossOptions& options, Outcome& outcome,
-           const std::string& kernels_name = "ref") const {
+           const std::string& kernels_name = "ref",
+           Precision precision = Precision::kFloat32) const {
     ThreadPool pool(1);
     Workspace scratch(/*poison=*/true);
     KernelContext context{pool, scratch};
@@ -77,7 +78,7 @@ class TestModel {
     }
     const Result<Losses> losses =
         ForwardBackward(config, ArrangeWeights(config, views), **SelectKernels(kernels_name),
-                        **SelectTrainingKernels(kernels_name), context, batch, options,
+                        **SelectTrainingKernels(kernels_name, precision), context, batch, options,
                         ArrangeGradients(config, matrices));
     ASSERT_TRUE(losses) << losses.error().message;
     outcome.losses = *losses;
@@ -252,6 +253,53 @@ TEST(Training, GradientsAreThoseOfTheLossWithTokensDropped) {
       EXPECT_LT(tolerance, 1e-3 * norm);
       EXPECT_NEAR(slope, norm, tolerance) << "beta " << beta << (post_norm ? " post" : " pre");
     }
+  }
+}
+
+double NormOfDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  double squares = 0;
+  for (size_t i = 0; i < a.size(); ++i) squares += std::pow(double{a[i]} - double{b[i]}, 2);
+  return std::sqrt(squares);
+}
+
+TEST(Training, CpuIsAsRefWithTokensDroppedAndZLoss) {
+  const TestModel model;
+  const PackedBatch batch = Pack(kDocuments);
+  LossOptions options;
+  options.z = 0.01F;
+  options.capacity = 0.9F;
+  const TestModel::Outcome ref = model.Run(batch, options);
+  TestModel::Outcome cpu;
+  model.Run(batch, options, cpu, "cpu");
+  EXPECT_GT(ref.losses.dropped, 0.01);
+  EXPECT_EQ(cpu.losses.dropped, ref.losses.dropped);
+  EXPECT_EQ(cpu.losses.choices, ref.losses.choices);
+  EXPECT_NEAR(cpu.losses.total, ref.losses.total, 1e-6 * ref.losses.total);
+  ExpectNear(model, cpu.gradients, ref.gradients);
+}
+
+// How much BF16 moves a gradient depends on the model. What computing it another way adds comes
+// from the few operands that lie so near a tie that they are rounded to the other side, and is far
+// less.
+TEST(Training, Bf16IsNearFloat32AndMuchNearerItsTwin) {
+  const TestModel model;
+  const PackedBatch batch = Pack(kDocuments);
+  LossOptions options;
+  options.z = 0.01F;
+  options.capacity = 0.9F;
+  const TestModel::Outcome float32 = model.Run(batch, options);
+  TestModel::Outcome ref;
+  TestModel::Outcome cpu;
+  model.Run(batch, options, ref, "ref", Precision::kBFloat16);
+  model.Run(batch, options, cpu, "cpu", Precision::kBFloat16);
+  EXPECT_NEAR(ref.losses.total, float32.losses.total, 0x1p-8 * float32.losses.total);
+  EXPECT_EQ(cpu.losses.choices, ref.losses.choices);
+  const std::vector<TensorInstance> tensors = ExpectedTensors(model.config);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const double rounding = NormOfDifference(ref.gradients[i], float32.gradients[i]);
+    EXPECT_GT(rounding, 0) << tensors[i].name;
+    EXPECT_LE(NormOfDifference(cpu.gradients[i], ref.gradients[i]), rounding / 10)
+        << tensors[i].name;
   }
 }
 

@@ -401,7 +401,9 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
                 folder);
   }
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(config.run.kernels));
-  FULMEN_ASSIGN(const TrainingKernels* training, SelectTrainingKernels(config.run.kernels));
+  FULMEN_ASSIGN(const Precision precision, PrecisionFromName(config.run.precision));
+  FULMEN_ASSIGN(const TrainingKernels* training,
+                SelectTrainingKernels(config.run.kernels, precision));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(TokenizerFolder(config.model)));
   FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
   FULMEN_ASSIGN(StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));

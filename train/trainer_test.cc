@@ -134,6 +134,19 @@ TEST_F(TrainerTest, LearnsAndLeavesEverything) {
             std::string::npos);
 }
 
+TEST_F(TrainerTest, Bf16LearnsAsFloat32Does) {
+  TrainingConfig config = Config("float32");
+  ASSERT_TRUE(RunTraining(config));
+  const std::vector<double> expected = losses_;
+  losses_.clear();
+  config = Config("bfloat16");
+  config.run.precision = "bfloat16";
+  ASSERT_TRUE(RunTraining(config));
+  ASSERT_EQ(losses_.size(), expected.size());
+  EXPECT_NE(losses_, expected);
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(losses_[i], expected[i], 0.02) << i;
+}
+
 TEST_F(TrainerTest, ResumedRunsEndWithTheSameBits) {
   const TrainingConfig whole = Config("whole");
   ASSERT_TRUE(RunTraining(whole));

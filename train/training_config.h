@@ -106,6 +106,7 @@ struct RunSection {
   int64_t seed = 0;
   int64_t threads = 0;
   std::string kernels;
+  std::string precision = "float32";
 };
 
 struct TrainingConfig {

@@ -205,6 +205,13 @@ Section Run(RunSection& run) {
            -kNoLimit,
            kNoLimit,
            {"", "ref", "cpu"}},
+          {"precision",
+           &run.precision,
+           kFree,
+           "what dense products round their operands to; sums and master weights stay float32",
+           -kNoLimit,
+           kNoLimit,
+           {"float32", "bfloat16"}},
       }};
 }
 

@@ -25,70 +25,69 @@ namespace {
 // Gradients of logits that are held at once, 8 MB of them; at least a longest block of the depth.
 constexpr int64_t kBlockLogits = int64_t{2} << 20;
 
-// Row `row` of the columns of one block of the vocabulary.
-HWY_INLINE float* Segment(const PackedAlong& logits, int64_t block, int64_t row) {
-  return logits.Block(block) + row * kRowStride;
-}
-
-float Largest(const PackedAlong& logits, int64_t row) {
+float Largest(int64_t count, const float* logits) {
   const Floats d;
   const int64_t lanes = TileLanes();
   float largest = -std::numeric_limits<float>::infinity();
   FloatsV maxima = hn::Set(d, largest);
-  for (int64_t block = 0; block < logits.blocks.Count(); ++block) {
-    const float* from = Segment(logits, block, row);
-    const int64_t count = logits.blocks.Size(block);
-    int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) maxima = hn::Max(maxima, hn::LoadU(d, from + i));
-    for (; i < count; ++i) largest = std::max(largest, from[i]);
-  }
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) maxima = hn::Max(maxima, hn::LoadU(d, logits + i));
+  for (; i < count; ++i) largest = std::max(largest, logits[i]);
   return std::max(largest, hn::GetLane(hn::MaxOfLanes(d, maxima)));
 }
 
-// The loss of row `row`; its logits become their gradients times `scale`.
-double Token(const PackedAlong& logits, int64_t row, int64_t target, float scale) {
+// Logits whose exponentials are summed in float32; these sums are added in double.
+constexpr int64_t kSummed = 384;
+
+// The loss of one position; its `count` logits become their gradients times `scale`. Whole vectors
+// are written.
+double Token(int64_t count, float* logits, int64_t target, float scale) {
   const Floats d;
   const int64_t lanes = TileLanes();
-  const float largest = Largest(logits, row);
+  const float largest = Largest(count, logits);
   const FloatsV shift = hn::Set(d, largest);
-  const int64_t block_size = logits.blocks.size;
-  float* at_target = Segment(logits, target / block_size, row) + target % block_size;
-  const double target_logit = *at_target;
+  const double target_logit = logits[target];
   double total = 0;
-  for (int64_t block = 0; block < logits.blocks.Count(); ++block) {
-    float* segment = Segment(logits, block, row);
-    const int64_t count = logits.blocks.Size(block);
+  int64_t i = 0;
+  while (i + lanes <= count) {
     FloatsV sum = hn::Zero(d);
-    int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-      const FloatsV e = Exp(d, hn::Sub(hn::LoadU(d, segment + i), shift));
+    for (const int64_t end = std::min(i + kSummed, count); i + lanes <= end; i += lanes) {
+      const FloatsV e = Exp(d, hn::Sub(hn::LoadU(d, logits + i), shift));
       sum = hn::Add(sum, e);
-      hn::StoreU(e, d, segment + i);
-    }
-    if (i < count) {
-      const FloatsV e = Exp(d, hn::Sub(hn::LoadU(d, segment + i), shift));
-      hn::StoreU(e, d, segment + i);
-      for (int64_t j = i; j < count; ++j) total += double{segment[j]};
+      hn::StoreU(e, d, logits + i);
     }
     total += double{hn::GetLane(hn::SumOfLanes(d, sum))};
   }
+  if (i < count) {
+    const FloatsV e = Exp(d, hn::Sub(hn::LoadU(d, logits + i), shift));
+    hn::StoreU(e, d, logits + i);
+    for (; i < count; ++i) total += double{logits[i]};
+  }
   const FloatsV factor = hn::Set(d, static_cast<float>(double{scale} / total));
-  for (int64_t block = 0; block < logits.blocks.Count(); ++block) {
-    float* segment = Segment(logits, block, row);
-    for (int64_t i = 0; i < logits.blocks.Size(block); i += lanes) {
-      hn::StoreU(hn::Mul(factor, hn::LoadU(d, segment + i)), d, segment + i);
-    }
+  for (i = 0; i < count; i += lanes) {
+    hn::StoreU(hn::Mul(factor, hn::LoadU(d, logits + i)), d, logits + i);
   }
   const double log_sum = double{largest} + std::log(total);
-  *at_target = static_cast<float>(double{scale} * std::expm1(target_logit - log_sum));
+  logits[target] = static_cast<float>(double{scale} * std::expm1(target_logit - log_sum));
   return log_sum - target_logit;
 }
 
 struct Scratch {
-  PackedAlong x;       // [rows, C]
-  PackedAlong logits;  // [rows, V]
-  Matrix dx;           // [rows, C]
+  PackedAlong x;        // [rows, C]
+  Matrix logits;        // [rows, V], then their gradients
+  PackedAlong dlogits;  // one block of the depth of [rows, V]
+  Matrix dx;            // [rows, C]
 };
+
+template <Precision kPrecision>
+Scratch AllocateScratch(Workspace& workspace, int64_t width, int64_t vocabulary) {
+  // From row to row no multiple of a page, and room for the last vector of the last.
+  const int64_t stride = CeilDiv(vocabulary, TileLanes()) * TileLanes() + TileLanes();
+  return {AllocateAlong<kPrecision>(workspace, width),
+          workspace.AllocateMatrix(kTaskRows, stride).Cols(0, vocabulary),
+          AllocateAlong<kPrecision>(workspace, std::min(kMaxDepth * kUnit<kPrecision>, vocabulary)),
+          workspace.AllocateMatrix(kTaskRows, width)};
+}
 
 // The head as right operand of either product, and what dhead is a product of.
 struct Operands {
@@ -105,37 +104,49 @@ struct Call {
   Matrix dx;
 };
 
+// dx = dlogits dx_head, dlogits packed a block of the depth at a time.
+template <Precision kPrecision>
+void MultiplyHead(ConstMatrix dlogits, const PackedColumns& dx_head, PackedAlong block, Matrix dx) {
+  Upcoming nothing;
+  const DepthBlocks blocks(dx_head.depth);
+  block.rows = dlogits.rows;
+  for (int64_t i = 0; i < blocks.Count(); ++i) {
+    const int64_t begin = blocks.Begin(i) * kUnit<kPrecision>;
+    const int64_t count = std::min(blocks.size * kUnit<kPrecision>, dlogits.cols - begin);
+    block.blocks.depth = blocks.Size(i);
+    PackAlong<kPrecision>({dlogits.data + begin, dlogits.stride}, 0, count, block);
+    for (int64_t panel = 0; panel < dx_head.Panels(); panel += kChunkPanels) {
+      const int64_t first = panel * PanelColumns();
+      MultiplyBlock<kPrecision>(
+          block, 0, dx_head, blocks.Begin(i), panel,
+          std::min(panel + kChunkPanels, dx_head.Panels()), i > 0, nothing,
+          dx.Cols(first, std::min(kChunkPanels * PanelColumns(), dx.cols - first)));
+    }
+  }
+}
+
 // Positions tokens[0 .. count), which are `row` and the following of the block: their dx, their
 // part of the operands of dhead, and their losses.
+template <Precision kPrecision>
 void Positions(const Call& call, const int32_t* tokens, int64_t count, int64_t row,
                const Operands& operands, Scratch scratch, double* losses) {
-  scratch.x.rows = count;
-  scratch.logits.rows = count;
   const GatheredRows x = {call.x.data, call.x.stride, tokens};
+  const Matrix logits = scratch.logits.Rows(0, count);
   Upcoming nothing;
-  PackAlong(x, scratch.x);
-  for (int64_t panel = 0; panel < operands.x.Panels(); ++panel) {
-    PackColumns(x, panel, row, count, operands.x);
-  }
-  const DepthBlocks& blocks = scratch.logits.blocks;
-  for (int64_t block = 0; block < blocks.Count(); ++block) {
-    const int64_t panel = blocks.Begin(block) / PanelColumns();
-    const int64_t end = panel + CeilDiv(blocks.Size(block), PanelColumns());
-    MultiplyAlong(scratch.x, operands.logits_head, panel, end, false, nothing,
-                  {scratch.logits.Block(block), count, blocks.Size(block), kRowStride});
-  }
+  scratch.x.rows = count;
+  PackAlong<kPrecision>(x, 0, call.x.cols, scratch.x);
+  PackColumns<kPrecision>(x, {row, count, 0, call.x.cols}, operands.x);
+  MultiplyAlong<kPrecision>(scratch.x, operands.logits_head, false, nothing, logits);
   for (int64_t r = 0; r < count; ++r) {
-    losses[r] = Token(scratch.logits, r, call.targets[static_cast<size_t>(tokens[r])], call.scale);
+    losses[r] =
+        Token(logits.cols, logits.row(r), call.targets[static_cast<size_t>(tokens[r])], call.scale);
   }
-  MultiplyAlong(scratch.logits, operands.dx_head, false, nothing, scratch.dx);
+  MultiplyHead<kPrecision>(logits, operands.dx_head, scratch.dlogits, scratch.dx);
   for (int64_t r = 0; r < count; ++r) {
     CopyRow(call.dx.cols, scratch.dx.row(r), call.dx.row(tokens[r]));
   }
-  for (int64_t block = 0; block < blocks.Count(); ++block) {
-    const PackedAcross& to = operands.dlogits;
-    PackAcross({scratch.logits.Block(block), kRowStride}, row, count,
-               {to.Panel(blocks.Begin(block) / kPanelRows), blocks.Size(block), to.depth});
-  }
+  PackAcross<kPrecision>({logits.data, logits.stride}, {row, count, 0, logits.cols},
+                         operands.dlogits);
 }
 
 // The positions that predict something; dx of the others becomes zero.
@@ -154,6 +165,7 @@ int64_t Predicted(const Call& call, int64_t vocabulary, int32_t* tokens) {
   return count;
 }
 
+template <Precision kPrecision>
 double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& head,
                     std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead) {
   FULMEN_CHECK(x.rows == static_cast<int64_t>(targets.size()) && head.cols() == x.cols &&
@@ -168,41 +180,41 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
   auto* tokens = workspace.Allocate<int32_t>(x.rows);
   const int64_t predicted = Predicted(call, vocabulary, tokens);
   const int threads = context.pool.size();
-  Operands operands = {AllocateColumns(workspace, vocabulary, x.cols),
-                       AllocateColumns(workspace, x.cols, vocabulary),
+  Operands operands = {AllocateColumns<kPrecision>(workspace, vocabulary, x.cols),
+                       AllocateColumns<kPrecision>(workspace, x.cols, vocabulary),
                        {},
                        {}};
-  context.pool.ParallelFor(operands.logits_head.Panels() + operands.dx_head.Panels(),
-                           [&](int64_t task, int) HWY_ATTR {
-                             const int64_t panels = operands.logits_head.Panels();
-                             if (task < panels) {
-                               PackWeightPanel<true>(head, 0, task, operands.logits_head);
-                             } else {
-                               PackWeightPanel<false>(head, 0, task - panels, operands.dx_head);
-                             }
-                           });
+  context.pool.ParallelFor(
+      operands.logits_head.Panels() + operands.dx_head.Panels(), [&](int64_t task, int) HWY_ATTR {
+        const int64_t panels = operands.logits_head.Panels();
+        if (task < panels) {
+          PackWeightPanel<kPrecision, true>(head, 0, task, operands.logits_head);
+        } else {
+          PackWeightPanel<kPrecision, false>(head, 0, task - panels, operands.dx_head);
+        }
+      });
   auto* scratch = workspace.Allocate<Scratch>(threads);
   for (int worker = 0; worker < threads; ++worker) {
-    scratch[worker] = {AllocateAlong(workspace, x.cols), AllocateAlong(workspace, vocabulary),
-                       workspace.AllocateMatrix(kTaskRows, x.cols)};
+    scratch[worker] = AllocateScratch<kPrecision>(workspace, x.cols, vocabulary);
   }
   auto* losses = workspace.Allocate<double>(predicted);
   const int64_t most = std::max(int64_t{1}, kBlockLogits / vocabulary / kMaxDepth) * kMaxDepth;
   for (int64_t first = 0; first < predicted; first += most) {
     const Workspace::Frame block_frame(workspace);
     const int64_t count = std::min(most, predicted - first);
-    operands.dlogits = AllocateAcross(workspace, vocabulary, count);
-    operands.x = AllocateColumns(workspace, x.cols, count);
+    operands.dlogits = AllocateAcross<kPrecision>(workspace, vocabulary, count);
+    operands.x = AllocateColumns<kPrecision>(workspace, x.cols, count);
     const Shares shares(CeilDiv(count, kPanelRows), kTaskPanels, threads);
     context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
       const int64_t row = shares.Begin(task) * kPanelRows;
       const int64_t end = std::min(shares.Begin(task + 1) * kPanelRows, count);
-      Positions(call, tokens + first + row, end - row, row, operands, scratch[worker],
-                losses + first + row);
+      Positions<kPrecision>(call, tokens + first + row, end - row, row, operands, scratch[worker],
+                            losses + first + row);
     });
     const Shares rows(operands.dlogits.Panels(), kTaskPanels, threads);
     context.pool.ParallelFor(rows.tasks, [&](int64_t task, int) HWY_ATTR {
-      MultiplyAcross(operands.dlogits, rows.Begin(task), rows.Begin(task + 1), operands.x, dhead);
+      MultiplyAcross<kPrecision>(operands.dlogits, rows.Begin(task), rows.Begin(task + 1),
+                                 operands.x, dhead);
     });
   }
   double loss = 0;
@@ -210,7 +222,10 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
   return loss;
 }
 
-void Fill(TrainingKernels& kernels) { kernels.cross_entropy = CrossEntropy; }
+void Fill(TrainingKernels& kernels, Precision precision) {
+  kernels.cross_entropy = precision == Precision::kFloat32 ? CrossEntropy<Precision::kFloat32>
+                                                           : CrossEntropy<Precision::kBFloat16>;
+}
 
 }  // namespace
 }  // namespace fulmen::cpu::HWY_NAMESPACE
@@ -221,7 +236,9 @@ namespace fulmen::cpu {
 
 HWY_EXPORT(Fill);
 
-void RegisterCrossEntropy(TrainingKernels& kernels) { HWY_DYNAMIC_DISPATCH(Fill)(kernels); }
+void RegisterCrossEntropy(TrainingKernels& kernels, Precision precision) {
+  HWY_DYNAMIC_DISPATCH(Fill)(kernels, precision);
+}
 
 }  // namespace fulmen::cpu
 #endif  // HWY_ONCE

@@ -23,8 +23,9 @@ namespace {
 
 // Slots whose gradients are held at once, for the products along them; they stay in the L3 cache.
 constexpr int64_t kBackwardRows = 2 * kMaxDepth;
-// Panels of hidden values that are computed between one pass over them and the next.
-constexpr int64_t kHiddenPanels = 4;
+// Panels of hidden values that are computed between one pass over them and the next; their columns
+// are a whole number of kPanelRows for vectors of 4 lanes and more.
+constexpr int64_t kHiddenPanels = 3;
 
 // The slots t * k + s grouped by expert, those of an expert in rising order.
 struct Grouping {
@@ -105,16 +106,16 @@ struct PackedExpert {
   PackedColumns gate, up, down;
 };
 
-template <bool kTransposed>
+template <Precision kPrecision, bool kTransposed>
 void PackExpert(KernelContext& context, const ExpertWeights& expert, const PackedExpert& to) {
   const int64_t panels = to.gate.Panels();
   context.pool.ParallelFor(2 * panels + to.down.Panels(), [&](int64_t task, int) HWY_ATTR {
     if (task < panels) {
-      PackWeightPanel<kTransposed>(expert.gate, 0, task, to.gate);
+      PackWeightPanel<kPrecision, kTransposed>(expert.gate, 0, task, to.gate);
     } else if (task < 2 * panels) {
-      PackWeightPanel<kTransposed>(expert.up, 0, task - panels, to.up);
+      PackWeightPanel<kPrecision, kTransposed>(expert.up, 0, task - panels, to.up);
     } else {
-      PackWeightPanel<kTransposed>(expert.down, 0, task - 2 * panels, to.down);
+      PackWeightPanel<kPrecision, kTransposed>(expert.down, 0, task - 2 * panels, to.down);
     }
   });
 }
@@ -145,23 +146,6 @@ HWY_INLINE void AddScaled(int64_t count, float scale, const float* HWY_RESTRICT 
   StoreFirst(d, sum, to + i, rest);
 }
 
-// Calls body(c, to, rest) for every vector of columns [begin, end) of row `row` of a packed
-// operand: `to` is where column c lies, as an offset into it, and `rest` lanes are inside. Begins
-// on a whole vector.
-template <class Body>
-HWY_INLINE void ForVectors(const PackedAlong& packed, int64_t row, int64_t begin, int64_t end,
-                           const Body& body) {
-  const int64_t lanes = TileLanes();
-  for (int64_t block = begin / packed.blocks.size; begin < end; ++block) {
-    const int64_t block_end = std::min(end, packed.blocks.Begin(block + 1));
-    const int64_t to = packed.Block(block) - packed.data + row * kRowStride;
-    for (int64_t c = begin; c < block_end; c += lanes) {
-      body(c, to + c - packed.blocks.Begin(block), std::min(lanes, end - c));
-    }
-    begin = block_end;
-  }
-}
-
 HWY_INLINE void StoreUpTo(FloatsV v, int64_t count, float* to) {
   const Floats d;
   if (HWY_LIKELY(count == TileLanes())) return hn::StoreU(v, d, to);
@@ -189,54 +173,59 @@ struct ForwardScratch {
   Matrix out;          // [rows, C]
 };
 
+template <Precision kPrecision>
 ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t width, int64_t ffn) {
   const int64_t columns = kHiddenPanels * PanelColumns();
-  return {AllocateAlong(workspace, width), AllocateAlong(workspace, ffn),
+  return {AllocateAlong<kPrecision>(workspace, width), AllocateAlong<kPrecision>(workspace, ffn),
           workspace.AllocateMatrix(kTaskRows, columns),
           workspace.AllocateMatrix(kTaskRows, columns), workspace.AllocateMatrix(kTaskRows, width)};
 }
 
-// Columns [begin, end) of kept and hidden from those of gate and up.
-void Activate(const Slots& slots, int64_t begin, int64_t end, const ForwardScratch& scratch,
+// Columns [begin, begin + columns) of kept from those of gate and up; those of hidden take the
+// place of gate.
+void Activate(const Slots& slots, int64_t begin, int64_t columns, const ForwardScratch& scratch,
               const MoeActivations& kept) {
   const Floats d;
+  const int64_t lanes = TileLanes();
   for (int64_t r = 0; r < slots.count; ++r) {
-    const float* gate = scratch.gate.row(r) - begin;
-    const float* up = scratch.up.row(r) - begin;
-    float* kept_gate = kept.gate.row(slots.slots[r]);
-    float* kept_up = kept.up.row(slots.slots[r]);
-    ForVectors(scratch.hidden, r, begin, end, [&](int64_t c, int64_t to, int64_t rest) HWY_ATTR {
+    float* gate = scratch.gate.row(r);
+    const float* up = scratch.up.row(r);
+    float* kept_gate = kept.gate.row(slots.slots[r]) + begin;
+    float* kept_up = kept.up.row(slots.slots[r]) + begin;
+    for (int64_t c = 0; c < columns; c += lanes) {
       const FloatsV g = hn::LoadU(d, gate + c);
       const FloatsV u = hn::LoadU(d, up + c);
-      StoreUpTo(g, rest, kept_gate + c);
-      StoreUpTo(u, rest, kept_up + c);
-      hn::StoreU(hn::Mul(Silu(d, g), u), d, scratch.hidden.data + to);
-    });
+      StoreUpTo(g, std::min(lanes, columns - c), kept_gate + c);
+      StoreUpTo(u, std::min(lanes, columns - c), kept_up + c);
+      hn::StoreU(hn::Mul(Silu(d, g), u), d, gate + c);
+    }
   }
 }
 
 // out += the weighted answers of one expert to some of its slots.
+template <Precision kPrecision>
 void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
                   ConstMatrix weights, const MoeActivations& kept, const Slots& next,
                   ForwardScratch scratch, Matrix out) {
   scratch.x.rows = slots.count;
   scratch.hidden.rows = slots.count;
-  PackAlong({x.data, x.stride, slots.tokens}, scratch.x);
+  PackAlong<kPrecision>({x.data, x.stride, slots.tokens}, 0, x.cols, scratch.x);
   Upcoming upcoming({x.data, x.stride, next.tokens}, next.count, 0, x.cols);
   for (int64_t panel = 0; panel < expert.gate.Panels(); panel += kHiddenPanels) {
     const int64_t panel_end = std::min(panel + kHiddenPanels, expert.gate.Panels());
     const int64_t begin = panel * PanelColumns();
-    const int64_t end = std::min(panel_end * PanelColumns(), expert.gate.columns);
-    const int64_t columns = (panel_end - panel) * PanelColumns();
-    Upcoming gate_and_up = KeptLines(kept, slots, begin, end);
-    MultiplyAlong(scratch.x, expert.gate, panel, panel_end, false, gate_and_up,
-                  scratch.gate.Cols(0, columns));
-    MultiplyAlong(scratch.x, expert.up, panel, panel_end, false, upcoming,
-                  scratch.up.Cols(0, columns));
-    Activate(slots, begin, end, scratch, kept);
+    const int64_t columns = std::min(panel_end * PanelColumns(), expert.gate.columns) - begin;
+    const int64_t packed_columns = (panel_end - panel) * PanelColumns();
+    Upcoming gate_and_up = KeptLines(kept, slots, begin, begin + columns);
+    MultiplyAlong<kPrecision>(scratch.x, expert.gate, panel, panel_end, false, gate_and_up,
+                              scratch.gate.Cols(0, packed_columns));
+    MultiplyAlong<kPrecision>(scratch.x, expert.up, panel, panel_end, false, upcoming,
+                              scratch.up.Cols(0, packed_columns));
+    Activate(slots, begin, columns, scratch, kept);
+    PackAlong<kPrecision>({scratch.gate.data, scratch.gate.stride}, begin, columns, scratch.hidden);
   }
   Upcoming outputs({out.data, out.stride, slots.tokens}, slots.count, 0, out.cols);
-  MultiplyAlong(scratch.hidden, expert.down, false, outputs, scratch.out);
+  MultiplyAlong<kPrecision>(scratch.hidden, expert.down, false, outputs, scratch.out);
   for (int64_t r = 0; r < slots.count; ++r) {
     const int64_t token = slots.tokens[r];
     AddScaled(out.cols, weights.row(token)[slots.slots[r] - token * weights.cols],
@@ -259,6 +248,7 @@ void CheckShapes(ConstMatrix x, std::span<const ExpertWeights> expert_weights,
                kept.up.rows, kept.up.cols, x.rows * experts.cols, ffn);
 }
 
+template <Precision kPrecision>
 void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
               MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
               Matrix out) {
@@ -268,24 +258,24 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
   const auto expert_count = static_cast<int64_t>(expert_weights.size());
   const int64_t ffn = kept.gate.cols;
   const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
-  const PackedExpert packed = {AllocateColumns(workspace, ffn, x.cols),
-                               AllocateColumns(workspace, ffn, x.cols),
-                               AllocateColumns(workspace, x.cols, ffn)};
+  const PackedExpert packed = {AllocateColumns<kPrecision>(workspace, ffn, x.cols),
+                               AllocateColumns<kPrecision>(workspace, ffn, x.cols),
+                               AllocateColumns<kPrecision>(workspace, x.cols, ffn)};
   auto* scratch = workspace.Allocate<ForwardScratch>(context.pool.size());
   for (int worker = 0; worker < context.pool.size(); ++worker) {
-    scratch[worker] = AllocateForwardScratch(workspace, x.cols, ffn);
+    scratch[worker] = AllocateForwardScratch<kPrecision>(workspace, x.cols, ffn);
   }
   Zero(context, out);
   for (int64_t e = 0; e < expert_count; ++e) {
     const Slots slots = SlotsOf(grouping, e);
     if (slots.count == 0) continue;
-    PackExpert<true>(context, expert_weights[static_cast<size_t>(e)], packed);
+    PackExpert<kPrecision, true>(context, expert_weights[static_cast<size_t>(e)], packed);
     const int threads = context.pool.size();
     const SlotTasks tasks(slots, threads);
     context.pool.ParallelFor(tasks.count(), [&](int64_t task, int worker) HWY_ATTR {
       // The thread's next task is most likely the one so many behind.
-      ForwardSlots(tasks[task], x, packed, weights, kept, tasks[task + threads], scratch[worker],
-                   out);
+      ForwardSlots<kPrecision>(tasks[task], x, packed, weights, kept, tasks[task + threads],
+                               scratch[worker], out);
     });
   }
 }
@@ -296,25 +286,35 @@ struct BackwardOperands {
   PackedColumns x, hidden;        // [slots, C or ffn]; hidden is weighted
 };
 
+template <Precision kPrecision>
 BackwardOperands AllocateOperands(Workspace& workspace, int64_t width, int64_t ffn, int64_t slots) {
-  return {AllocateAcross(workspace, ffn, slots), AllocateAcross(workspace, ffn, slots),
-          AllocateAcross(workspace, width, slots), AllocateColumns(workspace, width, slots),
-          AllocateColumns(workspace, ffn, slots)};
+  return {AllocateAcross<kPrecision>(workspace, ffn, slots),
+          AllocateAcross<kPrecision>(workspace, ffn, slots),
+          AllocateAcross<kPrecision>(workspace, width, slots),
+          AllocateColumns<kPrecision>(workspace, width, slots),
+          AllocateColumns<kPrecision>(workspace, ffn, slots)};
 }
 
 struct BackwardScratch {
   PackedAlong dout;        // [rows, C]
   PackedAlong dgate, dup;  // [rows, ffn]
-  Matrix dhidden;          // [rows, kHiddenPanels panels], before the slot's weight
-  Matrix dx;               // [rows, C]
-  float* dweights;         // [rows][lanes]: partial sums
+  // [rows, kHiddenPanels panels]; first is dhidden before the slot's weight, then dgate.
+  Matrix first, dup_columns, hidden;
+  Matrix dx;        // [rows, C]
+  float* dweights;  // [rows][lanes]: partial sums
 };
 
+template <Precision kPrecision>
 BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t width, int64_t ffn) {
-  return {AllocateAlong(workspace, width),
-          AllocateAlong(workspace, ffn),
-          AllocateAlong(workspace, ffn),
-          workspace.AllocateMatrix(kTaskRows, kHiddenPanels * PanelColumns()),
+  const auto columns = [&] {
+    return workspace.AllocateMatrix(kTaskRows, kHiddenPanels * PanelColumns());
+  };
+  return {AllocateAlong<kPrecision>(workspace, width),
+          AllocateAlong<kPrecision>(workspace, ffn),
+          AllocateAlong<kPrecision>(workspace, ffn),
+          columns(),
+          columns(),
+          columns(),
           workspace.AllocateMatrix(kTaskRows, width),
           workspace.Allocate<float>(kTaskRows * TileLanes())};
 }
@@ -326,44 +326,74 @@ struct BackwardCall {
   Matrix dx, dweights;
 };
 
-// Columns [begin, end) of dgate, dup and the weighted hidden from those of dhidden. With sigma the
-// sigmoid of gate g: d silu(g) / dg = sigma (1 + g (1 - sigma)).
-void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t row, int64_t begin,
-                      int64_t end, const BackwardScratch& scratch,
-                      const BackwardOperands& operands) {
+// Columns [begin, begin + columns) of dgate, dup and the weighted hidden from those of dhidden.
+// With sigma the sigmoid of gate g: d silu(g) / dg = sigma (1 + g (1 - sigma)).
+void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t begin, int64_t columns,
+                      const BackwardScratch& scratch) {
   const Floats d;
+  const int64_t lanes = TileLanes();
   const FloatsV one = hn::Set(d, 1.0F);
   for (int64_t r = 0; r < slots.count; ++r) {
     const int64_t token = slots.tokens[r];
     const int64_t slot = slots.slots[r];
     const FloatsV weight = hn::Set(d, call.weights.row(token)[slot - token * call.weights.cols]);
-    const float* gate = call.kept.gate.row(slot);
-    const float* up = call.kept.up.row(slot);
-    const float* dhidden = scratch.dhidden.row(r) - begin;
-    FloatsV dweight = hn::Load(d, scratch.dweights + r * TileLanes());
-    ForVectors(scratch.dgate, r, begin, end, [&](int64_t c, int64_t to, int64_t rest) HWY_ATTR {
+    const float* gate = call.kept.gate.row(slot) + begin;
+    const float* up = call.kept.up.row(slot) + begin;
+    float* first = scratch.first.row(r);
+    float* dup = scratch.dup_columns.row(r);
+    float* weighted_hidden = scratch.hidden.row(r);
+    FloatsV dweight = hn::Load(d, scratch.dweights + r * lanes);
+    for (int64_t c = 0; c < columns; c += lanes) {
+      const int64_t rest = std::min(lanes, columns - c);
       const FloatsV g = LoadUpTo(rest, gate + c);
       const FloatsV u = LoadUpTo(rest, up + c);
-      const FloatsV dh = LoadUpTo(rest, dhidden + c);
+      const FloatsV dh = LoadUpTo(rest, first + c);
       const FloatsV sigma = Sigmoid(d, g);
       const FloatsV silu = hn::Mul(g, sigma);
       const FloatsV hidden = hn::Mul(silu, u);
       dweight = hn::MulAdd(dh, hidden, dweight);
       const FloatsV weighted = hn::Mul(weight, dh);
       const FloatsV slope = hn::MulAdd(silu, hn::Sub(one, sigma), sigma);
-      hn::StoreU(hn::Mul(hn::Mul(weighted, u), slope), d, scratch.dgate.data + to);
-      hn::StoreU(hn::Mul(weighted, silu), d, scratch.dup.data + to);
-      const int64_t panel = c / PanelColumns();
-      hn::StoreU(
-          hn::Mul(weight, hidden), d,
-          operands.hidden.Panel(panel) + (row + r) * PanelColumns() + c - panel * PanelColumns());
-    });
-    hn::Store(dweight, d, scratch.dweights + r * TileLanes());
+      hn::StoreU(hn::Mul(hn::Mul(weighted, u), slope), d, first + c);
+      hn::StoreU(hn::Mul(weighted, silu), d, dup + c);
+      hn::StoreU(hn::Mul(weight, hidden), d, weighted_hidden + c);
+    }
+    hn::Store(dweight, d, scratch.dweights + r * lanes);
+  }
+}
+
+// The operands that follow from dout, for some slots which are `row` and the following of those.
+template <Precision kPrecision>
+void BackwardHidden(const BackwardCall& call, const Slots& slots, int64_t row,
+                    const PackedExpert& expert, const BackwardScratch& scratch,
+                    const BackwardOperands& operands) {
+  const GatheredRows dout = {call.dout.data, call.dout.stride, slots.tokens};
+  PackAlong<kPrecision>(dout, 0, call.dout.cols, scratch.dout);
+  PackAcross<kPrecision>(dout, {row, slots.count, 0, call.dout.cols}, operands.dout);
+  std::fill_n(scratch.dweights, slots.count * TileLanes(), 0.0F);
+  for (int64_t panel = 0; panel < expert.down.Panels(); panel += kHiddenPanels) {
+    const int64_t panel_end = std::min(panel + kHiddenPanels, expert.down.Panels());
+    const int64_t begin = panel * PanelColumns();
+    const int64_t columns = std::min(panel_end * PanelColumns(), expert.down.columns) - begin;
+    Upcoming gate_and_up = KeptLines(call.kept, slots, begin, begin + columns);
+    MultiplyAlong<kPrecision>(scratch.dout, expert.down, panel, panel_end, false, gate_and_up,
+                              scratch.first.Cols(0, (panel_end - panel) * PanelColumns()));
+    ActivateBackward(call, slots, begin, columns, scratch);
+    const GatheredRows dgate = {scratch.first.data, scratch.first.stride};
+    const GatheredRows dup = {scratch.dup_columns.data, scratch.dup_columns.stride};
+    const Place place = {row, slots.count, begin / kPanelRows, columns};
+    PackAlong<kPrecision>(dgate, begin, columns, scratch.dgate);
+    PackAlong<kPrecision>(dup, begin, columns, scratch.dup);
+    PackAcross<kPrecision>(dgate, place, operands.dgate);
+    PackAcross<kPrecision>(dup, place, operands.dup);
+    PackColumns<kPrecision>({scratch.hidden.data, scratch.hidden.stride},
+                            {row, slots.count, panel, columns}, operands.hidden);
   }
 }
 
 // dx, dweights and the operands of the weight gradients for some slots, which are `row` and the
 // following of the operands.
+template <Precision kPrecision>
 void BackwardSlots(const BackwardCall& call, const Slots& slots, int64_t row,
                    const PackedExpert& expert, const Slots& next, BackwardScratch scratch,
                    const BackwardOperands& operands) {
@@ -371,46 +401,24 @@ void BackwardSlots(const BackwardCall& call, const Slots& slots, int64_t row,
   scratch.dout.rows = slots.count;
   scratch.dgate.rows = slots.count;
   scratch.dup.rows = slots.count;
-  const GatheredRows dout = {call.dout.data, call.dout.stride, slots.tokens};
-  PackAlong(dout, scratch.dout);
-  PackAcross(dout, row, slots.count, operands.dout);
-  std::fill_n(scratch.dweights, slots.count * TileLanes(), 0.0F);
-  for (int64_t panel = 0; panel < expert.down.Panels(); panel += kHiddenPanels) {
-    const int64_t panel_end = std::min(panel + kHiddenPanels, expert.down.Panels());
-    const int64_t begin = panel * PanelColumns();
-    const int64_t end = std::min(panel_end * PanelColumns(), expert.down.columns);
-    Upcoming gate_and_up = KeptLines(call.kept, slots, begin, end);
-    MultiplyAlong(scratch.dout, expert.down, panel, panel_end, false, gate_and_up,
-                  scratch.dhidden.Cols(0, (panel_end - panel) * PanelColumns()));
-    ActivateBackward(call, slots, row, begin, end, scratch, operands);
-  }
+  BackwardHidden<kPrecision>(call, slots, row, expert, scratch, operands);
   Upcoming inputs({call.x.data, call.x.stride, slots.tokens}, slots.count, 0, call.x.cols);
   inputs.Add({call.dx.data, call.dx.stride, slots.tokens});
-  MultiplyAlong(scratch.dgate, expert.gate, false, inputs, scratch.dx);
+  MultiplyAlong<kPrecision>(scratch.dgate, expert.gate, false, inputs, scratch.dx);
   Upcoming upcoming({call.dout.data, call.dout.stride, next.tokens}, next.count, 0, call.dout.cols);
-  MultiplyAlong(scratch.dup, expert.up, true, upcoming, scratch.dx);
+  MultiplyAlong<kPrecision>(scratch.dup, expert.up, true, upcoming, scratch.dx);
   for (int64_t r = 0; r < slots.count; ++r) {
     const int64_t token = slots.tokens[r];
     AddScaled(call.dx.cols, 1.0F, scratch.dx.row(r), call.dx.row(token));
     call.dweights.row(token)[slots.slots[r] - token * call.weights.cols] =
         hn::GetLane(hn::SumOfLanes(d, hn::Load(d, scratch.dweights + r * TileLanes())));
   }
-  const DepthBlocks& blocks = scratch.dgate.blocks;
-  for (int64_t block = 0; block < blocks.Count(); ++block) {
-    const int64_t panel = blocks.Begin(block) / kPanelRows;
-    const auto lines = [&](const PackedAcross& to) {
-      return PackedAcross{to.Panel(panel), blocks.Size(block), to.depth};
-    };
-    PackAcross({scratch.dgate.Block(block), kRowStride}, row, slots.count, lines(operands.dgate));
-    PackAcross({scratch.dup.Block(block), kRowStride}, row, slots.count, lines(operands.dup));
-  }
-  const GatheredRows x = GatheredRows{call.x.data, call.x.stride, slots.tokens};
-  for (int64_t panel = 0; panel < operands.x.Panels(); ++panel) {
-    PackColumns(x, panel, row, slots.count, operands.x);
-  }
+  PackColumns<kPrecision>({call.x.data, call.x.stride, slots.tokens},
+                          {row, slots.count, 0, call.x.cols}, operands.x);
 }
 
 // Adds to the gradients of one expert's weights.
+template <Precision kPrecision>
 void AddWeightGradients(KernelContext& context, const BackwardOperands& operands,
                         const ExpertGradients& gradients) {
   struct Product {
@@ -431,10 +439,11 @@ void AddWeightGradients(KernelContext& context, const BackwardOperands& operands
   context.pool.ParallelFor(tasks, [&](int64_t task, int) HWY_ATTR {
     const Product* p = products;
     while (task >= p->shares.tasks) task -= p++->shares.tasks;
-    MultiplyAcross(p->a, p->shares.Begin(task), p->shares.Begin(task + 1), p->b, p->c);
+    MultiplyAcross<kPrecision>(p->a, p->shares.Begin(task), p->shares.Begin(task + 1), p->b, p->c);
   });
 }
 
+template <Precision kPrecision>
 void MoeBackward(KernelContext& context, ConstMatrix x,
                  std::span<const ExpertWeights> expert_weights, MatrixView<const int32_t> experts,
                  ConstMatrix weights, const MoeActivations& kept, ConstMatrix dout, Matrix dx,
@@ -445,12 +454,12 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
   const auto expert_count = static_cast<int64_t>(expert_weights.size());
   const int64_t ffn = kept.gate.cols;
   const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
-  const PackedExpert packed = {AllocateColumns(workspace, x.cols, ffn),
-                               AllocateColumns(workspace, x.cols, ffn),
-                               AllocateColumns(workspace, ffn, x.cols)};
+  const PackedExpert packed = {AllocateColumns<kPrecision>(workspace, x.cols, ffn),
+                               AllocateColumns<kPrecision>(workspace, x.cols, ffn),
+                               AllocateColumns<kPrecision>(workspace, ffn, x.cols)};
   auto* scratch = workspace.Allocate<BackwardScratch>(context.pool.size());
   for (int worker = 0; worker < context.pool.size(); ++worker) {
-    scratch[worker] = AllocateBackwardScratch(workspace, x.cols, ffn);
+    scratch[worker] = AllocateBackwardScratch<kPrecision>(workspace, x.cols, ffn);
   }
   Zero(context, dx);
   for (int64_t t = 0; t < dweights.rows; ++t) std::fill_n(dweights.row(t), dweights.cols, 0.0F);
@@ -459,24 +468,31 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
   for (int64_t e = 0; e < expert_count; ++e) {
     const Slots slots = SlotsOf(grouping, e);
     if (slots.count == 0) continue;
-    PackExpert<false>(context, expert_weights[static_cast<size_t>(e)], packed);
+    PackExpert<kPrecision, false>(context, expert_weights[static_cast<size_t>(e)], packed);
     for (int64_t first = 0; first < slots.count; first += kBackwardRows) {
       const Workspace::Frame block_frame(workspace);
       const Slots block = slots.Range(first, std::min(kBackwardRows, slots.count - first));
-      const BackwardOperands operands = AllocateOperands(workspace, x.cols, ffn, block.count);
+      const BackwardOperands operands =
+          AllocateOperands<kPrecision>(workspace, x.cols, ffn, block.count);
       const SlotTasks tasks(block, threads);
       context.pool.ParallelFor(tasks.count(), [&](int64_t task, int worker) HWY_ATTR {
-        BackwardSlots(call, tasks[task], tasks.Row(task), packed, tasks[task + threads],
-                      scratch[worker], operands);
+        BackwardSlots<kPrecision>(call, tasks[task], tasks.Row(task), packed, tasks[task + threads],
+                                  scratch[worker], operands);
       });
-      AddWeightGradients(context, operands, gradients[static_cast<size_t>(e)]);
+      AddWeightGradients<kPrecision>(context, operands, gradients[static_cast<size_t>(e)]);
     }
   }
 }
 
-void Fill(TrainingKernels& kernels) {
-  kernels.moe_train = MoeTrain;
-  kernels.moe_backward = MoeBackward;
+template <Precision kPrecision>
+void FillPrecision(TrainingKernels& kernels) {
+  kernels.moe_train = MoeTrain<kPrecision>;
+  kernels.moe_backward = MoeBackward<kPrecision>;
+}
+
+void Fill(TrainingKernels& kernels, Precision precision) {
+  if (precision == Precision::kFloat32) return FillPrecision<Precision::kFloat32>(kernels);
+  FillPrecision<Precision::kBFloat16>(kernels);
 }
 
 }  // namespace
@@ -488,7 +504,9 @@ namespace fulmen::cpu {
 
 HWY_EXPORT(Fill);
 
-void RegisterMoeTraining(TrainingKernels& kernels) { HWY_DYNAMIC_DISPATCH(Fill)(kernels); }
+void RegisterMoeTraining(TrainingKernels& kernels, Precision precision) {
+  HWY_DYNAMIC_DISPATCH(Fill)(kernels, precision);
+}
 
 }  // namespace fulmen::cpu
 #endif  // HWY_ONCE

@@ -12,14 +12,15 @@ void RegisterAttentionBackward(TrainingKernels& kernels);
 // Parts of the above, from files of their own.
 void RegisterSoftmaxAttentionPacked(TrainingKernels& kernels);
 void RegisterSoftmaxAttentionBackward(TrainingKernels& kernels);
-void RegisterProductsBackward(TrainingKernels& kernels);
-void RegisterMoeTraining(TrainingKernels& kernels);
-void RegisterCrossEntropy(TrainingKernels& kernels);
+void RegisterProductsBackward(TrainingKernels& kernels, Precision precision);
+void RegisterMoeTraining(TrainingKernels& kernels, Precision precision);
+void RegisterCrossEntropy(TrainingKernels& kernels, Precision precision);
 void RegisterElementwiseBackward(TrainingKernels& kernels);
 void RegisterRouterBackward(TrainingKernels& kernels);
 void RegisterAdamW(TrainingKernels& kernels);
 
 // The operations as built for `target`, one of Targets().
-Result<TrainingKernels> TrainingKernelsFor(std::string_view target);
+Result<TrainingKernels> TrainingKernelsFor(std::string_view target,
+                                           Precision precision = Precision::kFloat32);
 
 }  // namespace fulmen::cpu

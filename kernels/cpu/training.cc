@@ -6,18 +6,18 @@
 
 namespace fulmen::cpu {
 
-Result<TrainingKernels> TrainingKernelsFor(std::string_view target) {
+Result<TrainingKernels> TrainingKernelsFor(std::string_view target, Precision precision) {
   for (const int64_t bit : hwy::SupportedAndGeneratedTargets()) {
     if (target != hwy::TargetName(bit)) continue;
     const ScopedTarget scope(bit);
-    TrainingKernels kernels = RefTrainingKernels();
+    TrainingKernels kernels = RefTrainingKernels(precision);
     RegisterAttentionBackward(kernels);
     RegisterElementwiseBackward(kernels);
     RegisterRouterBackward(kernels);
     RegisterAdamW(kernels);
-    RegisterProductsBackward(kernels);
-    RegisterMoeTraining(kernels);
-    RegisterCrossEntropy(kernels);
+    RegisterProductsBackward(kernels, precision);
+    RegisterMoeTraining(kernels, precision);
+    RegisterCrossEntropy(kernels, precision);
     return kernels;
   }
   return Fail(ErrorCode::kUnsupported,

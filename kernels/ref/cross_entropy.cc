@@ -32,6 +32,7 @@ double Token(float* logits, int64_t vocabulary, int32_t target, double scale) {
 
 }  // namespace
 
+template <Precision kPrecision>
 double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& head,
                     std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead) {
   const int64_t vocabulary = head.rows();
@@ -42,15 +43,20 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
   for (int64_t first = 0; first < x.rows; first += kBlock) {
     const int64_t count = std::min(kBlock, x.rows - first);
     const Matrix logits(memory.data(), count, vocabulary);
-    Linear(context, x.Rows(first, count), head, logits);
+    kLinear<kPrecision>(context, x.Rows(first, count), head, logits);
     for (int64_t t = 0; t < count; ++t) {
       loss +=
           Token(logits.row(t), vocabulary, targets[static_cast<size_t>(first + t)], double{scale});
     }
-    LinearBackwardInput(context, logits, head, dx.Rows(first, count));
-    LinearBackwardWeight(context, x.Rows(first, count), logits, dhead);
+    kLinearBackwardInput<kPrecision>(context, logits, head, dx.Rows(first, count));
+    kLinearBackwardWeight<kPrecision>(context, x.Rows(first, count), logits, dhead);
   }
   return loss;
 }
+
+template double CrossEntropy<Precision::kFloat32>(KernelContext&, ConstMatrix, const TensorView&,
+                                                  std::span<const int32_t>, float, Matrix, Matrix);
+template double CrossEntropy<Precision::kBFloat16>(KernelContext&, ConstMatrix, const TensorView&,
+                                                   std::span<const int32_t>, float, Matrix, Matrix);
 
 }  // namespace fulmen::ref

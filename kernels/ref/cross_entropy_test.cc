@@ -71,8 +71,8 @@ class Problem {
     TestMatrix dx(case_.tokens, case_.width, 1);
     TestMatrix dhead(case_.vocabulary, case_.width, 3, before);
     TestContext test;
-    const double loss = ref::CrossEntropy(test.context, x_.view(), head_.view(), targets_, kScale,
-                                          dx.view(), dhead.view());
+    const double loss = ref::CrossEntropy<Precision::kFloat32>(
+        test.context, x_.view(), head_.view(), targets_, kScale, dx.view(), dhead.view());
     const double expected = Loss64();
     // Every logit is rounded once; the loss of a token moves by two of those at most.
     const double logit_error = largest_ * kFloatRounding;
@@ -123,8 +123,8 @@ TEST(RefCrossEntropy, NothingPredictedIsNoLossAndNoGradient) {
   TestMatrix dx(3, 2, 1);
   TestMatrix dhead(4, 2, 1, before);
   TestContext test;
-  EXPECT_EQ(ref::CrossEntropy(test.context, x.view(), head.view(), targets, 1.0F, dx.view(),
-                              dhead.view()),
+  EXPECT_EQ(ref::CrossEntropy<Precision::kFloat32>(test.context, x.view(), head.view(), targets,
+                                                   1.0F, dx.view(), dhead.view()),
             0.0);
   EXPECT_EQ(dx.Values(), std::vector<float>(6, 0.0F));
   EXPECT_EQ(dhead.Values(), before);
@@ -137,8 +137,8 @@ TEST(RefCrossEntropy, LargeLogitsDoNotOverflow) {
   TestMatrix dx(1, 1);
   TestMatrix dhead(3, 1, 0, {0.0F, 0.0F, 0.0F});
   TestContext test;
-  const double loss = ref::CrossEntropy(test.context, Matrix(x.data(), 1, 1), head.view(), targets,
-                                        1.0F, dx.view(), dhead.view());
+  const double loss = ref::CrossEntropy<Precision::kFloat32>(
+      test.context, Matrix(x.data(), 1, 1), head.view(), targets, 1.0F, dx.view(), dhead.view());
   EXPECT_NEAR(loss, 6000.0 + std::log1p(std::exp(-1.0)), 1e-9);
   const double p = 1 / (1 + std::exp(-1.0));
   EXPECT_TRUE(NearRelativeToLargest(

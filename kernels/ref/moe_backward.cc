@@ -48,6 +48,7 @@ double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 // The gradients of one expert for the slots that chose it. Rows of dx_slots [T * k, C] are what
 // each slot adds to its token's dx.
+template <Precision kPrecision>
 void ExpertBackward(KernelContext& context, const ExpertWeights& expert,
                     const std::vector<int64_t>& slots, ConstMatrix x, ConstMatrix weights,
                     const MoeActivations& kept, ConstMatrix dout, Matrix dx_slots, Matrix dweights,
@@ -58,9 +59,9 @@ void ExpertBackward(KernelContext& context, const ExpertWeights& expert,
   Owned gate = Gather(kept.gate, slots, 1);  // becomes its gradient below, as does `up`
   Owned up = Gather(kept.up, slots, 1);
   Owned doutput = Gather(dout, slots, k);
-  Owned hidden(slots.size(), ffn);
+  Owned hidden(slots.size(), ffn);  // weighted
   Owned dhidden(slots.size(), ffn);
-  LinearBackwardInput(context, doutput.view(), expert.down, dhidden.view());
+  kLinearBackwardInput<kPrecision>(context, doutput.view(), expert.down, dhidden.view());
   for (size_t i = 0; i < slots.size(); ++i) {
     const int64_t t = slots[i] / k;
     const int64_t s = slots[i] % k;
@@ -72,21 +73,19 @@ void ExpertBackward(KernelContext& context, const ExpertWeights& expert,
       const double sigmoid = Sigmoid(g);
       const double unweighted = dhidden.values[j];
       dweight += unweighted * g * sigmoid * u;
-      hidden.values[j] = static_cast<float>(g * sigmoid * u);
+      hidden.values[j] = static_cast<float>(weight * g * sigmoid * u);
       gate.values[j] =
           static_cast<float>(weight * unweighted * u * sigmoid * (1.0 + g * (1.0 - sigmoid)));
       up.values[j] = static_cast<float>(weight * unweighted * g * sigmoid);
     }
     dweights.row(t)[s] = static_cast<float>(dweight);
-    float* row = doutput.view().row(static_cast<int64_t>(i));
-    for (int64_t c = 0; c < dout.cols; ++c) row[c] = static_cast<float>(weight * double{row[c]});
   }
-  LinearBackwardWeight(context, hidden.view(), doutput.view(), gradients.down);
-  LinearBackwardWeight(context, input.view(), gate.view(), gradients.gate);
-  LinearBackwardWeight(context, input.view(), up.view(), gradients.up);
+  kLinearBackwardWeight<kPrecision>(context, hidden.view(), doutput.view(), gradients.down);
+  kLinearBackwardWeight<kPrecision>(context, input.view(), gate.view(), gradients.gate);
+  kLinearBackwardWeight<kPrecision>(context, input.view(), up.view(), gradients.up);
   Owned from_up(slots.size(), x.cols);
-  LinearBackwardInput(context, gate.view(), expert.gate, input.view());
-  LinearBackwardInput(context, up.view(), expert.up, from_up.view());
+  kLinearBackwardInput<kPrecision>(context, gate.view(), expert.gate, input.view());
+  kLinearBackwardInput<kPrecision>(context, up.view(), expert.up, from_up.view());
   for (size_t j = 0; j < input.values.size(); ++j) input.values[j] += from_up.values[j];
   Scatter(input.view(), slots, dx_slots);
 }
@@ -106,6 +105,7 @@ void CheckExperts(MatrixView<const int32_t> experts, ConstMatrix weights, size_t
 
 }  // namespace
 
+template <Precision kPrecision>
 void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
               MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
               Matrix out) {
@@ -119,13 +119,13 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
     Owned input = Gather(x, slots, k);
     Owned gate(slots.size(), expert.gate.rows());
     Owned up(slots.size(), expert.up.rows());
-    Linear(context, input.view(), expert.gate, gate.view());
-    Linear(context, input.view(), expert.up, up.view());
+    kLinear<kPrecision>(context, input.view(), expert.gate, gate.view());
+    kLinear<kPrecision>(context, input.view(), expert.up, up.view());
     Scatter(gate.view(), slots, kept.gate);
     Scatter(up.view(), slots, kept.up);
     Silu(context, gate.view());
     for (size_t j = 0; j < gate.values.size(); ++j) gate.values[j] *= up.values[j];
-    Linear(context, gate.view(), expert.down, input.view());
+    kLinear<kPrecision>(context, gate.view(), expert.down, input.view());
     Scatter(input.view(), slots, contributions.view());
   }
   for (int64_t t = 0; t < x.rows; ++t) {
@@ -140,6 +140,7 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
   }
 }
 
+template <Precision kPrecision>
 void MoeBackward(KernelContext& context, ConstMatrix x,
                  std::span<const ExpertWeights> expert_weights, MatrixView<const int32_t> experts,
                  ConstMatrix weights, const MoeActivations& kept, ConstMatrix dout, Matrix dx,
@@ -151,8 +152,8 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
   for (size_t e = 0; e < expert_weights.size(); ++e) {
     const std::vector<int64_t> slots = SlotsOf(e, experts);
     if (slots.empty()) continue;
-    ExpertBackward(context, expert_weights[e], slots, x, weights, kept, dout, dx_slots.view(),
-                   dweights, gradients[e]);
+    ExpertBackward<kPrecision>(context, expert_weights[e], slots, x, weights, kept, dout,
+                               dx_slots.view(), dweights, gradients[e]);
   }
   for (int64_t t = 0; t < x.rows; ++t) {
     for (int64_t c = 0; c < x.cols; ++c) {
@@ -162,5 +163,24 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
     }
   }
 }
+
+template void MoeTrain<Precision::kFloat32>(KernelContext&, ConstMatrix,
+                                            std::span<const ExpertWeights>,
+                                            MatrixView<const int32_t>, ConstMatrix,
+                                            const MoeActivations&, Matrix);
+template void MoeTrain<Precision::kBFloat16>(KernelContext&, ConstMatrix,
+                                             std::span<const ExpertWeights>,
+                                             MatrixView<const int32_t>, ConstMatrix,
+                                             const MoeActivations&, Matrix);
+template void MoeBackward<Precision::kFloat32>(KernelContext&, ConstMatrix,
+                                               std::span<const ExpertWeights>,
+                                               MatrixView<const int32_t>, ConstMatrix,
+                                               const MoeActivations&, ConstMatrix, Matrix, Matrix,
+                                               std::span<const ExpertGradients>);
+template void MoeBackward<Precision::kBFloat16>(KernelContext&, ConstMatrix,
+                                                std::span<const ExpertWeights>,
+                                                MatrixView<const int32_t>, ConstMatrix,
+                                                const MoeActivations&, ConstMatrix, Matrix, Matrix,
+                                                std::span<const ExpertGradients>);
 
 }  // namespace fulmen::ref

@@ -88,8 +88,8 @@ class Problem {
 
   std::vector<float> RunForward() {
     TestMatrix out(case_.tokens, case_.width, 4);
-    ref::MoeTrain(test_.context, x_.view(), expert_weights_, experts(), weights_.view(), kept(),
-                  out.view());
+    ref::MoeTrain<Precision::kFloat32>(test_.context, x_.view(), expert_weights_, experts(),
+                                       weights_.view(), kept(), out.view());
     return out.Values();
   }
 
@@ -127,8 +127,9 @@ class Problem {
   void CheckBackward() {
     TestMatrix dx(case_.tokens, case_.width, 1);
     TestMatrix dweights(case_.tokens, case_.k, 2);
-    ref::MoeBackward(test_.context, x_.view(), expert_weights_, experts(), weights_.view(), kept(),
-                     dout_.view(), dx.view(), dweights.view(), expert_gradients_);
+    ref::MoeBackward<Precision::kFloat32>(test_.context, x_.view(), expert_weights_, experts(),
+                                          weights_.view(), kept(), dout_.view(), dx.view(),
+                                          dweights.view(), expert_gradients_);
     const std::vector<float> dout = dout_.Values();
     const auto loss = [&] { return Dot(Forward64(), dout); };
     ExpectNear("dx", dx.Values(), NumericGradient(x64_, loss));

@@ -5,29 +5,38 @@
 
 namespace fulmen {
 
-const TrainingKernels& RefTrainingKernels() {
-  static const TrainingKernels kernels = {
-      .rms_norm_backward = ref::RmsNormBackward,
-      .silu_backward = ref::SiluBackward,
-      .sigmoid_gate_backward = ref::SigmoidGateBackward,
-      .embedding_backward = ref::EmbeddingBackward,
-      .linear = ref::Linear,
-      .linear_backward_input = ref::LinearBackwardInput,
-      .linear_backward_weight = ref::LinearBackwardWeight,
-      .lightning_attention_packed = ref::LightningAttentionPacked,
-      .lightning_attention_backward = ref::LightningAttentionBackward,
-      .softmax_attention_packed = ref::SoftmaxAttentionPacked,
-      .softmax_attention_backward = ref::SoftmaxAttentionBackward,
-      .top_k_router_backward = ref::TopKRouterBackward,
-      .router_statistics = ref::CountRouterStatistics,
-      .router_loss_backward = ref::RouterLossBackward,
-      .moe_train = ref::MoeTrain,
-      .moe_backward = ref::MoeBackward,
-      .cross_entropy = ref::CrossEntropy,
-      .adamw = ref::AdamW,
-      .squared_norm = ref::SquaredNorm,
-  };
-  return kernels;
+namespace {
+
+template <Precision kPrecision>
+constexpr TrainingKernels kTable = {
+    .rms_norm_backward = ref::RmsNormBackward,
+    .silu_backward = ref::SiluBackward,
+    .sigmoid_gate_backward = ref::SigmoidGateBackward,
+    .embedding_backward = ref::EmbeddingBackward,
+    .linear = ref::kLinear<kPrecision>,
+    .linear_backward_input = ref::kLinearBackwardInput<kPrecision>,
+    .linear_backward_weight = ref::kLinearBackwardWeight<kPrecision>,
+    .router_backward_input = ref::LinearBackwardInput,
+    .router_backward_weight = ref::LinearBackwardWeight,
+    .lightning_attention_packed = ref::LightningAttentionPacked,
+    .lightning_attention_backward = ref::LightningAttentionBackward,
+    .softmax_attention_packed = ref::SoftmaxAttentionPacked,
+    .softmax_attention_backward = ref::SoftmaxAttentionBackward,
+    .top_k_router_backward = ref::TopKRouterBackward,
+    .router_statistics = ref::CountRouterStatistics,
+    .router_loss_backward = ref::RouterLossBackward,
+    .moe_train = ref::MoeTrain<kPrecision>,
+    .moe_backward = ref::MoeBackward<kPrecision>,
+    .cross_entropy = ref::CrossEntropy<kPrecision>,
+    .adamw = ref::AdamW,
+    .squared_norm = ref::SquaredNorm,
+};
+
+}  // namespace
+
+const TrainingKernels& RefTrainingKernels(Precision precision) {
+  return precision == Precision::kFloat32 ? kTable<Precision::kFloat32>
+                                          : kTable<Precision::kBFloat16>;
 }
 
 }  // namespace fulmen

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/ref/operations.h"
 #include "kernels/training.h"
 
 namespace fulmen::ref {
@@ -18,6 +19,11 @@ void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMat
 
 void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, Matrix dx);
 void LinearBackwardWeight(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
+
+// The same of operands rounded to BF16.
+void LinearBf16(KernelContext&, ConstMatrix x, const TensorView& weight, Matrix y);
+void LinearBackwardInputBf16(KernelContext&, ConstMatrix dy, const TensorView& weight, Matrix dx);
+void LinearBackwardWeightBf16(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
 
 void LightningAttentionPacked(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
                               std::span<const int64_t> starts, Matrix out);
@@ -37,14 +43,27 @@ void CountRouterStatistics(KernelContext&, ConstMatrix logits, MatrixView<const 
 void RouterLossBackward(KernelContext&, ConstMatrix logits, std::span<const float> coefficients,
                         float z_coefficient, Matrix dlogits);
 
+// The products of a precision.
+template <Precision kPrecision>
+inline constexpr LinearFn kLinear = kPrecision == Precision::kFloat32 ? Linear : LinearBf16;
+template <Precision kPrecision>
+inline constexpr LinearBackwardInputFn kLinearBackwardInput =
+    kPrecision == Precision::kFloat32 ? LinearBackwardInput : LinearBackwardInputBf16;
+template <Precision kPrecision>
+inline constexpr LinearBackwardWeightFn kLinearBackwardWeight =
+    kPrecision == Precision::kFloat32 ? LinearBackwardWeight : LinearBackwardWeightBf16;
+
+template <Precision>
 void MoeTrain(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
               MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
               Matrix out);
+template <Precision>
 void MoeBackward(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
                  MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
                  ConstMatrix dout, Matrix dx, Matrix dweights,
                  std::span<const ExpertGradients> gradients);
 
+template <Precision>
 double CrossEntropy(KernelContext&, ConstMatrix x, const TensorView& head,
                     std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead);
 
