@@ -8,12 +8,13 @@
 #include "base/check.h"
 #include "base/thread_pool.h"
 #include "base/workspace.h"
+#include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
 
 // The embedded model has no chat format of its own, but its vocabulary has the family's markers.
-std::string StoryFolder() { return std::string(FULMEN_SOURCE_DIR) + "/models/story"; }
+std::string StoryFolder() { return testing::SourcePath("models/story"); }
 
 template <class T>
 T ValueOrDie(Result<T> result) {

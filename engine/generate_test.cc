@@ -18,7 +18,7 @@ namespace fulmen {
 namespace {
 
 // The embedded model; its golden results are in golden/story.
-std::string StoryFolder() { return std::string(FULMEN_SOURCE_DIR) + "/models/story"; }
+std::string StoryFolder() { return testing::SourcePath("models/story"); }
 
 template <class T>
 T ValueOrDie(Result<T> result) {

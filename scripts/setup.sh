@@ -13,6 +13,8 @@ build_packages=(
 )
 # What the tests ask for besides.
 test_packages=(ccache)
+# One cache for every checkout, wherever it lies.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 
 # Clang, with the runtimes of its sanitizers and fuzzer, whose package carries the version.
 clang_packages() {

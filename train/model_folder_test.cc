@@ -42,7 +42,7 @@ class ModelFolderTest : public ::testing::Test {
   Parameters weights_{config_};
   Optimizer optimizer_{config_};
   testing::TemporaryFolder folder_;
-  const std::string tokenizer_ = FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small";
+  const std::string tokenizer_ = testing::SourcePath("tests/golden/tokenizer/small");
 };
 
 TEST_F(ModelFolderTest, ACheckpointReadsBackBitForBit) {

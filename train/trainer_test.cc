@@ -30,7 +30,7 @@ class TrainerTest : public ::testing::Test {
   // Documents of random length that count up from a random number: something to learn quickly.
   static void WriteData(const std::string& path, unsigned seed) {
     ASSERT_TRUE(fs::create_directory(path));
-    const auto tokenizer = Tokenizer::Load(FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small");
+    const auto tokenizer = Tokenizer::Load(testing::SourcePath("tests/golden/tokenizer/small"));
     ShardWriter writer(path, 1000, 100, TokenizerFingerprint(*tokenizer));
     std::mt19937 random(seed);
     for (int i = 0; i < 60; ++i) {
@@ -44,7 +44,7 @@ class TrainerTest : public ::testing::Test {
 
   TrainingConfig Config(const std::string& run) const {
     TrainingConfig config;
-    config.model.tokenizer = FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small";
+    config.model.tokenizer = testing::SourcePath("tests/golden/tokenizer/small");
     config.model.hidden_size = 32;
     config.model.layers = 2;
     config.model.softmax_every = 2;
@@ -259,7 +259,7 @@ TEST_F(TrainerTest, RefusesWhatCannotBeTrained) {
   EXPECT_EQ(refusal([](auto& c) { c.optimizer.no_decay = {"nrom"}; }),
             "optimizer.no_decay: no tensor's name contains \"nrom\"");
   EXPECT_NE(refusal([](auto& c) {
-              c.model.tokenizer = FULMEN_SOURCE_DIR "/models/story";
+              c.model.tokenizer = testing::SourcePath("models/story");
             }).find("data: the dataset was made with another tokenizer than the run's"),
             std::string::npos);
   EXPECT_NE(refusal([&](auto& c) { c.stages[1].sources[0].path = folder_ / "none"; }).find("none"),

@@ -113,7 +113,7 @@ class Story : public ::testing::TestWithParam<std::string> {
     ASSERT_TRUE(expected) << expected.error().message;
     expected_ = *std::move(expected);
   }
-  const std::string model_ = std::string(FULMEN_SOURCE_DIR) + "/models/story";
+  const std::string model_ = SourcePath("models/story");
   std::string golden_;
   Json expected_;
 };

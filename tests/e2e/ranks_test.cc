@@ -19,7 +19,7 @@ class TrainRanks : public ::testing::Test {
 #ifndef FULMEN_MPI
     GTEST_SKIP() << "built without MPI";
 #endif
-    const std::string tokenizer = FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small";
+    const std::string tokenizer = SourcePath("tests/golden/tokenizer/small");
     std::string documents;
     for (int i = 0; i < 60; ++i) {
       const std::string text = fmt::format("{} and {} are {}, is what I was told. ", i, i, 2 * i);

@@ -23,7 +23,7 @@ class TrainCommand : public ::testing::Test {
   void SetUp() override {
     const std::string data = folder_ / "data";
     ASSERT_TRUE(fs::create_directory(data));
-    const auto tokenizer = Tokenizer::Load(FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small");
+    const auto tokenizer = Tokenizer::Load(SourcePath("tests/golden/tokenizer/small"));
     ShardWriter writer(data, 10'000, 500, TokenizerFingerprint(*tokenizer));
     std::mt19937 random(1);
     for (int i = 0; i < 200; ++i) {
@@ -33,9 +33,10 @@ class TrainCommand : public ::testing::Test {
       ASSERT_TRUE(writer.Add({ids, {}}));
     }
     ASSERT_TRUE(writer.Finish());
-    ASSERT_TRUE(WriteFileAtomically(folder_ / "run.toml",
-                                    fmt::format(R"([model]
-tokenizer = "{}/tests/golden/tokenizer/small"
+    ASSERT_TRUE(WriteFileAtomically(
+        folder_ / "run.toml",
+        fmt::format(R"([model]
+tokenizer = "{}"
 hidden_size = 32
 layers = 2
 softmax_every = 2
@@ -63,7 +64,7 @@ steps = 60
 max_length = 128
 sources = [{{path = "{}"}}]
 )",
-                                                FULMEN_SOURCE_DIR, folder_ / "run", data)));
+                    SourcePath("tests/golden/tokenizer/small"), folder_ / "run", data)));
   }
 
   // The command line of a run, after `before`.
@@ -126,9 +127,9 @@ TEST_F(TrainCommand, WhenTheDiskIsFullItSaysSoAndCheckpointsStay) {
 }
 
 TEST_F(TrainCommand, InterruptedItWritesACheckpointAndTellsHowToGoOn) {
-  const ProgramResult run = RunProgram(
-      Command({}, "run", {"--stages.main.steps=1000000", "--checkpoint.every", "0"}),
-      {.interrupt_after = {"main step 1/1000000"}});
+  const ProgramResult run =
+      RunProgram(Command({}, "run", {"--stages.main.steps=1000000", "--checkpoint.every", "0"}),
+                 {.interrupt_after = {"main step 1/1000000"}});
   EXPECT_EQ(run.exit_code, 1) << run.err;
   EXPECT_NE(run.err.find("of 1000000; --resume goes on from there"), std::string::npos) << run.err;
   EXPECT_EQ(ListCheckpoints(folder_ / "run/checkpoints").size(), 1U);

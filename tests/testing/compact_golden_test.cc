@@ -15,7 +15,7 @@ constexpr uintmax_t kLimit = 12'000'000;
 TEST(CompactGoldens, AreCopiesOfTheFullSet) {
   const std::string shared = testing::SharedRoot();
   if (shared.empty()) GTEST_SKIP() << "the full set is not here";
-  const fs::path root = fs::path(FULMEN_SOURCE_DIR) / "tests/golden";
+  const fs::path root = fs::path(testing::SourcePath("tests/golden"));
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
     if (!entry.is_regular_file()) continue;
     const fs::path original = fs::path(shared) / "golden" / fs::relative(entry.path(), root);
@@ -27,7 +27,7 @@ TEST(CompactGoldens, AreCopiesOfTheFullSet) {
 TEST(CompactGoldens, StaySmall) {
   uintmax_t bytes = 0;
   for (const fs::directory_entry& entry :
-       fs::recursive_directory_iterator(fs::path(FULMEN_SOURCE_DIR) / "tests/golden")) {
+       fs::recursive_directory_iterator(fs::path(testing::SourcePath("tests/golden")))) {
     if (entry.is_regular_file()) bytes += entry.file_size();
   }
   EXPECT_LE(bytes, kLimit);

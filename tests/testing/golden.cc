@@ -10,16 +10,19 @@ namespace fulmen::testing {
 
 namespace fs = std::filesystem;
 
+std::string SourcePath(const std::string& relative) {
+  return std::string(FULMEN_SOURCE_DIR) + "/" + relative;
+}
+
 std::string SharedRoot() {
   const char* named = std::getenv("FULMEN_SHARED");
-  const fs::path root =
-      named != nullptr ? fs::path(named) : fs::path(FULMEN_SOURCE_DIR) / "../shared";
+  const fs::path root = named != nullptr ? named : SourcePath("../shared");
   return fs::is_directory(root / "golden") ? fs::weakly_canonical(root).string() : "";
 }
 
 std::string GoldenFolder(const std::string& name) {
   if (const std::string shared = SharedRoot(); !shared.empty()) return shared + "/golden/" + name;
-  const fs::path compact = fs::path(FULMEN_SOURCE_DIR) / "tests/golden" / name;
+  const fs::path compact = fs::path(SourcePath("tests/golden")) / name;
   return fs::is_directory(compact) ? compact.string() : "";
 }
 

@@ -6,6 +6,9 @@
 
 namespace fulmen::testing {
 
+// A path of the source tree, e.g. "tests/golden".
+std::string SourcePath(const std::string& relative);
+
 // The folder `name` of the goldens, e.g. "text/hybrid": of the full set where it is present
 // ($FULMEN_SHARED, or ../shared beside the checkout), else of the compact copy in tests/golden.
 // Empty when neither has it: skip the test then (with CI=true the full set's absence fails
