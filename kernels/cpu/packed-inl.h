@@ -196,10 +196,10 @@ HWY_INLINE void PackRow(int64_t count, const T* HWY_RESTRICT from, float* HWY_RE
 template <Precision kPrecision>
 struct UnitRows {
   const float* row;
-  const float* next;
+  const float* next = nullptr;
 
   UnitRows(const GatheredRows& rows, int64_t unit, int64_t count)
-      : row(rows.row(unit * kUnit<kPrecision>)), next(nullptr) {
+      : row(rows.row(unit * kUnit<kPrecision>)) {
     if constexpr (kPrecision == Precision::kBFloat16) {
       if (2 * unit + 1 < count) next = rows.row(2 * unit + 1);
     }
