@@ -16,6 +16,7 @@ void AddEvalCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 void AddTrainBench(CLI::App& train);
 void AddTrainData(CLI::App& train);
+void AddTrainSweep(CLI::App& train);
 // Makes `train` itself run the trainer. Call after its subcommands were added.
 void AddTrainRun(CLI::App& train);
 void AddTokenizeCommand(CLI::App& app);
