@@ -84,7 +84,8 @@ void AddTrainSweep(CLI::App& train) {
       "Folder of the sweep, in place of the config's output.folder");
   app->add_option("--sizes", command->sizes,
                   "HIDDENxLAYERS,...: widths of heads and experts keep the config's ratios\n"
-                  "(default: two thirds, one and one and a half times the config's hidden_size)");
+                  "(default: two thirds, one and one and a half times the config's hidden_size)")
+      ->take_last();
   app->add_option("--kinds", command->kinds, "Some of softmax, lightning, hybrid")
       ->capture_default_str();
   app->add_flag("--resume", command->resume,

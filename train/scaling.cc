@@ -13,7 +13,6 @@ namespace {
 
 constexpr double kGridPerDecade = 20;
 constexpr size_t kLeastPoints = 3;  // of a fitted law
-constexpr size_t kParabolaSizes = 3;
 constexpr size_t kEqualRows = 6;
 
 using Points = std::vector<CurvePoint>;
@@ -71,73 +70,27 @@ double Mean(const std::vector<double>& values) {
   return std::reduce(values.begin(), values.end()) / static_cast<double>(values.size());
 }
 
-// Least squares in polynomials that are orthogonal on the given points: with u = x - mean, 1, u and
-// u^2 - a u - b, so each coefficient stands alone.
-struct Parabola {
-  double centre;
-  double a;
-  double b;
-  double level;
-  double slope;
-  double bend;
-
-  double At(double u) const { return level + slope * u + bend * (u * u - a * u - b); }
-};
-
-Parabola FitParabola(const std::vector<double>& x, const std::vector<double>& y) {
-  const double centre = Mean(x);
-  double u2 = 0;
-  double u3 = 0;
-  double u_y = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    const double u = x[i] - centre;
-    u2 += u * u;
-    u3 += u * u * u;
-    u_y += u * y[i];
-  }
-  Parabola fit{centre, u3 / u2, u2 / static_cast<double>(x.size()), Mean(y), u_y / u2, 0};
-  double p2 = 0;
-  double p_y = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    const double u = x[i] - centre;
-    const double p = u * u - fit.a * u - fit.b;
-    p2 += p * p;
-    p_y += p * y[i];
-  }
-  fit.bend = p_y / p2;
-  return fit;
-}
-
-// Tokens of a model of `log_n` parameters at the same compute, between two of the sizes.
-double TokensBetween(const std::vector<SizeAt>& sizes, double log_n) {
-  size_t i = 1;
-  while (i + 1 < sizes.size() && std::log(sizes[i].parameters) < log_n) ++i;
-  const double before = std::log(sizes[i - 1].parameters);
-  const double t = (log_n - before) / (std::log(sizes[i].parameters) - before);
-  return sizes[i - 1].point.tokens * std::pow(sizes[i].point.tokens / sizes[i - 1].point.tokens, t);
-}
-
 // `sizes` rise in parameters.
 IsoFlop FindOptimum(double compute, const std::vector<SizeAt>& sizes) {
-  std::vector<double> x;
-  std::vector<double> y;
-  for (const SizeAt& size : sizes) {
-    x.push_back(std::log(size.parameters));
-    y.push_back(size.point.loss);
-  }
-  const Parabola fit = FitParabola(x, y);
-  IsoFlop found{compute};
-  if (!(fit.bend > 0)) return found;
-  const double u = (fit.a - fit.slope / fit.bend) / 2;
-  const double log_n = fit.centre + u;
-  if (log_n < x.front()) {
-    found.optimum = Optimum::kBelow;
-  } else if (log_n > x.back()) {
-    found.optimum = Optimum::kAbove;
-  } else {
-    found = {compute, Optimum::kInside, fit.At(u), std::exp(log_n), TokensBetween(sizes, log_n)};
-  }
-  return found;
+  const auto best =
+      std::ranges::min_element(sizes, {}, [](const SizeAt& size) { return size.point.loss; });
+  if (best == sizes.begin()) return {compute, Optimum::kBelow};
+  if (best + 1 == sizes.end()) return {compute, Optimum::kAbove};
+  // With u = log N less that of the best: loss = best + slope u + bend u^2 through the neighbours.
+  const double u0 = std::log((best - 1)->parameters / best->parameters);
+  const double u1 = std::log((best + 1)->parameters / best->parameters);
+  const double rise0 = ((best - 1)->point.loss - best->point.loss) / u0;
+  const double rise1 = ((best + 1)->point.loss - best->point.loss) / u1;
+  const double bend = (rise1 - rise0) / (u1 - u0);
+  const double slope = rise0 - bend * u0;
+  // All three losses may be equal.
+  const double u = bend > 0 ? -slope / (2 * bend) : 0;
+  // Tokens between those of the neighbour on that side and of the best.
+  const SizeAt& other = u < 0 ? *(best - 1) : *(best + 1);
+  const double share = u / (u < 0 ? u0 : u1);
+  return {compute, Optimum::kInside, best->point.loss + slope * u / 2,
+          best->parameters * std::exp(u),
+          best->point.tokens * std::pow(other.point.tokens / best->point.tokens, share)};
 }
 
 std::optional<LawFit> FitLaw(const std::vector<double>& compute, const std::vector<double>& value) {
@@ -185,7 +138,7 @@ KindScaling AnalyseKind(const KindCurves& kind) {
         std::ranges::min(sizes, {}, [](const SizeAt& size) { return size.point.loss; }).point.loss;
     scaling.frontier.push_back({compute, loss, sizes.size()});
     if (sizes.size() > 1) add(0, compute, loss);
-    if (sizes.size() < kParabolaSizes) continue;
+    if (sizes.size() < 3) continue;
     const IsoFlop found = FindOptimum(compute, sizes);
     scaling.isoflops.push_back(found);
     if (found.optimum != Optimum::kInside) continue;

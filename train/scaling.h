@@ -54,19 +54,19 @@ struct BestLoss {
   size_t sizes = 0;  // that were compared
 };
 
-// Where the lowest loss at equal compute lies.
+// Which model has the lowest loss at equal compute.
 enum class Optimum {
-  kInside,
-  kBelow,  // the smallest model is best, or a smaller one would be
-  kAbove,  // the largest
-  kNone,   // the losses do not bend upwards
+  kInside,  // one between others
+  kBelow,   // the smallest: a smaller one might be better
+  kAbove,   // the largest
 };
 
-// The minimum of the parabola through the losses of at least three sizes at equal compute, over
-// log N; numbers are set when it is kInside.
+// Models of at least three sizes at equal compute. When the best is one between others, the minimum
+// of the parabola over log N through its loss and those of its two neighbours; else only where to
+// look for it.
 struct IsoFlop {
   double compute = 0;
-  Optimum optimum = Optimum::kNone;
+  Optimum optimum = Optimum::kBelow;
   double loss = 0;
   double parameters = 0;
   double tokens = 0;

@@ -19,8 +19,10 @@ constexpr std::array<std::string_view, 5> kConventions = {
     "head), in PFLOP/s-days of 8.64e19.",
     "N: parameters a token uses, without embedding and head. D: tokens read, repeats included.",
     "L: held-out cross-entropy in nats per token, after the warm-up, at a constant learning rate.",
-    "N_opt and D_opt: minimum of a parabola over log N through the losses of all sizes at equal C "
-    "(three at least); minima outside the sizes are left out. L(C): lower envelope of all curves.",
+    "N_opt and D_opt: at equal C, the minimum of the parabola over log N through the size of "
+    "lowest "
+    "loss and its neighbours; left out where the smallest or the largest size is best, as the "
+    "optimum may lie outside. L(C): the lower envelope of all curves.",
     "The report: MiniMax-01, arXiv 2501.08313, section 2.2, table 2; 70 M to 7 B parameters, up to "
     "300 B tokens. Its tokenizer and data differ, so exponents compare and factors do not."};
 
@@ -46,16 +48,14 @@ int ColourOf(std::string_view kind) { return static_cast<int>(&ReportOf(kind) - 
 
 std::string_view OptimumName(Optimum optimum) {
   switch (optimum) {
-    case Optimum::kInside:
-      return "inside";
     case Optimum::kBelow:
-      return "below the smallest size";
+      return "the smallest size";
     case Optimum::kAbove:
-      return "above the largest size";
-    case Optimum::kNone:
+      return "the largest size";
+    case Optimum::kInside:
       break;
   }
-  return "none";
+  return "inside";
 }
 
 std::string LawText(const PowerLaw& law) {
@@ -95,13 +95,12 @@ Table LawsTable(const Sweep& sweep) {
 
 // Why there are no more points for N_opt and D_opt.
 Table OptimaTable(const Sweep& sweep) {
-  Table table{"Minima of the parabolas over log N",
-              {"kind", "values of C", "inside", "below the smallest", "above the largest", "none"},
+  Table table{"Which size is best, counted over values of C",
+              {"kind", "values of C", "one between others", "the smallest", "the largest"},
               {}};
   for (const KindScaling& kind : sweep.scaling.kinds) {
     std::vector<std::string> row = {kind.kind, std::to_string(kind.isoflops.size())};
-    for (const Optimum optimum :
-         {Optimum::kInside, Optimum::kBelow, Optimum::kAbove, Optimum::kNone}) {
+    for (const Optimum optimum : {Optimum::kInside, Optimum::kBelow, Optimum::kAbove}) {
       row.push_back(std::to_string(std::ranges::count(kind.isoflops, optimum, &IsoFlop::optimum)));
     }
     table.rows.push_back(std::move(row));
@@ -231,7 +230,7 @@ Json KindJson(const KindScaling& kind) {
   json["isoflops"] = Json::array();
   for (const IsoFlop& iso : kind.isoflops) {
     Json& one = json["isoflops"].emplace_back(
-        Json{{"compute", iso.compute}, {"minimum", OptimumName(iso.optimum)}});
+        Json{{"compute", iso.compute}, {"best", OptimumName(iso.optimum)}});
     if (iso.optimum != Optimum::kInside) continue;
     one["loss"] = iso.loss;
     one["parameters"] = iso.parameters;
