@@ -13,6 +13,7 @@ namespace {
 
 constexpr double kGridPerDecade = 20;
 constexpr size_t kLeastPoints = 3;  // of a fitted law
+constexpr size_t kLeastSizes = 3;   // at equal compute, for all that is fitted
 constexpr size_t kEqualRows = 6;
 
 using Points = std::vector<CurvePoint>;
@@ -137,8 +138,8 @@ KindScaling AnalyseKind(const KindCurves& kind) {
     const double loss =
         std::ranges::min(sizes, {}, [](const SizeAt& size) { return size.point.loss; }).point.loss;
     scaling.frontier.push_back({compute, loss, sizes.size()});
-    if (sizes.size() > 1) add(0, compute, loss);
-    if (sizes.size() < 3) continue;
+    if (sizes.size() < kLeastSizes) continue;
+    add(0, compute, loss);
     const IsoFlop found = FindOptimum(compute, sizes);
     scaling.isoflops.push_back(found);
     if (found.optimum != Optimum::kInside) continue;

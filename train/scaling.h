@@ -76,7 +76,7 @@ struct KindScaling {
   std::string kind;
   std::vector<BestLoss> frontier;  // the lower envelope of all curves
   std::vector<IsoFlop> isoflops;
-  // Nothing where there are too few points, or too few sizes to call their envelope a frontier.
+  // Of the compute that at least three sizes reach; nothing where there are too few points.
   std::optional<LawFit> loss;
   std::optional<LawFit> parameters;
   std::optional<LawFit> tokens;
@@ -95,7 +95,7 @@ struct Scaling {
 
 // The grid of compute is 10^(k/20), interpolation is linear in log C and never goes beyond a curve.
 // Points that are not finite and positive are left out. The frontier begins where a second size is
-// there to compare with.
+// there to compare with; laws are fitted where three are.
 Scaling AnalyseScaling(std::span<const KindCurves> kinds);
 
 // One sentence: whether the hybrid is at or below softmax at equal compute.

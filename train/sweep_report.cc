@@ -22,7 +22,8 @@ constexpr std::array<std::string_view, 5> kConventions = {
     "N_opt and D_opt: at equal C, the minimum of the parabola over log N through the size of "
     "lowest "
     "loss and its neighbours; left out where the smallest or the largest size is best, as the "
-    "optimum may lie outside. L(C): the lower envelope of all curves.",
+    "optimum may lie outside. L(C): the lower envelope of all curves. "
+    "All over the C that three sizes reach.",
     "The report: MiniMax-01, arXiv 2501.08313, section 2.2, table 2; 70 M to 7 B parameters, up to "
     "300 B tokens. Its tokenizer and data differ, so exponents compare and factors do not."};
 
@@ -156,55 +157,71 @@ std::string CurvesChart(const Sweep& sweep, const KindScaling& kind) {
                    series);
 }
 
-// Points and fits here, and the report's laws from here to where its own models were.
-std::string LawChart(const Sweep& sweep, const NamedLaw& law, const std::string& title,
-                     const std::string& unit,
-                     std::pair<double, double> (*point)(const KindScaling&, size_t)) {
-  std::vector<ChartSeries> series;
+// What the frontier or the optima say of a law.
+ChartSeries LawPoints(const KindScaling& kind, const NamedLaw& law) {
+  ChartSeries points{kind.kind + ", here", {}, {}};
+  points.markers = true;
+  points.line = false;
+  points.colour = ColourOf(kind.kind);
+  if (law.fit == &KindScaling::loss) {
+    for (const BestLoss& best : kind.frontier) {
+      points.x.push_back(best.compute);
+      points.y.push_back(best.loss);
+    }
+    return points;
+  }
+  for (const IsoFlop& iso : kind.isoflops) {
+    if (iso.optimum != Optimum::kInside) continue;
+    points.x.push_back(iso.compute);
+    points.y.push_back(law.fit == &KindScaling::parameters ? iso.parameters : iso.tokens);
+  }
+  return points;
+}
+
+// The report's law with the factor that makes it meet `fit` amidst its points.
+PowerLaw ReportSlope(const LawFit& fit, const PowerLaw& report) {
+  const double middle = std::sqrt(fit.low * fit.high);
+  return {fit.law.At(middle) / std::pow(middle, report.exponent), report.exponent};
+}
+
+// Two charts: the points here with their fits and the report's slopes, and all of it together with
+// the report's laws, which are many decades away.
+std::string LawCharts(const Sweep& sweep, const NamedLaw& law, const std::string& unit) {
+  std::vector<ChartSeries> near;
+  std::vector<ChartSeries> wide;
   double low = kReportCompute;
   for (const KindScaling& kind : sweep.scaling.kinds) {
-    ChartSeries points{kind.kind + ", here", {}, {}};
-    points.markers = true;
-    points.line = false;
-    points.colour = ColourOf(kind.kind);
-    const size_t count =
-        law.fit == &KindScaling::loss ? kind.frontier.size() : kind.isoflops.size();
-    for (size_t i = 0; i < count; ++i) {
-      const auto [compute, value] = point(kind, i);
-      if (value <= 0) continue;
-      points.x.push_back(compute);
-      points.y.push_back(value);
-      low = std::min(low, compute);
-    }
-    series.push_back(std::move(points));
-    if (const std::optional<LawFit>& fit = kind.*law.fit) {
-      series.push_back(LawSeries("its fit", kind.kind, fit->law, fit->low, fit->high, false));
-    }
+    const ChartSeries& points = near.emplace_back(LawPoints(kind, law));
+    wide.push_back(points);
+    if (!points.x.empty()) low = std::min(low, points.x.front());
   }
-  if (low == kReportCompute) return "<p>" + title + ": no points here.</p>\n";
+  if (low == kReportCompute) return fmt::format("<p>{}(C): no points here.</p>\n", law.name);
   for (const KindScaling& kind : sweep.scaling.kinds) {
-    series.push_back(LawSeries(kind.kind + ", report", kind.kind, ReportOf(kind.kind).*law.report,
-                               low, kReportCompute, true));
+    const PowerLaw& report = ReportOf(kind.kind).*law.report;
+    if (const std::optional<LawFit>& fit = kind.*law.fit) {
+      near.push_back(
+          LawSeries(kind.kind + ", fit", kind.kind, fit->law, fit->low, fit->high, false));
+      near.push_back(LawSeries(kind.kind + ", report's slope", kind.kind, ReportSlope(*fit, report),
+                               fit->low, fit->high, true));
+    }
+    wide.push_back(LawSeries(kind.kind + ", report", kind.kind, report, low, kReportCompute, true));
   }
-  return LineChart(
-      {.title = title, .x_label = "C, PFLOP/s-days", .y_label = unit, .log_x = true, .log_y = true},
-      series);
+  ChartOptions options{.title = fmt::format("{}(C) here", law.name),
+                       .x_label = "C, PFLOP/s-days",
+                       .y_label = unit,
+                       .log_x = true,
+                       .log_y = true};
+  std::string html = LineChart(options, near);
+  options.title = fmt::format("{}(C) and the report's, drawn on to the compute here", law.name);
+  return html + LineChart(options, wide);
 }
 
 std::string Charts(const Sweep& sweep) {
   std::string html;
   for (const KindScaling& kind : sweep.scaling.kinds) html += CurvesChart(sweep, kind);
-  html += LawChart(sweep, kLaws[0], "L(C): slopes compare, heights do not", "nats per token",
-                   [](const KindScaling& kind, size_t i) {
-                     return std::pair(kind.frontier[i].compute, kind.frontier[i].loss);
-                   });
-  html +=
-      LawChart(sweep, kLaws[1], "N_opt(C)", "parameters", [](const KindScaling& kind, size_t i) {
-        return std::pair(kind.isoflops[i].compute, kind.isoflops[i].parameters);
-      });
-  html += LawChart(sweep, kLaws[2], "D_opt(C)", "tokens", [](const KindScaling& kind, size_t i) {
-    return std::pair(kind.isoflops[i].compute, kind.isoflops[i].tokens);
-  });
+  html += LawCharts(sweep, kLaws[0], "nats per token");
+  html += LawCharts(sweep, kLaws[1], "parameters");
+  html += LawCharts(sweep, kLaws[2], "tokens");
   return html;
 }
 
