@@ -135,11 +135,13 @@ KindScaling AnalyseKind(const KindCurves& kind) {
       if (point) sizes.push_back({curve.parameters, *point});
     }
     if (sizes.empty() || sizes.size() < std::min<size_t>(2, curves.size())) continue;
-    const double loss =
-        std::ranges::min(sizes, {}, [](const SizeAt& size) { return size.point.loss; }).point.loss;
-    scaling.frontier.push_back({compute, loss, sizes.size()});
+    const auto best =
+        std::ranges::min_element(sizes, {}, [](const SizeAt& size) { return size.point.loss; });
+    // A smaller model that was not trained so far might be better than the smallest that was.
+    const bool open = best == sizes.begin() && best->parameters > curves.front().parameters;
+    if (!open) scaling.frontier.push_back({compute, best->point.loss, sizes.size()});
     if (sizes.size() < kLeastSizes) continue;
-    add(0, compute, loss);
+    if (!open) add(0, compute, best->point.loss);
     const IsoFlop found = FindOptimum(compute, sizes);
     scaling.isoflops.push_back(found);
     if (found.optimum != Optimum::kInside) continue;

@@ -74,7 +74,9 @@ struct IsoFlop {
 
 struct KindScaling {
   std::string kind;
-  std::vector<BestLoss> frontier;  // the lower envelope of all curves
+  // The lower envelope of all curves, but for compute at which the smallest model that was trained
+  // so far is best and a still smaller one was not.
+  std::vector<BestLoss> frontier;
   std::vector<IsoFlop> isoflops;
   // Of the compute that at least three sizes reach; nothing where there are too few points.
   std::optional<LawFit> loss;

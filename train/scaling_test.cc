@@ -81,6 +81,18 @@ TEST(Scaling, OneOrTwoSizesGiveNoOptimum) {
   EXPECT_FALSE(two.loss || two.parameters || two.tokens);
 }
 
+TEST(Scaling, TheFrontierHasNoPointWhereASmallerModelThatEndedMightBeBest) {
+  KindCurves curves = Synthetic("softmax", kSizes);
+  // The smallest is best up to 8e-8; it ends before.
+  std::erase_if(curves.sizes[0].points,
+                [](const CurvePoint& point) { return point.compute > 3e-8; });
+  const KindScaling found = AnalyseOne(curves);
+  for (const BestLoss& best : found.frontier) {
+    EXPECT_TRUE(best.compute < 3e-8 || best.compute > 8e-8) << best.compute;
+  }
+  EXPECT_GT(found.frontier.back().compute, 5e-5);
+}
+
 TEST(Scaling, ComputeThatCurvesDoNotShareIsNotCompared) {
   KindCurves apart = Synthetic("softmax", {1e5, 2e5, 4e5});
   for (size_t i = 0; i < 3; ++i) {

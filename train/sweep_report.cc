@@ -22,7 +22,8 @@ constexpr std::array<std::string_view, 5> kConventions = {
     "N_opt and D_opt: at equal C, the minimum of the parabola over log N through the size of "
     "lowest "
     "loss and its neighbours; left out where the smallest or the largest size is best, as the "
-    "optimum may lie outside. L(C): the lower envelope of all curves. "
+    "optimum may lie outside. L(C): the lower envelope of all curves, but where the "
+    "smallest model trained so far is best and a smaller one ended before. "
     "All over the C that three sizes reach.",
     "The report: MiniMax-01, arXiv 2501.08313, section 2.2, table 2; 70 M to 7 B parameters, up to "
     "300 B tokens. Its tokenizer and data differ, so exponents compare and factors do not."};
