@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kReportCompute = 100;  // up to where the report's laws are drawn, PFLOP/s-days
 
-constexpr std::array<std::string_view, 5> kConventions = {
+constexpr std::array<std::string_view, 6> kConventions = {
     "C: floating-point operations of training, 3 x the forward products (weights, attention and "
     "head), in PFLOP/s-days of 8.64e19.",
     "N: parameters a token uses, without embedding and head. D: tokens read, repeats included.",
@@ -25,6 +25,9 @@ constexpr std::array<std::string_view, 5> kConventions = {
     "optimum may lie outside. L(C): the lower envelope of all curves, but where the "
     "smallest model trained so far is best and a smaller one ended before. "
     "All over the C that three sizes reach.",
+    "Narrow models spend much of their compute on attention, and softmax the most: at equal D, in "
+    "the "
+    "table of runs, kinds may rank otherwise than at equal C.",
     "The report: MiniMax-01, arXiv 2501.08313, section 2.2, table 2; 70 M to 7 B parameters, up to "
     "300 B tokens. Its tokenizer and data differ, so exponents compare and factors do not."};
 
