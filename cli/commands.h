@@ -16,10 +16,11 @@ void AddEvalCommand(CLI::App& app);
 void AddTrainCommand(CLI::App& app);
 void AddTrainBench(CLI::App& train);
 void AddTrainData(CLI::App& train);
-// --precision of the training commands.
-void AddPrecisionOption(CLI::App& command, std::string& precision);
+void AddTrainSweep(CLI::App& train);
 // Makes `train` itself run the trainer. Call after its subcommands were added.
 void AddTrainRun(CLI::App& train);
+// --precision of the training commands.
+void AddPrecisionOption(CLI::App& command, std::string& precision);
 void AddTokenizeCommand(CLI::App& app);
 void AddDetokenizeCommand(CLI::App& app);
 void AddSynthCommand(CLI::App& app);

@@ -105,6 +105,7 @@ void AddTrainCommand(CLI::App& app) {
   AddGradients(*train);
   AddTrainBench(*train);
   AddTrainData(*train);
+  AddTrainSweep(*train);
   AddTrainRun(*train);
   train->footer(
       "CONFIG is a TOML file; any field of it can be given as a flag, those of a stage as\n"

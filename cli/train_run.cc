@@ -1,14 +1,13 @@
 // fulmen train CONFIG.toml: the trainer itself.
 #include <fmt/core.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/config_arguments.h"
 #include "cli/interrupt.h"
+#include "cli/training_line.h"
 #include "kernels/peak.h"
 #include "train/trainer.h"
 #include "train/training_config.h"
@@ -18,65 +17,19 @@ namespace fulmen {
 namespace {
 
 struct TrainCommand {
-  std::string config;
-  std::vector<Override> overrides;
+  ConfigArguments arguments;
   bool resume = false;
   bool dry_run = false;
   bool print_config = false;
 };
 
-std::string Duration(double seconds) {
-  const auto minutes = static_cast<int64_t>(seconds / 60);
-  if (minutes < 1) return fmt::format("{:.0f} s", seconds);
-  if (minutes < 60) return fmt::format("{} min", minutes);
-  return fmt::format("{} h {:02} min", minutes / 60, minutes % 60);
-}
-
-// On a terminal one line that is redrawn, elsewhere a new one every ten seconds.
-class ProgressLine {
- public:
-  void Show(const TrainingProgress& progress) {
-    const auto now = std::chrono::steady_clock::now();
-    const StepMetrics& m = progress.metrics;
-    const bool last = m.step == progress.steps;
-    if (shown_ && !last && now - last_shown_ < (terminal_ ? kRedraw : kLog)) return;
-    last_shown_ = now;
-    shown_ = true;
-    fmt::print(stderr,
-               "{}{} step {}/{}: loss {:.4f} (auxiliary {:.3f}), gradient norm {:.3f}, learning "
-               "rate {:.3g}, {:.0f} tokens/s, {:.0f} % of peak, {} left{}",
-               terminal_ ? "\r" : "", m.stage, m.step, progress.steps, m.loss, m.auxiliary,
-               m.gradient_norm, m.learning_rate, m.tokens_per_second, 100 * m.peak_share,
-               Duration(progress.seconds_left), terminal_ ? "\33[K" : "\n");
-    std::fflush(stderr);
-    open_ = terminal_;
-  }
-  // A sentence on a line of its own.
-  void Say(const std::string& sentence) {
-    End();
-    fmt::print(stderr, "{}\n", sentence);
-  }
-  void End() {
-    if (open_) fmt::print(stderr, "\n");
-    open_ = false;
-  }
-
- private:
-  static constexpr std::chrono::milliseconds kRedraw{200};
-  static constexpr std::chrono::milliseconds kLog{10'000};
-  const bool terminal_ = isatty(STDERR_FILENO) == 1;
-  bool shown_ = false;
-  bool open_ = false;  // a redrawn line stands unfinished
-  std::chrono::steady_clock::time_point last_shown_;
-};
-
-Result<TrainingConfig> LoadConfig(const TrainCommand& command) {
-  if (command.config.empty()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "a config is needed, as in fulmen train CONFIG.toml; fulmen train --print-config "
-                "prints one to start from");
-  }
-  return ReadTrainingConfig(command.config, command.overrides);
+std::string ProgressText(const TrainingProgress& progress) {
+  const StepMetrics& m = progress.metrics;
+  return fmt::format(
+      "{} step {}/{}: loss {:.4f} (auxiliary {:.3f}), gradient norm {:.3f}, learning rate {:.3g}, "
+      "{:.0f} tokens/s, {:.0f} % of peak, {} left",
+      m.stage, m.step, progress.steps, m.loss, m.auxiliary, m.gradient_norm, m.learning_rate,
+      m.tokens_per_second, 100 * m.peak_share, HumanDuration(progress.seconds_left));
 }
 
 Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
@@ -92,12 +45,14 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
   double peak = MeasureFmaFlops(pool);
   FULMEN_TRY(ranks->AllReduceSum({&peak, 1}));
   const InterruptGuard interrupt;
-  ProgressLine line;
+  TrainingLine line;
   TrainingOptions options;
   options.resume = command.resume;
   options.peak_flops = peak;
   options.stop = &interrupt.flag();
-  options.progress = [&](const TrainingProgress& progress) { line.Show(progress); };
+  options.progress = [&](const TrainingProgress& progress) {
+    line.Show(ProgressText(progress), progress.metrics.step == progress.steps);
+  };
   options.say = [&](const std::string& sentence) { line.Say(sentence); };
   Status status = Train(config, options, pool, *ranks);
   line.End();
@@ -105,39 +60,16 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
 }
 
 Status RunTrain(const TrainCommand& command) {
-  if (command.print_config && command.config.empty()) {
+  if (command.print_config && command.arguments.config.empty()) {
     fmt::print("{}", WriteTrainingConfig(ExampleTrainingConfig()));
     return {};
   }
-  FULMEN_ASSIGN(const TrainingConfig config, LoadConfig(command));
+  FULMEN_ASSIGN(const TrainingConfig config, LoadConfig(command.arguments, "fulmen train"));
   if (command.print_config) {
     fmt::print("{}", WriteTrainingConfig(config));
     return {};
   }
   return RunTraining(config, command);
-}
-
-// What CLI11 does not know: the config and flags of stages, whose names are the config's.
-Status TakeExtras(const std::vector<std::string>& extras, TrainCommand& command) {
-  for (size_t i = 0; i < extras.size(); ++i) {
-    const std::string& word = extras[i];
-    if (!word.starts_with("--")) {
-      if (!command.config.empty()) {
-        return Fail(ErrorCode::kInvalidArgument, "one config is expected, found {} and {}",
-                    command.config, word);
-      }
-      command.config = word;
-      continue;
-    }
-    if (const size_t equals = word.find('='); equals != std::string::npos) {
-      command.overrides.emplace_back(word.substr(2, equals - 2), word.substr(equals + 1));
-    } else if (i + 1 < extras.size()) {
-      command.overrides.emplace_back(word.substr(2), extras[++i]);
-    } else {
-      return Fail(ErrorCode::kInvalidArgument, "{} needs a value", word);
-    }
-  }
-  return {};
 }
 
 void AddFieldFlags(CLI::App& train, const std::shared_ptr<TrainCommand>& command) {
@@ -151,7 +83,7 @@ void AddFieldFlags(CLI::App& train, const std::shared_ptr<TrainCommand>& command
           .add_option_function<std::string>(
               "--" + name,
               [command, name](const std::string& value) {
-                command->overrides.emplace_back(name, value);
+                command->arguments.overrides.emplace_back(name, value);
               },
               fmt::format("{} (default {})", field.documentation, FormatField(field.value)))
           ->type_name("")
@@ -169,7 +101,7 @@ void AddTrainRun(CLI::App& train) {
   train.add_option_function<std::string>(
       "--out",
       [command](const std::string& folder) {
-        command->overrides.emplace_back("output.folder", folder);
+        command->arguments.overrides.emplace_back("output.folder", folder);
       },
       "Folder of the run, in place of the config's output.folder");
   train.add_flag("--dry-run", command->dry_run,
@@ -181,7 +113,7 @@ void AddTrainRun(CLI::App& train) {
   train.callback([command, &train] {
     if (!train.get_subcommands().empty()) return;
     RunOrExit([&]() -> Status {
-      FULMEN_TRY(TakeExtras(train.remaining(), *command));
+      FULMEN_TRY(TakeExtras(train.remaining(), command->arguments));
       return RunTrain(*command);
     });
   });

@@ -130,6 +130,10 @@ std::string Line(double x1, double y1, double x2, double y2, std::string_view ki
       y2, kind);
 }
 
+size_t Colour(const std::vector<ChartSeries>& series, size_t i) {
+  return (series[i].colour < 0 ? i : static_cast<size_t>(series[i].colour)) % kColours;
+}
+
 // Rows of swatches and names that fit the width; `height` becomes the room they take.
 std::string Legend(const std::vector<ChartSeries>& series, int width, int& height) {
   std::string svg;
@@ -141,7 +145,8 @@ std::string Legend(const std::vector<ChartSeries>& series, int width, int& heigh
       x = kLeft;
       y += kLegendRow;
     }
-    svg += Line(x, y, x + 16, y, fmt::format("line c{}", i % kColours));
+    svg += Line(x, y, x + 16, y,
+                fmt::format("line{} c{}", series[i].dashed ? " dashed" : "", Colour(series, i)));
     svg += Text(x + 21, y + 4, "label", "start", series[i].name);
     x += room + 8;
   }
@@ -240,7 +245,7 @@ std::string LineChart(const ChartOptions& options, const std::vector<ChartSeries
   const Axis y(options.log_y, ys.low, ys.high, bottom, top);
   svg += Grid(options, x, y, left, right, top, bottom);
   for (size_t i = 0; i < series.size(); ++i) {
-    svg += Draw(series[i], points[i], x, y, i % kColours);
+    svg += Draw(series[i], points[i], x, y, Colour(series, i));
   }
   return svg + "</svg>\n";
 }

@@ -14,6 +14,7 @@ struct ChartSeries {
   bool markers = false;   // a dot at every point
   bool line = true;
   bool dashed = false;
+  int colour = -1;  // of ChartStyle(), from 0; -1: in turn
 };
 
 struct ChartOptions {
@@ -27,7 +28,7 @@ struct ChartOptions {
   int height = 320;
 };
 
-// An <svg> element. Colours are those of ChartStyle(), taken in turn by the series. With two series
+// An <svg> element. With two series
 // or more there is a legend. Long series are thinned to the means of as many stretches as the chart
 // has room for; all else is drawn as given.
 std::string LineChart(const ChartOptions& options, const std::vector<ChartSeries>& series);

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <limits>
 #include <utility>
 
 #include "base/file_io.h"
@@ -12,7 +13,7 @@ namespace fulmen {
 namespace {
 
 // Doubles of a line, by name.
-constexpr std::array<std::pair<const char*, double StepMetrics::*>, 11> kNumbers = {{
+constexpr std::array<std::pair<const char*, double StepMetrics::*>, 12> kNumbers = {{
     {"tokens", &StepMetrics::tokens},
     {"seconds", &StepMetrics::seconds},
     {"loss", &StepMetrics::loss},
@@ -23,6 +24,7 @@ constexpr std::array<std::pair<const char*, double StepMetrics::*>, 11> kNumbers
     {"gradient_norm", &StepMetrics::gradient_norm},
     {"learning_rate", &StepMetrics::learning_rate},
     {"tokens_per_second", &StepMetrics::tokens_per_second},
+    {"flops", &StepMetrics::flops},
     {"peak_share", &StepMetrics::peak_share},
 }};
 
@@ -49,33 +51,46 @@ void AddLine(const Json& json, History& history) {
     StepMetrics metrics;
     metrics.step = step;
     metrics.stage = json.at("stage").get<std::string>();
-    for (const auto& [name, member] : kNumbers) metrics.*member = json.at(name).get<double>();
+    for (const auto& [name, member] : kNumbers) metrics.*member = json.value(name, 0.0);
     history.steps.push_back(std::move(metrics));
   }
 }
 
+// Adds what the file says up to `last_step` to `history` and returns these lines.
+Result<std::string> ReadLines(const std::string& path, int64_t last_step, History& history) {
+  FULMEN_ASSIGN(const std::string text, ReadFile(path));
+  std::string kept;
+  size_t begin = 0;
+  // A last line without its end was cut off when the program was.
+  for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
+    const std::string line = text.substr(begin, end - begin);
+    begin = end + 1;
+    FULMEN_ASSIGN(const Json json, ParseJson(line, path));
+    try {
+      if (json.at("step").get<int64_t>() > last_step) continue;
+      AddLine(json, history);
+    } catch (const nlohmann::json::exception&) {
+      return Fail(ErrorCode::kCorrupt, "{}: expected lines of metrics, found {}", path,
+                  line.substr(0, 60));
+    }
+    kept += line + "\n";
+  }
+  return kept;
+}
+
 }  // namespace
+
+Result<History> ReadHistory(const std::string& path) {
+  History history;
+  FULMEN_TRY(ReadLines(path, std::numeric_limits<int64_t>::max(), history));
+  return history;
+}
 
 Result<MetricsLog> MetricsLog::Open(const std::string& path, int64_t last_step) {
   MetricsLog log(path);
   std::string kept;
   if (std::error_code absent; std::filesystem::exists(path, absent)) {
-    FULMEN_ASSIGN(const std::string text, ReadFile(path));
-    size_t begin = 0;
-    // A last line without its end was cut off when the program was.
-    for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-      const std::string line = text.substr(begin, end - begin);
-      begin = end + 1;
-      FULMEN_ASSIGN(const Json json, ParseJson(line, path));
-      try {
-        if (json.at("step").get<int64_t>() > last_step) continue;
-        AddLine(json, log.history_);
-      } catch (const nlohmann::json::exception&) {
-        return Fail(ErrorCode::kCorrupt, "{}: expected lines of metrics, found {}", path,
-                    line.substr(0, 60));
-      }
-      kept += line + "\n";
-    }
+    FULMEN_ASSIGN(kept, ReadLines(path, last_step, log.history_));
   }
   FULMEN_TRY(WriteFileAtomically(path, kept));
   log.file_.reset(std::fopen(path.c_str(), "ae"));

@@ -24,7 +24,8 @@ struct StepMetrics {
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
   double tokens_per_second = 0;
-  double peak_share = 0;  // of the float32 FMA peak, counting 3 x the forward products
+  double flops = 0;       // of this step, counted as 3 x the forward products (model/cost.h)
+  double peak_share = 0;  // flops over time and the float32 FMA peak
 };
 
 struct HeldOutLoss {
@@ -43,6 +44,9 @@ struct History {
   std::vector<HeldOutLoss> held_out;
   std::vector<ExpertLoad> loads;
 };
+
+// All that a metrics.jsonl says. Numbers that an older file does not have are 0.
+Result<History> ReadHistory(const std::string& path);
 
 // Appends to the file and keeps it all in memory for the report. Not thread safe. Movable.
 class MetricsLog {

@@ -14,6 +14,7 @@ StepMetrics Metrics(int64_t step) {
   metrics.stage = "main";
   metrics.loss = 1.0 / static_cast<double>(step);
   metrics.gradient_norm = 0.1;
+  metrics.flops = 1e9 * static_cast<double>(step);
   return metrics;
 }
 
@@ -45,6 +46,25 @@ TEST_F(MetricsTest, ReadsBackWhatCountsAndForgetsTheRest) {
   const auto again = MetricsLog::Open(path_, 10);
   EXPECT_EQ(again->history().steps.size(), 4U);
   EXPECT_EQ(again->history().held_out.size(), 1U);
+}
+
+TEST_F(MetricsTest, ReadsAWholeFileAndLeavesItAsItIs) {
+  const std::string text = *ReadFile(path_);
+  const auto history = ReadHistory(path_);
+  ASSERT_TRUE(history) << history.error().message;
+  EXPECT_EQ(history->steps.size(), 4U);
+  EXPECT_EQ(history->steps[1].flops, 2e9);
+  EXPECT_EQ(*ReadFile(path_), text);
+  EXPECT_FALSE(ReadHistory(folder_ / "absent.jsonl"));
+}
+
+TEST_F(MetricsTest, NumbersThatAnOlderFileLacksAreZero) {
+  ASSERT_TRUE(WriteFileAtomically(path_, R"({"step": 1, "stage": "main", "loss": 2.5})"
+                                         "\n"));
+  const auto history = ReadHistory(path_);
+  ASSERT_TRUE(history) << history.error().message;
+  EXPECT_EQ(history->steps[0].loss, 2.5);
+  EXPECT_EQ(history->steps[0].flops, 0);
 }
 
 TEST_F(MetricsTest, ALineThatWasCutOffIsDropped) {

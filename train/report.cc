@@ -9,6 +9,7 @@
 
 #include "model/cost.h"
 #include "train/chart.h"
+#include "train/page.h"
 #include "train/schedule.h"
 
 namespace fulmen {
@@ -98,10 +99,6 @@ std::string LoadNow(const ExpertLoad& load, const Config& geometry) {
   return DrawHeatMap(map);
 }
 
-std::string Row(const std::string& name, const std::string& value) {
-  return fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", EscapeHtml(name), EscapeHtml(value));
-}
-
 std::string Totals(const TrainingConfig& config, const Config& geometry, const History& history) {
   const StepMetrics& last = history.steps.back();
   // Single steps are noisy: the mean of the last twentieth.
@@ -110,33 +107,26 @@ std::string Totals(const TrainingConfig& config, const Config& geometry, const H
       std::accumulate(history.steps.end() - static_cast<std::ptrdiff_t>(tail), history.steps.end(),
                       0.0, [](double sum, const StepMetrics& m) { return sum + m.cross_entropy; }) /
       static_cast<double>(tail);
-  std::string rows;
-  rows += Row("Steps", fmt::format("{} of {}", last.step, TrainingPlan(config).steps()));
-  rows += Row("Stage", last.stage);
-  rows += Row("Tokens", fmt::format("{:.4g}", last.tokens));
-  rows += Row("Time in steps", fmt::format("{:.1f} min", last.seconds / 60));
-  rows += Row("Tokens per second over all steps",
-              fmt::format("{:.0f}", last.tokens / std::max(last.seconds, 1e-9)));
-  rows += Row(fmt::format("Cross-entropy, mean of the last {} steps", tail),
-              fmt::format("{:.4f}", loss));
+  Table table;
+  const auto row = [&](const std::string& name, const std::string& value) {
+    table.rows.push_back({name, value});
+  };
+  row("Steps", fmt::format("{} of {}", last.step, TrainingPlan(config).steps()));
+  row("Stage", last.stage);
+  row("Tokens", fmt::format("{:.4g}", last.tokens));
+  row("Time in steps", fmt::format("{:.1f} min", last.seconds / 60));
+  row("Tokens per second over all steps",
+      fmt::format("{:.0f}", last.tokens / std::max(last.seconds, 1e-9)));
+  row(fmt::format("Cross-entropy, mean of the last {} steps", tail), fmt::format("{:.4f}", loss));
   if (!history.held_out.empty()) {
     const double held_out = history.held_out.back().cross_entropy;
-    rows += Row("Held-out cross-entropy (perplexity)",
-                fmt::format("{:.4f} ({:.3f})", held_out, std::exp(held_out)));
+    row("Held-out cross-entropy (perplexity)",
+        fmt::format("{:.4f} ({:.3f})", held_out, std::exp(held_out)));
   }
-  rows += Row("Parameters", fmt::format("{}, of which a token uses {} without embedding and head",
-                                        ParameterCount(geometry), ActiveParameterCount(geometry)));
-  return "<table>\n" + rows + "</table>\n";
+  row("Parameters", fmt::format("{}, of which a token uses {} without embedding and head",
+                                ParameterCount(geometry), ActiveParameterCount(geometry)));
+  return HtmlTable(table);
 }
-
-constexpr std::string_view kPageStyle = R"(
-body { background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
-  max-width: 760px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: 0.2rem 1rem 0.2rem 0;
-  border-bottom: 1px solid var(--rule); font-weight: normal; } th { color: var(--soft); }
-pre { overflow-x: auto; border: 1px solid var(--rule); padding: 0.8rem; font-size: 12px; }
-)";
 
 }  // namespace
 
@@ -162,13 +152,8 @@ std::string RenderReport(const TrainingConfig& config, const Config& geometry,
   if (!history.loads.empty()) {
     body += LoadOverTime(history, geometry) + LoadNow(history.loads.back(), geometry);
   }
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n"
-      "<style>\n{1}{2}</style></head>\n<body>\n<h1>{0}</h1>\n{3}<h2>Config</h2>\n"
-      "<pre>{4}</pre>\n</body></html>\n",
-      EscapeHtml("Training " + config.output.folder), ChartStyle(), kPageStyle, body,
-      EscapeHtml(WriteTrainingConfig(config)));
+  body += "<h2>Config</h2>\n<pre>" + EscapeHtml(WriteTrainingConfig(config)) + "</pre>\n";
+  return HtmlPage("Training " + config.output.folder, body);
 }
 
 }  // namespace fulmen

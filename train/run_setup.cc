@@ -1,5 +1,6 @@
 #include "train/run_setup.h"
 
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -71,6 +72,16 @@ Status CheckStanding(const TrainingConfig& config, const TrainingConfig& former,
 
 std::string TokenizerFolder(const ModelSection& model) {
   return model.tokenizer.empty() ? model.init : model.tokenizer;
+}
+
+Status CheckFolderIsNew(const std::string& folder) {
+  std::error_code absent;
+  if (!std::filesystem::exists(folder, absent) || std::filesystem::is_empty(folder, absent)) {
+    return {};
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              "{} is not empty; --resume goes on with the run in it, --output.folder names another",
+              folder);
 }
 
 Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokenizer) {

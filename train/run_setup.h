@@ -18,6 +18,9 @@ namespace fulmen {
 
 std::string TokenizerFolder(const ModelSection& model);
 
+// Refuses a folder that something is in already.
+Status CheckFolderIsNew(const std::string& folder);
+
 // Of model.init, which must have room for every token, or of a new model with the tokenizer's
 // vocabulary.
 Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokenizer);

@@ -232,6 +232,7 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
   metrics.gradient_norm = norm;
   metrics.learning_rate = plan.learning_rate;
   metrics.tokens_per_second = totals[1] / seconds;
+  metrics.flops = totals[2];
   if (options_.peak_flops > 0) metrics.peak_share = totals[2] / seconds / options_.peak_flops;
   return metrics;
 }
@@ -393,13 +394,7 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
              Communicator& ranks) {
   FULMEN_TRY(CheckRanks(config, ranks.size()));
   const std::string& folder = config.output.folder;
-  std::error_code error;
-  if (!options.resume && fs::exists(folder, error) && !fs::is_empty(folder, error)) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "{} is not empty; --resume goes on with the run in it, --output.folder names "
-                "another",
-                folder);
-  }
+  if (!options.resume) FULMEN_TRY(CheckFolderIsNew(folder));
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(config.run.kernels));
   FULMEN_ASSIGN(const Precision precision, PrecisionFromName(config.run.precision));
   FULMEN_ASSIGN(const TrainingKernels* training,
@@ -420,6 +415,7 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
   }
   FULMEN_TRY(CheckNoDecay(config, run->weights));
   FULMEN_TRY(ranks.Barrier());  // every rank has looked at the folder before it is written to
+  std::error_code error;
   if (ranks.rank() == 0 && !fs::create_directories(folder, error) && error) {
     return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
   }

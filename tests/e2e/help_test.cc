@@ -27,7 +27,7 @@ TEST_P(Help, ShowsAnExample) {
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
                          ::testing::Values("run", "inspect", "eval", "eval logits", "eval generate",
                                            "eval perplexity", "train", "train data",
-                                           "train gradients", "tokenize", "detokenize", "synth",
+                                           "train gradients", "train sweep", "tokenize", "detokenize", "synth",
                                            "bench"),
                          [](const auto& command) {
                            std::string name = command.param;

@@ -1,0 +1,42 @@
+#include "cli/training_line.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+
+namespace fulmen {
+
+void TrainingLine::Show(const std::string& line, bool must) {
+  constexpr std::chrono::milliseconds kRedraw{200};
+  constexpr std::chrono::milliseconds kLog{10'000};
+  const bool terminal = isatty(STDERR_FILENO) == 1;
+  const auto now = std::chrono::steady_clock::now();
+  if (shown_ && !must && now - last_shown_ < (terminal ? kRedraw : kLog)) return;
+  last_shown_ = now;
+  shown_ = true;
+  // "\33[K" wipes the rest of the line.
+  fmt::print(stderr, "{}{}{}", terminal ? "\r" : "", line, terminal ? "\33[K" : "\n");
+  std::fflush(stderr);
+  open_ = terminal;
+}
+
+void TrainingLine::Say(const std::string& sentence) {
+  End();
+  fmt::print(stderr, "{}\n", sentence);
+}
+
+void TrainingLine::End() {
+  if (open_) fmt::print(stderr, "\n");
+  open_ = false;
+}
+
+std::string HumanDuration(double seconds) {
+  const auto minutes = static_cast<int64_t>(seconds / 60);
+  if (minutes < 1) return fmt::format("{:.0f} s", seconds);
+  if (minutes < 60) return fmt::format("{} min", minutes);
+  return fmt::format("{} h {:02} min", minutes / 60, minutes % 60);
+}
+
+}  // namespace fulmen
