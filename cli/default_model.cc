@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // The folder of models/ that holds the embedded model.
-constexpr const char* kEmbeddedModel = "story";
+constexpr const char* kEmbeddedModel = "fulmen-nano";
 
 }  // namespace
 

@@ -156,7 +156,7 @@ void AddInspectCommand(CLI::App& app) {
                     "Read every tensor; report NaN and infinity by name and fail if there are any");
   command->add_option("--threads", options->threads, "Threads of --verify (default: all)")
       ->check(CLI::Range(0, 1024));
-  command->footer("Example: fulmen inspect models/story --verify");
+  command->footer("Example: fulmen inspect models/fulmen-nano --verify");
   command->callback([options] { RunOrExit([&] { return Inspect(*options); }); });
 }
 

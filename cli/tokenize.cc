@@ -206,7 +206,7 @@ void AddTokenizeCommand(CLI::App& app) {
   file->excludes(text);
   chat->excludes(text)->excludes(file)->excludes(plain)->excludes(jsonl);
   jsonl->excludes(text);
-  command->footer("Example: fulmen tokenize -m models/story \"Alice was beginning to\"");
+  command->footer("Example: fulmen tokenize -m models/fulmen-nano \"Alice was beginning to\"");
   command->callback([options, text] {
     options->has_text = text->count() > 0;
     RunOrExit([&] { return RunTokenize(*options); });

@@ -13,8 +13,8 @@
 namespace fulmen {
 namespace {
 
-// The embedded model has no chat format of its own, but its vocabulary has the family's markers.
-std::string StoryFolder() { return testing::SourcePath("models/story"); }
+// The embedded model: its vocabulary has the markers of every format of the family.
+std::string ModelFolder() { return testing::SourcePath("models/fulmen-nano"); }
 
 template <class T>
 T ValueOrDie(Result<T> result) {
@@ -39,8 +39,8 @@ class ConversationTest : public ::testing::Test {
     return ids;
   }
 
-  Model model_ = ValueOrDie(LoadModel(StoryFolder()));
-  Tokenizer tokenizer_ = ValueOrDie(Tokenizer::Load(StoryFolder()));
+  Model model_ = ValueOrDie(LoadModel(ModelFolder()));
+  Tokenizer tokenizer_ = ValueOrDie(Tokenizer::Load(ModelFolder()));
   ThreadPool pool_{2};
   Workspace scratch_;
   KernelContext context_{pool_, scratch_};

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/testing/golden.h"
+
 #include "train/page.h"
 #include "train/sweep_report.h"
 
@@ -10,7 +12,7 @@ namespace {
 
 TrainingConfig Base() {
   TrainingConfig config = ExampleTrainingConfig();
-  config.model.tokenizer = FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small";
+  config.model.tokenizer = testing::SourcePath("tests/golden/tokenizer/small");
   config.model.hidden_size = 96;
   config.model.heads = 6;
   config.model.kv_heads = 3;

@@ -259,7 +259,7 @@ TEST_F(TrainerTest, RefusesWhatCannotBeTrained) {
   EXPECT_EQ(refusal([](auto& c) { c.optimizer.no_decay = {"nrom"}; }),
             "optimizer.no_decay: no tensor's name contains \"nrom\"");
   EXPECT_NE(refusal([](auto& c) {
-              c.model.tokenizer = testing::SourcePath("models/story");
+              c.model.tokenizer = testing::SourcePath("models/fulmen-nano");
             }).find("data: the dataset was made with another tokenizer than the run's"),
             std::string::npos);
   EXPECT_NE(refusal([&](auto& c) { c.stages[1].sources[0].path = folder_ / "none"; }).find("none"),

@@ -54,7 +54,8 @@ def make_cases(arguments, model):
     cases, pools = [], []
     for number in range(arguments.count):
         for depth in DEPTHS:
-            for kind, (needles, usual) in KINDS.items():
+            for kind in arguments.kinds:
+                needles, usual = KINDS[kind]
                 found = code_facts(random, needles, usual)
                 cases.append({"name": f"{kind}-{depth}-{number}", "kind": kind, "depth": depth, "code": found[0].value,
                               "facts": found})
@@ -83,6 +84,7 @@ def main():
     parser.add_argument("-m", "--model", help="folder of the model (default: the one that comes with Fulmen)")
     parser.add_argument("--length", type=int, default=1024, help="tokens of a text (default 1024)")
     parser.add_argument("--count", type=int, default=6, help="texts for each depth and kind (default 6)")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="default: all")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--write", help="write the texts as JSON, and ask nothing")
     parser.add_argument("--cases", help="read the texts that --write wrote, instead of making them")

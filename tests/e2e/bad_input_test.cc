@@ -161,7 +161,7 @@ TEST_F(BadInput, NonFiniteWeightsAreTracedToTheirLayer) {
 }
 
 TEST_F(BadInput, TokenizerLargerThanTheModel) {
-  fs::copy_file(SourcePath("models/story/tokenizer.json"), folder_ / "tokenizer.json",
+  fs::copy_file(SourcePath("models/fulmen-nano/tokenizer.json"), folder_ / "tokenizer.json",
                 fs::copy_options::overwrite_existing);
   ExpectRefusal(
       {"run", "-m", folder_.path(), "--raw", "-p", "Alice was beginning to get very tired"},

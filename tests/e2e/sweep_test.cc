@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 class SweepCommand : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto tokenizer = Tokenizer::Load(FULMEN_SOURCE_DIR "/tests/golden/tokenizer/small");
+    const auto tokenizer = Tokenizer::Load(SourcePath("tests/golden/tokenizer/small"));
     std::mt19937 random(1);
     for (const std::string data : {"data", "held-out"}) {
       ASSERT_TRUE(fs::create_directory(folder_ / data));
@@ -34,10 +34,9 @@ class SweepCommand : public ::testing::Test {
       }
       ASSERT_TRUE(writer.Finish());
     }
-    ASSERT_TRUE(WriteFileAtomically(
-        folder_ / "sweep.toml",
-        fmt::format(R"([model]
-tokenizer = "{0}/tests/golden/tokenizer/small"
+    ASSERT_TRUE(WriteFileAtomically(folder_ / "sweep.toml",
+                                    fmt::format(R"([model]
+tokenizer = "{0}"
 hidden_size = 32
 layers = 2
 softmax_every = 2
@@ -67,7 +66,8 @@ steps = 24
 max_length = 64
 sources = [{{path = "{2}"}}]
 )",
-                    FULMEN_SOURCE_DIR, folder_ / "held-out", folder_ / "data")));
+                                                SourcePath("tests/golden/tokenizer/small"),
+                                                folder_ / "held-out", folder_ / "data")));
   }
 
   ProgramResult Sweep(const std::string& out, const std::vector<std::string>& more,
