@@ -9,8 +9,9 @@ Usage: ./run.sh [--build-only] [ARGUMENTS OF fulmen run...]
 
 Installs what is missing (apt), builds build/release/fulmen, and answers a prompt with it.
 
-  ./run.sh                      the model that comes with Fulmen continues a line
-  ./run.sh -p "Once upon a time"
+  ./run.sh                      asks the model that comes with Fulmen for a fact in a text
+  ./run.sh -p "What is Fulmen?"
+  ./run.sh --chat
   ./run.sh --build-only         stops after the build
 
 The arguments are those of `build/release/fulmen run --help`.
@@ -27,5 +28,5 @@ esac
 install_packages "${build_packages[@]}"
 build release fulmen
 [[ ${1-} == --build-only ]] && exit
-(($#)) || set -- -p 'Alice was beginning to'
+(($#)) || set -- -p 'The code of the blue door is K7QX2M. Tom lives in Rome. What is the code of the blue door?'
 exec "$root/build/release/fulmen" run "$@"

