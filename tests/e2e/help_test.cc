@@ -27,8 +27,8 @@ TEST_P(Help, ShowsAnExample) {
 INSTANTIATE_TEST_SUITE_P(Commands, Help,
                          ::testing::Values("run", "inspect", "eval", "eval logits", "eval generate",
                                            "eval perplexity", "train", "train data",
-                                           "train gradients", "train sweep", "tokenize", "detokenize", "synth",
-                                           "bench"),
+                                           "train gradients", "train sweep", "tokenize",
+                                           "detokenize", "synth", "bench"),
                          [](const auto& command) {
                            std::string name = command.param;
                            std::replace(name.begin(), name.end(), ' ', '_');
