@@ -222,8 +222,8 @@ TEST_F(GenerateTest, ANonFiniteLayerIsNamed) {
   Workspace scratch;
   KernelContext context{pool, scratch};
   SequenceState state(broken.config);
-  const auto result = Generate(broken, &TestTokenizer(), *ValueOrDie(SelectKernels("cpu")),
-                               context, state, Continue("Alice", 5));
+  const auto result = Generate(broken, &TestTokenizer(), *ValueOrDie(SelectKernels("cpu")), context,
+                               state, Continue("Alice", 5));
   ASSERT_FALSE(result.has_value());
   EXPECT_EQ(result.error().code, ErrorCode::kNonFinite);
   EXPECT_NE(result.error().message.find("layer 3"), std::string::npos) << result.error().message;

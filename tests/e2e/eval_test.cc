@@ -135,9 +135,9 @@ TEST_P(Story, PerplexityAsRecorded) {
 TEST_P(Story, GreedyTextAsRecorded) {
   for (const Json& continuation : expected_["continuations"]) {
     const auto& prompt = continuation["prompt"].get_ref<const std::string&>();
-    const ProgramResult result = RunFulmen({"run", "-m", golden_, "-p", prompt, "--temperature", "0",
-                                            "-n", std::to_string(continuation["greedy_ids"].size()),
-                                            "--json", "--kernels", GetParam()});
+    const ProgramResult result = RunFulmen(
+        {"run", "-m", golden_, "-p", prompt, "--temperature", "0", "-n",
+         std::to_string(continuation["greedy_ids"].size()), "--json", "--kernels", GetParam()});
     ASSERT_EQ(result.exit_code, 0) << result.err;
     const Result<Json> actual = ParseJson(result.out, "standard output");
     ASSERT_TRUE(actual) << actual.error().message;
