@@ -85,7 +85,7 @@ TEST(Chat, LearntAreTheAssistantsTurns) {
       if (piece.learnt) learnt += piece.text;
     }
     std::string expected = "AB";
-    expected += end + end + calls + end;
+    expected.append(end).append(end).append(calls).append(end);
     EXPECT_EQ(learnt, expected) << ChatFormatName(format);
   }
 }
