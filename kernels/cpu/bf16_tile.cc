@@ -12,16 +12,15 @@ namespace fulmen::cpu {
 
 namespace {
 
-constexpr int64_t kPanelRows = 12;
 constexpr int64_t kLanes = 16;
-constexpr int64_t kPanelColumns = 2 * kLanes;
 
-template <int kRows, int kVecs, bool kAcross>
+template <int kRows, int kVecs>
 __attribute__((target("avx512f,avx512bf16"))) void Tile(const TileInput& input, float* c,
                                                         int64_t c_stride) {
-  constexpr int64_t kRowDistance = kAcross ? 1 : kRowStride;
-  constexpr int64_t kDepthDistance = kAcross ? kPanelRows : 1;
-  const float* a = input.a;
+  // Three rows of each pointer are within reach of an address.
+  const float* a[kRows / 3];
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows / 3; ++i) a[i] = input.a + 3 * i * input.a_row;
   const float* b = input.b;
   __m512 sums[kRows][kVecs];
 #pragma GCC unroll 16
@@ -38,18 +37,19 @@ __attribute__((target("avx512f,avx512bf16"))) void Tile(const TileInput& input, 
     __m512bh columns[kVecs];
 #pragma GCC unroll 2
     for (int v = 0; v < kVecs; ++v) {
-      columns[v] = reinterpret_cast<__m512bh>(_mm512_load_ps(b + v * kLanes));
+      columns[v] = reinterpret_cast<__m512bh>(_mm512_loadu_ps(b + v * kLanes));
     }
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const auto row = reinterpret_cast<__m512bh>(_mm512_set1_ps(a[r * kRowDistance]));
+      const auto row = reinterpret_cast<__m512bh>(_mm512_set1_ps(a[r / 3][r % 3 * input.a_row]));
 #pragma GCC unroll 2
       for (int v = 0; v < kVecs; ++v) {
         sums[r][v] = _mm512_dpbf16_ps(sums[r][v], row, columns[v]);
       }
     }
-    a += kDepthDistance;
-    b += kPanelColumns;
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows / 3; ++i) a[i] += input.a_step;
+    b += input.b_step;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -61,11 +61,12 @@ __attribute__((target("avx512f,avx512bf16"))) void Tile(const TileInput& input, 
   }
 }
 
-template <int kVecs, bool kAcross>
+template <int kVecs>
 void TileOf(int64_t rows, const TileInput& input, float* c, int64_t c_stride) {
-  if (rows > 8) return Tile<12, kVecs, kAcross>(input, c, c_stride);
-  if (rows > 4) return Tile<8, kVecs, kAcross>(input, c, c_stride);
-  Tile<4, kVecs, kAcross>(input, c, c_stride);
+  if (rows > 9) return Tile<12, kVecs>(input, c, c_stride);
+  if (rows > 6) return Tile<9, kVecs>(input, c, c_stride);
+  if (rows > 3) return Tile<6, kVecs>(input, c, c_stride);
+  Tile<3, kVecs>(input, c, c_stride);
 }
 
 }  // namespace
@@ -75,21 +76,16 @@ bool HasBf16Dot() {
   return has;
 }
 
-void MultiplyBf16Tile(int64_t rows, int vectors, bool across, const TileInput& input, float* c,
+void MultiplyBf16Tile(int64_t rows, int vectors, const TileInput& input, float* c,
                       int64_t c_stride) {
-  if (vectors == 1) {
-    return across ? TileOf<1, true>(rows, input, c, c_stride)
-                  : TileOf<1, false>(rows, input, c, c_stride);
-  }
-  return across ? TileOf<2, true>(rows, input, c, c_stride)
-                : TileOf<2, false>(rows, input, c, c_stride);
+  return vectors == 1 ? TileOf<1>(rows, input, c, c_stride) : TileOf<2>(rows, input, c, c_stride);
 }
 
 #else
 
 bool HasBf16Dot() { return false; }
 
-void MultiplyBf16Tile(int64_t, int, bool, const TileInput&, float*, int64_t) {
+void MultiplyBf16Tile(int64_t, int, const TileInput&, float*, int64_t) {
   FULMEN_CHECK(false, "this processor has no BF16 dot products");
 }
 

@@ -15,9 +15,9 @@
 #include "kernels/cpu/products-inl.h"
 
 // Predicted positions are gathered and taken in blocks. A task is some positions of a block: their
-// logits become probabilities and then gradients in the task's own memory, from which dx follows;
-// the gradients of the whole block are kept, packed, for dhead. Scratch memory is the head twice
-// (for either product), kTaskRows rows of logits per thread and one block of gradients.
+// logits become probabilities and then gradients, from which dx follows; those of the whole block
+// are kept for dhead. Scratch memory is the head twice (for either product) and one block of
+// gradients; in BF16 also kTaskRows rows of logits per thread.
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
@@ -72,28 +72,28 @@ double Token(int64_t count, float* logits, int64_t target, float scale) {
   return log_sum - target_logit;
 }
 
+// What one thread works in.
 struct Scratch {
-  PackedAlong x;        // [rows, C]
-  Matrix logits;        // [rows, V], then their gradients
-  PackedAlong dlogits;  // one block of the depth of [rows, V]
-  Matrix dx;            // [rows, C]
+  Matrix logits;  // [rows, V] in BF16, then their gradients; in float32 they lie in the operands
+  Matrix dx;      // [rows, C]
 };
 
 template <Precision kPrecision>
 Scratch AllocateScratch(Workspace& workspace, int64_t width, int64_t vocabulary) {
-  // From row to row no multiple of a page, and room for the last vector of the last.
-  const int64_t stride = CeilDiv(vocabulary, TileLanes()) * TileLanes() + TileLanes();
-  return {AllocateAlong<kPrecision>(workspace, width),
-          workspace.AllocateMatrix(kTaskRows, stride).Cols(0, vocabulary),
-          AllocateAlong<kPrecision>(workspace, std::min(kMaxDepth * kUnit<kPrecision>, vocabulary)),
-          workspace.AllocateMatrix(kTaskRows, width)};
+  Scratch scratch;
+  if constexpr (kPrecision != Precision::kFloat32) {
+    scratch.logits = AllocateRows(workspace, kTaskRows, vocabulary);
+  }
+  scratch.dx = workspace.AllocateMatrix(kTaskRows, width);
+  return scratch;
 }
 
-// The head as right operand of either product, and what dhead is a product of.
+// The head as right operand of either product, and those of a block.
+template <Precision kPrecision>
 struct Operands {
   PackedColumns logits_head, dx_head;
-  PackedAcross dlogits;  // [V, rows of the block]
-  PackedColumns x;       // [rows of the block, C]
+  BothWays<kPrecision> dlogits;  // [rows of the block, V]
+  BothWays<kPrecision> x;        // [rows of the block, C]
 };
 
 // One call's operands.
@@ -104,49 +104,30 @@ struct Call {
   Matrix dx;
 };
 
-// dx = dlogits dx_head, dlogits packed a block of the depth at a time.
-template <Precision kPrecision>
-void MultiplyHead(ConstMatrix dlogits, const PackedColumns& dx_head, PackedAlong block, Matrix dx) {
-  Upcoming nothing;
-  const DepthBlocks blocks(dx_head.depth);
-  block.rows = dlogits.rows;
-  for (int64_t i = 0; i < blocks.Count(); ++i) {
-    const int64_t begin = blocks.Begin(i) * kUnit<kPrecision>;
-    const int64_t count = std::min(blocks.size * kUnit<kPrecision>, dlogits.cols - begin);
-    block.blocks.depth = blocks.Size(i);
-    PackAlong<kPrecision>({dlogits.data + begin, dlogits.stride}, 0, count, block);
-    for (int64_t panel = 0; panel < dx_head.Panels(); panel += kChunkPanels) {
-      const int64_t first = panel * PanelColumns();
-      MultiplyBlock<kPrecision>(
-          block, 0, dx_head, blocks.Begin(i), panel,
-          std::min(panel + kChunkPanels, dx_head.Panels()), i > 0, nothing,
-          dx.Cols(first, std::min(kChunkPanels * PanelColumns(), dx.cols - first)));
-    }
-  }
-}
-
 // Positions tokens[0 .. count), which are `row` and the following of the block: their dx, their
 // part of the operands of dhead, and their losses.
 template <Precision kPrecision>
 void Positions(const Call& call, const int32_t* tokens, int64_t count, int64_t row,
-               const Operands& operands, Scratch scratch, double* losses) {
-  const GatheredRows x = {call.x.data, call.x.stride, tokens};
-  const Matrix logits = scratch.logits.Rows(0, count);
+               const Operands<kPrecision>& operands, const Scratch& scratch, double* losses) {
+  constexpr bool kInPlace = kPrecision == Precision::kFloat32;
+  const Matrix logits =
+      kInPlace ? operands.dlogits.along.Rows(row, count) : scratch.logits.Rows(0, count);
   Upcoming nothing;
-  scratch.x.rows = count;
-  PackAlong<kPrecision>(x, 0, call.x.cols, scratch.x);
-  PackColumns<kPrecision>(x, {row, count, 0, call.x.cols}, operands.x);
-  MultiplyAlong<kPrecision>(scratch.x, operands.logits_head, false, nothing, logits);
+  operands.x.Pack({call.x.data, call.x.stride, tokens}, row, count, 0, call.x.cols);
+  MultiplyAlong<kPrecision>(operands.x.along.Rows(row, count), operands.logits_head, false, nothing,
+                            logits);
   for (int64_t r = 0; r < count; ++r) {
     losses[r] =
         Token(logits.cols, logits.row(r), call.targets[static_cast<size_t>(tokens[r])], call.scale);
   }
-  MultiplyHead<kPrecision>(logits, operands.dx_head, scratch.dlogits, scratch.dx);
+  if constexpr (!kInPlace) {
+    operands.dlogits.Pack({logits.data, logits.stride}, row, count, 0, logits.cols);
+  }
+  MultiplyAlong<kPrecision>(operands.dlogits.along.Rows(row, count), operands.dx_head, false,
+                            nothing, scratch.dx);
   for (int64_t r = 0; r < count; ++r) {
     CopyRow(call.dx.cols, scratch.dx.row(r), call.dx.row(tokens[r]));
   }
-  PackAcross<kPrecision>({logits.data, logits.stride}, {row, count, 0, logits.cols},
-                         operands.dlogits);
 }
 
 // The positions that predict something; dx of the others becomes zero.
@@ -180,10 +161,10 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
   auto* tokens = workspace.Allocate<int32_t>(x.rows);
   const int64_t predicted = Predicted(call, vocabulary, tokens);
   const int threads = context.pool.size();
-  Operands operands = {AllocateColumns<kPrecision>(workspace, vocabulary, x.cols),
-                       AllocateColumns<kPrecision>(workspace, x.cols, vocabulary),
-                       {},
-                       {}};
+  Operands<kPrecision> operands = {AllocateColumns<kPrecision>(workspace, vocabulary, x.cols),
+                                   AllocateColumns<kPrecision>(workspace, x.cols, vocabulary),
+                                   {},
+                                   {}};
   context.pool.ParallelFor(
       operands.logits_head.Panels() + operands.dx_head.Panels(), [&](int64_t task, int) HWY_ATTR {
         const int64_t panels = operands.logits_head.Panels();
@@ -202,8 +183,8 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
   for (int64_t first = 0; first < predicted; first += most) {
     const Workspace::Frame block_frame(workspace);
     const int64_t count = std::min(most, predicted - first);
-    operands.dlogits = AllocateAcross<kPrecision>(workspace, vocabulary, count);
-    operands.x = AllocateColumns<kPrecision>(workspace, x.cols, count);
+    operands.dlogits = BothWays<kPrecision>(workspace, count, vocabulary);
+    operands.x = BothWays<kPrecision>(workspace, count, x.cols);
     const Shares shares(CeilDiv(count, kPanelRows), kTaskPanels, threads);
     context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
       const int64_t row = shares.Begin(task) * kPanelRows;
@@ -211,10 +192,10 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
       Positions<kPrecision>(call, tokens + first + row, end - row, row, operands, scratch[worker],
                             losses + first + row);
     });
-    const Shares rows(operands.dlogits.Panels(), kTaskPanels, threads);
+    const Shares rows(CeilDiv(vocabulary, kPanelRows), kAcrossTaskPanels, threads);
     context.pool.ParallelFor(rows.tasks, [&](int64_t task, int) HWY_ATTR {
-      MultiplyAcross<kPrecision>(operands.dlogits, rows.Begin(task), rows.Begin(task + 1),
-                                 operands.x, dhead);
+      MultiplyAcross<kPrecision>(operands.dlogits.across, rows.Begin(task), rows.Begin(task + 1),
+                                 operands.x.across, dhead);
     });
   }
   double loss = 0;

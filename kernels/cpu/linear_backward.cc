@@ -17,7 +17,7 @@ namespace {
 
 // Floats of a weight that are packed at a time: bounds the scratch memory of large weights.
 constexpr int64_t kPackedFloats = int64_t{4} << 20;
-// Rows of x and dy that are packed at a time, for the same reason; they stay in the L3 cache.
+// Rows of x and dy that are multiplied at a time: they stay in the L3 cache, packed or not.
 constexpr int64_t kPackedRows = 2 * kMaxDepth;
 
 // y = x b, b packed.
@@ -25,26 +25,29 @@ template <Precision kPrecision>
 void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b, Matrix y) {
   const Workspace::Frame frame(context.scratch);
   const int threads = context.pool.size();
-  auto* packed = context.scratch.Allocate<PackedAlong>(threads);
-  for (int worker = 0; worker < threads; ++worker) {
-    packed[worker] = AllocateAlong<kPrecision>(context.scratch, x.cols);
+  const bool in_place = IsAlong<kPrecision>(x);
+  auto* packed = context.scratch.Allocate<Matrix>(threads);
+  for (int worker = 0; worker < threads && !in_place; ++worker) {
+    packed[worker] = AllocateAlong<kPrecision>(context.scratch, kTaskRows, x.cols);
   }
   const Shares shares(CeilDiv(x.rows, kPanelRows), kTaskPanels, threads);
-  const auto first_row = [&](int64_t task) {
-    return task < shares.tasks ? shares.Begin(task) * kPanelRows : x.rows;
-  };
-  const auto row_count = [&](int64_t task) {
-    return std::min(first_row(task + 1), x.rows) - first_row(task);
+  // Rows of a task; none behind the last.
+  const auto rows_of = [&](const auto& matrix, int64_t task) {
+    const int64_t first = task < shares.tasks ? shares.Begin(task) * kPanelRows : x.rows;
+    const int64_t end = task < shares.tasks ? shares.Begin(task + 1) * kPanelRows : x.rows;
+    return matrix.Rows(first, std::min(end, x.rows) - first);
   };
   context.pool.ParallelFor(shares.tasks, [&](int64_t task, int worker) HWY_ATTR {
-    const int64_t first = first_row(task);
-    PackedAlong a = packed[worker];
-    a.rows = row_count(task);
-    PackAlong<kPrecision>({x.row(first), x.stride}, 0, x.cols, a);
+    ConstMatrix a = rows_of(x, task);
+    if (!in_place) {
+      const Matrix to = packed[worker].Rows(0, a.rows);
+      PackAlong<kPrecision>({a.data, a.stride}, x.cols, to);
+      a = to;
+    }
     // This thread's next task, most likely.
-    const int64_t next = std::min(task + threads, shares.tasks);
-    Upcoming upcoming({x.row(first_row(next)), x.stride}, row_count(next), 0, x.cols);
-    MultiplyAlong<kPrecision>(a, b, false, upcoming, y.Rows(first, a.rows));
+    const ConstMatrix next = rows_of(x, task + threads);
+    Upcoming upcoming({next.data, next.stride}, next.rows, 0, x.cols);
+    MultiplyAlong<kPrecision>(a, b, false, upcoming, rows_of(y, task));
   });
 }
 
@@ -85,26 +88,34 @@ void LinearBackwardInput(KernelContext& context, ConstMatrix dy, const TensorVie
   MultiplyWeight<kPrecision, false>(context, dy, weight, dx);
 }
 
+// As operand across the depth: the matrix itself, or a packed copy.
+template <Precision kPrecision>
+ConstMatrix Across(KernelContext& context, ConstMatrix m) {
+  if (IsAcross<kPrecision>(m)) return m;
+  constexpr int64_t kRows = 32;  // of one task
+  const Matrix packed = AllocateAcross<kPrecision>(context.scratch, m.rows, m.cols);
+  context.pool.ParallelFor(CeilDiv(m.rows, kRows), [&](int64_t task, int) HWY_ATTR {
+    const int64_t row = task * kRows;
+    const int64_t count = std::min(kRows, m.rows - row);
+    PackAcross<kPrecision>({m.row(row), m.stride}, count,
+                           PartAcross<kPrecision>(packed, row, count));
+  });
+  return packed;
+}
+
 template <Precision kPrecision>
 void LinearBackwardWeight(KernelContext& context, ConstMatrix x, ConstMatrix dy, Matrix dweight) {
   FULMEN_CHECK(dweight.rows == dy.cols && dweight.cols == x.cols && dy.rows == x.rows,
                "x is [{}, {}], dy [{}, {}], dweight [{}, {}]", x.rows, x.cols, dy.rows, dy.cols,
                dweight.rows, dweight.cols);
   if (x.cols == 0 || dy.cols == 0) return;
-  constexpr int64_t kPackRows = 32;  // of one task
   const int threads = context.pool.size();
   for (int64_t first = 0; first < x.rows; first += kPackedRows) {
     const Workspace::Frame frame(context.scratch);
     const int64_t count = std::min(kPackedRows, x.rows - first);
-    const PackedAcross a = AllocateAcross<kPrecision>(context.scratch, dy.cols, count);
-    const PackedColumns b = AllocateColumns<kPrecision>(context.scratch, x.cols, count);
-    context.pool.ParallelFor(CeilDiv(count, kPackRows), [&](int64_t task, int) HWY_ATTR {
-      const int64_t row = task * kPackRows;
-      const int64_t rows = std::min(kPackRows, count - row);
-      PackAcross<kPrecision>({dy.row(first + row), dy.stride}, {row, rows, 0, dy.cols}, a);
-      PackColumns<kPrecision>({x.row(first + row), x.stride}, {row, rows, 0, x.cols}, b);
-    });
-    const Shares shares(a.Panels(), kTaskPanels, threads);
+    const ConstMatrix a = Across<kPrecision>(context, dy.Rows(first, count));
+    const ConstMatrix b = Across<kPrecision>(context, x.Rows(first, count));
+    const Shares shares(CeilDiv(a.cols, kPanelRows), kAcrossTaskPanels, threads);
     context.pool.ParallelFor(shares.tasks, [&](int64_t task, int) HWY_ATTR {
       MultiplyAcross<kPrecision>(a, shares.Begin(task), shares.Begin(task + 1), b, dweight);
     });

@@ -167,29 +167,29 @@ Upcoming KeptLines(const MoeActivations& kept, const Slots& slots, int64_t begin
 
 // What one thread works in.
 struct ForwardScratch {
-  PackedAlong x;       // [rows, C]
-  PackedAlong hidden;  // [rows, ffn]
-  Matrix gate, up;     // [rows, kHiddenPanels panels]
-  Matrix out;          // [rows, C]
+  Matrix x, hidden;  // operands along [rows, C] and [rows, ffn]
+  Matrix gate, up;   // [rows, kHiddenPanels panels]
+  Matrix out;        // [rows, C]
 };
 
 template <Precision kPrecision>
 ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t width, int64_t ffn) {
   const int64_t columns = kHiddenPanels * PanelColumns();
-  return {AllocateAlong<kPrecision>(workspace, width), AllocateAlong<kPrecision>(workspace, ffn),
+  return {AllocateAlong<kPrecision>(workspace, kTaskRows, width),
+          AllocateAlong<kPrecision>(workspace, kTaskRows, ffn),
           workspace.AllocateMatrix(kTaskRows, columns),
           workspace.AllocateMatrix(kTaskRows, columns), workspace.AllocateMatrix(kTaskRows, width)};
 }
 
-// Columns [begin, begin + columns) of kept from those of gate and up; those of hidden take the
-// place of gate.
+// Columns [begin, begin + columns) of kept, and of hidden into `to`, from those of gate and up.
 void Activate(const Slots& slots, int64_t begin, int64_t columns, const ForwardScratch& scratch,
-              const MoeActivations& kept) {
+              const MoeActivations& kept, Matrix to) {
   const Floats d;
   const int64_t lanes = TileLanes();
   for (int64_t r = 0; r < slots.count; ++r) {
-    float* gate = scratch.gate.row(r);
+    const float* gate = scratch.gate.row(r);
     const float* up = scratch.up.row(r);
+    float* hidden = to.row(r);
     float* kept_gate = kept.gate.row(slots.slots[r]) + begin;
     float* kept_up = kept.up.row(slots.slots[r]) + begin;
     for (int64_t c = 0; c < columns; c += lanes) {
@@ -197,7 +197,7 @@ void Activate(const Slots& slots, int64_t begin, int64_t columns, const ForwardS
       const FloatsV u = hn::LoadU(d, up + c);
       StoreUpTo(g, std::min(lanes, columns - c), kept_gate + c);
       StoreUpTo(u, std::min(lanes, columns - c), kept_up + c);
-      hn::StoreU(hn::Mul(Silu(d, g), u), d, gate + c);
+      hn::StoreU(hn::Mul(Silu(d, g), u), d, hidden + c);
     }
   }
 }
@@ -206,10 +206,10 @@ void Activate(const Slots& slots, int64_t begin, int64_t columns, const ForwardS
 template <Precision kPrecision>
 void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
                   ConstMatrix weights, const MoeActivations& kept, const Slots& next,
-                  ForwardScratch scratch, Matrix out) {
-  scratch.x.rows = slots.count;
-  scratch.hidden.rows = slots.count;
-  PackAlong<kPrecision>({x.data, x.stride, slots.tokens}, 0, x.cols, scratch.x);
+                  const ForwardScratch& scratch, Matrix out) {
+  const Matrix packed_x = scratch.x.Rows(0, slots.count);
+  const Matrix hidden = scratch.hidden.Rows(0, slots.count);
+  PackAlong<kPrecision>({x.data, x.stride, slots.tokens}, x.cols, packed_x);
   Upcoming upcoming({x.data, x.stride, next.tokens}, next.count, 0, x.cols);
   for (int64_t panel = 0; panel < expert.gate.Panels(); panel += kHiddenPanels) {
     const int64_t panel_end = std::min(panel + kHiddenPanels, expert.gate.Panels());
@@ -217,15 +217,20 @@ void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
     const int64_t columns = std::min(panel_end * PanelColumns(), expert.gate.columns) - begin;
     const int64_t packed_columns = (panel_end - panel) * PanelColumns();
     Upcoming gate_and_up = KeptLines(kept, slots, begin, begin + columns);
-    MultiplyAlong<kPrecision>(scratch.x, expert.gate, panel, panel_end, false, gate_and_up,
+    MultiplyAlong<kPrecision>(packed_x, expert.gate, panel, panel_end, false, gate_and_up,
                               scratch.gate.Cols(0, packed_columns));
-    MultiplyAlong<kPrecision>(scratch.x, expert.up, panel, panel_end, false, upcoming,
+    MultiplyAlong<kPrecision>(packed_x, expert.up, panel, panel_end, false, upcoming,
                               scratch.up.Cols(0, packed_columns));
-    Activate(slots, begin, columns, scratch, kept);
-    PackAlong<kPrecision>({scratch.gate.data, scratch.gate.stride}, begin, columns, scratch.hidden);
+    const Matrix part = hidden.Cols(begin / kUnit<kPrecision>, Units<kPrecision>(columns));
+    if constexpr (kPrecision == Precision::kFloat32) {
+      Activate(slots, begin, columns, scratch, kept, part);
+    } else {
+      Activate(slots, begin, columns, scratch, kept, scratch.gate);
+      PackAlong<kPrecision>({scratch.gate.data, scratch.gate.stride}, columns, part);
+    }
   }
   Upcoming outputs({out.data, out.stride, slots.tokens}, slots.count, 0, out.cols);
-  MultiplyAlong<kPrecision>(scratch.hidden, expert.down, false, outputs, scratch.out);
+  MultiplyAlong<kPrecision>(hidden, expert.down, false, outputs, scratch.out);
   for (int64_t r = 0; r < slots.count; ++r) {
     const int64_t token = slots.tokens[r];
     AddScaled(out.cols, weights.row(token)[slots.slots[r] - token * weights.cols],
@@ -280,42 +285,34 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
   }
 }
 
-// What the weight gradients of one expert are products of, for some of its slots.
+// Operands of some slots of one expert.
+template <Precision kPrecision>
 struct BackwardOperands {
-  PackedAcross dgate, dup, dout;  // [ffn or C, slots]
-  PackedColumns x, hidden;        // [slots, C or ffn]; hidden is weighted
+  BothWays<kPrecision> dgate, dup, dout;  // [slots, ffn or C]
+  Matrix x, hidden;                       // across [slots, C or ffn]; hidden is weighted
+
+  BackwardOperands(Workspace& workspace, int64_t width, int64_t ffn, int64_t slots)
+      : dgate(workspace, slots, ffn),
+        dup(workspace, slots, ffn),
+        dout(workspace, slots, width),
+        x(AllocateAcross<kPrecision>(workspace, slots, width)),
+        hidden(AllocateAcross<kPrecision>(workspace, slots, ffn)) {}
 };
 
-template <Precision kPrecision>
-BackwardOperands AllocateOperands(Workspace& workspace, int64_t width, int64_t ffn, int64_t slots) {
-  return {AllocateAcross<kPrecision>(workspace, ffn, slots),
-          AllocateAcross<kPrecision>(workspace, ffn, slots),
-          AllocateAcross<kPrecision>(workspace, width, slots),
-          AllocateColumns<kPrecision>(workspace, width, slots),
-          AllocateColumns<kPrecision>(workspace, ffn, slots)};
-}
-
+// What one thread works in.
 struct BackwardScratch {
-  PackedAlong dout;        // [rows, C]
-  PackedAlong dgate, dup;  // [rows, ffn]
-  // [rows, kHiddenPanels panels]; first is dhidden before the slot's weight, then dgate.
-  Matrix first, dup_columns, hidden;
+  // [rows, kHiddenPanels panels]; first is dhidden before the slot's weight. In BF16 the gradients
+  // that follow from it come here before they are packed, dgate in its place.
+  Matrix first, dup, hidden;
   Matrix dx;        // [rows, C]
   float* dweights;  // [rows][lanes]: partial sums
 };
 
-template <Precision kPrecision>
-BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t width, int64_t ffn) {
+BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t width) {
   const auto columns = [&] {
     return workspace.AllocateMatrix(kTaskRows, kHiddenPanels * PanelColumns());
   };
-  return {AllocateAlong<kPrecision>(workspace, width),
-          AllocateAlong<kPrecision>(workspace, ffn),
-          AllocateAlong<kPrecision>(workspace, ffn),
-          columns(),
-          columns(),
-          columns(),
-          workspace.AllocateMatrix(kTaskRows, width),
+  return {columns(), columns(), columns(), workspace.AllocateMatrix(kTaskRows, width),
           workspace.Allocate<float>(kTaskRows * TileLanes())};
 }
 
@@ -326,10 +323,15 @@ struct BackwardCall {
   Matrix dx, dweights;
 };
 
+// The same columns of some slots' gradients, row by row.
+struct HiddenGradients {
+  Matrix dgate, dup, hidden;
+};
+
 // Columns [begin, begin + columns) of dgate, dup and the weighted hidden from those of dhidden.
 // With sigma the sigmoid of gate g: d silu(g) / dg = sigma (1 + g (1 - sigma)).
 void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t begin, int64_t columns,
-                      const BackwardScratch& scratch) {
+                      const BackwardScratch& scratch, const HiddenGradients& to) {
   const Floats d;
   const int64_t lanes = TileLanes();
   const FloatsV one = hn::Set(d, 1.0F);
@@ -339,9 +341,10 @@ void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t begi
     const FloatsV weight = hn::Set(d, call.weights.row(token)[slot - token * call.weights.cols]);
     const float* gate = call.kept.gate.row(slot) + begin;
     const float* up = call.kept.up.row(slot) + begin;
-    float* first = scratch.first.row(r);
-    float* dup = scratch.dup_columns.row(r);
-    float* weighted_hidden = scratch.hidden.row(r);
+    const float* first = scratch.first.row(r);
+    float* dgate = to.dgate.row(r);
+    float* dup = to.dup.row(r);
+    float* weighted_hidden = to.hidden.row(r);
     FloatsV dweight = hn::Load(d, scratch.dweights + r * lanes);
     for (int64_t c = 0; c < columns; c += lanes) {
       const int64_t rest = std::min(lanes, columns - c);
@@ -354,7 +357,7 @@ void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t begi
       dweight = hn::MulAdd(dh, hidden, dweight);
       const FloatsV weighted = hn::Mul(weight, dh);
       const FloatsV slope = hn::MulAdd(silu, hn::Sub(one, sigma), sigma);
-      hn::StoreU(hn::Mul(hn::Mul(weighted, u), slope), d, first + c);
+      hn::StoreU(hn::Mul(hn::Mul(weighted, u), slope), d, dgate + c);
       hn::StoreU(hn::Mul(weighted, silu), d, dup + c);
       hn::StoreU(hn::Mul(weight, hidden), d, weighted_hidden + c);
     }
@@ -366,28 +369,34 @@ void ActivateBackward(const BackwardCall& call, const Slots& slots, int64_t begi
 template <Precision kPrecision>
 void BackwardHidden(const BackwardCall& call, const Slots& slots, int64_t row,
                     const PackedExpert& expert, const BackwardScratch& scratch,
-                    const BackwardOperands& operands) {
-  const GatheredRows dout = {call.dout.data, call.dout.stride, slots.tokens};
-  PackAlong<kPrecision>(dout, 0, call.dout.cols, scratch.dout);
-  PackAcross<kPrecision>(dout, {row, slots.count, 0, call.dout.cols}, operands.dout);
+                    const BackwardOperands<kPrecision>& operands) {
+  const int64_t count = slots.count;
+  operands.dout.Pack({call.dout.data, call.dout.stride, slots.tokens}, row, count, 0,
+                     call.dout.cols);
   std::fill_n(scratch.dweights, slots.count * TileLanes(), 0.0F);
   for (int64_t panel = 0; panel < expert.down.Panels(); panel += kHiddenPanels) {
     const int64_t panel_end = std::min(panel + kHiddenPanels, expert.down.Panels());
     const int64_t begin = panel * PanelColumns();
     const int64_t columns = std::min(panel_end * PanelColumns(), expert.down.columns) - begin;
     Upcoming gate_and_up = KeptLines(call.kept, slots, begin, begin + columns);
-    MultiplyAlong<kPrecision>(scratch.dout, expert.down, panel, panel_end, false, gate_and_up,
+    MultiplyAlong<kPrecision>(operands.dout.along.Rows(row, count), expert.down, panel, panel_end,
+                              false, gate_and_up,
                               scratch.first.Cols(0, (panel_end - panel) * PanelColumns()));
-    ActivateBackward(call, slots, begin, columns, scratch);
-    const GatheredRows dgate = {scratch.first.data, scratch.first.stride};
-    const GatheredRows dup = {scratch.dup_columns.data, scratch.dup_columns.stride};
-    const Place place = {row, slots.count, begin / kPanelRows, columns};
-    PackAlong<kPrecision>(dgate, begin, columns, scratch.dgate);
-    PackAlong<kPrecision>(dup, begin, columns, scratch.dup);
-    PackAcross<kPrecision>(dgate, place, operands.dgate);
-    PackAcross<kPrecision>(dup, place, operands.dup);
-    PackColumns<kPrecision>({scratch.hidden.data, scratch.hidden.stride},
-                            {row, slots.count, panel, columns}, operands.hidden);
+    if constexpr (kPrecision == Precision::kFloat32) {
+      const auto part = [&](const Matrix& m) { return m.Rows(row, count).Cols(begin, columns); };
+      ActivateBackward(
+          call, slots, begin, columns, scratch,
+          {part(operands.dgate.along), part(operands.dup.along), part(operands.hidden)});
+    } else {
+      ActivateBackward(call, slots, begin, columns, scratch,
+                       {scratch.first, scratch.dup, scratch.hidden});
+      const GatheredRows dgate = {scratch.first.data, scratch.first.stride};
+      operands.dgate.Pack(dgate, row, count, begin, columns);
+      operands.dup.Pack({scratch.dup.data, scratch.dup.stride}, row, count, begin, columns);
+      PackAcross<kPrecision>(
+          {scratch.hidden.data, scratch.hidden.stride}, count,
+          PartAcross<kPrecision>(operands.hidden, row, count).Cols(begin, columns));
+    }
   }
 }
 
@@ -395,45 +404,43 @@ void BackwardHidden(const BackwardCall& call, const Slots& slots, int64_t row,
 // following of the operands.
 template <Precision kPrecision>
 void BackwardSlots(const BackwardCall& call, const Slots& slots, int64_t row,
-                   const PackedExpert& expert, const Slots& next, BackwardScratch scratch,
-                   const BackwardOperands& operands) {
+                   const PackedExpert& expert, const Slots& next, const BackwardScratch& scratch,
+                   const BackwardOperands<kPrecision>& operands) {
   const Floats d;
-  scratch.dout.rows = slots.count;
-  scratch.dgate.rows = slots.count;
-  scratch.dup.rows = slots.count;
   BackwardHidden<kPrecision>(call, slots, row, expert, scratch, operands);
   Upcoming inputs({call.x.data, call.x.stride, slots.tokens}, slots.count, 0, call.x.cols);
   inputs.Add({call.dx.data, call.dx.stride, slots.tokens});
-  MultiplyAlong<kPrecision>(scratch.dgate, expert.gate, false, inputs, scratch.dx);
+  MultiplyAlong<kPrecision>(operands.dgate.along.Rows(row, slots.count), expert.gate, false, inputs,
+                            scratch.dx);
   Upcoming upcoming({call.dout.data, call.dout.stride, next.tokens}, next.count, 0, call.dout.cols);
-  MultiplyAlong<kPrecision>(scratch.dup, expert.up, true, upcoming, scratch.dx);
+  MultiplyAlong<kPrecision>(operands.dup.along.Rows(row, slots.count), expert.up, true, upcoming,
+                            scratch.dx);
   for (int64_t r = 0; r < slots.count; ++r) {
     const int64_t token = slots.tokens[r];
     AddScaled(call.dx.cols, 1.0F, scratch.dx.row(r), call.dx.row(token));
     call.dweights.row(token)[slots.slots[r] - token * call.weights.cols] =
         hn::GetLane(hn::SumOfLanes(d, hn::Load(d, scratch.dweights + r * TileLanes())));
   }
-  PackColumns<kPrecision>({call.x.data, call.x.stride, slots.tokens},
-                          {row, slots.count, 0, call.x.cols}, operands.x);
+  PackAcross<kPrecision>({call.x.data, call.x.stride, slots.tokens}, slots.count,
+                         PartAcross<kPrecision>(operands.x, row, slots.count));
 }
 
 // Adds to the gradients of one expert's weights.
 template <Precision kPrecision>
-void AddWeightGradients(KernelContext& context, const BackwardOperands& operands,
+void AddWeightGradients(KernelContext& context, const BackwardOperands<kPrecision>& operands,
                         const ExpertGradients& gradients) {
   struct Product {
-    const PackedAcross& a;
-    const PackedColumns& b;
+    ConstMatrix a, b;
     Matrix c;
     Shares shares;
   };
   const int threads = context.pool.size();
-  const auto product = [&](const PackedAcross& a, const PackedColumns& b, Matrix c) {
-    return Product{a, b, c, Shares(a.Panels(), kTaskPanels, threads)};
+  const auto product = [&](ConstMatrix a, ConstMatrix b, Matrix c) {
+    return Product{a, b, c, Shares(CeilDiv(a.cols, kPanelRows), kAcrossTaskPanels, threads)};
   };
-  const Product products[] = {product(operands.dgate, operands.x, gradients.gate),
-                              product(operands.dup, operands.x, gradients.up),
-                              product(operands.dout, operands.hidden, gradients.down)};
+  const Product products[] = {product(operands.dgate.across, operands.x, gradients.gate),
+                              product(operands.dup.across, operands.x, gradients.up),
+                              product(operands.dout.across, operands.hidden, gradients.down)};
   int64_t tasks = 0;
   for (const Product& p : products) tasks += p.shares.tasks;
   context.pool.ParallelFor(tasks, [&](int64_t task, int) HWY_ATTR {
@@ -459,7 +466,7 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
                                AllocateColumns<kPrecision>(workspace, ffn, x.cols)};
   auto* scratch = workspace.Allocate<BackwardScratch>(context.pool.size());
   for (int worker = 0; worker < context.pool.size(); ++worker) {
-    scratch[worker] = AllocateBackwardScratch<kPrecision>(workspace, x.cols, ffn);
+    scratch[worker] = AllocateBackwardScratch(workspace, x.cols);
   }
   Zero(context, dx);
   for (int64_t t = 0; t < dweights.rows; ++t) std::fill_n(dweights.row(t), dweights.cols, 0.0F);
@@ -472,8 +479,7 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
     for (int64_t first = 0; first < slots.count; first += kBackwardRows) {
       const Workspace::Frame block_frame(workspace);
       const Slots block = slots.Range(first, std::min(kBackwardRows, slots.count - first));
-      const BackwardOperands operands =
-          AllocateOperands<kPrecision>(workspace, x.cols, ffn, block.count);
+      const BackwardOperands<kPrecision> operands(workspace, x.cols, ffn, block.count);
       const SlotTasks tasks(block, threads);
       context.pool.ParallelFor(tasks.count(), [&](int64_t task, int worker) HWY_ATTR {
         BackwardSlots<kPrecision>(call, tasks[task], tasks.Row(task), packed, tasks[task + threads],

@@ -1,9 +1,11 @@
-// Operands of the products of training, packed for products-inl.h. Included once per instruction
-// set.
+// Operands of the products of training, for products-inl.h. Included once per instruction set.
 //
-// They are packed in units of 32 bits: one float32 element, or two consecutive elements of the
-// depth rounded to BF16 (to nearest, ties to even), the first in the lower half. Depths of packed
-// operands count units.
+// They hold units of 32 bits: one float32 element, or two consecutive elements of the depth rounded
+// to BF16 (to nearest, ties to even), the first in the lower half. Depths of operands count units.
+//
+// Weights, the right operand on the way forward and back, are packed in panels of columns. All
+// others are row-major matrices: along the depth [rows, depth], or across it [depth, columns]. A
+// float32 matrix is both, and read where it lies unless its rows crowd a few sets of the caches.
 #if defined(FULMEN_KERNELS_CPU_PACKED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FULMEN_KERNELS_CPU_PACKED_INL_H_
 #undef FULMEN_KERNELS_CPU_PACKED_INL_H_
@@ -27,14 +29,19 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 // 12 x 2 sums, 2 vectors of b and broadcast elements fit 32 registers; 6 x 2 fit 16.
 constexpr int64_t kPanelRows = HWY_CAP_GE512 ? 12 : 6;
 constexpr int64_t kPanelVecs = 2;
-// Tiles at the edge of a matrix have a whole number of these.
-constexpr int64_t kRowStep = kPanelRows / 3;
-// Floats between panels, so that those of a depth of 1024 do not crowd one set of the cache.
-constexpr int64_t kPanelGap = 16;
+// Tiles at the edge of a matrix have a whole number of these; so many are within reach of one
+// pointer.
+constexpr int64_t kRowStep = 3;
+// Floats behind panels and rows, so that those of a power of two do not crowd one set of the cache.
+constexpr int64_t kGap = 16;
 // Panels of columns that stay in the L2 cache while rows pass by.
 constexpr int64_t kChunkPanels = 6;
+// The same of products across the depth, which have no other operand in that cache.
+constexpr int64_t kAcrossPanels = 12;
 // Panels of rows in one task at most.
 constexpr int64_t kTaskPanels = 8;
+// The same of products across the depth: each task brings all of the right operand into its cache.
+constexpr int64_t kAcrossTaskPanels = 24;
 constexpr int64_t kTaskRows = kTaskPanels * kPanelRows;
 
 HWY_INLINE int64_t PanelColumns() { return kPanelVecs * TileLanes(); }
@@ -82,7 +89,7 @@ struct PackedColumns {
   int64_t depth;
 
   int64_t Panels() const { return CeilDiv(columns, PanelColumns()); }
-  int64_t PanelSize() const { return depth * PanelColumns() + kPanelGap; }
+  int64_t PanelSize() const { return depth * PanelColumns() + kGap; }
   float* Panel(int64_t panel) const { return data + panel * PanelSize(); }
 };
 
@@ -94,38 +101,34 @@ HWY_INLINE PackedColumns AllocateColumns(Workspace& workspace, int64_t columns, 
   return packed;
 }
 
-// The left operand [rows, depth] packed along the depth: [block of the depth][row][kRowStride], for
-// at most kTaskRows rows: those of one task.
-struct PackedAlong {
-  float* data;
-  int64_t rows;
-  DepthBlocks blocks;
-
-  float* Block(int64_t block) const { return data + block * kTaskRows * kRowStride; }
-};
-
-template <Precision kPrecision>
-HWY_INLINE PackedAlong AllocateAlong(Workspace& workspace, int64_t depth) {
-  const DepthBlocks blocks(Units<kPrecision>(depth));
-  return {workspace.Allocate<float>(blocks.Count() * kTaskRows * kRowStride), kTaskRows, blocks};
+// Rows of so many columns, readable to the end of the last panel.
+HWY_INLINE Matrix AllocateRows(Workspace& workspace, int64_t rows, int64_t columns) {
+  const int64_t stride = CeilDiv(columns, PanelColumns()) * PanelColumns() + kGap;
+  return {workspace.Allocate<float>(rows * stride), rows, columns, stride};
 }
 
-// The left operand [rows, depth] packed across: [panel][depth][row of the panel].
-struct PackedAcross {
-  float* data;
-  int64_t rows;
-  int64_t depth;
-
-  int64_t Panels() const { return CeilDiv(rows, kPanelRows); }
-  int64_t PanelSize() const { return depth * kPanelRows + kPanelGap; }
-  float* Panel(int64_t panel) const { return data + panel * PanelSize(); }
-};
-
+// [rows, depth] and [depth, columns].
 template <Precision kPrecision>
-HWY_INLINE PackedAcross AllocateAcross(Workspace& workspace, int64_t rows, int64_t depth) {
-  PackedAcross packed = {nullptr, rows, Units<kPrecision>(depth)};
-  packed.data = workspace.Allocate<float>(packed.Panels() * packed.PanelSize());
-  return packed;
+HWY_INLINE Matrix AllocateAlong(Workspace& workspace, int64_t rows, int64_t depth) {
+  return AllocateRows(workspace, rows, Units<kPrecision>(depth));
+}
+template <Precision kPrecision>
+HWY_INLINE Matrix AllocateAcross(Workspace& workspace, int64_t depth, int64_t columns) {
+  return AllocateRows(workspace, Units<kPrecision>(depth), columns);
+}
+
+// Whether rows that lie so far apart are spread over the sets of a cache. Those of widths like 4096
+// are not: a dozen of them would fill one set of an L1 cache.
+HWY_INLINE bool AreSpread(int64_t stride) { return stride % 512 != 0; }
+
+// Whether a matrix is an operand as it is.
+template <Precision kPrecision>
+HWY_INLINE bool IsAlong(ConstMatrix m) {
+  return kPrecision == Precision::kFloat32 && AreSpread(m.stride);
+}
+template <Precision kPrecision>
+HWY_INLINE bool IsAcross(ConstMatrix m) {
+  return IsAlong<kPrecision>(m) && m.cols % PanelColumns() == 0;
 }
 
 // Two vectors rounded to BF16, as units.
@@ -206,80 +209,58 @@ struct UnitRows {
   }
 };
 
-// Where `count` rows go in an operand packed across or in columns: from element `begin` of the
-// depth on, which begins a unit; their first column begins panel `panel`, of which and of the
-// following they fill `columns`.
-struct Place {
-  int64_t begin;
-  int64_t count;
-  int64_t panel;
-  int64_t columns;
+// `rows`, `depth` elements of each, as rows of an operand along the depth.
+template <Precision kPrecision>
+inline void PackAlong(const GatheredRows& rows, int64_t depth, Matrix to) {
+  for (int64_t r = 0; r < to.rows; ++r) PackRow<kPrecision>(depth, rows.row(r), to.row(r));
+}
+
+// `count` rows, of an operand across the depth the elements from the first of to.row(0) on.
+template <Precision kPrecision>
+inline void PackAcross(const GatheredRows& rows, int64_t count, Matrix to) {
+  const Floats d;
+  for (int64_t unit = 0; unit < Units<kPrecision>(count); ++unit) {
+    const UnitRows<kPrecision> from(rows, unit, count);
+    float* out = to.row(unit);
+    for (int64_t n = 0; n < to.cols; n += TileLanes()) {
+      const float* next = from.next == nullptr ? nullptr : from.next + n;
+      hn::Store(LoadUnits<kPrecision>(from.row + n, next, to.cols - n), d, out + n);
+    }
+  }
+}
+
+// Rows [row, row + count) of the depth of an operand across it; row begins a unit.
+template <Precision kPrecision>
+HWY_INLINE Matrix PartAcross(Matrix m, int64_t row, int64_t count) {
+  return m.Rows(row / kUnit<kPrecision>, Units<kPrecision>(count));
+}
+
+// A matrix that is the left operand along its rows of one product and across them of another.
+template <Precision kPrecision>
+struct BothWays {
+  Matrix along;   // [rows, units of columns]
+  Matrix across;  // [units of rows, columns]; in float32 the same memory
+
+  BothWays() = default;
+  BothWays(Workspace& workspace, int64_t rows, int64_t columns)
+      : along(AllocateAlong<kPrecision>(workspace, rows, columns)),
+        across(kPrecision == Precision::kFloat32
+                   ? along
+                   : AllocateAcross<kPrecision>(workspace, rows, columns)) {}
+
+  // `count` rows as the operand's from `row` on, which begins a unit; `columns` of each from
+  // `begin` on, which begins a unit, too.
+  void Pack(const GatheredRows& rows, int64_t row, int64_t count, int64_t begin,
+            int64_t columns) const {
+    constexpr int64_t kStep = kUnit<kPrecision>;
+    PackAlong<kPrecision>(rows, columns,
+                          along.Rows(row, count).Cols(begin / kStep, Units<kPrecision>(columns)));
+    if constexpr (kPrecision == Precision::kBFloat16) {
+      PackAcross<kPrecision>(rows, count,
+                             PartAcross<kPrecision>(across, row, count).Cols(begin, columns));
+    }
+  }
 };
-
-template <Precision kPrecision>
-inline void PackColumns(const GatheredRows& rows, const Place& place, const PackedColumns& to) {
-  const Floats d;
-  for (int64_t first = 0; first < place.columns; first += PanelColumns()) {
-    float* out = to.Panel(place.panel + first / PanelColumns()) +
-                 place.begin / kUnit<kPrecision> * PanelColumns();
-    for (int64_t unit = 0; unit < Units<kPrecision>(place.count); ++unit) {
-      const UnitRows<kPrecision> from(rows, unit, place.count);
-      const int64_t end = std::min(first + PanelColumns(), place.columns);
-      for (int64_t n = first; n < end; n += TileLanes()) {
-        const float* next = from.next == nullptr ? nullptr : from.next + n;
-        hn::Store(LoadUnits<kPrecision>(from.row + n, next, end - n), d, out + n - first);
-      }
-      out += PanelColumns();
-    }
-  }
-}
-
-template <Precision kPrecision>
-inline void PackAcross(const GatheredRows& rows, const Place& place, const PackedAcross& to) {
-  constexpr int64_t kAhead = 4 * kPanelRows;  // too many panels for the processor to foresee
-  const Floats d;
-  const int64_t lanes = TileLanes();
-  const int64_t units = Units<kPrecision>(place.count);
-  const int64_t reach = CeilDiv(kPanelRows, lanes) * lanes;
-  for (int64_t unit = 0; unit < units; ++unit) {
-    const UnitRows<kPrecision> from(rows, unit, place.count);
-    float* out = to.Panel(place.panel) + (place.begin / kUnit<kPrecision> + unit) * kPanelRows;
-    for (int64_t first = 0; first < place.columns; first += kPanelRows, out += to.PanelSize()) {
-      __builtin_prefetch(out + kAhead, 1);
-      const int64_t end = std::min(first + kPanelRows, place.columns);
-      // Whole vectors reach into what the next unit overwrites; the last one has no such place.
-      const bool whole = unit + 1 < units && first + reach <= place.columns;
-      for (int64_t r = first; r < end; r += lanes) {
-        const float* next = from.next == nullptr ? nullptr : from.next + r;
-        const int64_t count = whole ? lanes : end - r;
-        const FloatsV v = LoadUnits<kPrecision>(from.row + r, next, count);
-        if (HWY_LIKELY(count >= lanes)) {
-          hn::StoreU(v, d, out + r - first);
-        } else {
-          StoreFirst(d, v, out + r - first, static_cast<size_t>(count));
-        }
-      }
-    }
-  }
-}
-
-// The first to.rows rows, `count` elements of each: from element `begin` of the depth on, which
-// begins a unit. Later elements must be packed later.
-template <Precision kPrecision>
-inline void PackAlong(const GatheredRows& rows, int64_t begin, int64_t count,
-                      const PackedAlong& to) {
-  for (int64_t r = 0; r < to.rows; ++r) {
-    const float* from = rows.row(r);
-    for (int64_t at = begin; at < begin + count;) {
-      const int64_t unit = at / kUnit<kPrecision>;
-      const int64_t block = unit / to.blocks.size;
-      const int64_t end = std::min(begin + count, to.blocks.Begin(block + 1) * kUnit<kPrecision>);
-      PackRow<kPrecision>(end - at, from + at - begin,
-                          to.Block(block) + r * kRowStride + unit - to.blocks.Begin(block));
-      at = end;
-    }
-  }
-}
 
 // Panel `panel` of `to`, element (k, n) being that of a weight [depth][..] at [k][n], or at [n][k]
 // when transposed.

@@ -1,5 +1,5 @@
 // Products of training, where both operands change from call to call and there are many rows:
-// c (+)= a b with packed operands, in outer-product form. Included once per instruction set.
+// c (+)= a b in outer-product form. Included once per instruction set.
 //
 // A register tile is kPanelRows rows of a by two vectors of columns of b: for every element of
 // the depth, two vectors of b and one broadcast element of each row of a. Every element of c is a
@@ -68,16 +68,18 @@ class Upcoming {
   int64_t at_ = 0;
 };
 
-// c = a b, or c + a b, for kRows rows and kVecs vectors of columns. Row r of `a` is packed along
-// the depth, or across it.
-template <Precision kPrecision, int kRows, int kVecs, bool kAcross>
+// c = a b, or c + a b, for kRows rows and kVecs vectors of columns.
+template <Precision kPrecision, int kRows, int kVecs>
 HWY_NOINLINE void MultiplyTile(const TileInput& input, float* HWY_RESTRICT c, int64_t c_stride) {
-  constexpr int64_t kRowDistance = kAcross ? 1 : kRowStride;
-  constexpr int64_t kDepthDistance = kAcross ? kPanelRows : 1;
   const Floats d;
   const int64_t lanes = TileLanes();
-  const float* HWY_RESTRICT a = input.a;
+  const float* HWY_RESTRICT a[kRows / kRowStep];
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows / kRowStep; ++i) a[i] = input.a + kRowStep * i * input.a_row;
   const float* HWY_RESTRICT b = input.b;
+  const int64_t a_row = input.a_row;
+  const int64_t a_step = input.a_step;
+  const int64_t b_step = input.b_step;
   FloatsV sums[kRows][kVecs];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -96,10 +98,10 @@ HWY_NOINLINE void MultiplyTile(const TileInput& input, float* HWY_RESTRICT c, in
   const auto add_products = [&]() HWY_ATTR {
     FloatsV columns[kVecs];
 #pragma GCC unroll 2
-    for (int v = 0; v < kVecs; ++v) columns[v] = hn::Load(d, b + v * lanes);
+    for (int v = 0; v < kVecs; ++v) columns[v] = hn::LoadU(d, b + v * lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const FloatsV row = hn::Set(d, a[r * kRowDistance]);
+      const FloatsV row = hn::Set(d, a[r / kRowStep][r % kRowStep * a_row]);
 #pragma GCC unroll 2
       for (int v = 0; v < kVecs; ++v) {
         if constexpr (kPrecision == Precision::kFloat32) {
@@ -110,8 +112,9 @@ HWY_NOINLINE void MultiplyTile(const TileInput& input, float* HWY_RESTRICT c, in
         }
       }
     }
-    a += kDepthDistance;
-    b += kPanelVecs * lanes;
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows / kRowStep; ++i) a[i] += a_step;
+    b += b_step;
   };
   const int64_t fetched = input.depth / Upcoming::kElements;
   for (int64_t i = 0; i < fetched; ++i) {
@@ -129,80 +132,96 @@ HWY_NOINLINE void MultiplyTile(const TileInput& input, float* HWY_RESTRICT c, in
   }
 }
 
-template <Precision kPrecision, int kVecs, bool kAcross>
+template <Precision kPrecision, int kVecs>
 HWY_INLINE void MultiplyTileOf(int64_t rows, const TileInput& input, float* c, int64_t c_stride) {
   if constexpr (kPrecision == Precision::kBFloat16 && HWY_TARGET == HWY_AVX3_DL) {
-    if (HasBf16Dot()) return MultiplyBf16Tile(rows, kVecs, kAcross, input, c, c_stride);
+    if (HasBf16Dot()) return MultiplyBf16Tile(rows, kVecs, input, c, c_stride);
   }
-  if (rows > 2 * kRowStep) {
-    MultiplyTile<kPrecision, 3 * kRowStep, kVecs, kAcross>(input, c, c_stride);
-  } else if (rows > kRowStep) {
-    MultiplyTile<kPrecision, 2 * kRowStep, kVecs, kAcross>(input, c, c_stride);
-  } else {
-    MultiplyTile<kPrecision, kRowStep, kVecs, kAcross>(input, c, c_stride);
+  if constexpr (kPanelRows == 4 * kRowStep) {
+    if (rows > 3 * kRowStep) {
+      return MultiplyTile<kPrecision, 4 * kRowStep, kVecs>(input, c, c_stride);
+    }
+    if (rows > 2 * kRowStep) {
+      return MultiplyTile<kPrecision, 3 * kRowStep, kVecs>(input, c, c_stride);
+    }
   }
+  if (rows > kRowStep) return MultiplyTile<kPrecision, 2 * kRowStep, kVecs>(input, c, c_stride);
+  MultiplyTile<kPrecision, kRowStep, kVecs>(input, c, c_stride);
 }
 
-// As MultiplyTile for any rows <= kPanelRows and columns <= PanelColumns() of c; input.fetch is
-// taken from `upcoming`.
-template <Precision kPrecision, bool kAcross>
-inline void MultiplyPanel(TileInput input, Upcoming& upcoming, Matrix c) {
-  const float* lines[Upcoming::kMaxLines];
-  upcoming.Next(input.depth / Upcoming::kElements, input.a, lines);
-  input.fetch = lines;
-  if (HWY_LIKELY(c.rows % kRowStep == 0 && c.cols == PanelColumns())) {
-    return MultiplyTileOf<kPrecision, kPanelVecs, kAcross>(c.rows, input, c.data, c.stride);
+// As MultiplyTile for any rows <= kPanelRows and columns <= PanelColumns() of c. Rows of `a` behind
+// the last are not read: they may lie outside of its memory.
+template <Precision kPrecision>
+HWY_NOINLINE void MultiplyEdge(TileInput input, Matrix c) {
+  HWY_ALIGN float rows[kPanelRows * kMaxDepth];
+  HWY_ALIGN float result[kPanelRows * kPanelVecs * hn::MaxLanes(Floats())];
+  if (c.rows % kRowStep != 0) {
+    for (int64_t k = 0; k < input.depth; ++k) {
+      for (int64_t r = 0; r < c.rows; ++r) {
+        rows[k * kPanelRows + r] = input.a[k * input.a_step + r * input.a_row];
+      }
+    }
+    input.a = rows;
+    input.a_row = 1;
+    input.a_step = kPanelRows;
   }
-  HWY_ALIGN float buffer[kPanelRows * kPanelVecs * hn::MaxLanes(Floats())];
   const bool add = input.add;
   input.add = false;
   if (c.cols > TileLanes()) {
-    MultiplyTileOf<kPrecision, kPanelVecs, kAcross>(c.rows, input, buffer, PanelColumns());
+    MultiplyTileOf<kPrecision, kPanelVecs>(c.rows, input, result, PanelColumns());
   } else {
-    MultiplyTileOf<kPrecision, 1, kAcross>(c.rows, input, buffer, PanelColumns());
+    MultiplyTileOf<kPrecision, 1>(c.rows, input, result, PanelColumns());
   }
   for (int64_t r = 0; r < c.rows; ++r) {
-    const float* from = buffer + r * PanelColumns();
+    const float* from = result + r * PanelColumns();
     float* to = c.row(r);
     for (int64_t n = 0; n < c.cols; ++n) to[n] = add ? to[n] + from[n] : from[n];
   }
 }
 
-// c = a b, or c + a b, over block `block` of the depth of `a`, for panels [panel_begin, panel_end)
-// of b from unit `begin` of its depth on; c begins at the first of them.
+// The same; input.fetch is taken from `upcoming`.
 template <Precision kPrecision>
-inline void MultiplyBlock(const PackedAlong& a, int64_t block, const PackedColumns& b,
-                          int64_t begin, int64_t panel_begin, int64_t panel_end, bool add,
-                          Upcoming& upcoming, Matrix c) {
-  for (int64_t r = 0; r < a.rows; r += kPanelRows) {
-    const Matrix rows = c.Rows(r, std::min(kPanelRows, a.rows - r));
-    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
-      const int64_t first = (panel - panel_begin) * PanelColumns();
-      MultiplyPanel<kPrecision, false>({.depth = a.blocks.Size(block),
-                                        .a = a.Block(block) + r * kRowStride,
-                                        .b = b.Panel(panel) + begin * PanelColumns(),
-                                        .fetch = nullptr,
-                                        .add = add},
-                                       upcoming,
-                                       rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
+inline void MultiplyPanel(TileInput input, Upcoming& upcoming, Matrix c) {
+  const float* lines[Upcoming::kMaxLines];
+  upcoming.Next(input.depth / Upcoming::kElements, input.a, lines);
+  input.fetch = lines;
+  if (HWY_UNLIKELY(c.rows % kRowStep != 0 || c.cols != PanelColumns())) {
+    return MultiplyEdge<kPrecision>(input, c);
+  }
+  MultiplyTileOf<kPrecision, kPanelVecs>(c.rows, input, c.data, c.stride);
+}
+
+// c = a b, or c + a b, for panels [panel_begin, panel_end) of b, with which c begins; `a` is along
+// the depth.
+template <Precision kPrecision>
+inline void MultiplyAlong(ConstMatrix a, const PackedColumns& b, int64_t panel_begin,
+                          int64_t panel_end, bool add, Upcoming& upcoming, Matrix c) {
+  const DepthBlocks blocks(b.depth);
+  for (int64_t block = 0; block < blocks.Count(); ++block) {
+    const int64_t begin = blocks.Begin(block);
+    for (int64_t r = 0; r < a.rows; r += kPanelRows) {
+      const Matrix rows = c.Rows(r, std::min(kPanelRows, a.rows - r));
+      for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+        const int64_t first = (panel - panel_begin) * PanelColumns();
+        MultiplyPanel<kPrecision>({.depth = blocks.Size(block),
+                                   .a = a.row(r) + begin,
+                                   .a_row = a.stride,
+                                   .a_step = 1,
+                                   .b = b.Panel(panel) + begin * PanelColumns(),
+                                   .b_step = PanelColumns(),
+                                   .fetch = nullptr,
+                                   .add = add || block > 0},
+                                  upcoming,
+                                  rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
+      }
     }
   }
 }
 
-// Over all of the depth.
+// For all of b.
 template <Precision kPrecision>
-inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, int64_t panel_begin,
-                          int64_t panel_end, bool add, Upcoming& upcoming, Matrix c) {
-  for (int64_t block = 0; block < a.blocks.Count(); ++block) {
-    MultiplyBlock<kPrecision>(a, block, b, a.blocks.Begin(block), panel_begin, panel_end,
-                              add || block > 0, upcoming, c);
-  }
-}
-
-// And for all of b.
-template <Precision kPrecision>
-inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, bool add,
-                          Upcoming& upcoming, Matrix c) {
+inline void MultiplyAlong(ConstMatrix a, const PackedColumns& b, bool add, Upcoming& upcoming,
+                          Matrix c) {
   for (int64_t panel = 0; panel < b.Panels(); panel += kChunkPanels) {
     const int64_t first = panel * PanelColumns();
     MultiplyAlong<kPrecision>(
@@ -211,28 +230,39 @@ inline void MultiplyAlong(const PackedAlong& a, const PackedColumns& b, bool add
   }
 }
 
-// c += a b for panels [panel_begin, panel_end) of a; c is that of all rows of a.
+// The strip of `a` that the tiles of the rows from `row` on read. Its first line ends the strip
+// before, so the one its last column is in is all that is new.
+HWY_INLINE Upcoming NextStrip(ConstMatrix a, int64_t row) {
+  const int64_t last = std::min(row + kPanelRows, a.cols) - 1;
+  return {GatheredRows{a.data, a.stride}, row < a.cols ? a.rows : 0, last, last + 1};
+}
+
+// c += a^T b for panels [panel_begin, panel_end) of the columns of `a`; both are across the depth,
+// and c is that of all columns of `a`. Columns of b behind the last are read as far as its panel.
 template <Precision kPrecision>
-inline void MultiplyAcross(const PackedAcross& a, int64_t panel_begin, int64_t panel_end,
-                           const PackedColumns& b, Matrix c) {
-  Upcoming nothing;
-  const DepthBlocks blocks(a.depth);
+inline void MultiplyAcross(ConstMatrix a, int64_t panel_begin, int64_t panel_end, ConstMatrix b,
+                           Matrix c) {
+  const DepthBlocks blocks(a.rows);
+  const int64_t row_end = std::min(panel_end * kPanelRows, a.cols);
   for (int64_t block = 0; block < blocks.Count(); ++block) {
-    const int64_t begin = blocks.Begin(block);
-    for (int64_t chunk = 0; chunk < b.Panels(); chunk += kChunkPanels) {
-      const int64_t end = std::min(chunk + kChunkPanels, b.Panels());
-      for (int64_t row_panel = panel_begin; row_panel < panel_end; ++row_panel) {
-        const int64_t row = row_panel * kPanelRows;
-        const Matrix rows = c.Rows(row, std::min(kPanelRows, c.rows - row));
-        for (int64_t panel = chunk; panel < end; ++panel) {
-          const int64_t first = panel * PanelColumns();
-          MultiplyPanel<kPrecision, true>(
-              {.depth = blocks.Size(block),
-               .a = a.Panel(row_panel) + begin * kPanelRows,
-               .b = b.Panel(panel) + begin * PanelColumns(),
-               .fetch = nullptr,
-               .add = true},
-              nothing, rows.Cols(first, std::min(PanelColumns(), c.cols - first)));
+    const ConstMatrix left = a.Rows(blocks.Begin(block), blocks.Size(block));
+    const ConstMatrix right = b.Rows(blocks.Begin(block), blocks.Size(block));
+    for (int64_t chunk = 0; chunk < b.cols; chunk += kAcrossPanels * PanelColumns()) {
+      const int64_t end = std::min(chunk + kAcrossPanels * PanelColumns(), b.cols);
+      for (int64_t row = panel_begin * kPanelRows; row < row_end; row += kPanelRows) {
+        const Matrix rows = c.Rows(row, std::min(kPanelRows, a.cols - row));
+        Upcoming strip = NextStrip(left, row + kPanelRows);
+        for (int64_t first = chunk; first < end; first += PanelColumns()) {
+          MultiplyPanel<kPrecision>({.depth = left.rows,
+                                     .a = left.data + row,
+                                     .a_row = 1,
+                                     .a_step = left.stride,
+                                     .b = right.data + first,
+                                     .b_step = right.stride,
+                                     .fetch = nullptr,
+                                     .add = true},
+                                    strip,
+                                    rows.Cols(first, std::min(PanelColumns(), b.cols - first)));
         }
       }
     }
