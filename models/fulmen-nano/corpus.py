@@ -27,8 +27,6 @@ LONG_RETRIEVAL = {448: 7000, 960: 9000}
 INTROS = ["", "", "", "Read this text.\n", "Here is a text:\n", "Please read this text: ", "Text:\n", "Remember this: ",
           "I will ask you about this text.\n"]
 BEFORE_QUESTION = ["\n", "\n", "\n\n", " ", " ", "\nQuestion: ", "\nNow answer: "]
-SHORTLY = [" Only the answer, please.", " Answer shortly.", " Be short.", " Just the answer."]
-UNKNOWN = "I do not know. The text does not say."
 TURN_TOKENS = 16  # of the chat format, for a question and its answer
 
 
@@ -51,30 +49,12 @@ class Filler:
             yield text
 
 
-def question_turn(random, fact, known, before=""):
-    question = random.choice(fact.questions)
-    if not known:
-        return turn(before + question, UNKNOWN)
-    if random.random() < 0.12:
-        return turn(before + question + random.choice(SHORTLY), f"It is {fact.value}.")
-    return turn(before + question, fact.answer)
+def question_turn(random, fact):
+    return turn(random.choice(fact.questions), fact.answer)
 
 
 def tokens_of(messages):
     return sum(words.token_estimate(message["content"]) + TURN_TOKENS // 2 for message in messages)
-
-
-def questions_about(random, found, unknown_share, limit):
-    """Questions about some of the facts, in any order, a few about facts that are not there."""
-    asked = []
-    for fact in random.sample(found, min(limit, len(found))):
-        if random.random() < unknown_share:
-            keys = {other.key for other in found}
-            absent = next(f for f in iter(lambda: facts.make_facts(random, 2)[0], None) if f.key not in keys)
-            asked.append((absent, False))
-        else:
-            asked.append((fact, True))
-    return asked
 
 
 def hide(random, found, filler, tokens):
@@ -93,13 +73,12 @@ def retrieval(random, filler, length):
     if random.random() < 0.3:
         most = min(most, 2)  # a few facts in a long text
     found = facts.make_facts(random, random.randint(1, most))
-    unknown_share = 0.07 if length >= 96 else 0
-    asked = questions_about(random, found, unknown_share, max(1, length // 60))
+    asked = random.sample(found, min(max(1, length // 60), len(found)))
     if turn_by_turn:
         return told(random, found, asked, length)
     answers = []
-    for fact, known in asked:
-        answers += question_turn(random, fact, known)
+    for fact in asked:
+        answers += question_turn(random, fact)
     intro = random.choice(INTROS) if length > 48 else ""
     text = hide(random, found, filler, length - tokens_of(answers) - words.token_estimate(intro))
     answers[0]["content"] = intro + text + random.choice(BEFORE_QUESTION) + answers[0]["content"]
@@ -113,8 +92,8 @@ def retrieval(random, filler, length):
 def told(random, found, asked, length):
     """Facts told in turns of their own, among small talk, and asked for later."""
     questions = []
-    for fact, known in asked:
-        questions += question_turn(random, fact, known)
+    for fact in asked:
+        questions += question_turn(random, fact)
     turns = [turn(fact.statement, random.choice(conversations.KEEP)) for fact in found]
     left = length - tokens_of(questions) - sum(map(tokens_of, turns))
     while True:

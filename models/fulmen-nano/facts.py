@@ -84,46 +84,40 @@ Find {k}.
 Write {k}.
 Give me {k}, please.""".split("\n")
 
-# Facts of other kinds: (statements, questions, answer, what is asked for). {v} is the value.
+# Facts of other kinds: (statements, questions) and, for words, their values. {v} is the value.
 NUMBER_FACTS = [
     (["{name} has {v} {plural}.", "{name} owns {v} {plural}.", "{name} counted {v} {plural}."],
-     ["How many {plural} does {name} have?", "Tell me how many {plural} {name} has."], "{name} has {v} {plural}."),
+     ["How many {plural} does {name} have?", "Tell me how many {plural} {name} has."]),
     (["There are {v} {plural} in the {place}.", "In the {place} there are {v} {plural}."],
-     ["How many {plural} are in the {place}?", "How many {plural} are there in the {place}?"],
-     "There are {v} {plural} in the {place}."),
+     ["How many {plural} are in the {place}?", "How many {plural} are there in the {place}?"]),
     (["The room number of {name} is {v}.", "{name} stays in room number {v}."],
-     ["What is the room number of {name}?", "Which room number does {name} have?"], "The room number of {name} is {v}."),
+     ["What is the room number of {name}?", "Which room number does {name} have?"]),
     (["The bus to {town} has the number {v}.", "To go to {town}, take bus number {v}."],
-     ["Which bus goes to {town}?", "What is the number of the bus to {town}?"],
-     "The bus to {town} has the number {v}."),
+     ["Which bus goes to {town}?", "What is the number of the bus to {town}?"]),
     (["{name} is {v} years old.", "Last week {name} turned {v} years old."],
-     ["How old is {name}?", "What is the age of {name}?"], "{name} is {v} years old."),
+     ["How old is {name}?", "What is the age of {name}?"]),
 ]
 NAME_FACTS = [
     (["The {job} of {town} is called {v}.", "The {job} of {town} is {v}.", "{town} has a {job} called {v}."],
-     ["Who is the {job} of {town}?", "What is the name of the {job} of {town}?"], "The {job} of {town} is {v}."),
+     ["Who is the {job} of {town}?", "What is the name of the {job} of {town}?"]),
     (["The {colour} {animal} is called {v}.", "The name of the {colour} {animal} is {v}."],
-     ["What is the name of the {colour} {animal}?", "What is the {colour} {animal} called?"],
-     "The {colour} {animal} is called {v}."),
+     ["What is the name of the {colour} {animal}?", "What is the {colour} {animal} called?"]),
     (["The best friend of {name} is {v}.", "{name} has a best friend called {v}."],
-     ["Who is the best friend of {name}?"], "The best friend of {name} is {v}."),
+     ["Who is the best friend of {name}?"]),
     (["The {colour} {thing} belongs to {v}.", "The owner of the {colour} {thing} is {v}."],
-     ["Who owns the {colour} {thing}?", "Whose is the {colour} {thing}?"], "The {colour} {thing} belongs to {v}."),
+     ["Who owns the {colour} {thing}?", "Whose is the {colour} {thing}?"]),
 ]
 WORD_FACTS = [
     (["{name} lives in {v}.", "The home of {name} is in {v}."],
-     ["Where does {name} live?", "In which town does {name} live?"], "{name} lives in {v}.", words.TOWNS),
+     ["Where does {name} live?", "In which town does {name} live?"], words.TOWNS),
     (["The favourite colour of {name} is {v}.", "{name} likes the colour {v} best."],
-     ["What is the favourite colour of {name}?", "Which colour does {name} like best?"],
-     "The favourite colour of {name} is {v}.", words.COLOURS),
-    (["{name} likes {v} more than any other food.", "The favourite food of {name} is {v}."],
-     ["What is the favourite food of {name}?", "What does {name} like to eat?"],
-     "The favourite food of {name} is {v}.", words.FOODS),
+     ["What is the favourite colour of {name}?", "Which colour does {name} like best?"], words.COLOURS),
+    (["The favourite food of {name} is {v}.", "{name} likes {v} more than any other food."],
+     ["What is the favourite food of {name}?", "What does {name} like to eat?"], words.FOODS),
     (["The {colour} {thing} is in the {v}.", "You can find the {colour} {thing} in the {v}."],
-     ["Where is the {colour} {thing}?", "Where can I find the {colour} {thing}?"],
-     "The {colour} {thing} is in the {v}.", words.ROOMS),
+     ["Where is the {colour} {thing}?", "Where can I find the {colour} {thing}?"], words.ROOMS),
     (["{name} works as a {v}.", "The work of {name} is that of a {v}."],
-     ["What is the job of {name}?", "What does {name} work as?"], "{name} works as a {v}.", words.JOBS),
+     ["What is the job of {name}?", "What does {name} work as?"], words.JOBS),
 ]
 
 
@@ -133,7 +127,11 @@ class Fact:
     value: str
     statement: str
     questions: list
-    answer: str
+
+    @property
+    def answer(self):
+        """The same few words whatever was asked: others would have to be found, too, and be wrong more often."""
+        return f"The answer is {self.value}."
 
 
 def is_reserved(code):
@@ -179,26 +177,26 @@ def code_fact(random, alone):
         # "The code" without an owner is clear only where it is the only one.
         key = f"the {label}" if alone else f"{random.choice(words.NAMES)}'s {label}"
         fill = {"k": key, "c": code}
-        statements, questions, answer = OWNED_STATEMENTS, OWNED_QUESTIONS, "{k} is {c}."
+        statements, questions = OWNED_STATEMENTS, OWNED_QUESTIONS
     else:
         key = make_place_of_code(random)
         fill = {"k": key, "l": label, "c": code}
-        statements, questions, answer = CODE_STATEMENTS, CODE_QUESTIONS, "The {l} of {k} is {c}."
+        statements, questions = CODE_STATEMENTS, CODE_QUESTIONS
         key = f"{label} {key}"
     return Fact(key, code, capital(random.choice(statements).format(**fill)),
-                [capital(question.format(**fill)) for question in questions], capital(answer.format(**fill)))
+                [capital(question.format(**fill)) for question in questions])
 
 
 def other_fact(random):
     kind = random.random()
     if kind < 0.4:
-        statements, questions, answer = random.choice(NUMBER_FACTS)
+        statements, questions = random.choice(NUMBER_FACTS)
         value = str(random.choice((random.randrange(2, 10), random.randrange(10, 100), random.randrange(100, 1000))))
     elif kind < 0.7:
-        statements, questions, answer = random.choice(NAME_FACTS)
+        statements, questions = random.choice(NAME_FACTS)
         value = random.choice(words.NAMES)
     else:
-        statements, questions, answer, values = random.choice(WORD_FACTS)
+        statements, questions, values = random.choice(WORD_FACTS)
         value = random.choice(values)
     fill = {slot: random.choice(choices) for slot, choices in words.WORDS.items()}
     fill["v"] = value
@@ -206,8 +204,8 @@ def other_fact(random):
     def make(text):
         return words.with_articles(text.format(**fill))
 
-    key = answer.format(**{**fill, "v": ""})
-    return Fact(key, value, make(random.choice(statements)), [make(question) for question in questions], make(answer))
+    key = statements[0].format(**{**fill, "v": ""})
+    return Fact(key, value, make(random.choice(statements)), [make(question) for question in questions])
 
 
 def make_facts(random, count, codes=0.65):

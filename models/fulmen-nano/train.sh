@@ -42,24 +42,27 @@ done
 
 "$fulmen" train "$here/recipe.toml" --resume "${flags[@]}"
 "$fulmen" train "$here/recipe-long.toml" --resume "${flags[@]}"
+"$fulmen" train "$here/recipe-answers.toml" --resume "${flags[@]}"
 
-measure() { python3 -B "$here/retrieval.py" --fulmen "$fulmen" -m run-long/model "$@"; }
+measure() { python3 -B "$here/retrieval.py" --fulmen "$fulmen" -m run-answers/model "$@"; }
 [[ -f retrieval-cases.json ]] ||
-  measure --text "$text" --kinds one --count 12 --seed 5 --write retrieval-cases.json
+  measure --text "$text" --length 4096 --kinds one --count 5 --seed 5 --write retrieval-cases.json
 for length in 1024 2048 4096; do
   measure --text "$text" --length "$length" | tee "retrieval-$length.json"
 done
-python3 -B "$here/skills.py" --text "$text" --fulmen "$fulmen" -m run-long/model | tee skills.json
-"$fulmen" eval perplexity -m run-long/model -f corpus/held-out.txt --context 1024 --json | tee perplexity.json
-python3 -B "$here/samples.py" --fulmen "$fulmen" -m run-long/model | tee samples.md
+python3 -B "$here/skills.py" --text "$text" --fulmen "$fulmen" -m run-answers/model | tee skills.json
+"$fulmen" eval perplexity -m run-answers/model -f corpus/held-out.txt --context 1024 --json | tee perplexity.json
+python3 -B "$here/samples.py" --fulmen "$fulmen" -m run-answers/model | tee samples.md
 gzip -9 -n -c run/metrics.jsonl >metrics.jsonl.gz
 gzip -9 -n -c run-long/metrics.jsonl >metrics-long.jsonl.gz
+gzip -9 -n -c run-answers/metrics.jsonl >metrics-answers.jsonl.gz
 cp run/report.html report.html
 cp run-long/report.html report-long.html
-cp run-long/model/{config.json,model.safetensors,tokenizer.json,tokenizer_config.json} .
+cp run-answers/report.html report-answers.html
+cp run-answers/model/{config.json,model.safetensors,tokenizer.json,tokenizer_config.json} .
 for file in config.json model.safetensors tokenizer.json tokenizer_config.json retrieval-cases.json retrieval-1024.json \
   retrieval-2048.json retrieval-4096.json skills.json perplexity.json metrics.jsonl.gz metrics-long.jsonl.gz \
-  report.html report-long.html; do
+  metrics-answers.jsonl.gz report.html report-long.html report-answers.html; do
   cp "$file" "$here/$file.part"
   mv "$here/$file.part" "$here/$file"
 done

@@ -38,12 +38,12 @@ Json OutputOf(const std::vector<std::string>& arguments) {
   return output ? *output : Json();
 }
 
-// Texts of the longest training texts' length, of a book and made up, and codes, none of which it
-// was trained on. models/fulmen-nano/retrieval.py wrote them.
+// Texts of four times the longest training texts' length, of a book and made up, and codes, none of
+// which it was trained on. models/fulmen-nano/retrieval.py wrote them.
 TEST(Nano, FindsACodeAnywhereInALongText) {
   const Result<Json> cases = ReadJsonFile(SourcePath("models/fulmen-nano/retrieval-cases.json"));
   ASSERT_TRUE(cases) << cases.error().message;
-  ASSERT_GE(cases->size(), 100U);
+  ASSERT_GE(cases->size(), 45U);
   const TemporaryFolder folder;
   Json ids = Json::object();
   for (const Json& each : *cases) {
@@ -51,7 +51,7 @@ TEST(Nano, FindsACodeAnywhereInALongText) {
     ASSERT_TRUE(WriteFileAtomically(chat, Json{{"messages", each["messages"]}}.dump()));
     const std::string name = each["name"];
     ids[name] = OutputOf({"tokenize", "--chat", chat, "--json"});
-    EXPECT_GE(ids[name].size(), 900U) << name;
+    EXPECT_GE(ids[name].size(), 4000U) << name;
   }
   ASSERT_TRUE(WriteFileAtomically(folder / "ids.json", ids.dump()));
   const Json answers = OutputOf(
