@@ -1,24 +1,21 @@
 #include "base/workspace.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
+
+#include "base/memory.h"
 
 namespace fulmen {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kMinBlock = size_t{1} << 20;
 
 size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
 
-void Workspace::Free::operator()(std::byte* data) const { std::free(data); }
+void Workspace::Free::operator()(std::byte* data) const { FreeAligned(data); }
 
 void* Workspace::AllocateBytes(size_t bytes) {
   bytes = RoundUp(std::max<size_t>(bytes, 1), kAlignment);
@@ -27,13 +24,9 @@ void* Workspace::AllocateBytes(size_t bytes) {
     used_ = 0;
   }
   if (block_ == blocks_.size()) {
-    // Doubling keeps the number of blocks small; large ones sit on huge pages.
-    const size_t last = blocks_.empty() ? kMinBlock : 2 * blocks_.back().size;
-    const size_t alignment = std::max(bytes, last) >= kHugePage ? kHugePage : kAlignment;
-    const size_t size = RoundUp(std::max(bytes, last), alignment);
-    auto* data = static_cast<std::byte*>(std::aligned_alloc(alignment, size));
-    if (data == nullptr) throw std::bad_alloc();
-    if (alignment == kHugePage) madvise(data, size, MADV_HUGEPAGE);
+    // Doubling keeps the number of blocks small.
+    const size_t size = std::max(bytes, blocks_.empty() ? kMinBlock : 2 * blocks_.back().size);
+    auto* data = static_cast<std::byte*>(AllocateAligned(size));
     blocks_.push_back({std::unique_ptr<std::byte[], Free>(data), size});
     used_ = 0;
   }

@@ -80,7 +80,7 @@ void BenchLinear(benchmark::State& state, Machine& machine, Product product, int
         return machine.training->linear(machine.context, x.matrix(), weight.tensor(), y.matrix());
       case Product::kInput:
         return machine.training->linear_backward_input(machine.context, y.matrix(), weight.tensor(),
-                                                       x.matrix());
+                                                       /*add=*/false, x.matrix());
       case Product::kWeight:
         return machine.training->linear_backward_weight(machine.context, x.matrix(), y.matrix(),
                                                         weight.matrix());

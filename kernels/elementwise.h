@@ -19,11 +19,11 @@ using EmbeddingFn = void (*)(KernelContext&, std::span<const int32_t> tokens,
 using RmsNormFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
                            Matrix out);
 
-// x <- x * sigmoid(x), in place.
-using SiluFn = void (*)(KernelContext&, Matrix x);
+// out = x * sigmoid(x); out may be x.
+using SiluFn = void (*)(KernelContext&, ConstMatrix x, Matrix out);
 
-// x <- x * sigmoid(gate), in place: the output gate of lightning attention.
-using SigmoidGateFn = void (*)(KernelContext&, ConstMatrix gate, Matrix x);
+// out = x * sigmoid(gate), the output gate of lightning attention; out may be x.
+using SigmoidGateFn = void (*)(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix out);
 
 // out = alpha * residual + beta * branch; out may be either input. MiniMax-01 report, section 4.2.
 using ResidualFn = void (*)(KernelContext&, float alpha, ConstMatrix residual, float beta,

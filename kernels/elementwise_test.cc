@@ -123,19 +123,25 @@ TEST(Elementwise, SiluAndGateMatchReference) {
     const std::vector<float> gates = WideValues(rows * cols, 5);
     TestContext one;
     TestMatrix gate(rows, cols, 2, gates);
-    TestMatrix silu(rows, cols, 0, values);
-    TestMatrix gated(rows, cols, 0, values);
-    RefKernels().silu(one.context, silu.view());
-    RefKernels().sigmoid_gate(one.context, gate.view(), gated.view());
+    TestMatrix input(rows, cols, 1, values);
+    TestMatrix silu(rows, cols, 0);
+    TestMatrix gated(rows, cols, 0);
+    RefKernels().silu(one.context, input.view(), silu.view());
+    RefKernels().sigmoid_gate(one.context, gate.view(), input.view(), gated.view());
     for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
       for (const int threads : {1, 2, 3}) {
         TestContext test(threads);
         TestMatrix x(rows, cols, 3, values);
-        kernels.silu(test.context, x.view());
-        EXPECT_TRUE(NearRelativeToLargest(x.Values(), silu.Values(), 5e-7)) << kernels.name;
-        TestMatrix y(rows, cols, 3, values);
-        kernels.sigmoid_gate(test.context, gate.view(), y.view());
+        TestMatrix y(rows, cols, 2);
+        kernels.silu(test.context, x.view(), y.view());
+        EXPECT_TRUE(NearRelativeToLargest(y.Values(), silu.Values(), 5e-7)) << kernels.name;
+        kernels.silu(test.context, x.view(), x.view());
+        EXPECT_TRUE(SameBits(x.Values(), y.Values())) << kernels.name << " in place";
+        TestMatrix z(rows, cols, 3, values);
+        kernels.sigmoid_gate(test.context, gate.view(), z.view(), y.view());
         EXPECT_TRUE(NearRelativeToLargest(y.Values(), gated.Values(), 5e-7)) << kernels.name;
+        kernels.sigmoid_gate(test.context, gate.view(), z.view(), z.view());
+        EXPECT_TRUE(SameBits(z.Values(), y.Values())) << kernels.name << " in place";
       }
     }
   }
@@ -147,7 +153,7 @@ TEST(Elementwise, SiluIsAccurateWhereItIsSmall) {
     TestContext test;
     for (const float value : {-30.0F, -5.0F, -1e-3F, 0.0F, 1e-6F, 1.0F, 50.0F, 1e4F}) {
       float x = value;
-      kernels.silu(test.context, Matrix(&x, 1, 1));
+      kernels.silu(test.context, ConstMatrix(&x, 1, 1), Matrix(&x, 1, 1));
       const double expected = value / (1.0 + std::exp(-double{value}));
       EXPECT_NEAR(x, expected, 1e-6 * std::abs(expected)) << kernels.name;
     }

@@ -33,7 +33,7 @@ TEST(Kernels, SelfCheckFindsAWrongAnswerAndNan) {
   EXPECT_NE(status.error().message.find("broken kernels expected linear"), std::string::npos)
       << status.error().message;
   wrong = RefKernels();
-  wrong.silu = [](KernelContext&, Matrix x) { x.row(0)[0] = NAN; };
+  wrong.silu = [](KernelContext&, ConstMatrix, Matrix out) { out.row(0)[0] = NAN; };
   EXPECT_FALSE(SelfCheck(wrong));
 }
 

@@ -12,10 +12,10 @@ namespace fulmen {
 // for any number of threads. y must not overlap x.
 using LinearFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight, Matrix y);
 
-// dx = dy W: the gradient of linear with respect to x. dy [T, out], weight [out, in], dx [T, in],
-// overwritten.
+// dx = dy W, or dx += dy W with `add`: the gradient of linear with respect to x. dy [T, out],
+// weight [out, in], dx [T, in].
 using LinearBackwardInputFn = void (*)(KernelContext&, ConstMatrix dy, const TensorView& weight,
-                                       Matrix dx);
+                                       bool add, Matrix dx);
 
 // dweight += dy^T x: the gradient of linear with respect to W. x [T, in], dy [T, out], dweight
 // [out, in].

@@ -54,13 +54,15 @@ std::vector<float> Forward(const TrainingKernels& kernels, const Shape& s, int t
   return y.Values();
 }
 
+// Adds to `before`, or overwrites NaN where there is none.
 std::vector<float> BackwardInput(const TrainingKernels& kernels, const Shape& s, int threads,
                                  const std::vector<float>& dy, const TestWeight& weight,
-                                 int64_t gap = 0) {
+                                 const std::vector<float>& before = {}, int64_t gap = 0) {
   TestContext test(threads);
   TestMatrix gradient(s.tokens, s.out, gap, dy);
-  TestMatrix dx(s.tokens, s.in, gap);
-  kernels.linear_backward_input(test.context, gradient.view(), weight.view(), dx.view());
+  const bool add = !before.empty();
+  TestMatrix dx = add ? TestMatrix(s.tokens, s.in, gap, before) : TestMatrix(s.tokens, s.in, gap);
+  kernels.linear_backward_input(test.context, gradient.view(), weight.view(), add, dx.view());
   return dx.Values();
 }
 
@@ -112,12 +114,17 @@ TEST_P(LinearTraining, InputGradientsMatchTheReferenceOnRaggedShapes) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
       const TestWeight weight(s.out, s.in, type, values);
       const TestWeight magnitude(s.out, s.in, type, Magnitudes(values));
-      const std::vector<float> expected = BackwardInput(ref_, s, 1, dy, weight);
-      const std::vector<float> magnitudes = BackwardInput(ref_, s, 1, Magnitudes(dy), magnitude);
-      for (const auto& [target, kernels] : cpu_) {
-        ExpectWithin(BackwardInput(kernels, s, 2, dy, weight, 3), expected, magnitudes,
-                     SumErrorBound(s.out + 2),
-                     fmt::format("{} {} {}", target, s.Name(), DTypeName(type)));
+      for (const std::vector<float>& before :
+           {std::vector<float>(), RandomNormal(s.tokens * s.in, 3)}) {
+        const std::vector<float> expected = BackwardInput(ref_, s, 1, dy, weight, before);
+        const std::vector<float> magnitudes =
+            BackwardInput(ref_, s, 1, Magnitudes(dy), magnitude, Magnitudes(before));
+        for (const auto& [target, kernels] : cpu_) {
+          ExpectWithin(BackwardInput(kernels, s, 2, dy, weight, before, 3), expected, magnitudes,
+                       SumErrorBound(s.out + 3),
+                       fmt::format("{} {} {}{}", target, s.Name(), DTypeName(type),
+                                   before.empty() ? "" : ", added"));
+        }
       }
     }
   }

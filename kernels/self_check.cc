@@ -94,11 +94,11 @@ void CheckRows(Checker& checker) {
   checker.Compare("rms_norm", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
     k.rms_norm(c, View(x, kTokens), norm_view, 1e-5F, View(out, kTokens));
   });
-  checker.Compare("silu", x, [&](const Kernels& k, KernelContext& c, auto& out) {
-    k.silu(c, View(out, kTokens));
+  checker.Compare("silu", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
+    k.silu(c, View(x, kTokens), View(out, kTokens));
   });
-  checker.Compare("sigmoid_gate", x, [&](const Kernels& k, KernelContext& c, auto& out) {
-    k.sigmoid_gate(c, View(other, kTokens), View(out, kTokens));
+  checker.Compare("sigmoid_gate", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
+    k.sigmoid_gate(c, View(other, kTokens), View(x, kTokens), View(out, kTokens));
   });
   checker.Compare("residual", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
     k.residual(c, 3.5F, View(x, kTokens), 1.25F, View(other, kTokens), View(out, kTokens));

@@ -61,24 +61,11 @@ class BackwardPass {
     kernels_.residual(context_, factor, x, 0.0F, x, scaled);
     return scaled;
   }
-  Matrix Copy(ConstMatrix x) const {
-    const Matrix copy = Allocate(x.rows, x.cols);
-    kernels_.residual(context_, 1.0F, x, 0.0F, x, copy);
-    return copy;
-  }
-  void AddTo(ConstMatrix x, Matrix sum) const {
-    kernels_.residual(context_, 1.0F, sum, 1.0F, x, sum);
-  }
-
   // y = x W^T: adds to dweight, and dx becomes (or has added to it) dy W.
   void Linear(ConstMatrix x, const TensorView& weight, ConstMatrix dy, const Matrix& dweight,
-              Matrix dx, bool add) const {
+              bool add, Matrix dx) const {
     training_.linear_backward_weight(context_, x, dy, dweight);
-    if (!add) return training_.linear_backward_input(context_, dy, weight, dx);
-    const Workspace::Frame frame(context_.scratch);
-    const Matrix product = Allocate(dx.rows, dx.cols);
-    training_.linear_backward_input(context_, dy, weight, product);
-    AddTo(product, dx);
+    training_.linear_backward_input(context_, dy, weight, add, dx);
   }
 
   // The residual connection and the norm before a branch: dnormed is the gradient of the branch's
@@ -108,10 +95,8 @@ class BackwardPass {
     training_.top_k_router_backward(context_, a.experts, a.expert_weights, dexpert_weights,
                                     dlogits);
     training_.router_loss_backward(context_, a.router_logits, loss.coefficients, loss.z, dlogits);
-    const Matrix from_router = Allocate(dnormed.rows, dnormed.cols);
     training_.router_backward_weight(context_, a.mlp_input, dlogits, gradients.router);
-    training_.router_backward_input(context_, dlogits, weights.router, from_router);
-    AddTo(from_router, dnormed);
+    training_.router_backward_input(context_, dlogits, weights.router, /*add=*/true, dnormed);
     Join(config_.mlp_residual, a.middle, weights.mlp_norm, gradients.mlp_norm, dnormed, dhidden);
   }
 
@@ -141,25 +126,25 @@ class BackwardPass {
     const Matrix normed = Allocate(tokens, config_.attention_size());
     kernels_.rms_norm(context_, a.heads, weights.lightning_norm, ForwardPass::kLightningNormEpsilon,
                       normed);
-    const Matrix gated = Copy(normed);
-    kernels_.sigmoid_gate(context_, a.gate, gated);
+    const Matrix gated = Allocate(tokens, config_.attention_size());
+    kernels_.sigmoid_gate(context_, a.gate, normed, gated);
     const Matrix dheads = Allocate(tokens, config_.attention_size());
-    Linear(gated, weights.attention_output, dbranch, gradients.attention_output, dheads,
-           /*add=*/false);
+    Linear(gated, weights.attention_output, dbranch, gradients.attention_output, /*add=*/false,
+           dheads);
     const Matrix dgate = gated;  // no longer needed
     training_.sigmoid_gate_backward(context_, a.gate, normed, dheads, dgate);
     training_.rms_norm_backward(context_, a.heads, weights.lightning_norm,
                                 ForwardPass::kLightningNormEpsilon, dheads, dheads,
                                 Row(gradients.lightning_norm));
-    const Matrix activated = Copy(a.qkv);
-    kernels_.silu(context_, activated);
+    const Matrix activated = Allocate(tokens, a.qkv.cols);
+    kernels_.silu(context_, a.qkv, activated);
     const Matrix dqkv = Allocate(tokens, a.qkv.cols);
     training_.lightning_attention_backward(context_, activated, weights_.decay[index],
                                            scope_.starts, dheads, dqkv);
     training_.silu_backward(context_, a.qkv, dqkv);
-    Linear(a.attention_input, weights.qkv, dqkv, gradients.qkv, dnormed, /*add=*/false);
-    Linear(a.attention_input, weights.output_gate, dgate, gradients.output_gate, dnormed,
-           /*add=*/true);
+    Linear(a.attention_input, weights.qkv, dqkv, gradients.qkv, /*add=*/false, dnormed);
+    Linear(a.attention_input, weights.output_gate, dgate, gradients.output_gate, /*add=*/true,
+           dnormed);
   }
 
   void Softmax(int64_t layer, const LayerActivations& a, ConstMatrix dbranch,
@@ -172,8 +157,8 @@ class BackwardPass {
     const Matrix dqueries = Allocate(tokens, config_.attention_size());
     const Matrix dkeys = Allocate(tokens, config_.kv_size());
     const Matrix dvalues = Allocate(tokens, config_.kv_size());
-    Linear(a.heads, weights.attention_output, dbranch, gradients.attention_output, dheads,
-           /*add=*/false);
+    Linear(a.heads, weights.attention_output, dbranch, gradients.attention_output, /*add=*/false,
+           dheads);
     training_.softmax_attention_backward(
         context_, {a.queries, a.keys, a.values, config_.head_dim, scope_.starts}, a.heads,
         a.log_sums, dheads, dqueries, dkeys, dvalues);
@@ -182,9 +167,9 @@ class BackwardPass {
     for (float& frequency : reversed) frequency = -frequency;
     kernels_.rope(context_, scope_.positions, reversed, config_.head_dim, dqueries);
     kernels_.rope(context_, scope_.positions, reversed, config_.head_dim, dkeys);
-    Linear(a.attention_input, weights.query, dqueries, gradients.query, dnormed, /*add=*/false);
-    Linear(a.attention_input, weights.key, dkeys, gradients.key, dnormed, /*add=*/true);
-    Linear(a.attention_input, weights.value, dvalues, gradients.value, dnormed, /*add=*/true);
+    Linear(a.attention_input, weights.query, dqueries, gradients.query, /*add=*/false, dnormed);
+    Linear(a.attention_input, weights.key, dkeys, gradients.key, /*add=*/true, dnormed);
+    Linear(a.attention_input, weights.value, dvalues, gradients.value, /*add=*/true, dnormed);
   }
 
   const Config& config_;

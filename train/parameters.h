@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/memory.h"
 #include "model/config.h"
 #include "model/tensor_table.h"
 #include "model/weights.h"
@@ -37,7 +38,7 @@ class Parameters {
   std::vector<TensorInstance> tensors_;
   std::vector<size_t>
       offsets_;  // of each tensor in values_; multiples of 16, so aligned vectors fit
-  std::vector<float> values_;
+  std::vector<float, AlignedAllocator<float>> values_;
 };
 
 }  // namespace fulmen

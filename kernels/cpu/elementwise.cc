@@ -112,17 +112,16 @@ struct WeightedSum {
   }
 };
 
-void SiluInPlace(KernelContext& context, Matrix x) {
+void SiluInto(KernelContext& context, ConstMatrix x, Matrix out) {
   ForParts(context, x.rows, x.cols, 16, [&](int64_t row, int64_t column, int64_t count) {
-    float* part = x.row(row) + column;
-    Map(part, part, count, part, SiluOf());
+    const float* part = x.row(row) + column;
+    Map(part, part, count, out.row(row) + column, SiluOf());
   });
 }
 
-void SigmoidGate(KernelContext& context, ConstMatrix gate, Matrix x) {
+void SigmoidGate(KernelContext& context, ConstMatrix gate, ConstMatrix x, Matrix out) {
   ForParts(context, x.rows, x.cols, 16, [&](int64_t row, int64_t column, int64_t count) {
-    float* part = x.row(row) + column;
-    Map(gate.row(row) + column, part, count, part, Gated());
+    Map(gate.row(row) + column, x.row(row) + column, count, out.row(row) + column, Gated());
   });
 }
 
@@ -159,7 +158,7 @@ bool AllFinite(KernelContext& context, ConstMatrix x) {
 void Fill(Kernels& kernels) {
   kernels.embedding = Embedding;
   kernels.rms_norm = RmsNorm;
-  kernels.silu = SiluInPlace;
+  kernels.silu = SiluInto;
   kernels.sigmoid_gate = SigmoidGate;
   kernels.residual = Residual;
   kernels.all_finite = AllFinite;

@@ -20,9 +20,10 @@ constexpr int64_t kPackedFloats = int64_t{4} << 20;
 // Rows of x and dy that are multiplied at a time: they stay in the L3 cache, packed or not.
 constexpr int64_t kPackedRows = 2 * kMaxDepth;
 
-// y = x b, b packed.
+// y = x b, or y + x b, b packed.
 template <Precision kPrecision>
-void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b, Matrix y) {
+void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b, bool add,
+                  Matrix y) {
   const Workspace::Frame frame(context.scratch);
   const int threads = context.pool.size();
   const bool in_place = IsAlong<kPrecision>(x);
@@ -47,14 +48,15 @@ void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b,
     // This thread's next task, most likely.
     const ConstMatrix next = rows_of(x, task + threads);
     Upcoming upcoming({next.data, next.stride}, next.rows, 0, x.cols);
-    MultiplyAlong<kPrecision>(a, b, false, upcoming, rows_of(y, task));
+    MultiplyAlong<kPrecision>(a, b, add, upcoming, rows_of(y, task));
   });
 }
 
-// y = x op(weight): its transpose, or itself.
+// y = x op(weight), or y + x op(weight): its transpose, or itself.
 template <Precision kPrecision, bool kTransposed>
-void MultiplyWeight(KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
-  if (x.cols == 0) {
+void MultiplyWeight(KernelContext& context, ConstMatrix x, const TensorView& weight, bool add,
+                    Matrix y) {
+  if (x.cols == 0 && !add) {
     for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0F);
   }
   if (x.cols == 0 || y.cols == 0 || x.rows == 0) return;
@@ -67,7 +69,7 @@ void MultiplyWeight(KernelContext& context, ConstMatrix x, const TensorView& wei
     context.pool.ParallelFor(b.Panels(), [&](int64_t panel, int) HWY_ATTR {
       PackWeightPanel<kPrecision, kTransposed>(weight, first, panel, b);
     });
-    MultiplyRows<kPrecision>(context, x, b, y.Cols(first, b.columns));
+    MultiplyRows<kPrecision>(context, x, b, add, y.Cols(first, b.columns));
   }
 }
 
@@ -76,16 +78,16 @@ void LinearForward(KernelContext& context, ConstMatrix x, const TensorView& weig
   FULMEN_CHECK(weight.cols() == x.cols && y.cols == weight.rows() && y.rows == x.rows,
                "x is [{}, {}], weight {}, y [{}, {}]", x.rows, x.cols, ShapeString(weight.shape),
                y.rows, y.cols);
-  MultiplyWeight<kPrecision, true>(context, x, weight, y);
+  MultiplyWeight<kPrecision, true>(context, x, weight, false, y);
 }
 
 template <Precision kPrecision>
-void LinearBackwardInput(KernelContext& context, ConstMatrix dy, const TensorView& weight,
+void LinearBackwardInput(KernelContext& context, ConstMatrix dy, const TensorView& weight, bool add,
                          Matrix dx) {
   FULMEN_CHECK(dx.cols == weight.cols() && dy.cols == weight.rows() && dy.rows == dx.rows,
                "dx is [{}, {}], dy [{}, {}], weight {}", dx.rows, dx.cols, dy.rows, dy.cols,
                ShapeString(weight.shape));
-  MultiplyWeight<kPrecision, false>(context, dy, weight, dx);
+  MultiplyWeight<kPrecision, false>(context, dy, weight, add, dx);
 }
 
 // As operand across the depth: the matrix itself, or a packed copy.

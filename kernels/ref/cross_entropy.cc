@@ -48,7 +48,7 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
       loss +=
           Token(logits.row(t), vocabulary, targets[static_cast<size_t>(first + t)], double{scale});
     }
-    kLinearBackwardInput<kPrecision>(context, logits, head, dx.Rows(first, count));
+    kLinearBackwardInput<kPrecision>(context, logits, head, false, dx.Rows(first, count));
     kLinearBackwardWeight<kPrecision>(context, x.Rows(first, count), logits, dhead);
   }
   return loss;

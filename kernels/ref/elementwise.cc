@@ -43,19 +43,19 @@ void RmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsi
   }
 }
 
-void Silu(KernelContext&, Matrix x) {
+void Silu(KernelContext&, ConstMatrix x, Matrix out) {
   for (int64_t t = 0; t < x.rows; ++t) {
     for (int64_t c = 0; c < x.cols; ++c) {
       const double value = x.row(t)[c];
-      x.row(t)[c] = static_cast<float>(value * Sigmoid(value));
+      out.row(t)[c] = static_cast<float>(value * Sigmoid(value));
     }
   }
 }
 
-void SigmoidGate(KernelContext&, ConstMatrix gate, Matrix x) {
+void SigmoidGate(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix out) {
   for (int64_t t = 0; t < x.rows; ++t) {
     for (int64_t c = 0; c < x.cols; ++c) {
-      x.row(t)[c] = static_cast<float>(double{x.row(t)[c]} * Sigmoid(gate.row(t)[c]));
+      out.row(t)[c] = static_cast<float>(double{x.row(t)[c]} * Sigmoid(gate.row(t)[c]));
     }
   }
 }

@@ -13,7 +13,8 @@ constexpr int64_t kBlock = 64;
 
 }  // namespace
 
-void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, Matrix dx) {
+void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, bool add,
+                         Matrix dx) {
   const int64_t in = weight.cols();
   const int64_t out = weight.rows();
   FULMEN_CHECK(dx.cols == in && dy.cols == out && dy.rows == dx.rows,
@@ -36,7 +37,8 @@ void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weigh
         for (size_t i = 0; i < kBlock; ++i) sums[i] += gradient * row[i];
       }
       for (int64_t i = 0; i < count; ++i) {
-        dx.row(t)[first + i] = static_cast<float>(sums[static_cast<size_t>(i)]);
+        float& to = dx.row(t)[first + i];
+        to = static_cast<float>((add ? double{to} : 0.0) + sums[static_cast<size_t>(i)]);
       }
     }
   }

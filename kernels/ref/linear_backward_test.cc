@@ -33,7 +33,7 @@ void Check(Case c, DType type) {
   TestMatrix dx(c.tokens, c.in, 1);
   TestMatrix dweight(c.out, c.in, 5, before);
   TestContext test;
-  ref::LinearBackwardInput(test.context, dy.view(), weight.view(), dx.view());
+  ref::LinearBackwardInput(test.context, dy.view(), weight.view(), false, dx.view());
   ref::LinearBackwardWeight(test.context, x.view(), dy.view(), dweight.view());
 
   std::vector<double> x64 = Widened(x.Values());

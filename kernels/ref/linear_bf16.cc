@@ -38,8 +38,8 @@ void LinearBf16(KernelContext& context, ConstMatrix x, const TensorView& weight,
 }
 
 void LinearBackwardInputBf16(KernelContext& context, ConstMatrix dy, const TensorView& weight,
-                             Matrix dx) {
-  LinearBackwardInput(context, Rounded(dy).matrix(), Rounded(weight).tensor(), dx);
+                             bool add, Matrix dx) {
+  LinearBackwardInput(context, Rounded(dy).matrix(), Rounded(weight).tensor(), add, dx);
 }
 
 void LinearBackwardWeightBf16(KernelContext& context, ConstMatrix x, ConstMatrix dy,

@@ -56,7 +56,7 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
     }
     Linear(context, {input.data(), count, width}, expert.gate, {gate.data(), count, ffn});
     Linear(context, {input.data(), count, width}, expert.up, {up.data(), count, ffn});
-    Silu(context, {gate.data(), count, ffn});
+    Silu(context, {gate.data(), count, ffn}, {gate.data(), count, ffn});
     for (size_t i = 0; i < gate.size(); ++i) gate[i] *= up[i];
     Linear(context, {gate.data(), count, ffn}, expert.down, {down.data(), count, width});
     for (int64_t i = 0; i < count; ++i) {

@@ -61,7 +61,7 @@ void ExpertBackward(KernelContext& context, const ExpertWeights& expert,
   Owned doutput = Gather(dout, slots, k);
   Owned hidden(slots.size(), ffn);  // weighted
   Owned dhidden(slots.size(), ffn);
-  kLinearBackwardInput<kPrecision>(context, doutput.view(), expert.down, dhidden.view());
+  kLinearBackwardInput<kPrecision>(context, doutput.view(), expert.down, false, dhidden.view());
   for (size_t i = 0; i < slots.size(); ++i) {
     const int64_t t = slots[i] / k;
     const int64_t s = slots[i] % k;
@@ -83,10 +83,8 @@ void ExpertBackward(KernelContext& context, const ExpertWeights& expert,
   kLinearBackwardWeight<kPrecision>(context, hidden.view(), doutput.view(), gradients.down);
   kLinearBackwardWeight<kPrecision>(context, input.view(), gate.view(), gradients.gate);
   kLinearBackwardWeight<kPrecision>(context, input.view(), up.view(), gradients.up);
-  Owned from_up(slots.size(), x.cols);
-  kLinearBackwardInput<kPrecision>(context, gate.view(), expert.gate, input.view());
-  kLinearBackwardInput<kPrecision>(context, up.view(), expert.up, from_up.view());
-  for (size_t j = 0; j < input.values.size(); ++j) input.values[j] += from_up.values[j];
+  kLinearBackwardInput<kPrecision>(context, gate.view(), expert.gate, false, input.view());
+  kLinearBackwardInput<kPrecision>(context, up.view(), expert.up, true, input.view());
   Scatter(input.view(), slots, dx_slots);
 }
 
@@ -123,7 +121,7 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
     kLinear<kPrecision>(context, input.view(), expert.up, up.view());
     Scatter(gate.view(), slots, kept.gate);
     Scatter(up.view(), slots, kept.up);
-    Silu(context, gate.view());
+    Silu(context, gate.view(), gate.view());
     for (size_t j = 0; j < gate.values.size(); ++j) gate.values[j] *= up.values[j];
     kLinear<kPrecision>(context, gate.view(), expert.down, input.view());
     Scatter(input.view(), slots, contributions.view());

@@ -12,8 +12,8 @@ namespace fulmen::ref {
 void Embedding(KernelContext&, std::span<const int32_t> tokens, const TensorView& table,
                Matrix out);
 void RmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon, Matrix out);
-void Silu(KernelContext&, Matrix x);
-void SigmoidGate(KernelContext&, ConstMatrix gate, Matrix x);
+void Silu(KernelContext&, ConstMatrix x, Matrix out);
+void SigmoidGate(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix out);
 void Residual(KernelContext&, float alpha, ConstMatrix residual, float beta, ConstMatrix branch,
               Matrix out);
 bool AllFinite(KernelContext&, ConstMatrix x);

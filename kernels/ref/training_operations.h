@@ -17,12 +17,14 @@ void SigmoidGateBackward(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix
 void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,
                        Matrix dtable);
 
-void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, Matrix dx);
+void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, bool add,
+                         Matrix dx);
 void LinearBackwardWeight(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
 
 // The same of operands rounded to BF16.
 void LinearBf16(KernelContext&, ConstMatrix x, const TensorView& weight, Matrix y);
-void LinearBackwardInputBf16(KernelContext&, ConstMatrix dy, const TensorView& weight, Matrix dx);
+void LinearBackwardInputBf16(KernelContext&, ConstMatrix dy, const TensorView& weight, bool add,
+                             Matrix dx);
 void LinearBackwardWeightBf16(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
 
 void LightningAttentionPacked(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
