@@ -35,11 +35,18 @@ using AllFiniteFn = bool (*)(KernelContext&, ConstMatrix x);
 // Backward passes. Gradients of activations are overwritten, gradients of weights are added to, and
 // every sum has an order that depends on neither threads nor chunks.
 
-// dx = gradient of rms_norm with respect to x, given that of its output, dy; dx may be dy. dweight
-// [C]
-// += the gradient of the weight.
+// A second way that a value goes, around what else reads it: `gradient` is that of the sum both
+// ways end in, to which this one contributes `scale` times the value. No way where it is empty.
+struct Bypass {
+  float scale = 0;
+  ConstMatrix gradient = {};
+};
+
+// dx = gradient of rms_norm with respect to x, given that of its output: dy, and what comes over
+// the bypass of the normalised values (MiniMax-01 report, section 4.2). dx may be dy or the
+// bypass's gradient. dweight [C] += the gradient of the weight.
 using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
-                                   float epsilon, ConstMatrix dy, Matrix dx,
+                                   float epsilon, ConstMatrix dy, const Bypass& bypass, Matrix dx,
                                    std::span<float> dweight);
 
 // dy <- dy * silu'(x), in place; x is silu's input.

@@ -58,16 +58,24 @@ class Norm {
         before_(RandomNormal(c.cols, 3)),
         weight_(1, c.cols, c.type, 4) {}
 
-  NormAnswer Backward(const TrainingKernels& kernels, int threads, bool in_place) const {
+  enum class Into { kNew, kGradient, kBypass };
+
+  // The gradient of the output is dy_; with a bypass, half of it comes there, exactly.
+  NormAnswer Backward(const TrainingKernels& kernels, int threads, bool bypassed, Into into) const {
     TestContext test(threads);
     TestMatrix x(case_.rows, case_.cols, 3, x_);
-    TestMatrix dy(case_.rows, case_.cols, 1, dy_);
+    std::vector<float> half = dy_;
+    for (float& value : half) value /= 2;
+    TestMatrix dy(case_.rows, case_.cols, 1, bypassed ? half : dy_);
+    for (float& value : half) value *= 4;
+    TestMatrix around(case_.rows, case_.cols, 4, half);
     TestMatrix dx(case_.rows, case_.cols, 2);
-    TestMatrix& to = in_place ? dy : dx;
+    TestMatrix& to = into == Into::kNew ? dx : into == Into::kGradient ? dy : around;
     std::vector<float> dweight = before_;
+    const Bypass bypass = bypassed ? Bypass{0.25F, around.view()} : Bypass{};
     kernels.rms_norm_backward(test.context, x.view(),
                               {weight_.view().data, case_.type, {case_.cols}}, kEpsilon, dy.view(),
-                              to.view(), dweight);
+                              bypass, to.view(), dweight);
     return {to.Values(), dweight};
   }
 
@@ -129,18 +137,26 @@ TEST(RmsNormBackward, MatchesReferenceWithAnyThreads) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
       const NormCase c = {rows, cols, type};
       const Norm norm(c);
-      const NormAnswer expected = norm.Backward(RefTrainingKernels(), 1, /*in_place=*/false);
+      using Into = Norm::Into;
+      const NormAnswer expected = norm.Backward(RefTrainingKernels(), 1, false, Into::kNew);
+      const NormAnswer around = norm.Backward(RefTrainingKernels(), 1, true, Into::kNew);
+      EXPECT_TRUE(SameBits(around.dx, expected.dx) && SameBits(around.dweight, expected.dweight));
       for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
         SCOPED_TRACE(target + " " + c.Name());
-        const NormAnswer one = norm.Backward(kernels, 1, /*in_place=*/false);
+        const NormAnswer one = norm.Backward(kernels, 1, false, Into::kNew);
         EXPECT_TRUE(
             NearRelativeToLargest(one.dx, expected.dx, Tolerance(norm.InputError(), expected.dx)));
         EXPECT_TRUE(NearRelativeToLargest(one.dweight, expected.dweight,
                                           Tolerance(norm.WeightError(), expected.dweight)));
         for (const int threads : {2, 4}) {
-          const NormAnswer many = norm.Backward(kernels, threads, /*in_place=*/threads == 4);
-          EXPECT_TRUE(SameBits(many.dx, one.dx)) << threads << " threads";
-          EXPECT_TRUE(SameBits(many.dweight, one.dweight)) << threads << " threads";
+          for (const bool bypassed : {false, true}) {
+            for (const Into into : {Into::kNew, Into::kGradient, Into::kBypass}) {
+              if (into == Into::kBypass && !bypassed) continue;
+              const NormAnswer many = norm.Backward(kernels, threads, bypassed, into);
+              EXPECT_TRUE(SameBits(many.dx, one.dx)) << threads << " threads";
+              EXPECT_TRUE(SameBits(many.dweight, one.dweight)) << threads << " threads";
+            }
+          }
         }
       }
     }

@@ -43,10 +43,10 @@ class BackwardPass {
     Attention(layer, a, input, dhidden);
   }
 
-  // dx may be dy.
+  // dx may be dy or the gradient of the bypass.
   void Norm(ConstMatrix x, const TensorView& weight, const Matrix& dweight, ConstMatrix dy,
-            Matrix dx) const {
-    training_.rms_norm_backward(context_, x, weight, config_.rms_norm_epsilon, dy, dx,
+            const Bypass& bypass, Matrix dx) const {
+    training_.rms_norm_backward(context_, x, weight, config_.rms_norm_epsilon, dy, bypass, dx,
                                 Row(dweight));
   }
 
@@ -73,10 +73,9 @@ class BackwardPass {
   void Join(const ResidualScale& scale, ConstMatrix x, const TensorView& weight,
             const Matrix& dweight, Matrix dnormed, Matrix dhidden) const {
     if (config_.post_norm) {
-      kernels_.residual(context_, 1.0F, dnormed, scale.alpha, dhidden, dnormed);
-      Norm(x, weight, dweight, dnormed, dhidden);
+      Norm(x, weight, dweight, dnormed, {scale.alpha, dhidden}, dhidden);
     } else {
-      Norm(x, weight, dweight, dnormed, dnormed);
+      Norm(x, weight, dweight, dnormed, {}, dnormed);
       kernels_.residual(context_, scale.alpha, dhidden, 1.0F, dnormed, dhidden);
     }
   }
@@ -134,7 +133,7 @@ class BackwardPass {
     const Matrix dgate = gated;  // no longer needed
     training_.sigmoid_gate_backward(context_, a.gate, normed, dheads, dgate);
     training_.rms_norm_backward(context_, a.heads, weights.lightning_norm,
-                                ForwardPass::kLightningNormEpsilon, dheads, dheads,
+                                ForwardPass::kLightningNormEpsilon, dheads, {}, dheads,
                                 Row(gradients.lightning_norm));
     const Matrix activated = Allocate(tokens, a.qkv.cols);
     kernels_.silu(context_, a.qkv, activated);
@@ -325,7 +324,7 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
   const double sum =
       training.cross_entropy(context, normed, weights.head, batch.targets,
                              1.0F / static_cast<float>(predicted), dhidden, gradients.head);
-  backward.Norm(inputs.back(), weights.output_norm, gradients.output_norm, dhidden, dhidden);
+  backward.Norm(inputs.back(), weights.output_norm, gradients.output_norm, dhidden, {}, dhidden);
   const BackwardPass::RouterLoss router_loss = router.Backward(options);
   for (int64_t layer = config.layer_count() - 1; layer >= 0; --layer) {
     const auto index = static_cast<size_t>(layer);

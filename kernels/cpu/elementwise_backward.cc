@@ -22,11 +22,18 @@ constexpr int64_t kNormRows = 32;
 
 HWY_INLINE float SumLanes(FloatsV v) { return hn::GetLane(hn::SumOfLanes(Floats(), v)); }
 
-// One row of rms_norm_backward; `sums` has the gradient of the weight added. With
-// r = 1 / sqrt(mean x^2 + epsilon), dx = r (weight dy - x r^2 mean(x weight dy)).
+// One row of rms_norm_backward; `sums` has the gradient of the weight added, `bypass` may be null.
+// With r = 1 / sqrt(mean x^2 + epsilon), dx = r (weight dy - x r^2 mean(x weight dy)).
 void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, const float* dy,
-             int64_t count, float* dx, float* HWY_RESTRICT sums) {
+             float bypass_scale, const float* bypass, int64_t count, float* dx,
+             float* HWY_RESTRICT sums) {
   const Floats d;
+  const FloatsV around = hn::Set(d, bypass_scale);
+  const auto load_gradient = [&](int64_t at, int64_t left) HWY_ATTR {
+    const FloatsV gradient = LoadPart(dy + at, left);
+    if (bypass == nullptr) return gradient;
+    return hn::MulAdd(around, LoadPart(bypass + at, left), gradient);
+  };
   const int64_t lanes = LaneCount();
   // Two sums each, for one would wait for its own last addition.
   FloatsV squares[2] = {hn::Zero(d), hn::Zero(d)};
@@ -38,7 +45,7 @@ void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, co
       const int64_t left = count - at;
       if (left <= 0) break;
       const FloatsV value = LoadPart(x + at, left);
-      const FloatsV gradient = hn::Mul(LoadPart(weight + at, left), LoadPart(dy + at, left));
+      const FloatsV gradient = hn::Mul(LoadPart(weight + at, left), load_gradient(at, left));
       squares[i] = hn::MulAdd(value, value, squares[i]);
       products[i] = hn::MulAdd(value, gradient, products[i]);
     }
@@ -51,7 +58,7 @@ void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, co
   for (int64_t c = 0; c < count; c += lanes) {
     const int64_t left = count - c;
     const FloatsV value = LoadPart(x + c, left);
-    const FloatsV gradient = LoadPart(dy + c, left);
+    const FloatsV gradient = load_gradient(c, left);
     const FloatsV sum = hn::MulAdd(gradient, hn::Mul(value, scale), LoadPart(sums + c, left));
     StorePart(sum, sums + c, left);
     const FloatsV direct = hn::Mul(LoadPart(weight + c, left), gradient);
@@ -60,7 +67,7 @@ void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, co
 }
 
 void RmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
-                     ConstMatrix dy, Matrix dx, std::span<float> dweight) {
+                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
   const int64_t width = x.cols;
   FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
                    dy.rows == x.rows && dx.rows == x.rows &&
@@ -77,7 +84,9 @@ void RmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& we
     std::fill_n(sums.row(block), width, 0.0F);
     const int64_t end = std::min(x.rows, (block + 1) * kNormRows);
     for (int64_t t = block * kNormRows; t < end; ++t) {
-      NormRow(x.row(t), widened, epsilon, dy.row(t), width, dx.row(t), sums.row(block));
+      const float* around = bypass.gradient.data == nullptr ? nullptr : bypass.gradient.row(t);
+      NormRow(x.row(t), widened, epsilon, dy.row(t), bypass.scale, around, width, dx.row(t),
+              sums.row(block));
     }
   });
   for (int64_t block = 0; block < blocks; ++block) {

@@ -14,6 +14,7 @@ void RegisterSoftmaxAttentionPacked(TrainingKernels& kernels);
 void RegisterSoftmaxAttentionBackward(TrainingKernels& kernels);
 void RegisterProductsBackward(TrainingKernels& kernels, Precision precision);
 void RegisterMoeTraining(TrainingKernels& kernels, Precision precision);
+void RegisterMoeBackward(TrainingKernels& kernels, Precision precision);
 void RegisterCrossEntropy(TrainingKernels& kernels, Precision precision);
 void RegisterElementwiseBackward(TrainingKernels& kernels);
 void RegisterRouterBackward(TrainingKernels& kernels);

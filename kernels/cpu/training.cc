@@ -17,6 +17,7 @@ Result<TrainingKernels> TrainingKernelsFor(std::string_view target, Precision pr
     RegisterAdamW(kernels);
     RegisterProductsBackward(kernels, precision);
     RegisterMoeTraining(kernels, precision);
+    RegisterMoeBackward(kernels, precision);
     RegisterCrossEntropy(kernels, precision);
     return kernels;
   }

@@ -11,7 +11,7 @@ double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 }  // namespace
 
 void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
-                     ConstMatrix dy, Matrix dx, std::span<float> dweight) {
+                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
   const int64_t width = x.cols;
   FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
                    dy.rows == x.rows && dx.rows == x.rows &&
@@ -19,6 +19,10 @@ void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, fl
                "x is [{}, {}], dy [{}, {}], dx [{}, {}], weight {}, dweight [{}]", x.rows, x.cols,
                dy.rows, dy.cols, dx.rows, dx.cols, ShapeString(weight.shape), dweight.size());
   std::vector<double> sums(dweight.begin(), dweight.end());
+  const auto gradient_of = [&](int64_t t, int64_t c) {
+    const double around = bypass.gradient.data == nullptr ? 0.0 : bypass.gradient.row(t)[c];
+    return double{dy.row(t)[c]} + double{bypass.scale} * around;
+  };
   for (int64_t t = 0; t < x.rows; ++t) {
     double squares = 0.0;
     double product = 0.0;  // of x and the gradient of the normalised x
@@ -26,14 +30,14 @@ void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, fl
       const double value = x.row(t)[c];
       const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
       squares += value * value;
-      product += value * factor * double{dy.row(t)[c]};
+      product += value * factor * gradient_of(t, c);
     }
     const double mean = squares / static_cast<double>(width) + double{epsilon};
     const double scale = 1.0 / std::sqrt(mean);
     const double shared = product / (static_cast<double>(width) * mean);
     for (int64_t c = 0; c < width; ++c) {
       const double value = x.row(t)[c];
-      const double gradient = dy.row(t)[c];
+      const double gradient = gradient_of(t, c);
       const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
       sums[static_cast<size_t>(c)] += gradient * value * scale;
       dx.row(t)[c] = static_cast<float>(scale * (factor * gradient - value * shared));

@@ -56,7 +56,7 @@ void CheckRmsNorm(Shape2 shape, DType type, bool in_place) {
   TestMatrix dx(shape.rows, shape.cols, 1);
   std::vector<float> dweight = before;
   const TensorView view = {weight.view().data, type, {shape.cols}};
-  ref::RmsNormBackward(test.context, x_copy.view(), view, kEpsilon, dy_copy.view(),
+  ref::RmsNormBackward(test.context, x_copy.view(), view, kEpsilon, dy_copy.view(), {},
                        in_place ? dy_copy.view() : dx.view(), dweight);
 
   std::vector<double> x64 = Widened(x.Values());

@@ -11,7 +11,7 @@
 namespace fulmen::ref {
 
 void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
-                     ConstMatrix dy, Matrix dx, std::span<float> dweight);
+                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight);
 void SiluBackward(KernelContext&, ConstMatrix x, Matrix dy);
 void SigmoidGateBackward(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix dy, Matrix dgate);
 void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,
