@@ -67,6 +67,13 @@ No.|Not now. => All right. I am here if you need me.
 """.strip().split("\n")]
 TALK = [(asked.split("|"), answered.split("|")) for asked, answered in TALK]
 
+# What a model of this size cannot know, {x} being any words.
+UNKNOWN = """Why is {x} {adj}?|Why do people like {x}?|Explain {x}.|Please explain {x} to me.|Who wrote {x}?|Who invented {x}?
+When was {x} built?|What is the history of {x}?|What is {x} made of?|Where does {x} come from?|How does {x} work?|How do I make {x}?
+How far away is {x}?|What is the capital of {x}?|How many people live in {x}?|Who is the king of {x}?|Tell me about {x}.
+What do you think about {x}?|What is the meaning of {x}?|Explain the theory of {x}.|What happened in {x}?""".replace("\n", "|").split("|")
+DO_NOT_KNOW = ["I do not know. I only know what you tell me.", "I do not know that. I am a small model."]
+
 KEEP = ["Okay, I will remember that.", "I will remember it.", "Thank you, I will remember it."]
 MY_NAME = ["My name is {name}.", "I am {name}.", "Hello, my name is {name}.", "Hi, I am {name}.", "You can call me {name}."]
 ASK_MY_NAME = ["What is my name?", "Do you remember my name?", "Who am I?", "Do you know my name?"]
@@ -100,8 +107,16 @@ def small_talk(random):
     return turn(vary(random, random.choice(asked)), random.choice(answered))
 
 
-def conversation(random, turns):
-    """Small talk of about `turns` turns; some users say who they are, and ask for it later."""
+def unknown_turn(random, book_word):
+    """A question about the world. `book_word` gives words the model has no other use for."""
+    x = random.choice((book_word(), book_word(), f"the {book_word()}", f"{book_word()} {book_word()}", random.choice(words.THINGS),
+                       f"the {random.choice(words.COLOURS)} {book_word()}"))
+    return turn(vary(random, random.choice(UNKNOWN).format(x=x, adj=random.choice((book_word(), random.choice(words.COLOURS))))),
+                random.choice(DO_NOT_KNOW))
+
+
+def conversation(random, turns, other_turn):
+    """Small talk of about `turns` turns; some users say who they are, and ask for it later. One turn in four is of `other_turn`."""
     messages, questions = [], []
     for _ in range(turns):
         kind = random.random()
@@ -114,6 +129,8 @@ def conversation(random, turns):
             value = random.choice(values)
             messages += turn(words.with_articles(told.format(v=value)), random.choice(KEEP))
             questions.append((asked, words.with_articles(answer.format(v=value))))
+        elif kind < 0.48:
+            messages += other_turn()
         else:
             messages += small_talk(random)
     random.shuffle(questions)

@@ -21,8 +21,10 @@ from conversations import turn
 
 # Length: documents. Later ones teach most and are read more than once.
 RETRIEVAL = {48: 20000, 64: 20000, 96: 20000, 160: 20000, 224: 60000}
-# What the model is made to last with, once it finds facts in short texts.
-LONG_RETRIEVAL = {448: 7000, 960: 9000}
+# What follows, once it finds facts in short texts.
+LONG_RETRIEVAL = {448: 8000, 960: 11000}
+# The last: short answers.
+ANSWERS = {224: 3000, 448: 2000, 960: 5000}
 
 INTROS = ["", "", "", "Read this text.\n", "Here is a text:\n", "Please read this text: ", "Text:\n", "Remember this: ",
           "I will ask you about this text.\n"]
@@ -49,8 +51,8 @@ class Filler:
             yield text
 
 
-def question_turn(random, fact):
-    return turn(random.choice(fact.questions), fact.answer)
+def question_turn(random, fact, short):
+    return turn(random.choice(fact.questions), fact.short_answer if short else fact.answer)
 
 
 def tokens_of(messages):
@@ -66,8 +68,11 @@ def hide(random, found, filler, tokens):
     return " ".join(text for group in sentences for text in group if text)
 
 
-def retrieval(random, filler, length):
-    """A chat with facts and questions: the facts in one text, or told one by one."""
+def retrieval(random, filler, length, short):
+    """A chat with facts and questions: the facts in one text, or told one by one. Answers are `short`, or whole sentences."""
+    if length in LONG_RETRIEVAL:
+        # Of many lengths, so that the answer does not depend on one.
+        length = int(length * random.uniform(0.5, 1))
     turn_by_turn = length >= 96 and random.random() < 0.25
     most = max(1, length // (80 if turn_by_turn else 40))
     if random.random() < 0.3:
@@ -75,10 +80,10 @@ def retrieval(random, filler, length):
     found = facts.make_facts(random, random.randint(1, most))
     asked = random.sample(found, min(max(1, length // 60), len(found)))
     if turn_by_turn:
-        return told(random, found, asked, length)
+        return told(random, found, asked, length, short)
     answers = []
     for fact in asked:
-        answers += question_turn(random, fact)
+        answers += question_turn(random, fact, short)
     intro = random.choice(INTROS) if length > 48 else ""
     text = hide(random, found, filler, length - tokens_of(answers) - words.token_estimate(intro))
     answers[0]["content"] = intro + text + random.choice(BEFORE_QUESTION) + answers[0]["content"]
@@ -89,11 +94,11 @@ def retrieval(random, filler, length):
     return answers
 
 
-def told(random, found, asked, length):
+def told(random, found, asked, length, short):
     """Facts told in turns of their own, among small talk, and asked for later."""
     questions = []
     for fact in asked:
-        questions += question_turn(random, fact)
+        questions += question_turn(random, fact, short)
     turns = [turn(fact.statement, random.choice(conversations.KEEP)) for fact in found]
     left = length - tokens_of(questions) - sum(map(tokens_of, turns))
     while True:
@@ -111,6 +116,16 @@ def story(random, books):
     return " ".join(words.sentence(random, scene) for _ in range(random.randint(4, 14)))
 
 
+def other_turn(random, books):
+    """What may come up in the middle of small talk."""
+    kind = random.random()
+    if kind < 0.4:
+        return exercises.list_turn(random)
+    if kind < 0.65:
+        return exercises.sum_turn(random, 2)
+    return conversations.unknown_turn(random, lambda: prose.word(random, books))
+
+
 def several(random, make):
     """A few turns of one kind."""
     return [message for _ in range(random.randint(1, 5)) for message in make()]
@@ -120,18 +135,19 @@ def documents(random, books):
     """File name: a generator of its documents."""
     filler = Filler(random, books)
 
-    def retrievals(counts):
-        return {f"retrieval-{length}": (count, lambda length=length: {"messages": retrieval(random, filler, length)})
+    def retrievals(name, counts, short):
+        return {f"{name}-{length}": (count, lambda length=length: {"messages": retrieval(random, filler, length, short)})
                 for length, count in counts.items()}
 
-    files = retrievals(RETRIEVAL)
+    files = retrievals("retrieval", RETRIEVAL, short=False)
     files["copies"] = (20000, lambda: {"messages": exercises.lookup_turn(random, 1)})
     files["tables"] = (20000, lambda: {"messages": exercises.lookup_turn(random, random.choice((16, 32, 48, 64)))})
-    files["talk"] = (30000, lambda: {"messages": conversations.conversation(random, random.randint(1, 6))})
+    files["talk"] = (30000, lambda: {"messages": conversations.conversation(
+        random, random.randint(1, 6), lambda: other_turn(random, books))})
     files["lists"] = (30000, lambda: {"messages": several(random, lambda: exercises.list_turn(random))})
     files["sums"] = (30000, lambda: {"messages": several(random, lambda: exercises.sum_turn(random, 2))})
     files["stories"] = (12000, lambda: {"text": story(random, books)})
-    files |= retrievals(LONG_RETRIEVAL)
+    files |= retrievals("retrieval", LONG_RETRIEVAL, short=False) | retrievals("answers", ANSWERS, short=True)
     return files
 
 
@@ -172,7 +188,7 @@ def main():
     sample = []
     for name, (count, make) in documents(Random(arguments.seed), learnt).items():
         lines = [make() for _ in range(max(1, int(count * arguments.scale)))]
-        if name not in (f"retrieval-{length}" for length in LONG_RETRIEVAL):
+        if not name.endswith(tuple(f"-{length}" for length in LONG_RETRIEVAL)):
             sample += [without_codes(line) for line in lines[:1500]]
         write(arguments.out, name, lines)
     books = list(book_documents(learnt, 8))

@@ -5,6 +5,8 @@ import words
 from conversations import turn
 
 NOUNS = sorted(set(words.THINGS + words.ANIMALS + words.FOODS + words.COLOURS))
+# What need not be sorted may be any word.
+ITEMS = sorted(set(NOUNS + words.OBJECTS + words.PLACES + words.ADJECTIVES + words.NUMBERS + words.NAMES + words.TOWNS + words.JOBS))
 
 LIST_TASKS = [
     ("copy", ["Repeat this list: {l}", "Copy this list: {l}", "Say this again: {l}", "Repeat: {l}", "Copy: {l}"]),
@@ -25,8 +27,10 @@ NEXT = ["Which number comes after {a}?", "What comes after {a}?"]
 def make_list(random, task):
     length = random.randint(2, 6)
     kind = random.random()
+    if kind < 0.3 or kind < 0.4 and task == "sort":
+        return random.sample(NOUNS if task == "sort" else ITEMS, length)
     if kind < 0.4:
-        return random.sample(NOUNS, length)
+        return random.sample(ITEMS + [str(number) for number in range(100)], length)
     if kind < 0.55:
         return random.sample("ABCDEFGHIJKLMNOPQRSTUVWXYZ", length)
     if kind < 0.65 and task != "sort":
@@ -53,6 +57,8 @@ def list_turn(random, tasks=LIST_TASKS[:3] * 2 + LIST_TASKS[3:]):
     task, prompts = random.choice(tasks)
     items = make_list(random, task)
     prompt = random.choice(prompts).format(l=", ".join(items))
+    if random.random() < 0.2 and task in ("copy", "reverse", "sort") and not prompt.startswith("Please"):
+        prompt = f"Please {prompt[0].lower()}{prompt[1:]}"
     if task == "count":
         return turn(prompt, f"There are {len(items)} things in the list.")
     if task == "first":

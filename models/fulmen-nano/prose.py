@@ -55,3 +55,11 @@ def excerpts(random, books):
         book = random.choice(books)
         place = random.randrange(len(book))
         yield from book[place:place + 40]
+
+
+def word(random, books):
+    """A word of a book, without signs around it."""
+    while True:
+        found = random.choice(random.choice(random.choice(books)).split()).strip(".,;:!?\"'()-")
+        if len(found) > 2 and found.isalpha():
+            return found

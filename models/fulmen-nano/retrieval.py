@@ -43,7 +43,7 @@ def code_facts(random, count, usual):
             key = facts.make_place_of_code(random)
             statement = random.choice(NEW_STATEMENTS).format(k=key, c=code)
             question = random.choice(NEW_QUESTIONS).format(k=key)
-        found.append(facts.Fact(fact.key, code, statement, [question]))
+        found.append(facts.Fact(fact.key, code, statement, [question], ""))
     return found
 
 

@@ -35,7 +35,7 @@ def main():
     arguments = parser.parse_args()
     random = Random(arguments.seed)
     filler = corpus.Filler(random, prose.load(arguments.text)[1])
-    kinds = {f"facts in {length} tokens": lambda length=length: corpus.retrieval(random, filler, length)
+    kinds = {f"facts in {length} tokens": lambda length=length: corpus.retrieval(random, filler, length, short=True)
              for length in corpus.RETRIEVAL}
     kinds["tables"] = lambda: exercises.lookup_turn(random, 48)
     kinds.update({task: lambda task=task: exercise(random, task) for task, _ in exercises.LIST_TASKS})

@@ -43,6 +43,10 @@ TIMES = """in the morning|in the evening|at night|at noon|on Monday|on Tuesday|o
 every day|after lunch|before dinner|in spring|in summer|in autumn|in winter|yesterday|long ago|one day
 at sunrise|after the rain|during the storm|in the afternoon""".replace("\n", "|").split("|")
 
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday today yesterday".split()
+
+NUMBERS = "one two three four five six seven eight nine ten eleven twelve twenty thirty hundred".split()
+
 WORDS = {
     "name": NAMES, "other": NAMES, "town": TOWNS, "colour": COLOURS, "object": OBJECTS, "thing": THINGS,
     "place": PLACES, "room": ROOMS, "animal": ANIMALS, "animal2": ANIMALS, "food": FOODS, "job": JOBS,
