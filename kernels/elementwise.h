@@ -22,8 +22,10 @@ using RmsNormFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weig
 // out = x * sigmoid(x); out may be x.
 using SiluFn = void (*)(KernelContext&, ConstMatrix x, Matrix out);
 
-// out = x * sigmoid(gate), the output gate of lightning attention; out may be x.
-using SigmoidGateFn = void (*)(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix out);
+// out = rms_norm(x) * sigmoid(gate), the output of lightning attention; out may be x or gate.
+// MiniMax-01 report, section 2.2.
+using GatedRmsNormFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
+                                float epsilon, ConstMatrix gate, Matrix out);
 
 // out = alpha * residual + beta * branch; out may be either input. MiniMax-01 report, section 4.2.
 using ResidualFn = void (*)(KernelContext&, float alpha, ConstMatrix residual, float beta,
@@ -49,12 +51,11 @@ using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorVi
                                    float epsilon, ConstMatrix dy, const Bypass& bypass, Matrix dx,
                                    std::span<float> dweight);
 
-// dy <- dy * silu'(x), in place; x is silu's input.
-using SiluBackwardFn = void (*)(KernelContext&, ConstMatrix x, Matrix dy);
-
-// For y = x * sigmoid(gate): dgate = dy * x * sigmoid'(gate), then dy <- dy * sigmoid(gate).
-using SigmoidGateBackwardFn = void (*)(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix dy,
-                                       Matrix dgate);
+// The same of gated_rms_norm: dy becomes dx, and `out` what the forward pass gave, computed again
+// for the weight gradient of the projection that follows.
+using GatedRmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
+                                        float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate,
+                                        Matrix out, std::span<float> dweight);
 
 // dtable[tokens[t]] += dy[t], tokens in order; dtable [vocab, C].
 using EmbeddingBackwardFn = void (*)(KernelContext&, std::span<const int32_t> tokens,

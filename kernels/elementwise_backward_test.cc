@@ -47,14 +47,30 @@ struct NormAnswer {
   std::vector<float> dweight;
 };
 
+struct GatedNormAnswer : NormAnswer {
+  std::vector<float> dgate, out;
+};
+
+// Values whose exponentials underflow and overflow are among them.
+std::vector<float> WideValues(int64_t count, uint64_t seed) {
+  std::vector<float> values = RandomNormal(count, seed, 3.0F);
+  for (size_t i = 0; i < values.size(); i += 5) values[i] *= 40.0F;
+  return values;
+}
+
+// Exp errs by 1 ulp, 2 * 2^-24, and four roundings follow until a sigmoid or its complement.
+constexpr int64_t kSigmoidRoundings = 6;
+
 class Norm {
  public:
   static constexpr float kEpsilon = 1e-2F;  // large enough to matter
 
-  explicit Norm(const NormCase& c)
+  explicit Norm(const NormCase& c, bool gated = false)
       : case_(c),
+        gated_(gated),
         x_(RandomNormal(c.rows * c.cols, 1, 2.0F)),
         dy_(RandomNormal(c.rows * c.cols, 2)),
+        gates_(WideValues(c.rows * c.cols, 5)),
         before_(RandomNormal(c.cols, 3)),
         weight_(1, c.cols, c.type, 4) {}
 
@@ -79,6 +95,20 @@ class Norm {
     return {to.Values(), dweight};
   }
 
+  GatedNormAnswer GatedBackward(const TrainingKernels& kernels, int threads) const {
+    TestContext test(threads);
+    TestMatrix x(case_.rows, case_.cols, 1, x_);
+    TestMatrix gate(case_.rows, case_.cols, 3, gates_);
+    TestMatrix dy(case_.rows, case_.cols, 2, dy_);
+    TestMatrix dgate(case_.rows, case_.cols, 4);
+    TestMatrix out(case_.rows, case_.cols, 5);
+    std::vector<float> dweight = before_;
+    kernels.gated_rms_norm_backward(test.context, x.view(),
+                                    {weight_.view().data, case_.type, {case_.cols}}, kEpsilon,
+                                    gate.view(), dy.view(), dgate.view(), out.view(), dweight);
+    return {{dy.Values(), dweight}, dgate.Values(), out.Values()};
+  }
+
   // The largest error a kernel may make. Where a sum of n terms errs by gamma_n times that of their
   // magnitudes, so does a root by half of it, and a product by the sum of its factors'.
   double InputError() const {
@@ -90,7 +120,7 @@ class Norm {
         largest = std::max(largest, scale * (direct + shared));
       }
     });
-    return largest * SumErrorBound(3 * case_.cols + 10);
+    return largest * SumErrorBound(3 * case_.cols + 10 + 2 * GateRoundings());
   }
   double WeightError() const {
     std::vector<double> sums(before_.size());
@@ -102,16 +132,19 @@ class Norm {
       }
     });
     return *std::max_element(sums.begin(), sums.end()) *
-           SumErrorBound(case_.rows + case_.cols + 10);
+           SumErrorBound(case_.rows + case_.cols + 10 + GateRoundings());
   }
 
  private:
   double X(int64_t t, int64_t c) const {
     return double{x_[static_cast<size_t>(t * case_.cols + c)]};
   }
+  // Of the norm's output.
   double Dy(int64_t t, int64_t c) const {
-    return double{dy_[static_cast<size_t>(t * case_.cols + c)]};
+    const auto i = static_cast<size_t>(t * case_.cols + c);
+    return gated_ ? double{dy_[i]} / (1 + std::exp(-double{gates_[i]})) : double{dy_[i]};
   }
+  int64_t GateRoundings() const { return gated_ ? kSigmoidRoundings : 0; }
   // body(row, 1 / root, mean |x weight dy|)
   template <class Body>
   void ForRows(const Body& body) const {
@@ -128,7 +161,8 @@ class Norm {
   }
 
   NormCase case_;
-  std::vector<float> x_, dy_, before_;
+  bool gated_;
+  std::vector<float> x_, dy_, gates_, before_;
   TestWeight weight_;
 };
 
@@ -163,81 +197,29 @@ TEST(RmsNormBackward, MatchesReferenceWithAnyThreads) {
   }
 }
 
-// Values whose exponentials underflow and overflow are among them.
-std::vector<float> WideValues(int64_t count, uint64_t seed) {
-  std::vector<float> values = RandomNormal(count, seed, 3.0F);
-  for (size_t i = 0; i < values.size(); i += 5) values[i] *= 40.0F;
-  return values;
-}
-
-// Exp errs by 1 ulp, 2 * 2^-24, and seven roundings follow at most until sigmoid, its complement or
-// a product of them with the gradients; |x sigmoid'(x)| < 0.23.
-constexpr double kSigmoidError = 12 * 0x1p-24;
-
-TEST(SiluBackward, MatchesReferenceWithAnyThreads) {
+TEST(GatedRmsNormBackward, MatchesReferenceWithAnyThreads) {
   for (const auto& [rows, cols] : kShapes) {
-    const std::vector<float> values = WideValues(rows * cols, 1);
-    const std::vector<float> gradients = RandomNormal(rows * cols, 2);
-    const auto run = [&, r = rows, c = cols](const TrainingKernels& kernels, int threads) {
-      TestContext test(threads);
-      TestMatrix x(r, c, 3, values);
-      TestMatrix dy(r, c, 2, gradients);
-      kernels.silu_backward(test.context, x.view(), dy.view());
-      return dy.Values();
-    };
-    const std::vector<float> expected = run(RefTrainingKernels(), 1);
-    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
-      SCOPED_TRACE(fmt::format("{} [{}, {}]", target, rows, cols));
-      const std::vector<float> one = run(kernels, 1);
-      EXPECT_TRUE(NearRelativeToLargest(one, expected,
-                                        Tolerance(kSigmoidError * Largest(gradients), expected)));
-      for (const int threads : {2, 4}) EXPECT_TRUE(SameBits(run(kernels, threads), one));
-    }
-  }
-}
-
-TEST(SiluBackward, IsAccurateWhereItIsSmall) {
-  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
-    TestContext test;
-    for (const float value : {-1e4F, -80.0F, -30.0F, -5.0F, -1e-3F, 0.0F, 1.0F, 12.0F, 1e4F}) {
-      float x = value;
-      float dy = 1.0F;
-      kernels.silu_backward(test.context, Matrix(&x, 1, 1), Matrix(&dy, 1, 1));
-      const double sigmoid = 1 / (1 + std::exp(-double{value}));
-      const double expected = sigmoid * (1 + value / (1 + std::exp(double{value})));
-      EXPECT_NEAR(dy, expected, 2 * kSigmoidError * std::abs(expected)) << target << " " << value;
-    }
-  }
-}
-
-TEST(SigmoidGateBackward, MatchesReferenceWithAnyThreads) {
-  for (const auto& [rows, cols] : kShapes) {
-    const std::vector<float> gates = WideValues(rows * cols, 1);
-    const std::vector<float> values = RandomNormal(rows * cols, 2);
-    const std::vector<float> gradients = RandomNormal(rows * cols, 3);
-    struct Answer {
-      std::vector<float> dy, dgate;
-    };
-    const auto run = [&, r = rows, c = cols](const TrainingKernels& kernels, int threads) {
-      TestContext test(threads);
-      TestMatrix gate(r, c, 3, gates);
-      TestMatrix x(r, c, 1, values);
-      TestMatrix dy(r, c, 2, gradients);
-      TestMatrix dgate(r, c, 4);
-      kernels.sigmoid_gate_backward(test.context, gate.view(), x.view(), dy.view(), dgate.view());
-      return Answer{dy.Values(), dgate.Values()};
-    };
-    const Answer expected = run(RefTrainingKernels(), 1);
-    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
-      SCOPED_TRACE(fmt::format("{} [{}, {}]", target, rows, cols));
-      const Answer one = run(kernels, 1);
-      // Nothing but products: every element is as accurate as the sigmoids.
-      EXPECT_TRUE(NearRelativeToLargest(one.dy, expected.dy, kSigmoidError));
-      EXPECT_TRUE(NearRelativeToLargest(one.dgate, expected.dgate, 2 * kSigmoidError));
-      for (const int threads : {2, 4}) {
-        const Answer many = run(kernels, threads);
-        EXPECT_TRUE(SameBits(many.dy, one.dy));
-        EXPECT_TRUE(SameBits(many.dgate, one.dgate));
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const NormCase c = {rows, cols, type};
+      const Norm norm(c, /*gated=*/true);
+      const GatedNormAnswer expected = norm.GatedBackward(RefTrainingKernels(), 1);
+      // Nothing but products of a root, a sigmoid and at most its complement.
+      const double products = SumErrorBound(cols / 2 + 8 + 2 * kSigmoidRoundings);
+      for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+        SCOPED_TRACE(target + " " + c.Name());
+        const GatedNormAnswer one = norm.GatedBackward(kernels, 1);
+        EXPECT_TRUE(NearRelativeToLargest(one.out, expected.out, products));
+        EXPECT_TRUE(NearRelativeToLargest(one.dgate, expected.dgate, products));
+        EXPECT_TRUE(
+            NearRelativeToLargest(one.dx, expected.dx, Tolerance(norm.InputError(), expected.dx)));
+        EXPECT_TRUE(NearRelativeToLargest(one.dweight, expected.dweight,
+                                          Tolerance(norm.WeightError(), expected.dweight)));
+        for (const int threads : {2, 4}) {
+          const GatedNormAnswer many = norm.GatedBackward(kernels, threads);
+          EXPECT_TRUE(SameBits(many.dx, one.dx) && SameBits(many.dgate, one.dgate) &&
+                      SameBits(many.out, one.out) && SameBits(many.dweight, one.dweight))
+              << threads << " threads";
+        }
       }
     }
   }

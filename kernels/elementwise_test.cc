@@ -117,31 +117,56 @@ std::vector<float> WideValues(int64_t count, uint64_t seed) {
   return values;
 }
 
-TEST(Elementwise, SiluAndGateMatchReference) {
+TEST(Elementwise, SiluMatchesReference) {
   for (const auto& [rows, cols] : kShapes) {
     const std::vector<float> values = WideValues(rows * cols, 4);
-    const std::vector<float> gates = WideValues(rows * cols, 5);
     TestContext one;
-    TestMatrix gate(rows, cols, 2, gates);
     TestMatrix input(rows, cols, 1, values);
-    TestMatrix silu(rows, cols, 0);
-    TestMatrix gated(rows, cols, 0);
-    RefKernels().silu(one.context, input.view(), silu.view());
-    RefKernels().sigmoid_gate(one.context, gate.view(), input.view(), gated.view());
+    TestMatrix expected(rows, cols, 0);
+    RefKernels().silu(one.context, input.view(), expected.view());
     for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
       for (const int threads : {1, 2, 3}) {
         TestContext test(threads);
         TestMatrix x(rows, cols, 3, values);
         TestMatrix y(rows, cols, 2);
         kernels.silu(test.context, x.view(), y.view());
-        EXPECT_TRUE(NearRelativeToLargest(y.Values(), silu.Values(), 5e-7)) << kernels.name;
+        EXPECT_TRUE(NearRelativeToLargest(y.Values(), expected.Values(), 5e-7)) << kernels.name;
         kernels.silu(test.context, x.view(), x.view());
         EXPECT_TRUE(SameBits(x.Values(), y.Values())) << kernels.name << " in place";
-        TestMatrix z(rows, cols, 3, values);
-        kernels.sigmoid_gate(test.context, gate.view(), z.view(), y.view());
-        EXPECT_TRUE(NearRelativeToLargest(y.Values(), gated.Values(), 5e-7)) << kernels.name;
-        kernels.sigmoid_gate(test.context, gate.view(), z.view(), z.view());
-        EXPECT_TRUE(SameBits(z.Values(), y.Values())) << kernels.name << " in place";
+      }
+    }
+  }
+}
+
+TEST(Elementwise, GatedRmsNormMatchesReference) {
+  for (const auto& [rows, cols] : kShapes) {
+    const TypedTensor weight(RandomNormal(cols, 2), DType::kBF16, {cols});
+    const std::vector<float> values = RandomNormal(rows * cols, 3, 4.0F);
+    const std::vector<float> gates = WideValues(rows * cols, 5);
+    TestContext one;
+    TestMatrix gate(rows, cols, 2, gates);
+    TestMatrix expected(rows, cols, 0, values);
+    RefKernels().gated_rms_norm(one.context, expected.view(), weight.view, 1e-5F, gate.view(),
+                                expected.view());
+    // As rms_norm, and 5e-7 as silu.
+    const double tolerance = testing::SumErrorBound(cols / 2 + 5) + 5e-7;
+    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+      for (const int threads : {1, 2, 3}) {
+        TestContext test(threads);
+        TestMatrix x(rows, cols, 3, values);
+        TestMatrix gate_copy = gate;
+        TestMatrix out(rows, cols, 1);
+        const auto run = [&](Matrix to) {
+          kernels.gated_rms_norm(test.context, x.view(), weight.view, 1e-5F, gate_copy.view(), to);
+        };
+        run(out.view());
+        EXPECT_TRUE(NearRelativeToLargest(out.Values(), expected.Values(), tolerance))
+            << kernels.name << " [" << rows << ", " << cols << "]";
+        run(gate_copy.view());
+        EXPECT_TRUE(SameBits(gate_copy.Values(), out.Values())) << kernels.name << " into the gate";
+        gate_copy = gate;
+        run(x.view());
+        EXPECT_TRUE(SameBits(x.Values(), out.Values())) << kernels.name << " in place";
       }
     }
   }

@@ -20,7 +20,7 @@ struct Kernels {
   EmbeddingFn embedding = nullptr;
   RmsNormFn rms_norm = nullptr;
   SiluFn silu = nullptr;
-  SigmoidGateFn sigmoid_gate = nullptr;
+  GatedRmsNormFn gated_rms_norm = nullptr;
   ResidualFn residual = nullptr;
   AllFiniteFn all_finite = nullptr;
   LinearFn linear = nullptr;

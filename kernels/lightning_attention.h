@@ -21,7 +21,8 @@ using LightningAttentionFn = void (*)(KernelContext&, ConstMatrix qkv, std::span
                                       Matrix state, Matrix out);
 
 // Training: documents packed end to end. `starts` holds their borders, rising from 0 to T; each
-// document begins with an empty state, and nothing crosses a border. Other arguments as above.
+// document begins with an empty state, and nothing crosses a border. qkv is before its activation,
+// SiLU, which this applies; other arguments as above.
 using LightningAttentionPackedFn = void (*)(KernelContext&, ConstMatrix qkv,
                                             std::span<const float> decay,
                                             std::span<const int64_t> starts, Matrix out);

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "kernels/testing.h"
 #include "kernels/training_testing.h"
 
@@ -63,7 +65,8 @@ std::vector<float> Part(const std::vector<float>& values, int64_t rows, int64_t 
 }
 
 // Heads are compared one by one: a head that forgets has much smaller values than one that keeps.
-// The tolerance is that of the forward kernels: the sums are as long.
+// The tolerance is that of the forward kernels: the sums are as long, and SiLU or its slope adds
+// less than 1e-6.
 void ExpectNear(const Case& c, const Answer& actual, const Answer& expected,
                 const std::string& what) {
   constexpr double kTolerance = 1e-5;
@@ -109,6 +112,28 @@ TEST(LightningAttentionTraining, ThreadsDoNotChangeABit) {
       const Answer many = Train(kernels, c, threads);
       EXPECT_TRUE(SameBits(many.out, one.out)) << target << " threads " << threads;
       EXPECT_TRUE(SameBits(many.dqkv, one.dqkv)) << target << " threads " << threads;
+    }
+  }
+}
+
+// Relative to each value itself, which a comparison with the largest cannot see: of one token, dq =
+// dout silu'(q) silu(k) silu(v), and so in turn.
+TEST(LightningAttentionTraining, SlopesAreAccurateWhereTheyAreSmall) {
+  const auto slope = [](double x) { return (1 + x / (1 + std::exp(x))) / (1 + std::exp(-x)); };
+  const double one = 1 / (1 + std::exp(-1.0));  // silu(1)
+  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+    for (const float value : {-1e4F, -80.0F, -30.0F, -5.0F, -1e-3F, 0.0F, 1.0F, 12.0F, 1e4F}) {
+      for (size_t part = 0; part < 3; ++part) {
+        TestContext test;
+        std::vector<float> qkv(3, 1.0F);
+        qkv[part] = value;
+        std::vector<float> dqkv(3);
+        const float dout = 1.0F;
+        kernels.lightning_attention_backward(test.context, {qkv.data(), 1, 3}, Decays(1),
+                                             Borders({1}), {&dout, 1, 1}, {dqkv.data(), 1, 3});
+        const double expected = slope(double{value}) * one * one;
+        EXPECT_NEAR(dqkv[part], expected, 2e-6 * std::abs(expected)) << target << " " << value;
+      }
     }
   }
 }

@@ -97,8 +97,9 @@ void CheckRows(Checker& checker) {
   checker.Compare("silu", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
     k.silu(c, View(x, kTokens), View(out, kTokens));
   });
-  checker.Compare("sigmoid_gate", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
-    k.sigmoid_gate(c, View(other, kTokens), View(x, kTokens), View(out, kTokens));
+  checker.Compare("gated_rms_norm", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
+    k.gated_rms_norm(c, View(x, kTokens), norm_view, 1e-5F, View(other, kTokens),
+                     View(out, kTokens));
   });
   checker.Compare("residual", nothing, [&](const Kernels& k, KernelContext& c, auto& out) {
     k.residual(c, 3.5F, View(x, kTokens), 1.25F, View(other, kTokens), View(out, kTokens));

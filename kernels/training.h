@@ -17,8 +17,7 @@ enum class Precision : uint8_t { kFloat32, kBFloat16 };
 
 struct TrainingKernels {
   RmsNormBackwardFn rms_norm_backward = nullptr;
-  SiluBackwardFn silu_backward = nullptr;
-  SigmoidGateBackwardFn sigmoid_gate_backward = nullptr;
+  GatedRmsNormBackwardFn gated_rms_norm_backward = nullptr;
   EmbeddingBackwardFn embedding_backward = nullptr;
   // Takes the place of the one of kernels.h where there are many rows; the order of its sums is its
   // own.

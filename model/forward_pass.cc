@@ -74,16 +74,14 @@ void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix bra
   Linear(a.attention_input, weights.output_gate, a.gate);
   Matrix gated = a.heads;
   if (keeps()) {
-    const Matrix activated = Allocate(a.qkv.rows, a.qkv.cols);
-    kernels_.silu(context_, a.qkv, activated);
-    scope_.training->lightning_attention_packed(context_, activated, decay, scope_.starts, a.heads);
+    scope_.training->lightning_attention_packed(context_, a.qkv, decay, scope_.starts, a.heads);
     gated = Allocate(branch.rows, config_.attention_size());
   } else {
     kernels_.silu(context_, a.qkv, a.qkv);
     kernels_.lightning_attention(context_, a.qkv, decay, scope_.state->lightning(layer), a.heads);
   }
-  kernels_.rms_norm(context_, a.heads, weights.lightning_norm, kLightningNormEpsilon, gated);
-  kernels_.sigmoid_gate(context_, a.gate, gated, gated);
+  kernels_.gated_rms_norm(context_, a.heads, weights.lightning_norm, kLightningNormEpsilon, a.gate,
+                          gated);
   Linear(gated, weights.attention_output, branch);
 }
 

@@ -122,25 +122,18 @@ class BackwardPass {
     const LayerWeights& weights = weights_.layers[index];
     const auto& gradients = gradients_.layers[index];
     const int64_t tokens = dbranch.rows;
-    const Matrix normed = Allocate(tokens, config_.attention_size());
-    kernels_.rms_norm(context_, a.heads, weights.lightning_norm, ForwardPass::kLightningNormEpsilon,
-                      normed);
-    const Matrix gated = Allocate(tokens, config_.attention_size());
-    kernels_.sigmoid_gate(context_, a.gate, normed, gated);
     const Matrix dheads = Allocate(tokens, config_.attention_size());
-    Linear(gated, weights.attention_output, dbranch, gradients.attention_output, /*add=*/false,
-           dheads);
-    const Matrix dgate = gated;  // no longer needed
-    training_.sigmoid_gate_backward(context_, a.gate, normed, dheads, dgate);
-    training_.rms_norm_backward(context_, a.heads, weights.lightning_norm,
-                                ForwardPass::kLightningNormEpsilon, dheads, {}, dheads,
-                                Row(gradients.lightning_norm));
-    const Matrix activated = Allocate(tokens, a.qkv.cols);
-    kernels_.silu(context_, a.qkv, activated);
+    const Matrix dgate = Allocate(tokens, config_.attention_size());
+    const Matrix gated = Allocate(tokens, config_.attention_size());
+    training_.linear_backward_input(context_, dbranch, weights.attention_output, /*add=*/false,
+                                    dheads);
+    training_.gated_rms_norm_backward(context_, a.heads, weights.lightning_norm,
+                                      ForwardPass::kLightningNormEpsilon, a.gate, dheads, dgate,
+                                      gated, Row(gradients.lightning_norm));
+    training_.linear_backward_weight(context_, gated, dbranch, gradients.attention_output);
     const Matrix dqkv = Allocate(tokens, a.qkv.cols);
-    training_.lightning_attention_backward(context_, activated, weights_.decay[index],
-                                           scope_.starts, dheads, dqkv);
-    training_.silu_backward(context_, a.qkv, dqkv);
+    training_.lightning_attention_backward(context_, a.qkv, weights_.decay[index], scope_.starts,
+                                           dheads, dqkv);
     Linear(a.attention_input, weights.qkv, dqkv, gradients.qkv, /*add=*/false, dnormed);
     Linear(a.attention_input, weights.output_gate, dgate, gradients.output_gate, /*add=*/true,
            dnormed);

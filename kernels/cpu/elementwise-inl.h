@@ -7,6 +7,7 @@
 #endif
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "base/tensor.h"
@@ -39,6 +40,17 @@ void ForParts(KernelContext& context, int64_t rows, int64_t cols, int64_t cost, 
     for (int64_t r = first_row; r < std::min(rows, first_row + grouped); ++r) {
       part(r, column, count);
     }
+  });
+}
+
+// Calls row(t) for all rows of a [rows, cols] matrix, on all threads; `cost` as above.
+template <class Row>
+void ForRows(KernelContext& context, int64_t rows, int64_t cols, int64_t cost, const Row& row) {
+  const int64_t grouped = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, cols));
+  const int64_t work = rows * cols * cost / LaneCount();
+  ForTasks(context.pool, (rows + grouped - 1) / grouped, work, [&](int64_t task, int) {
+    const int64_t end = std::min(rows, (task + 1) * grouped);
+    for (int64_t t = task * grouped; t < end; ++t) row(t);
   });
 }
 
@@ -89,6 +101,33 @@ HWY_INLINE void Map(const float* a, const float* b, int64_t count, float* to,
     const int64_t left = count - c;
     StorePart(function(LoadPart(a + c, left), LoadPart(b + c, left)), to + c, left);
   }
+}
+
+HWY_INLINE float SumOfSquares(const float* HWY_RESTRICT x, int64_t count) {
+  const Floats d;
+  const int64_t lanes = LaneCount();
+  // Four sums, for one would wait for its own last addition.
+  FloatsV sums[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+  int64_t c = 0;
+  for (; c + 4 * lanes <= count; c += 4 * lanes) {
+    for (int i = 0; i < 4; ++i) {
+      const FloatsV value = hn::LoadU(d, x + c + i * lanes);
+      sums[i] = hn::MulAdd(value, value, sums[i]);
+    }
+  }
+  for (; c < count; c += lanes) {
+    const int64_t rest = std::min(lanes, count - c);
+    const FloatsV value =
+        rest == lanes ? hn::LoadU(d, x + c) : WidenFirst(d, x + c, static_cast<size_t>(rest));
+    sums[0] = hn::MulAdd(value, value, sums[0]);
+  }
+  const FloatsV sum = hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]));
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// 1 / sqrt(mean of x^2 + epsilon)
+HWY_INLINE float NormScale(const float* x, int64_t count, float epsilon) {
+  return 1.0F / std::sqrt(SumOfSquares(x, count) / static_cast<float>(count) + epsilon);
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

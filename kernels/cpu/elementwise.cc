@@ -33,75 +33,45 @@ void Embedding(KernelContext& context, std::span<const int32_t> tokens, const Te
   });
 }
 
-float SumOfSquares(const float* HWY_RESTRICT x, int64_t count) {
-  const Floats d;
-  const int64_t lanes = LaneCount();
-  // Four sums, for one would wait for its own last addition.
-  FloatsV sums[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
-  int64_t c = 0;
-  for (; c + 4 * lanes <= count; c += 4 * lanes) {
-    for (int i = 0; i < 4; ++i) {
-      const FloatsV value = hn::LoadU(d, x + c + i * lanes);
-      sums[i] = hn::MulAdd(value, value, sums[i]);
-    }
-  }
-  for (; c < count; c += lanes) {
-    const int64_t rest = std::min(lanes, count - c);
-    const FloatsV value =
-        rest == lanes ? hn::LoadU(d, x + c) : WidenFirst(d, x + c, static_cast<size_t>(rest));
-    sums[0] = hn::MulAdd(value, value, sums[0]);
-  }
-  const FloatsV sum = hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]));
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
-// to = from * scale * weight
-void ScaleRow(const float* from, float scale, const float* HWY_RESTRICT weight, int64_t count,
-              float* to) {
-  const Floats d;
-  const FloatsV scales = hn::Set(d, scale);
-  const int64_t lanes = LaneCount();
-  int64_t c = 0;
-  for (; c + lanes <= count; c += lanes) {
-    const FloatsV product =
-        hn::Mul(hn::Mul(hn::LoadU(d, from + c), scales), hn::LoadU(d, weight + c));
-    hn::StoreU(product, d, to + c);
-  }
-  const size_t rest = static_cast<size_t>(count - c);
-  if (rest > 0) {
-    const FloatsV product =
-        hn::Mul(hn::Mul(WidenFirst(d, from + c, rest), scales), WidenFirst(d, weight + c, rest));
-    StoreFirst(d, product, to + c, rest);
-  }
-}
-
-void RmsNorm(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
-             Matrix out) {
-  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows,
-               "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
-               ShapeString(weight.shape));
+// out = combine(rms_norm(x), where the gate's vector lies and how many of its lanes are in the
+// row).
+template <class Combine>
+void NormRows(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+              ConstMatrix gate, int64_t cost, Matrix out, const Combine& combine) {
+  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows &&
+                   gate.cols == x.cols && gate.rows == x.rows,
+               "x is [{}, {}], gate [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, gate.rows,
+               gate.cols, out.rows, out.cols, ShapeString(weight.shape));
   Workspace::Frame frame(context.scratch);
   float* widened = context.scratch.Allocate<float>(x.cols);
   WidenElements(weight, 0, x.cols, widened);
-  const int64_t work = 2 * x.rows * x.cols / LaneCount();
-  const int64_t grouped = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, x.cols));
-  ForTasks(context.pool, (x.rows + grouped - 1) / grouped, work, [&](int64_t task, int) {
-    const int64_t end = std::min(x.rows, (task + 1) * grouped);
-    for (int64_t t = task * grouped; t < end; ++t) {
-      const float mean = SumOfSquares(x.row(t), x.cols) / static_cast<float>(x.cols);
-      ScaleRow(x.row(t), 1.0F / std::sqrt(mean + epsilon), widened, x.cols, out.row(t));
+  ForRows(context, x.rows, x.cols, cost, [&](int64_t t) {
+    const FloatsV scale = hn::Set(Floats(), NormScale(x.row(t), x.cols, epsilon));
+    for (int64_t c = 0; c < x.cols; c += LaneCount()) {
+      const int64_t left = x.cols - c;
+      const FloatsV normed =
+          hn::Mul(hn::Mul(LoadPart(x.row(t) + c, left), scale), LoadPart(widened + c, left));
+      StorePart(combine(normed, gate.row(t) + c, left), out.row(t) + c, left);
     }
   });
 }
 
+void RmsNorm(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+             Matrix out) {
+  const ConstMatrix unused = x;
+  NormRows(context, x, weight, epsilon, unused, 2, out,
+           [](FloatsV normed, const float*, int64_t) HWY_ATTR { return normed; });
+}
+
+void GatedRmsNorm(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+                  ConstMatrix gate, Matrix out) {
+  NormRows(context, x, weight, epsilon, gate, 16, out,
+           [](FloatsV normed, const float* gates, int64_t left)
+               HWY_ATTR { return hn::Mul(normed, Sigmoid(Floats(), LoadPart(gates, left))); });
+}
+
 struct SiluOf {
   HWY_INLINE FloatsV operator()(FloatsV x, FloatsV) const { return Silu(Floats(), x); }
-};
-
-struct Gated {
-  HWY_INLINE FloatsV operator()(FloatsV gate, FloatsV x) const {
-    return hn::Mul(x, Sigmoid(Floats(), gate));
-  }
 };
 
 struct WeightedSum {
@@ -116,12 +86,6 @@ void SiluInto(KernelContext& context, ConstMatrix x, Matrix out) {
   ForParts(context, x.rows, x.cols, 16, [&](int64_t row, int64_t column, int64_t count) {
     const float* part = x.row(row) + column;
     Map(part, part, count, out.row(row) + column, SiluOf());
-  });
-}
-
-void SigmoidGate(KernelContext& context, ConstMatrix gate, ConstMatrix x, Matrix out) {
-  ForParts(context, x.rows, x.cols, 16, [&](int64_t row, int64_t column, int64_t count) {
-    Map(gate.row(row) + column, x.row(row) + column, count, out.row(row) + column, Gated());
   });
 }
 
@@ -159,7 +123,7 @@ void Fill(Kernels& kernels) {
   kernels.embedding = Embedding;
   kernels.rms_norm = RmsNorm;
   kernels.silu = SiluInto;
-  kernels.sigmoid_gate = SigmoidGate;
+  kernels.gated_rms_norm = GatedRmsNorm;
   kernels.residual = Residual;
   kernels.all_finite = AllFinite;
 }

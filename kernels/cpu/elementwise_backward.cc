@@ -66,28 +66,21 @@ void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, co
   }
 }
 
-void RmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
-                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
-  const int64_t width = x.cols;
-  FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
-                   dy.rows == x.rows && dx.rows == x.rows &&
-                   static_cast<int64_t>(dweight.size()) == width,
-               "x is [{}, {}], dy [{}, {}], dx [{}, {}], weight {}, dweight [{}]", x.rows, x.cols,
-               dy.rows, dy.cols, dx.rows, dx.cols, ShapeString(weight.shape), dweight.size());
+// Calls row(t, weight, sums) for all rows, with the weight widened and sums to which the gradient
+// of the weight is added; these end in dweight.
+template <class Row>
+void ForNormRows(KernelContext& context, int64_t rows, const TensorView& weight, int64_t cost,
+                 std::span<float> dweight, const Row& row) {
+  const auto width = static_cast<int64_t>(dweight.size());
   Workspace::Frame frame(context.scratch);
   float* widened = context.scratch.Allocate<float>(width);
   WidenElements(weight, 0, width, widened);
-  const int64_t blocks = (x.rows + kNormRows - 1) / kNormRows;
+  const int64_t blocks = (rows + kNormRows - 1) / kNormRows;
   const Matrix sums = context.scratch.AllocateMatrix(blocks, width);
-  const int64_t work = 4 * x.rows * width / LaneCount();
-  ForTasks(context.pool, blocks, work, [&](int64_t block, int) {
+  ForTasks(context.pool, blocks, cost * rows * width / LaneCount(), [&](int64_t block, int) {
     std::fill_n(sums.row(block), width, 0.0F);
-    const int64_t end = std::min(x.rows, (block + 1) * kNormRows);
-    for (int64_t t = block * kNormRows; t < end; ++t) {
-      const float* around = bypass.gradient.data == nullptr ? nullptr : bypass.gradient.row(t);
-      NormRow(x.row(t), widened, epsilon, dy.row(t), bypass.scale, around, width, dx.row(t),
-              sums.row(block));
-    }
+    const int64_t end = std::min(rows, (block + 1) * kNormRows);
+    for (int64_t t = block * kNormRows; t < end; ++t) row(t, widened, sums.row(block));
   });
   for (int64_t block = 0; block < blocks; ++block) {
     Map(sums.row(block), dweight.data(), width, dweight.data(),
@@ -95,53 +88,55 @@ void RmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& we
   }
 }
 
-// sigmoid(v) and 1 - sigmoid(v), each with a small relative error however far v is from 0.
-struct SigmoidPair {
-  HWY_INLINE explicit SigmoidPair(FloatsV v) {
-    const Floats d;
-    const FloatsV power = Exp(d, hn::Neg(hn::Abs(v)));
-    const FloatsV larger = hn::Div(hn::Set(d, 1.0F), hn::Add(hn::Set(d, 1.0F), power));
-    const FloatsV smaller = hn::Mul(power, larger);
-    const auto negative = hn::Lt(v, hn::Zero(d));
-    value = hn::IfThenElse(negative, smaller, larger);
-    complement = hn::IfThenElse(negative, larger, smaller);
-  }
-  FloatsV value;
-  FloatsV complement;
-};
-
-struct SiluSlope {
-  HWY_INLINE FloatsV operator()(FloatsV x, FloatsV dy) const {
-    const SigmoidPair sigmoid(x);
-    const FloatsV slope = hn::MulAdd(hn::Mul(x, sigmoid.value), sigmoid.complement, sigmoid.value);
-    return hn::Mul(dy, slope);
-  }
-};
-
-void SiluBackward(KernelContext& context, ConstMatrix x, Matrix dy) {
-  ForParts(context, x.rows, x.cols, 20, [&](int64_t row, int64_t column, int64_t count) {
-    float* part = dy.row(row) + column;
-    Map(x.row(row) + column, part, count, part, SiluSlope());
-  });
+void CheckShapes(ConstMatrix x, const TensorView& weight, ConstMatrix dy, ConstMatrix dx,
+                 std::span<const float> dweight) {
+  const int64_t width = x.cols;
+  FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
+                   dy.rows == x.rows && dx.rows == x.rows &&
+                   static_cast<int64_t>(dweight.size()) == width,
+               "x is [{}, {}], dy [{}, {}], dx [{}, {}], weight {}, dweight [{}]", x.rows, x.cols,
+               dy.rows, dy.cols, dx.rows, dx.cols, ShapeString(weight.shape), dweight.size());
 }
 
-void GatePart(const float* HWY_RESTRICT gate, const float* HWY_RESTRICT x, int64_t count,
-              float* HWY_RESTRICT dy, float* HWY_RESTRICT dgate) {
+void RmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
+  CheckShapes(x, weight, dy, dx, dweight);
+  ForNormRows(
+      context, x.rows, weight, 4, dweight, [&](int64_t t, const float* widened, float* sums) {
+        const float* around = bypass.gradient.data == nullptr ? nullptr : bypass.gradient.row(t);
+        NormRow(x.row(t), widened, epsilon, dy.row(t), bypass.scale, around, x.cols, dx.row(t),
+                sums);
+      });
+}
+
+// One row of gated_rms_norm_backward, up to the norm: dy becomes the gradient of its output.
+void GateRow(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weight, float scale,
+             const float* HWY_RESTRICT gate, int64_t count, float* HWY_RESTRICT dy,
+             float* HWY_RESTRICT dgate, float* HWY_RESTRICT out) {
+  const Floats d;
+  const FloatsV scales = hn::Set(d, scale);
   for (int64_t c = 0; c < count; c += LaneCount()) {
     const int64_t left = count - c;
-    const SigmoidPair sigmoid(LoadPart(gate + c, left));
-    const FloatsV dx = hn::Mul(LoadPart(dy + c, left), sigmoid.value);
-    StorePart(hn::Mul(hn::Mul(dx, LoadPart(x + c, left)), sigmoid.complement), dgate + c, left);
-    StorePart(dx, dy + c, left);
+    const FloatsV normed =
+        hn::Mul(hn::Mul(LoadPart(x + c, left), scales), LoadPart(weight + c, left));
+    const SigmoidPair<FloatsV> sigmoid = SigmoidAndComplement(d, LoadPart(gate + c, left));
+    const FloatsV gradient = hn::Mul(LoadPart(dy + c, left), sigmoid.value);
+    StorePart(gradient, dy + c, left);
+    StorePart(hn::Mul(hn::Mul(gradient, normed), sigmoid.complement), dgate + c, left);
+    StorePart(hn::Mul(normed, sigmoid.value), out + c, left);
   }
 }
 
-void SigmoidGateBackward(KernelContext& context, ConstMatrix gate, ConstMatrix x, Matrix dy,
-                         Matrix dgate) {
-  ForParts(context, x.rows, x.cols, 20, [&](int64_t row, int64_t column, int64_t count) {
-    GatePart(gate.row(row) + column, x.row(row) + column, count, dy.row(row) + column,
-             dgate.row(row) + column);
-  });
+void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight,
+                          float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
+                          std::span<float> dweight) {
+  CheckShapes(x, weight, dy, dgate, dweight);
+  ForNormRows(
+      context, x.rows, weight, 24, dweight, [&](int64_t t, const float* widened, float* sums) {
+        const float scale = NormScale(x.row(t), x.cols, epsilon);
+        GateRow(x.row(t), widened, scale, gate.row(t), x.cols, dy.row(t), dgate.row(t), out.row(t));
+        NormRow(x.row(t), widened, epsilon, dy.row(t), 0.0F, nullptr, x.cols, dy.row(t), sums);
+      });
 }
 
 // A task has a range of columns, so that every row is added by one task, in the order of tokens.
@@ -170,8 +165,7 @@ void EmbeddingBackward(KernelContext& context, std::span<const int32_t> tokens, 
 
 void Fill(TrainingKernels& kernels) {
   kernels.rms_norm_backward = RmsNormBackward;
-  kernels.silu_backward = SiluBackward;
-  kernels.sigmoid_gate_backward = SigmoidGateBackward;
+  kernels.gated_rms_norm_backward = GatedRmsNormBackward;
   kernels.embedding_backward = EmbeddingBackward;
 }
 

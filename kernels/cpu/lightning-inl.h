@@ -65,6 +65,11 @@ struct LightningTask {
   // Keeps the decayed scores where it is not empty: [T, kLightningBlock], in row t those of token t
   // and the tokens of its block up to it.
   Matrix scores = {};
+
+  LightningTask Rows(int64_t first, int64_t count) const {
+    return {q.Rows(first, count), k.Rows(first, count), v.Rows(first, count),
+            out.Rows(first, count), scores.data == nullptr ? scores : scores.Rows(first, count)};
+  }
 };
 
 // Packed operands of one block; one set per thread.
@@ -95,27 +100,32 @@ struct StateUse {
   bool write;  // false: nothing comes after
 };
 
+// What comes after a block: rows from `first` on, fetched while the block is computed.
+struct NextBlock {
+  const LightningTask& task;
+  int64_t first;
+};
+
 // Output of one tile of rows, from token i of a block on: one product of their decayed queries and
 // their scores with the state and the values below it.
-HWY_INLINE void LightningRows(const LightningTask& task, const DecayTable& decay, int64_t first,
-                              int64_t count, int64_t i, bool read_state,
+HWY_INLINE void LightningRows(const LightningTask& block, const DecayTable& decay, int64_t i,
+                              bool read_state, const NextBlock& next,
                               const LightningScratch& scratch) {
   const int64_t dim = scratch.state.rows;
-  const int64_t rows = std::min(kProductRows, count - i);
-  const int64_t seen = i + rows;           // tokens of the block that the last row sees
-  const int64_t next = first + count + i;  // the same rows of the block after this
-  const ConstMatrix q = task.q.Rows(first + i, rows);
+  const int64_t rows = std::min(kProductRows, block.q.rows - i);
+  const int64_t seen = i + rows;  // tokens of the block that the last row sees
+  const ConstMatrix q = block.q.Rows(i, rows);
   const Matrix scores = scratch.weights.Rows(0, rows).Cols(dim, PadColumns(seen));
-  FetchRows(task.k, next, rows);
+  FetchRows(next.task.k, next.first + i, rows);
   Product(dim, q, scratch.kt, nullptr, scores);
-  FetchRows(task.v, next, rows);
+  FetchRows(next.task.v, next.first + i, rows);
   for (int64_t r = 0; r < rows; ++r) {
     MultiplyRow(scores.cols, decay.Before(i + r), scores.row(r));
-    if (task.scores.data != nullptr) CopyRow(seen, scores.row(r), task.scores.row(first + i + r));
+    if (block.scores.data != nullptr) CopyRow(seen, scores.row(r), block.scores.row(i + r));
   }
-  FetchRows(task.q, next, rows);
-  const bool whole = task.out.cols == scratch.state.cols;
-  const Matrix out = whole ? task.out.Rows(first + i, rows) : scratch.out.Rows(0, rows);
+  FetchRows(next.task.q, next.first + i, rows);
+  const bool whole = block.out.cols == scratch.state.cols;
+  const Matrix out = whole ? block.out.Rows(i, rows) : scratch.out.Rows(0, rows);
   if (read_state) {
     for (int64_t r = 0; r < rows; ++r) {
       ScaleRow(dim, decay.powers[1 + i + r], q.row(r), scratch.weights.row(r));
@@ -124,21 +134,22 @@ HWY_INLINE void LightningRows(const LightningTask& task, const DecayTable& decay
   } else {
     Product(seen, scores, scratch.v, nullptr, out);
   }
-  FetchRows<true>(task.out, next, rows);
+  FetchRows<true>(next.task.out, next.first + i, rows);
   if (whole) return;
   for (int64_t r = 0; r < rows; ++r) {
-    CopyRow(task.out.cols, out.row(r), task.out.row(first + i + r));
+    CopyRow(block.out.cols, out.row(r), block.out.row(i + r));
   }
 }
 
-// Tokens [first, first + count) of the task, count <= kLightningBlock: report eq. 4-9. Columns of
-// packed matrices past the last token hold anything and are never summed over.
-HWY_INLINE void LightningBlock(const LightningTask& task, const DecayTable& decay, int64_t first,
-                               int64_t count, StateUse use, const LightningScratch& scratch) {
-  Transpose(task.k.Rows(first, count), scratch.kt);
-  CopyPadded(task.v.Rows(first, count), scratch.v);
+// The tokens of one block, kLightningBlock at most: report eq. 4-9. Columns of packed matrices past
+// the last token hold anything and are never summed over.
+HWY_INLINE void LightningBlock(const LightningTask& block, const DecayTable& decay, StateUse use,
+                               const NextBlock& next, const LightningScratch& scratch) {
+  const int64_t count = block.q.rows;
+  Transpose(block.k, scratch.kt);
+  CopyPadded(block.v, scratch.v);
   for (int64_t i = 0; i < count; i += kProductRows) {
-    LightningRows(task, decay, first, count, i, use.read, scratch);
+    LightningRows(block, decay, i, use.read, next, scratch);
   }
   if (!use.write) return;
   for (int64_t j = 0; j < count; ++j) {

@@ -31,8 +31,9 @@ void Prefill(const Task& task, const Scratch& scratch) {
   FillDecayTable(task.decay, scratch.decay);
   CopyPadded(task.state, scratch.state);
   for (int64_t first = 0; first < task.q.rows; first += kLightningBlock) {
-    LightningBlock(task, scratch.decay, first, std::min(kLightningBlock, task.q.rows - first),
-                   {.read = true, .write = true}, scratch);
+    const int64_t count = std::min(kLightningBlock, task.q.rows - first);
+    LightningBlock(task.Rows(first, count), scratch.decay, {.read = true, .write = true},
+                   {task, first + count}, scratch);
   }
   for (int64_t r = 0; r < task.state.rows; ++r) {
     std::copy_n(scratch.state.row(r), task.state.cols, task.state.row(r));

@@ -10,6 +10,7 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h:
 #include "hwy/highway.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/lightning-inl.h"
 
 // One task is one head of one document, whatever the number of threads. With p_tj = exp(-s (t -
@@ -19,67 +20,132 @@
 //   dv_j = sum_{t>=j} p_tj (k_j . q_t) do_t
 // The first is a forward pass of other operands; so is the last, from the end of the document to
 // its start; and the state of dk is that of dv transposed. Kept from one sweep to the other are the
-// products do_t . v_j within blocks, 32 floats per token and thread: 8 MB for 65,536 tokens.
+// products do_t . v_j within blocks, 32 floats per token and thread: 8 MB for 65,536 tokens. q, k
+// and v are activated block by block as they are read, and gradients multiplied by the slope of
+// SiLU as they are written: neither takes a pass through memory.
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// One head of one document.
-struct BackwardTask {
-  ConstMatrix q, k, v, dout;
-  Matrix dq, dk, dv;
+// q | k | v of one head, side by side.
+template <class T>
+struct Qkv {
+  MatrixView<T> all;  // [T, 3 * dim]
+
+  MatrixView<T> Part(int64_t part) const { return all.Cols(part * dim(), dim()); }
+  MatrixView<T> q() const { return Part(0); }
+  MatrixView<T> k() const { return Part(1); }
+  MatrixView<T> v() const { return Part(2); }
+  Qkv Rows(int64_t first, int64_t count) const { return {all.Rows(first, count)}; }
+  int64_t dim() const { return all.cols / 3; }
 };
 
 // One set per thread.
-struct BackwardScratch {
+struct ForwardScratch {
   LightningScratch lightning;
+  Qkv<float> active;  // of a block
+};
+
+struct BackwardScratch : ForwardScratch {
   Matrix scores;   // [longest document, kLightningBlock]
   Matrix q;        // [kLightningBlock, padded dim]
   Matrix state_t;  // [dim, padded dim]: the state of dv, transposed
 };
 
-BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t dim, int64_t tokens) {
+ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t dim) {
   return {.lightning = AllocateLightningScratch(workspace, dim, dim),
-          .scores = workspace.AllocateMatrix(tokens, kLightningBlock),
-          .q = workspace.AllocateMatrix(kLightningBlock, PadColumns(dim)),
-          .state_t = workspace.AllocateMatrix(dim, PadColumns(dim))};
+          .active = {workspace.AllocateMatrix(kLightningBlock, 3 * dim)}};
 }
 
-void Forward(const LightningTask& task, const DecayTable& decay, const LightningScratch& scratch) {
-  const int64_t tokens = task.q.rows;
-  for (int64_t first = 0; first < tokens; first += kLightningBlock) {
-    const int64_t count = std::min(kLightningBlock, tokens - first);
-    LightningBlock(task, decay, first, count, {.read = first > 0, .write = first + count < tokens},
-                   scratch);
+BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t dim, int64_t tokens) {
+  return {AllocateForwardScratch(workspace, dim), workspace.AllocateMatrix(tokens, kLightningBlock),
+          workspace.AllocateMatrix(kLightningBlock, PadColumns(dim)),
+          workspace.AllocateMatrix(dim, PadColumns(dim))};
+}
+
+// to = silu(x)
+void Activate(ConstMatrix x, Matrix to) {
+  for (int64_t r = 0; r < x.rows; ++r) {
+    Map(x.row(r), x.row(r), x.cols, to.row(r),
+        [](FloatsV v, FloatsV) HWY_ATTR { return Silu(Floats(), v); });
   }
 }
 
-// dk of the tokens [first, first + count): exp(-decay * (count - j)) times the product of v_j with
-// the state of what comes after, and what the block itself adds.
-void KeyGradients(const BackwardTask& task, const DecayTable& decay, int64_t first, int64_t count,
-                  const BackwardScratch& scratch) {
-  const bool read_state = first + count < task.q.rows;
-  CopyPadded(task.q.Rows(first, count), scratch.q);
+// dy <- dy * silu'(x)
+void ActivateBackward(ConstMatrix x, Matrix dy) {
+  for (int64_t r = 0; r < x.rows; ++r) {
+    Map(x.row(r), dy.row(r), x.cols, dy.row(r), [](FloatsV v, FloatsV gradient) HWY_ATTR {
+      return hn::Mul(gradient, SiluSlope(Floats(), v));
+    });
+  }
+}
+
+void Forward(const Qkv<const float>& inputs, const DecayTable& decay, const ForwardScratch& scratch,
+             Matrix out) {
+  const int64_t tokens = out.rows;
+  const LightningTask sequence = {.q = inputs.q(), .k = inputs.k(), .v = inputs.v(), .out = out};
+  for (int64_t first = 0; first < tokens; first += kLightningBlock) {
+    const int64_t count = std::min(kLightningBlock, tokens - first);
+    const Qkv<float> active = scratch.active.Rows(0, count);
+    Activate(inputs.all.Rows(first, count), active.all);
+    const LightningTask block = {
+        .q = active.q(), .k = active.k(), .v = active.v(), .out = out.Rows(first, count)};
+    LightningBlock(block, decay, {.read = first > 0, .write = first + count < tokens},
+                   {sequence, first + count}, scratch.lightning);
+  }
+}
+
+// One head of one document.
+struct BackwardTask {
+  Qkv<const float> inputs;
+  ConstMatrix dout;
+  Qkv<float> gradients;
+};
+
+// From the first token to the last; keeps the scores.
+void QueryGradients(const BackwardTask& task, const DecayTable& decay,
+                    const BackwardScratch& scratch) {
+  const int64_t tokens = task.dout.rows;
+  const int64_t dim = task.dout.cols;
+  const LightningTask sequence = {
+      .q = task.dout, .k = task.inputs.v(), .v = task.inputs.k(), .out = task.gradients.q()};
+  for (int64_t first = 0; first < tokens; first += kLightningBlock) {
+    const int64_t count = std::min(kLightningBlock, tokens - first);
+    const Qkv<float> active = scratch.active.Rows(0, count);
+    Activate(task.inputs.all.Rows(first, count).Cols(dim, 2 * dim), active.all.Cols(dim, 2 * dim));
+    FetchRows(task.inputs.q(), first, count);
+    LightningTask block = sequence.Rows(first, count);
+    block.k = active.v();
+    block.v = active.k();
+    block.scores = scratch.scores.Rows(first, count);
+    LightningBlock(block, decay, {.read = first > 0, .write = first + count < tokens},
+                   {sequence, first + count}, scratch.lightning);
+    ActivateBackward(task.inputs.q().Rows(first, count), block.out);
+  }
+}
+
+// dk of a block before its activation: exp(-decay * (count - j)) times the product of v_j with the
+// state of what comes after, and what the block itself adds. `active` are its tokens, from `first`
+// on.
+void KeyGradients(const BackwardTask& task, const Qkv<float>& active, const DecayTable& decay,
+                  int64_t first, const BackwardScratch& scratch) {
+  const int64_t count = active.all.rows;
+  const bool read_state = first + count < task.dout.rows;
+  const Matrix dk = task.gradients.k();
+  CopyPadded(active.q(), scratch.q);
   for (int64_t j = 0; j < count; j += kProductRows) {
     const int64_t rows = std::min(kProductRows, count - j);
-    if (first > 0) {
-      FetchRows(task.v, first - kLightningBlock + j, rows);
-      FetchRows<true>(task.dk, first - kLightningBlock + j, rows);
-    }
-    const bool whole = task.dk.cols == scratch.q.cols;
-    const Matrix out = whole ? task.dk.Rows(first + j, rows) : scratch.lightning.out.Rows(0, rows);
+    if (first > 0) FetchRows<true>(dk, first - kLightningBlock + j, rows);
+    const bool whole = dk.cols == scratch.q.cols;
+    const Matrix out = whole ? dk.Rows(first + j, rows) : scratch.lightning.out.Rows(0, rows);
     float keep[kProductRows];
     for (int64_t r = 0; r < rows; ++r) keep[r] = decay.powers[count - j - r];
-    if (read_state) {
-      Product(task.v.cols, task.v.Rows(first + j, rows), scratch.state_t, nullptr, out);
-    }
+    if (read_state) Product(dk.cols, active.v().Rows(j, rows), scratch.state_t, nullptr, out);
     const ConstMatrix scores = scratch.scores.Rows(first + j, count - j).Cols(j, rows);
     Product<true>(count - j, scores, scratch.q.Rows(j, count - j), read_state ? keep : nullptr,
                   out);
     if (whole) continue;
-    for (int64_t r = 0; r < rows; ++r) {
-      CopyRow(task.dk.cols, out.row(r), task.dk.row(first + j + r));
-    }
+    for (int64_t r = 0; r < rows; ++r) CopyRow(dk.cols, out.row(r), dk.row(first + j + r));
   }
 }
 
@@ -89,21 +155,30 @@ MatrixView<T> Reversed(const MatrixView<T>& matrix) {
   return {matrix.row(matrix.rows - 1), matrix.rows, matrix.cols, -matrix.stride};
 }
 
-void Backward(const BackwardTask& task, const DecayTable& decay, const BackwardScratch& scratch) {
-  Forward({.q = task.dout, .k = task.v, .v = task.k, .out = task.dq, .scores = scratch.scores},
-          decay, scratch.lightning);
-  const LightningTask values = {.q = Reversed(task.k),
-                                .k = Reversed(task.q),
-                                .v = Reversed(task.dout),
-                                .out = Reversed(task.dv)};
-  const int64_t tokens = task.q.rows;
+// Keys and values, from the last token to the first.
+void KeyValueGradients(const BackwardTask& task, const DecayTable& decay,
+                       const BackwardScratch& scratch) {
+  const int64_t tokens = task.dout.rows;
+  const LightningTask sequence = {.q = Reversed(task.inputs.k()),
+                                  .k = Reversed(task.inputs.q()),
+                                  .v = Reversed(task.dout),
+                                  .out = Reversed(task.gradients.v())};
   for (int64_t end = tokens; end > 0;) {
     const int64_t first = (end - 1) / kLightningBlock * kLightningBlock;
     const int64_t count = end - first;
-    KeyGradients(task, decay, first, count, scratch);
+    const Qkv<float> active = scratch.active.Rows(0, count);
+    const Qkv<const float> inputs = task.inputs.Rows(first, count);
+    Activate(inputs.all, active.all);
+    KeyGradients(task, active, decay, first, scratch);
+    LightningTask block = sequence.Rows(tokens - end, count);
+    block.q = Reversed(active.k());
+    block.k = Reversed(active.q());
     const StateUse use = {.read = end<tokens, .write = first> 0};
-    LightningBlock(values, decay, tokens - end, count, use, scratch.lightning);
-    if (use.write) Transpose(scratch.lightning.state.Cols(0, task.q.cols), scratch.state_t);
+    LightningBlock(block, decay, use, {sequence, tokens - first}, scratch.lightning);
+    ActivateBackward(
+        inputs.all.Cols(task.dout.cols, 2 * task.dout.cols),
+        task.gradients.all.Rows(first, count).Cols(task.dout.cols, 2 * task.dout.cols));
+    if (use.write) Transpose(scratch.lightning.state.Cols(0, task.dout.cols), scratch.state_t);
     end = first;
   }
 }
@@ -127,21 +202,15 @@ void LightningAttentionPacked(KernelContext& context, ConstMatrix qkv, std::span
   Workspace::Frame frame(context.scratch);
   const std::span<const Document> documents = LongestFirst(context.scratch, starts, qkv.rows);
   const DecayTable* tables = DecayTables(context.scratch, decay);
-  const LightningScratch* scratch = AllocatePerThread(
-      context, [&] { return AllocateLightningScratch(context.scratch, dim, dim); });
+  const ForwardScratch* scratch =
+      AllocatePerThread(context, [&] { return AllocateForwardScratch(context.scratch, dim); });
   const int64_t tasks = static_cast<int64_t>(documents.size()) * heads;
   const int64_t work = qkv.rows * heads * dim * dim / TileLanes();
   ForTasks(context.pool, tasks, work, [&](int64_t index, int worker) {
     const Document document = documents[static_cast<size_t>(index / heads)];
     const int64_t head = index % heads;
-    const ConstMatrix inputs =
-        qkv.Rows(document.first, document.tokens).Cols(head * 3 * dim, 3 * dim);
-    const LightningTask task = {
-        .q = inputs.Cols(0, dim),
-        .k = inputs.Cols(dim, dim),
-        .v = inputs.Cols(2 * dim, dim),
-        .out = out.Rows(document.first, document.tokens).Cols(head * dim, dim)};
-    Forward(task, tables[head], scratch[worker]);
+    Forward({qkv.Rows(document.first, document.tokens).Cols(head * 3 * dim, 3 * dim)}, tables[head],
+            scratch[worker], out.Rows(document.first, document.tokens).Cols(head * dim, dim));
   });
 }
 
@@ -165,17 +234,12 @@ void LightningAttentionBackward(KernelContext& context, ConstMatrix qkv,
   ForTasks(context.pool, tasks, work, [&](int64_t index, int worker) {
     const Document document = documents[static_cast<size_t>(index / heads)];
     const int64_t head = index % heads;
-    const auto part = [&](auto matrix, int64_t column) {
-      return matrix.Rows(document.first, document.tokens).Cols(column * dim, dim);
+    const auto part = [&](auto matrix, int64_t columns) {
+      return matrix.Rows(document.first, document.tokens).Cols(head * columns, columns);
     };
-    const BackwardTask task = {.q = part(qkv, 3 * head),
-                               .k = part(qkv, 3 * head + 1),
-                               .v = part(qkv, 3 * head + 2),
-                               .dout = part(dout, head),
-                               .dq = part(dqkv, 3 * head),
-                               .dk = part(dqkv, 3 * head + 1),
-                               .dv = part(dqkv, 3 * head + 2)};
-    Backward(task, tables[head], scratch[worker]);
+    const BackwardTask task = {{part(qkv, 3 * dim)}, part(dout, dim), {part(dqkv, 3 * dim)}};
+    QueryGradients(task, tables[head], scratch[worker]);
+    KeyValueGradients(task, tables[head], scratch[worker]);
   });
 }
 

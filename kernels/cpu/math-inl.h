@@ -22,29 +22,40 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 using FloatsV = hn::Vec<Floats>;
 
+// p * 2^n for whole n, rounded once; -150 <= n <= 128.
+template <class D, class V>
+HWY_INLINE V MultiplyByPowerOf2([[maybe_unused]] D d, V p, V n) {
+#if HWY_TARGET <= HWY_AVX3
+  static_assert(sizeof(V) == 64);  // all of a vector
+  return V{_mm512_scalef_ps(p.raw, n.raw)};
+#else
+  // 2^n in two factors, each a normal number.
+  const hn::RebindToSigned<D> di;
+  const auto whole = hn::ConvertTo(di, n);
+  const auto half = hn::ShiftRight<1>(whole);
+  const auto bias = hn::Set(di, 127);
+  const V scale1 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
+  const V scale2 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(whole, half), bias)));
+  return hn::Mul(hn::Mul(p, scale1), scale2);
+#endif
+}
+
 // e^v within 1 ulp for every float, subnormal results within 1 ulp of theirs; infinities as
 // std::exp, NaN stays NaN. v = n ln 2 + r with |r| <= ln 2 / 2, ln 2 split in two; e^r is
 // 1 + r + r^2 q(r), q the minimax polynomial of degree 4 (relative error 4e-9).
 template <class D, class V>
 HWY_INLINE V Exp(D d, V v) {
-  const hn::RebindToSigned<D> di;
   // NaN passes through both: x86 takes the second operand then, others propagate it.
   v = hn::Max(hn::Set(d, -104.0F), hn::Min(hn::Set(d, 89.0F), v));
-  const auto n = hn::NearestInt(hn::Mul(v, hn::Set(d, 1.44269504F)));
-  const V nf = hn::ConvertTo(d, n);
-  V r = hn::NegMulAdd(nf, hn::Set(d, 0.693145751953125F), v);
-  r = hn::NegMulAdd(nf, hn::Set(d, 1.42860677e-6F), r);
+  const V n = hn::Round(hn::Mul(v, hn::Set(d, 1.44269504F)));
+  V r = hn::NegMulAdd(n, hn::Set(d, 0.693145751953125F), v);
+  r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6F), r);
   V q = hn::MulAdd(r, hn::Set(d, 0.00138145406F), hn::Set(d, 0.00836874545F));
   q = hn::MulAdd(r, q, hn::Set(d, 0.041668389F));
   q = hn::MulAdd(r, q, hn::Set(d, 0.166665211F));
   q = hn::MulAdd(r, q, hn::Set(d, 0.49999994F));
   const V p = hn::Add(hn::Set(d, 1.0F), hn::MulAdd(hn::Mul(r, r), q, r));
-  // 2^n in two factors, each a normal number.
-  const auto half = hn::ShiftRight<1>(n);
-  const auto bias = hn::Set(di, 127);
-  const V scale1 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
-  const V scale2 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(n, half), bias)));
-  return hn::Mul(hn::Mul(p, scale1), scale2);
+  return MultiplyByPowerOf2(d, p, n);
 }
 
 // 1 / (1 + e^-v)
@@ -58,6 +69,29 @@ HWY_INLINE V Sigmoid(D d, V v) {
 template <class D, class V>
 HWY_INLINE V Silu(D d, V v) {
   return hn::Div(v, hn::Add(hn::Set(d, 1.0F), Exp(d, hn::Neg(v))));
+}
+
+// sigmoid(v) and 1 - sigmoid(v), each with a small relative error however far v is from 0.
+template <class V>
+struct SigmoidPair {
+  V value;
+  V complement;
+};
+template <class D, class V>
+HWY_INLINE SigmoidPair<V> SigmoidAndComplement(D d, V v) {
+  const V one = hn::Set(d, 1.0F);
+  const V power = Exp(d, hn::Neg(hn::Abs(v)));
+  const V larger = hn::Div(one, hn::Add(one, power));
+  const V smaller = hn::Mul(power, larger);
+  const auto negative = hn::Lt(v, hn::Zero(d));
+  return {hn::IfThenElse(negative, smaller, larger), hn::IfThenElse(negative, larger, smaller)};
+}
+
+// d silu(v) / dv = sigmoid(v) (1 + v (1 - sigmoid(v)))
+template <class D, class V>
+HWY_INLINE V SiluSlope(D d, V v) {
+  const SigmoidPair<V> sigmoid = SigmoidAndComplement(d, v);
+  return hn::MulAdd(hn::Mul(v, sigmoid.value), sigmoid.complement, sigmoid.value);
 }
 
 // Lanes(d) consecutive elements of a float32, float16 or bfloat16 array, as float32.

@@ -7,6 +7,24 @@ namespace {
 
 double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
+// out = rms_norm(x) times factor(row, column).
+template <class Factor>
+void NormRows(ConstMatrix x, const TensorView& weight, float epsilon, Matrix out,
+              const Factor& factor) {
+  for (int64_t t = 0; t < x.rows; ++t) {
+    double squares = 0.0;
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double value = x.row(t)[c];
+      squares += value * value;
+    }
+    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.cols) + double{epsilon});
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double weighted = scale * LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
+      out.row(t)[c] = static_cast<float>(x.row(t)[c] * weighted * factor(t, c));
+    }
+  }
+}
+
 }  // namespace
 
 void Embedding(KernelContext&, std::span<const int32_t> tokens, const TensorView& table,
@@ -29,18 +47,16 @@ void RmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsi
   FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows,
                "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
                ShapeString(weight.shape));
-  for (int64_t t = 0; t < x.rows; ++t) {
-    double squares = 0.0;
-    for (int64_t c = 0; c < x.cols; ++c) {
-      const double value = x.row(t)[c];
-      squares += value * value;
-    }
-    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.cols) + double{epsilon});
-    for (int64_t c = 0; c < x.cols; ++c) {
-      const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
-      out.row(t)[c] = static_cast<float>(x.row(t)[c] * scale * factor);
-    }
-  }
+  NormRows(x, weight, epsilon, out, [](int64_t, int64_t) { return 1.0; });
+}
+
+void GatedRmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+                  ConstMatrix gate, Matrix out) {
+  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows &&
+                   gate.cols == x.cols && gate.rows == x.rows,
+               "x is [{}, {}], gate [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, gate.rows,
+               gate.cols, out.rows, out.cols, ShapeString(weight.shape));
+  NormRows(x, weight, epsilon, out, [&](int64_t t, int64_t c) { return Sigmoid(gate.row(t)[c]); });
 }
 
 void Silu(KernelContext&, ConstMatrix x, Matrix out) {
@@ -48,14 +64,6 @@ void Silu(KernelContext&, ConstMatrix x, Matrix out) {
     for (int64_t c = 0; c < x.cols; ++c) {
       const double value = x.row(t)[c];
       out.row(t)[c] = static_cast<float>(value * Sigmoid(value));
-    }
-  }
-}
-
-void SigmoidGate(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix out) {
-  for (int64_t t = 0; t < x.rows; ++t) {
-    for (int64_t c = 0; c < x.cols; ++c) {
-      out.row(t)[c] = static_cast<float>(double{x.row(t)[c]} * Sigmoid(gate.row(t)[c]));
     }
   }
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -8,65 +9,78 @@ namespace {
 
 double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
-}  // namespace
+double MeanSquare(const float* x, int64_t width) {
+  double squares = 0.0;
+  for (int64_t c = 0; c < width; ++c) squares += double{x[c]} * double{x[c]};
+  return squares / static_cast<double>(width);
+}
 
-void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
-                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
+// dx of one row given the gradient of its output, per column, of which each is read for the last
+// time before its dx is written; adds to `sums`, the gradient of the weight.
+template <class Gradient>
+void RmsNormRow(const float* x, const TensorView& weight, float epsilon, const Gradient& gradient,
+                float* dx, std::vector<double>& sums) {
+  const auto width = static_cast<int64_t>(sums.size());
+  const auto factor = [&](int64_t c) {
+    return double{LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c))};
+  };
+  const double mean = MeanSquare(x, width) + double{epsilon};
+  double product = 0.0;  // of x and the gradient of the normalised x
+  for (int64_t c = 0; c < width; ++c) product += double{x[c]} * factor(c) * gradient(c);
+  const double scale = 1.0 / std::sqrt(mean);
+  const double shared = product / (static_cast<double>(width) * mean);
+  for (int64_t c = 0; c < width; ++c) {
+    sums[static_cast<size_t>(c)] += gradient(c) * double{x[c]} * scale;
+    dx[c] = static_cast<float>(scale * (factor(c) * gradient(c) - double{x[c]} * shared));
+  }
+}
+
+void CheckShapes(ConstMatrix x, const TensorView& weight, ConstMatrix dy, ConstMatrix dx,
+                 std::span<const float> dweight) {
   const int64_t width = x.cols;
   FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
                    dy.rows == x.rows && dx.rows == x.rows &&
                    static_cast<int64_t>(dweight.size()) == width,
                "x is [{}, {}], dy [{}, {}], dx [{}, {}], weight {}, dweight [{}]", x.rows, x.cols,
                dy.rows, dy.cols, dx.rows, dx.cols, ShapeString(weight.shape), dweight.size());
+}
+
+}  // namespace
+
+void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
+  CheckShapes(x, weight, dy, dx, dweight);
   std::vector<double> sums(dweight.begin(), dweight.end());
-  const auto gradient_of = [&](int64_t t, int64_t c) {
-    const double around = bypass.gradient.data == nullptr ? 0.0 : bypass.gradient.row(t)[c];
-    return double{dy.row(t)[c]} + double{bypass.scale} * around;
-  };
   for (int64_t t = 0; t < x.rows; ++t) {
-    double squares = 0.0;
-    double product = 0.0;  // of x and the gradient of the normalised x
-    for (int64_t c = 0; c < width; ++c) {
-      const double value = x.row(t)[c];
-      const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
-      squares += value * value;
-      product += value * factor * gradient_of(t, c);
-    }
-    const double mean = squares / static_cast<double>(width) + double{epsilon};
-    const double scale = 1.0 / std::sqrt(mean);
-    const double shared = product / (static_cast<double>(width) * mean);
-    for (int64_t c = 0; c < width; ++c) {
-      const double value = x.row(t)[c];
-      const double gradient = gradient_of(t, c);
-      const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
-      sums[static_cast<size_t>(c)] += gradient * value * scale;
-      dx.row(t)[c] = static_cast<float>(scale * (factor * gradient - value * shared));
-    }
+    const auto gradient = [&](int64_t c) {
+      const double around = bypass.gradient.data == nullptr ? 0.0 : bypass.gradient.row(t)[c];
+      return double{dy.row(t)[c]} + double{bypass.scale} * around;
+    };
+    RmsNormRow(x.row(t), weight, epsilon, gradient, dx.row(t), sums);
   }
-  for (size_t c = 0; c < sums.size(); ++c) dweight[c] = static_cast<float>(sums[c]);
+  std::ranges::transform(sums, dweight.begin(), [](double sum) { return static_cast<float>(sum); });
 }
 
-void SiluBackward(KernelContext&, ConstMatrix x, Matrix dy) {
+void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight,
+                          float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
+                          std::span<float> dweight) {
+  CheckShapes(x, weight, dy, dgate, dweight);
+  GatedRmsNorm(context, x, weight, epsilon, gate, out);
+  std::vector<double> sums(dweight.begin(), dweight.end());
   for (int64_t t = 0; t < x.rows; ++t) {
+    const double scale = 1.0 / std::sqrt(MeanSquare(x.row(t), x.cols) + double{epsilon});
+    std::vector<double> gradients;
     for (int64_t c = 0; c < x.cols; ++c) {
-      const double value = x.row(t)[c];
-      const double sigmoid = Sigmoid(value);
-      const double slope = sigmoid * (1.0 + value * (1.0 - sigmoid));
-      dy.row(t)[c] = static_cast<float>(double{dy.row(t)[c]} * slope);
-    }
-  }
-}
-
-void SigmoidGateBackward(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix dy, Matrix dgate) {
-  for (int64_t t = 0; t < x.rows; ++t) {
-    for (int64_t c = 0; c < x.cols; ++c) {
-      const double gradient = dy.row(t)[c];
+      const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
       const double sigmoid = Sigmoid(gate.row(t)[c]);
-      dgate.row(t)[c] =
-          static_cast<float>(gradient * double{x.row(t)[c]} * sigmoid * (1.0 - sigmoid));
-      dy.row(t)[c] = static_cast<float>(gradient * sigmoid);
+      gradients.push_back(double{dy.row(t)[c]} * sigmoid);
+      dgate.row(t)[c] = static_cast<float>(gradients.back() * double{x.row(t)[c]} * scale * factor *
+                                           (1.0 - sigmoid));
     }
+    const auto gradient = [&](int64_t c) { return gradients[static_cast<size_t>(c)]; };
+    RmsNormRow(x.row(t), weight, epsilon, gradient, dy.row(t), sums);
   }
+  std::ranges::transform(sums, dweight.begin(), [](double sum) { return static_cast<float>(sum); });
 }
 
 void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,

@@ -78,57 +78,42 @@ TEST(RefRmsNormBackward, MatchesFiniteDifferences) {
   }
 }
 
-TEST(RefSiluBackward, MatchesFiniteDifferences) {
-  for (const Shape2 shape : kShapes) {
-    SCOPED_TRACE(fmt::format("[{}, {}]", shape.rows, shape.cols));
-    TestMatrix x(shape.rows, shape.cols, 2, RandomNormal(shape.rows * shape.cols, 1, 3));
-    TestMatrix dy(shape.rows, shape.cols, 3, RandomNormal(shape.rows * shape.cols, 2));
-    const std::vector<float> gradient = dy.Values();
-    TestContext test;
-    ref::SiluBackward(test.context, x.view(), dy.view());
-    std::vector<double> x64 = Widened(x.Values());
-    const std::vector<float> expected = NumericGradient(x64, [&] {
-      std::vector<double> y;
-      for (const double value : x64) y.push_back(value * Sigmoid(value));
-      return Dot(y, gradient);
-    });
-    EXPECT_TRUE(NearRelativeToLargest(dy.Values(), expected, GradientTolerance(1)));
-  }
-}
-
-TEST(RefSiluBackward, FarFromZeroIsFinite) {
-  std::vector<float> x = {-1000.0F, 1000.0F, -88.0F, 0.0F};
-  std::vector<float> dy = {1.0F, 1.0F, 1.0F, 1.0F};
-  TestContext test;
-  ref::SiluBackward(test.context, Matrix(x.data(), 1, 4), Matrix(dy.data(), 1, 4));
-  EXPECT_EQ(dy[0], 0.0F);
-  EXPECT_EQ(dy[1], 1.0F);
-  EXPECT_NEAR(dy[2], 0.0F, 1e-35F);
-  EXPECT_EQ(dy[3], 0.5F);
-}
-
-TEST(RefSigmoidGateBackward, MatchesFiniteDifferences) {
+TEST(RefGatedRmsNormBackward, MatchesFiniteDifferences) {
+  constexpr float kEpsilon = 1e-2F;
   for (const Shape2 shape : kShapes) {
     SCOPED_TRACE(fmt::format("[{}, {}]", shape.rows, shape.cols));
     const int64_t count = shape.rows * shape.cols;
-    TestMatrix gate(shape.rows, shape.cols, 2, RandomNormal(count, 1, 3));
-    TestMatrix x(shape.rows, shape.cols, 1, RandomNormal(count, 2));
+    TestMatrix x(shape.rows, shape.cols, 1, RandomNormal(count, 1));
+    TestMatrix gate(shape.rows, shape.cols, 2, RandomNormal(count, 2, 3));
     TestMatrix dy(shape.rows, shape.cols, 3, RandomNormal(count, 3));
     TestMatrix dgate(shape.rows, shape.cols, 4);
+    TestMatrix out(shape.rows, shape.cols, 5);
+    const TestWeight weight(1, shape.cols, DType::kF32, 4);
+    const std::vector<float> before = RandomNormal(shape.cols, 5);
+    std::vector<float> dweight = before;
     const std::vector<float> gradient = dy.Values();
     TestContext test;
-    ref::SigmoidGateBackward(test.context, gate.view(), x.view(), dy.view(), dgate.view());
-    std::vector<double> gate64 = Widened(gate.Values());
+    ref::GatedRmsNormBackward(test.context, x.view(),
+                              {weight.view().data, DType::kF32, {shape.cols}}, kEpsilon,
+                              gate.view(), dy.view(), dgate.view(), out.view(), dweight);
     std::vector<double> x64 = Widened(x.Values());
-    const auto loss = [&] {
-      std::vector<double> y;
-      for (size_t i = 0; i < x64.size(); ++i) y.push_back(x64[i] * Sigmoid(gate64[i]));
-      return Dot(y, gradient);
+    std::vector<double> gate64 = Widened(gate.Values());
+    std::vector<double> weight64;
+    for (int64_t c = 0; c < shape.cols; ++c) weight64.push_back(weight.at(0, c));
+    const auto forward = [&] {
+      std::vector<double> y = RmsNorm(x64, weight64, double{kEpsilon});
+      for (size_t i = 0; i < y.size(); ++i) y[i] *= Sigmoid(gate64[i]);
+      return y;
     };
+    const auto loss = [&] { return Dot(forward(), gradient); };
+    const std::vector<double> y = forward();
+    EXPECT_TRUE(NearRelativeToLargest(out.Values(), std::vector<float>(y.begin(), y.end()), 2e-7));
     EXPECT_TRUE(
         NearRelativeToLargest(dy.Values(), NumericGradient(x64, loss), GradientTolerance(1)));
     EXPECT_TRUE(
         NearRelativeToLargest(dgate.Values(), NumericGradient(gate64, loss), GradientTolerance(1)));
+    EXPECT_TRUE(NearRelativeToLargest(dweight, NumericGradient(weight64, loss, before),
+                                      GradientTolerance(1)));
   }
 }
 

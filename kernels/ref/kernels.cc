@@ -10,7 +10,7 @@ const Kernels& RefKernels() {
       .embedding = ref::Embedding,
       .rms_norm = ref::RmsNorm,
       .silu = ref::Silu,
-      .sigmoid_gate = ref::SigmoidGate,
+      .gated_rms_norm = ref::GatedRmsNorm,
       .residual = ref::Residual,
       .all_finite = ref::AllFinite,
       .linear = ref::Linear,

@@ -8,8 +8,8 @@
 namespace fulmen::ref {
 namespace {
 
-// One head of one document: q | k | v in `qkv` [T, 3 * dim] and their gradients in `dqkv`, dout
-// [T, dim].
+// One head of one document: q | k | v in `qkv` [T, 3 * dim], activated, and their gradients in
+// `dqkv`, dout [T, dim].
 void Head(ConstMatrix qkv, double decay, ConstMatrix dout, Matrix dqkv) {
   const int64_t dim = dout.cols;
   const double keep = std::exp(-decay);
@@ -61,23 +61,53 @@ void CheckBorders(std::span<const int64_t> starts, int64_t tokens) {
                "{} borders of documents must rise from 0 to {}", starts.size(), tokens);
 }
 
+// qkv after its activation.
+class Activated {
+ public:
+  Activated(KernelContext& context, ConstMatrix qkv)
+      : values_(static_cast<size_t>(qkv.rows * qkv.cols)),
+        view_(values_.data(), qkv.rows, qkv.cols) {
+    Silu(context, qkv, view_);
+  }
+  ConstMatrix view() const { return view_; }
+
+ private:
+  std::vector<float> values_;
+  Matrix view_;
+};
+
+// dqkv <- dqkv * silu'(qkv)
+void ActivateBackward(ConstMatrix qkv, Matrix dqkv) {
+  for (int64_t t = 0; t < qkv.rows; ++t) {
+    for (int64_t c = 0; c < qkv.cols; ++c) {
+      const double value = qkv.row(t)[c];
+      const double sigmoid = 1.0 / (1.0 + std::exp(-value));
+      const double complement = 1.0 / (1.0 + std::exp(value));
+      dqkv.row(t)[c] =
+          static_cast<float>(double{dqkv.row(t)[c]} * sigmoid * (1.0 + value * complement));
+    }
+  }
+}
+
 }  // namespace
 
 void LightningAttentionPacked(KernelContext& context, ConstMatrix qkv, std::span<const float> decay,
                               std::span<const int64_t> starts, Matrix out) {
   CheckBorders(starts, qkv.rows);
+  const Activated activated(context, qkv);
   const int64_t heads = static_cast<int64_t>(decay.size());
   const int64_t dim = out.cols / heads;
   for (size_t i = 0; i + 1 < starts.size(); ++i) {
     const int64_t count = starts[i + 1] - starts[i];
     std::vector<float> state(static_cast<size_t>(heads * dim * dim), 0.0F);
-    LightningAttention(context, qkv.Rows(starts[i], count), decay, {state.data(), heads * dim, dim},
-                       out.Rows(starts[i], count));
+    LightningAttention(context, activated.view().Rows(starts[i], count), decay,
+                       {state.data(), heads * dim, dim}, out.Rows(starts[i], count));
   }
 }
 
-void LightningAttentionBackward(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
-                                std::span<const int64_t> starts, ConstMatrix dout, Matrix dqkv) {
+void LightningAttentionBackward(KernelContext& context, ConstMatrix qkv,
+                                std::span<const float> decay, std::span<const int64_t> starts,
+                                ConstMatrix dout, Matrix dqkv) {
   const int64_t heads = static_cast<int64_t>(decay.size());
   const int64_t dim = dout.cols / heads;
   CheckBorders(starts, qkv.rows);
@@ -85,15 +115,17 @@ void LightningAttentionBackward(KernelContext&, ConstMatrix qkv, std::span<const
                    dout.rows == qkv.rows && dqkv.rows == qkv.rows,
                "qkv is [{}, {}], dout [{}, {}], dqkv [{}, {}] for {} heads", qkv.rows, qkv.cols,
                dout.rows, dout.cols, dqkv.rows, dqkv.cols, heads);
+  const Activated activated(context, qkv);
   for (size_t i = 0; i + 1 < starts.size(); ++i) {
     const int64_t first = starts[i];
     const int64_t count = starts[i + 1] - first;
     for (int64_t h = 0; h < heads; ++h) {
-      Head(qkv.Rows(first, count).Cols(h * 3 * dim, 3 * dim), decay[static_cast<size_t>(h)],
-           dout.Rows(first, count).Cols(h * dim, dim),
+      Head(activated.view().Rows(first, count).Cols(h * 3 * dim, 3 * dim),
+           decay[static_cast<size_t>(h)], dout.Rows(first, count).Cols(h * dim, dim),
            dqkv.Rows(first, count).Cols(h * 3 * dim, 3 * dim));
     }
   }
+  ActivateBackward(qkv, dqkv);
 }
 
 }  // namespace fulmen::ref

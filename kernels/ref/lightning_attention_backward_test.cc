@@ -35,13 +35,15 @@ std::vector<Case> Cases() {
           {{0, 4, 4, 11}, 1, {0.1F, 0.2F, 0.9F}}};  // an empty one
 }
 
-// Without states: o_t = sum over s <= t of the same document, exp(-decay (t - s)) (q_t . k_s) v_s.
+// Without states, q, k and v activated: o_t = sum over s <= t of the same document, exp(-decay (t -
+// s)) (q_t . k_s) v_s.
 std::vector<double> Forward(const Case& c, const std::vector<double>& qkv) {
   std::vector<double> out(static_cast<size_t>(c.tokens() * c.width()));
   for (size_t document = 0; document + 1 < c.starts.size(); ++document) {
     for (int64_t h = 0; h < c.width() / c.dim; ++h) {
       const auto at = [&](int64_t t, int64_t part, int64_t d) {
-        return qkv[static_cast<size_t>(t * 3 * c.width() + (h * 3 + part) * c.dim + d)];
+        const double x = qkv[static_cast<size_t>(t * 3 * c.width() + (h * 3 + part) * c.dim + d)];
+        return x / (1 + std::exp(-x));
       };
       for (int64_t t = c.starts[document]; t < c.starts[document + 1]; ++t) {
         for (int64_t s = c.starts[document]; s <= t; ++s) {

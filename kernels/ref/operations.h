@@ -13,7 +13,8 @@ void Embedding(KernelContext&, std::span<const int32_t> tokens, const TensorView
                Matrix out);
 void RmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon, Matrix out);
 void Silu(KernelContext&, ConstMatrix x, Matrix out);
-void SigmoidGate(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix out);
+void GatedRmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+                  ConstMatrix gate, Matrix out);
 void Residual(KernelContext&, float alpha, ConstMatrix residual, float beta, ConstMatrix branch,
               Matrix out);
 bool AllFinite(KernelContext&, ConstMatrix x);

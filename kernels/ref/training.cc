@@ -10,8 +10,7 @@ namespace {
 template <Precision kPrecision>
 constexpr TrainingKernels kTable = {
     .rms_norm_backward = ref::RmsNormBackward,
-    .silu_backward = ref::SiluBackward,
-    .sigmoid_gate_backward = ref::SigmoidGateBackward,
+    .gated_rms_norm_backward = ref::GatedRmsNormBackward,
     .embedding_backward = ref::EmbeddingBackward,
     .linear = ref::kLinear<kPrecision>,
     .linear_backward_input = ref::kLinearBackwardInput<kPrecision>,

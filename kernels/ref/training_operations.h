@@ -12,8 +12,9 @@ namespace fulmen::ref {
 
 void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
                      ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight);
-void SiluBackward(KernelContext&, ConstMatrix x, Matrix dy);
-void SigmoidGateBackward(KernelContext&, ConstMatrix gate, ConstMatrix x, Matrix dy, Matrix dgate);
+void GatedRmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+                          ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
+                          std::span<float> dweight);
 void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,
                        Matrix dtable);
 
