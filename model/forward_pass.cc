@@ -4,7 +4,13 @@
 
 namespace fulmen {
 
-LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens) const {
+AttentionOutput ForwardPass::AllocateAttentionOutput(int64_t layer, int64_t tokens) const {
+  if (IsLightning(layer)) return {};
+  return {Allocate(tokens, config_.attention_size()), Allocate(tokens, config_.heads)};
+}
+
+LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
+                                                  const AttentionOutput& keep) const {
   const auto choices = [&] {
     auto* data = context_.scratch.Allocate<int32_t>(tokens * config_.experts_per_token);
     return MatrixView<int32_t>(data, tokens, config_.experts_per_token);
@@ -18,9 +24,11 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens)
     a.queries = Allocate(tokens, config_.attention_size());
     a.keys = Allocate(tokens, config_.kv_size());
     a.values = Allocate(tokens, config_.kv_size());
-    if (keeps()) a.log_sums = Allocate(tokens, config_.heads);
+    a.log_sums = keep.log_sums;
+    if (keeps() && a.log_sums.data == nullptr) a.log_sums = Allocate(tokens, config_.heads);
   }
-  a.heads = Allocate(tokens, config_.attention_size());
+  a.heads = keep.heads;
+  if (a.heads.data == nullptr) a.heads = Allocate(tokens, config_.attention_size());
   a.mlp_input = Allocate(tokens, config_.hidden_size);
   a.router_logits = Allocate(tokens, config_.experts);
   a.experts = choices();
@@ -33,16 +41,26 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens)
   return a;
 }
 
-Result<LayerActivations> ForwardPass::Layer(int64_t layer, ConstMatrix input, Matrix output) const {
-  LayerActivations a = AllocateActivations(layer, input.rows);
+Result<LayerActivations> ForwardPass::Layer(int64_t layer, ConstMatrix input, Matrix output,
+                                            const AttentionOutput& keep) const {
+  LayerActivations a = AllocateActivations(layer, input.rows, keep);
   a.middle = keeps() ? Allocate(input.rows, input.cols) : output;
-  Attention(layer, input, a);
+  Attention(layer, input, /*known=*/false, a);
   FULMEN_TRY(Mlp(layer, a, output));
   if (kernels_.all_finite(context_, output)) return a;
   return Fail(ErrorCode::kNonFinite, "layer {} ({}) gave NaN or infinity at a position in {}..{}",
               layer, IsLightning(layer) ? "lightning" : "softmax",
               *std::ranges::min_element(scope_.positions),
               *std::ranges::max_element(scope_.positions));
+}
+
+Result<LayerActivations> ForwardPass::Recompute(int64_t layer, ConstMatrix input,
+                                                const AttentionOutput& kept) const {
+  LayerActivations a = AllocateActivations(layer, input.rows, kept);
+  a.middle = Allocate(input.rows, input.cols);
+  Attention(layer, input, /*known=*/kept.heads.data != nullptr, a);
+  FULMEN_TRY(Mlp(layer, a, {}));
+  return a;
 }
 
 // output = alpha * (normed or x) + beta * branch. MiniMax-01 report, section 4.2.
@@ -52,7 +70,8 @@ void ForwardPass::AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatr
                     output);
 }
 
-void ForwardPass::Attention(int64_t layer, ConstMatrix input, LayerActivations& a) const {
+void ForwardPass::Attention(int64_t layer, ConstMatrix input, bool known,
+                            const LayerActivations& a) const {
   const Workspace::Frame frame(context_.scratch);
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const Matrix branch = Allocate(input.rows, config_.hidden_size);
@@ -60,7 +79,7 @@ void ForwardPass::Attention(int64_t layer, ConstMatrix input, LayerActivations& 
   if (IsLightning(layer)) {
     Lightning(layer, a, branch);
   } else {
-    Softmax(layer, a, branch);
+    Softmax(layer, a, known, branch);
   }
   AddBranch(IsLightning(layer) ? config_.lightning_residual : config_.softmax_residual, input,
             a.attention_input, branch, a.middle);
@@ -85,7 +104,8 @@ void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix bra
   Linear(gated, weights.attention_output, branch);
 }
 
-void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, Matrix branch) const {
+void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,
+                          Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   Linear(a.attention_input, weights.query, a.queries);
   Linear(a.attention_input, weights.key, a.keys);
@@ -93,7 +113,9 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, Matrix branc
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim,
                 a.queries);
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim, a.keys);
-  if (keeps()) {
+  if (known) {
+    // nothing to do
+  } else if (keeps()) {
     scope_.training->softmax_attention_packed(
         context_, {a.queries, a.keys, a.values, config_.head_dim, scope_.starts}, a.heads,
         a.log_sums);
@@ -108,7 +130,8 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, Matrix branc
 Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output) const {
   const Workspace::Frame frame(context_.scratch);
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  const Matrix branch = Allocate(output.rows, config_.hidden_size);
+  const bool wanted = output.data != nullptr;
+  const Matrix branch = wanted ? Allocate(output.rows, config_.hidden_size) : Matrix();
   Norm(a.middle, weights.mlp_norm, a.mlp_input);
   kernels_.linear(context_, a.mlp_input, weights.router, a.router_logits);
   kernels_.top_k_router(context_, a.router_logits, a.experts, a.expert_weights);
@@ -121,7 +144,7 @@ Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output)
   } else {
     kernels_.moe(context_, a.mlp_input, weights.experts, a.experts, a.expert_weights, branch);
   }
-  AddBranch(config_.mlp_residual, a.middle, a.mlp_input, branch, output);
+  if (wanted) AddBranch(config_.mlp_residual, a.middle, a.mlp_input, branch, output);
   return {};
 }
 

@@ -37,6 +37,12 @@ struct LayerActivations {
   MoeActivations moe;                // where kept
 };
 
+// What is kept of softmax attention where all else is computed again, because its work grows with
+// the length. Empty in lightning layers, and where all is kept.
+struct AttentionOutput {
+  Matrix heads, log_sums;  // see LayerActivations
+};
+
 // Where the attention layers look: a sequence's past, or the other tokens of the same document.
 struct AttentionScope {
   SequenceState* state = nullptr;             // inference
@@ -54,8 +60,15 @@ class ForwardPass {
 
   // The residual stream before the layer and after it, both [T, hidden]; in inference `output` may
   // be `input`. The activations lie in scratch memory allocated here, so a Frame around the call
-  // ends their life. Fails when the result is not finite, naming the layer, or a rank is lost.
-  Result<LayerActivations> Layer(int64_t layer, ConstMatrix input, Matrix output) const;
+  // ends their life, but for what goes into `keep`. Fails when the result is not finite, naming the
+  // layer, or a rank is lost.
+  Result<LayerActivations> Layer(int64_t layer, ConstMatrix input, Matrix output,
+                                 const AttentionOutput& keep = {}) const;
+  // The activations of a layer that ran before, bit for bit, from its input and what was kept.
+  Result<LayerActivations> Recompute(int64_t layer, ConstMatrix input,
+                                     const AttentionOutput& kept) const;
+  // Empty in lightning layers.
+  AttentionOutput AllocateAttentionOutput(int64_t layer, int64_t tokens) const;
 
   void Norm(ConstMatrix x, const TensorView& weight, Matrix out) const {
     kernels_.rms_norm(context_, x, weight, config_.rms_norm_epsilon, out);
@@ -74,11 +87,15 @@ class ForwardPass {
   void Linear(ConstMatrix x, const TensorView& weight, Matrix y) const {
     (keeps() ? scope_.training->linear : kernels_.linear)(context_, x, weight, y);
   }
-  // Memory for everything that outlives the layer, except `middle`.
-  LayerActivations AllocateActivations(int64_t layer, int64_t tokens) const;
-  void Attention(int64_t layer, ConstMatrix input, LayerActivations& a) const;
+  // Memory for everything that outlives the layer, except `middle`; of the attention's output where
+  // `keep` has none.
+  LayerActivations AllocateActivations(int64_t layer, int64_t tokens,
+                                       const AttentionOutput& keep) const;
+  // `known`: softmax layers find their output in `a`.
+  void Attention(int64_t layer, ConstMatrix input, bool known, const LayerActivations& a) const;
   void Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const;
-  void Softmax(int64_t layer, const LayerActivations& a, Matrix branch) const;
+  void Softmax(int64_t layer, const LayerActivations& a, bool known, Matrix branch) const;
+  // Only the activations where there is no output.
   Status Mlp(int64_t layer, const LayerActivations& a, Matrix output) const;
   void AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatrix normed, ConstMatrix branch,
                  Matrix output) const;

@@ -34,7 +34,8 @@ struct LossOptions {
   // router's losses. 0: this batch is the step.
   int64_t step_predicted_tokens = 0;
   float step_share = 1;
-  // Keeps only each layer's input and runs its forward pass a second time: less memory, more work.
+  // Keeps only each layer's input, and what softmax attention gave, and computes the rest a second
+  // time: less memory, more work.
   bool recompute = false;
   // An expert takes at most ceil(capacity * tokens * k / E) choices of what all ranks run at once,
   // see ExpertCapacity; the rest are dropped. The weights of a token's other choices stay as they
@@ -64,5 +65,10 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
                                const TrainingKernels& training, KernelContext& context,
                                const PackedBatch& batch, const LossOptions& options,
                                const Gradients& gradients);
+
+// The same losses without the way back, in the memory of one layer.
+Result<Losses> ForwardLosses(const Config& config, const Weights& weights, const Kernels& kernels,
+                             const TrainingKernels& training, KernelContext& context,
+                             const PackedBatch& batch, const LossOptions& options);
 
 }  // namespace fulmen

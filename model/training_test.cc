@@ -56,6 +56,7 @@ class TestModel {
   struct Outcome {
     Losses losses;
     std::vector<std::vector<float>> gradients;  // as ExpectedTensors
+    bool backward = true;                       // false: only the losses are computed
   };
 
   // `outcome` has the gradients of batches before added to.
@@ -76,10 +77,14 @@ class TestModel {
       const int64_t rows = shape.size() == 1 ? 1 : shape[0];
       matrices.emplace_back(outcome.gradients[i].data(), rows, shape.back());
     }
+    const Weights arranged = ArrangeWeights(config, views);
+    const Kernels& kernels = **SelectKernels(kernels_name);
+    const TrainingKernels& training = **SelectTrainingKernels(kernels_name, precision);
     const Result<Losses> losses =
-        ForwardBackward(config, ArrangeWeights(config, views), **SelectKernels(kernels_name),
-                        **SelectTrainingKernels(kernels_name, precision), context, batch, options,
-                        ArrangeGradients(config, matrices));
+        outcome.backward
+            ? ForwardBackward(config, arranged, kernels, training, context, batch, options,
+                              ArrangeGradients(config, matrices))
+            : ForwardLosses(config, arranged, kernels, training, context, batch, options);
     ASSERT_TRUE(losses) << losses.error().message;
     outcome.losses = *losses;
   }
@@ -200,6 +205,41 @@ TEST(Training, ACapacityNobodyReachesChangesNoBit) {
   EXPECT_EQ(actual.losses.dropped, 0);
   EXPECT_EQ(actual.losses.total, expected.losses.total);
   EXPECT_EQ(actual.gradients, expected.gradients);
+}
+
+TEST(Training, RecomputingChangesNoBit) {
+  for (const char* kernels : {"ref", "cpu"}) {
+    const TestModel model;
+    const PackedBatch batch = Pack(kDocuments);
+    LossOptions options;
+    options.capacity = 0.9F;
+    TestModel::Outcome kept;
+    TestModel::Outcome computed;
+    model.Run(batch, options, kept, kernels);
+    options.recompute = true;
+    model.Run(batch, options, computed, kernels);
+    EXPECT_EQ(computed.losses.total, kept.losses.total) << kernels;
+    EXPECT_EQ(computed.gradients, kept.gradients) << kernels;
+  }
+}
+
+TEST(Training, LossesAloneAreThoseOfAStep) {
+  for (const char* kernels : {"ref", "cpu"}) {
+    const TestModel model;
+    const PackedBatch batch = Pack(kDocuments);
+    LossOptions options;
+    options.capacity = 0.9F;
+    options.z = 0.01F;
+    TestModel::Outcome step;
+    model.Run(batch, options, step, kernels);
+    TestModel::Outcome alone;
+    alone.backward = false;
+    model.Run(batch, options, alone, kernels);
+    EXPECT_EQ(alone.losses.total, step.losses.total) << kernels;
+    EXPECT_EQ(alone.losses.cross_entropy, step.losses.cross_entropy) << kernels;
+    EXPECT_EQ(alone.losses.choices, step.losses.choices) << kernels;
+    EXPECT_EQ(alone.losses.dropped, step.losses.dropped) << kernels;
+  }
 }
 
 TEST(Training, ChoicesAreCountedByLayer) {

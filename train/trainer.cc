@@ -317,7 +317,6 @@ Status Trainer::Evaluate() {
   FULMEN_ASSIGN(BatchStream stream, data_.HeldOut(run_.stage));
   LossOptions options;
   options.auxiliary = 0;
-  options.recompute = true;     // the gradients are not wanted, so nothing is worth keeping
   std::vector<double> sums(2);  // of the losses, of their number
   for (int64_t i = 0; i < config_.evaluation.batches; ++i) {
     if (i % ranks_.size() != ranks_.rank()) {
@@ -325,8 +324,8 @@ Status Trainer::Evaluate() {
       continue;
     }
     const PackedBatch batch = stream.Next();
-    FULMEN_ASSIGN(const Losses losses, ForwardBackward(run_.config, weights_, kernels_, training_,
-                                                       context_, batch, options, gradient_views_));
+    FULMEN_ASSIGN(const Losses losses, ForwardLosses(run_.config, weights_, kernels_, training_,
+                                                     context_, batch, options));
     const auto predicted = static_cast<double>(batch.PredictedTokens());
     sums[0] += losses.cross_entropy * predicted;
     sums[1] += predicted;

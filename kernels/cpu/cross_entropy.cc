@@ -101,7 +101,9 @@ struct Call {
   ConstMatrix x;
   std::span<const int32_t> targets;
   float scale;
-  Matrix dx;
+  Matrix dx;  // empty where no gradient is wanted
+
+  bool backward() const { return dx.data != nullptr; }
 };
 
 // Positions tokens[0 .. count), which are `row` and the following of the block: their dx, their
@@ -120,6 +122,7 @@ void Positions(const Call& call, const int32_t* tokens, int64_t count, int64_t r
     losses[r] =
         Token(logits.cols, logits.row(r), call.targets[static_cast<size_t>(tokens[r])], call.scale);
   }
+  if (!call.backward()) return;
   if constexpr (!kInPlace) {
     operands.dlogits.Pack({logits.data, logits.stride}, row, count, 0, logits.cols);
   }
@@ -139,7 +142,7 @@ int64_t Predicted(const Call& call, int64_t vocabulary, int32_t* tokens) {
                  vocabulary);
     if (target >= 0) {
       tokens[count++] = static_cast<int32_t>(t);
-    } else {
+    } else if (call.backward()) {
       std::fill_n(call.dx.row(t), call.dx.cols, 0.0F);
     }
   }
@@ -149,22 +152,23 @@ int64_t Predicted(const Call& call, int64_t vocabulary, int32_t* tokens) {
 template <Precision kPrecision>
 double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& head,
                     std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead) {
+  const Call call = {x, targets, scale, dx};
   FULMEN_CHECK(x.rows == static_cast<int64_t>(targets.size()) && head.cols() == x.cols &&
-                   dx.rows == x.rows && dx.cols == x.cols && dhead.rows == head.rows() &&
-                   dhead.cols == x.cols,
+                   (!call.backward() || (dx.rows == x.rows && dx.cols == x.cols &&
+                                         dhead.rows == head.rows() && dhead.cols == x.cols)),
                "x is [{}, {}] for {} targets, head {}, dx [{}, {}], dhead [{}, {}]", x.rows, x.cols,
                targets.size(), ShapeString(head.shape), dx.rows, dx.cols, dhead.rows, dhead.cols);
   const Workspace::Frame frame(context.scratch);
   Workspace& workspace = context.scratch;
   const int64_t vocabulary = head.rows();
-  const Call call = {x, targets, scale, dx};
   auto* tokens = workspace.Allocate<int32_t>(x.rows);
   const int64_t predicted = Predicted(call, vocabulary, tokens);
   const int threads = context.pool.size();
-  Operands<kPrecision> operands = {AllocateColumns<kPrecision>(workspace, vocabulary, x.cols),
-                                   AllocateColumns<kPrecision>(workspace, x.cols, vocabulary),
-                                   {},
-                                   {}};
+  Operands<kPrecision> operands = {
+      AllocateColumns<kPrecision>(workspace, vocabulary, x.cols), {}, {}, {}};
+  if (call.backward()) {
+    operands.dx_head = AllocateColumns<kPrecision>(workspace, x.cols, vocabulary);
+  }
   context.pool.ParallelFor(
       operands.logits_head.Panels() + operands.dx_head.Panels(), [&](int64_t task, int) HWY_ATTR {
         const int64_t panels = operands.logits_head.Panels();
@@ -192,6 +196,7 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
       Positions<kPrecision>(call, tokens + first + row, end - row, row, operands, scratch[worker],
                             losses + first + row);
     });
+    if (!call.backward()) continue;
     const Shares rows(CeilDiv(vocabulary, kPanelRows), kAcrossTaskPanels, threads);
     context.pool.ParallelFor(rows.tasks, [&](int64_t task, int) HWY_ATTR {
       MultiplyAcross<kPrecision>(operands.dlogits.across, rows.Begin(task), rows.Begin(task + 1),

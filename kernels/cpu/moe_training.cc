@@ -58,7 +58,7 @@ void Activate(const Slots& slots, int64_t begin, int64_t columns, const ForwardS
   }
 }
 
-// out += the weighted answers of one expert to some of its slots.
+// out += the weighted answers of one expert to some of its slots, where out is not empty.
 template <Precision kPrecision>
 void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
                   ConstMatrix weights, const MoeActivations& kept, const Slots& next,
@@ -85,6 +85,7 @@ void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
       PackAlong<kPrecision>({scratch.gate.data, scratch.gate.stride}, columns, part);
     }
   }
+  if (out.data == nullptr) return;
   Upcoming outputs({out.data, out.stride, slots.tokens}, slots.count, 0, out.cols);
   MultiplyAlong<kPrecision>(hidden, expert.down, false, outputs, scratch.out);
   for (int64_t r = 0; r < slots.count; ++r) {
@@ -111,7 +112,7 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
   for (int worker = 0; worker < context.pool.size(); ++worker) {
     scratch[worker] = AllocateForwardScratch<kPrecision>(workspace, x.cols, ffn);
   }
-  Zero(context, out);
+  Zero(context, out);  // has no rows where it is empty
   for (int64_t e = 0; e < expert_count; ++e) {
     const Slots slots = SlotsOf(grouping, e);
     if (slots.count == 0) continue;

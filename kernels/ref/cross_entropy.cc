@@ -48,6 +48,7 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
       loss +=
           Token(logits.row(t), vocabulary, targets[static_cast<size_t>(first + t)], double{scale});
     }
+    if (dx.data == nullptr) continue;
     kLinearBackwardInput<kPrecision>(context, logits, head, false, dx.Rows(first, count));
     kLinearBackwardWeight<kPrecision>(context, x.Rows(first, count), logits, dhead);
   }

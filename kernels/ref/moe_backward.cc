@@ -126,6 +126,7 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
     kLinear<kPrecision>(context, gate.view(), expert.down, input.view());
     Scatter(input.view(), slots, contributions.view());
   }
+  if (out.data == nullptr) return;
   for (int64_t t = 0; t < x.rows; ++t) {
     for (int64_t c = 0; c < x.cols; ++c) {
       double sum = 0.0;

@@ -1,0 +1,70 @@
+// The way back through the layers, of which forward_pass.h is the way there. Internal to model/.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "kernels/training.h"
+#include "model/forward_pass.h"
+#include "model/weights.h"
+
+namespace fulmen {
+
+// Every d... is the gradient of the loss with respect to ...
+class BackwardPass {
+ public:
+  BackwardPass(const Config& config, const Weights& weights, const Kernels& kernels,
+               const TrainingKernels& training, KernelContext& context, const AttentionScope& scope,
+               const Gradients& gradients)
+      : config_(config),
+        weights_(weights),
+        kernels_(kernels),
+        training_(training),
+        context_(context),
+        scope_(scope),
+        gradients_(gradients) {}
+
+  // The gradients of the router's losses, the same for all layers.
+  struct RouterLoss {
+    std::vector<float> coefficients;  // per expert, see RouterLossBackwardFn
+    float z = 0;
+  };
+
+  // dhidden goes in as the gradient of the layer's output and comes out as that of its input.
+  void Layer(int64_t layer, const LayerActivations& a, ConstMatrix input, const RouterLoss& loss,
+             Matrix dhidden) const;
+
+  // dx may be dy or the gradient of the bypass.
+  void Norm(ConstMatrix x, const TensorView& weight, const Matrix& dweight, ConstMatrix dy,
+            const Bypass& bypass, Matrix dx) const;
+
+ private:
+  Matrix Allocate(int64_t rows, int64_t cols) const {
+    return context_.scratch.AllocateMatrix(rows, cols);
+  }
+  // `x` itself where there is nothing to scale.
+  ConstMatrix Scaled(float factor, ConstMatrix x) const;
+  // y = x W^T: adds to dweight, and dx becomes (or has added to it) dy W.
+  void Linear(ConstMatrix x, const TensorView& weight, ConstMatrix dy, const Matrix& dweight,
+              bool add, Matrix dx) const;
+  // The residual connection and the norm before a branch: dnormed is the gradient of the branch's
+  // input, dhidden that of the output of the connection.
+  void Join(const ResidualScale& scale, ConstMatrix x, const TensorView& weight,
+            const Matrix& dweight, Matrix dnormed, Matrix dhidden) const;
+  void Mlp(int64_t layer, const LayerActivations& a, const RouterLoss& loss, Matrix dhidden) const;
+  void Attention(int64_t layer, const LayerActivations& a, ConstMatrix input, Matrix dhidden) const;
+  void Lightning(int64_t layer, const LayerActivations& a, ConstMatrix dbranch,
+                 Matrix dnormed) const;
+  void Softmax(int64_t layer, const LayerActivations& a, ConstMatrix dbranch, Matrix dnormed) const;
+
+  const Config& config_;
+  const Weights& weights_;
+  const Kernels& kernels_;
+  const TrainingKernels& training_;
+  KernelContext& context_;
+  const AttentionScope& scope_;
+  const Gradients& gradients_;
+};
+
+}  // namespace fulmen
