@@ -81,8 +81,9 @@ void AddGradients(CLI::App& train) {
   app->add_option("--capacity", command->options.loss.capacity,
                   "Share of an even load at which an expert drops tokens, 0 for never (default 0)")
       ->check(CLI::NonNegativeNumber);
-  app->add_flag("--recompute", command->options.loss.recompute,
-                "Keep only the input of each layer and compute the rest again");
+  app->add_flag(
+      "--recompute", command->options.loss.recompute,
+      "Keep the inputs of layers and what softmax attention gave, compute the rest again");
   AddPrecisionOption(*app, command->precision);
   app->add_flag("--json", command->json, "Print {KIND: [losses and gradient norm per step]}");
   app->footer(

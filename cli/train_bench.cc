@@ -160,8 +160,9 @@ void AddTrainBench(CLI::App& train) {
                    "Steps measured, after a warm-up; the median counts")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command->add_flag("--recompute", options->recompute,
-                    "Keep only the input of each layer and compute the rest again");
+  command->add_flag(
+      "--recompute", options->recompute,
+      "Keep the inputs of layers and what softmax attention gave, compute the rest again");
   AddPrecisionOption(*command, options->precision);
   command->add_flag("--json", options->json, "Print JSON, rates in units of one");
   command->footer(

@@ -131,8 +131,8 @@ Section Batch(BatchSection& batch) {
           {"warmup_steps", &batch.warmup_steps, kFixed, "steps until all `batches` make a step", 0,
            1 << 20},
           {"recompute", &batch.recompute, kFree,
-           "keep only the input of each layer and compute it again on the way back: less "
-           "memory, a third more work"},
+           "keep only the inputs of layers and what softmax attention gave, and compute the rest "
+           "again on the way back: less memory, a quarter more work"},
       }};
 }
 
