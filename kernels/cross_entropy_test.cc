@@ -51,6 +51,9 @@ Answer Train(const TrainingKernels& kernels, const Case& c, int threads, int64_t
   }
   const double loss = kernels.cross_entropy(test.context, x.view(), head.view(), targets, 0.125F,
                                             dx.view(), dhead.view());
+  EXPECT_EQ(kernels.cross_entropy(test.context, x.view(), head.view(), targets, 0.125F, {}, {}),
+            loss)
+      << "without gradients";
   return {loss, dx.Values(), dhead.Values()};
 }
 

@@ -51,8 +51,9 @@ using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorVi
                                    float epsilon, ConstMatrix dy, const Bypass& bypass, Matrix dx,
                                    std::span<float> dweight);
 
-// The same of gated_rms_norm: dy becomes dx, and `out` what the forward pass gave, computed again
-// for the weight gradient of the projection that follows.
+// The same of gated_rms_norm: dy becomes dx, dgate (overwritten) is the gradient of the gate, and
+// `out` (overwritten) what the forward pass gave up to rounding, for the weight gradient of the
+// projection that follows. No two of the matrices overlap.
 using GatedRmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
                                         float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate,
                                         Matrix out, std::span<float> dweight);

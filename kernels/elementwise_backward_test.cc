@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "kernels/elementwise.h"
 #include "kernels/test_weight.h"
@@ -219,6 +220,42 @@ TEST(GatedRmsNormBackward, MatchesReferenceWithAnyThreads) {
           EXPECT_TRUE(SameBits(many.dx, one.dx) && SameBits(many.dgate, one.dgate) &&
                       SameBits(many.out, one.out) && SameBits(many.dweight, one.dweight))
               << threads << " threads";
+        }
+      }
+    }
+  }
+}
+
+// Relative to each value itself, which a comparison with the largest cannot see: of a norm that
+// gives 1, dgate is sigmoid (1 - sigmoid). Down to where it is subnormal and known to a few units.
+TEST(GatedRmsNormBackward, SlopesAreAccurateWhereTheyAreSmall) {
+  std::vector<std::pair<std::string, TrainingKernels>> all = CpuTrainingKernelsOfAllTargets();
+  all.emplace_back("ref", RefTrainingKernels());
+  const std::vector<float> magnitudes = {0.0F,  1.0F,  12.0F, 30.0F,  80.0F,
+                                         87.5F, 88.5F, 95.0F, 103.0F, 1e4F};
+  for (const auto& [target, kernels] : all) {
+    for (const float magnitude : magnitudes) {
+      for (const int64_t width : {1, 37}) {  // a part of a vector, and more than one
+        TestContext test;
+        const auto row = [width](float value) {
+          return TestMatrix(1, width, 0, std::vector<float>(static_cast<size_t>(width), value));
+        };
+        TestMatrix x = row(1.0F);
+        TestMatrix gate = row(magnitude);
+        for (int64_t c = 0; c < width; c += 2) gate.view().data[c] = -magnitude;
+        TestMatrix dy = row(1.0F);
+        TestMatrix dgate = row(0.0F);
+        TestMatrix out = row(0.0F);
+        const TestMatrix weight = row(1.0F);
+        std::vector<float> dweight(static_cast<size_t>(width));
+        const std::vector<float> ones = weight.Values();
+        kernels.gated_rms_norm_backward(
+            test.context, x.view(), {std::as_bytes(std::span(ones)).data(), DType::kF32, {width}},
+            0.0F, gate.view(), dy.view(), dgate.view(), out.view(), dweight);
+        const double power = std::exp(-double{magnitude});
+        const double expected = power / (1 + power) / (1 + power);
+        for (const float slope : dgate.Values()) {
+          EXPECT_NEAR(slope, expected, 2e-6 * expected + 3 * 0x1p-149) << target << magnitude;
         }
       }
     }

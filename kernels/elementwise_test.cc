@@ -140,33 +140,37 @@ TEST(Elementwise, SiluMatchesReference) {
 
 TEST(Elementwise, GatedRmsNormMatchesReference) {
   for (const auto& [rows, cols] : kShapes) {
-    const TypedTensor weight(RandomNormal(cols, 2), DType::kBF16, {cols});
-    const std::vector<float> values = RandomNormal(rows * cols, 3, 4.0F);
-    const std::vector<float> gates = WideValues(rows * cols, 5);
-    TestContext one;
-    TestMatrix gate(rows, cols, 2, gates);
-    TestMatrix expected(rows, cols, 0, values);
-    RefKernels().gated_rms_norm(one.context, expected.view(), weight.view, 1e-5F, gate.view(),
-                                expected.view());
-    // As rms_norm, and 5e-7 as silu.
-    const double tolerance = testing::SumErrorBound(cols / 2 + 5) + 5e-7;
-    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
-      for (const int threads : {1, 2, 3}) {
-        TestContext test(threads);
-        TestMatrix x(rows, cols, 3, values);
-        TestMatrix gate_copy = gate;
-        TestMatrix out(rows, cols, 1);
-        const auto run = [&](Matrix to) {
-          kernels.gated_rms_norm(test.context, x.view(), weight.view, 1e-5F, gate_copy.view(), to);
-        };
-        run(out.view());
-        EXPECT_TRUE(NearRelativeToLargest(out.Values(), expected.Values(), tolerance))
-            << kernels.name << " [" << rows << ", " << cols << "]";
-        run(gate_copy.view());
-        EXPECT_TRUE(SameBits(gate_copy.Values(), out.Values())) << kernels.name << " into the gate";
-        gate_copy = gate;
-        run(x.view());
-        EXPECT_TRUE(SameBits(x.Values(), out.Values())) << kernels.name << " in place";
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      const TypedTensor weight(RandomNormal(cols, 2), type, {cols});
+      const std::vector<float> values = RandomNormal(rows * cols, 3, 4.0F);
+      TestContext one;
+      const TestMatrix gates(rows, cols, 2, WideValues(rows * cols, 5));
+      TestMatrix gate = gates;
+      TestMatrix expected(rows, cols, 0, values);
+      RefKernels().gated_rms_norm(one.context, expected.view(), weight.view, 1e-5F, gate.view(),
+                                  expected.view());
+      // As rms_norm, and 5e-7 as silu.
+      const double tolerance = testing::SumErrorBound(cols / 2 + 5) + 5e-7;
+      for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+        SCOPED_TRACE(fmt::format("{} [{}, {}]", kernels.name, rows, cols));
+        std::vector<float> first;
+        for (const int threads : {1, 2, 3}) {
+          TestContext test(threads);
+          TestMatrix x(rows, cols, 3, values);
+          TestMatrix out(rows, cols, 1);
+          const auto run = [&](Matrix to) {
+            kernels.gated_rms_norm(test.context, x.view(), weight.view, 1e-5F, gate.view(), to);
+          };
+          run(out.view());
+          EXPECT_TRUE(NearRelativeToLargest(out.Values(), expected.Values(), tolerance));
+          if (threads == 1) first = out.Values();
+          EXPECT_TRUE(SameBits(out.Values(), first));
+          run(gate.view());
+          EXPECT_TRUE(SameBits(gate.Values(), first)) << "into the gate";
+          gate = gates;
+          run(x.view());
+          EXPECT_TRUE(SameBits(x.Values(), first)) << "in place";
+        }
       }
     }
   }

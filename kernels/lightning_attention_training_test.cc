@@ -121,18 +121,27 @@ TEST(LightningAttentionTraining, ThreadsDoNotChangeABit) {
 TEST(LightningAttentionTraining, SlopesAreAccurateWhereTheyAreSmall) {
   const auto slope = [](double x) { return (1 + x / (1 + std::exp(x))) / (1 + std::exp(-x)); };
   const double one = 1 / (1 + std::exp(-1.0));  // silu(1)
-  for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
+  std::vector<std::pair<std::string, TrainingKernels>> all = CpuTrainingKernelsOfAllTargets();
+  all.emplace_back("ref", RefTrainingKernels());
+  for (const auto& [target, kernels] : all) {
     for (const float value : {-1e4F, -80.0F, -30.0F, -5.0F, -1e-3F, 0.0F, 1.0F, 12.0F, 1e4F}) {
-      for (size_t part = 0; part < 3; ++part) {
-        TestContext test;
-        std::vector<float> qkv(3, 1.0F);
-        qkv[part] = value;
-        std::vector<float> dqkv(3);
-        const float dout = 1.0F;
-        kernels.lightning_attention_backward(test.context, {qkv.data(), 1, 3}, Decays(1),
-                                             Borders({1}), {&dout, 1, 1}, {dqkv.data(), 1, 3});
-        const double expected = slope(double{value}) * one * one;
-        EXPECT_NEAR(dqkv[part], expected, 2e-6 * std::abs(expected)) << target << " " << value;
+      for (const int64_t dim : {1, 24}) {
+        for (int64_t part = 0; part < 3; ++part) {
+          // Sums over the head have one term that is not 0, as silu(0) is.
+          TestContext test;
+          std::vector<float> qkv(static_cast<size_t>(3 * dim));
+          for (int64_t p = 0; p < 3; ++p) qkv[static_cast<size_t>(p * dim)] = 1.0F;
+          qkv[static_cast<size_t>(part * dim)] = value;
+          std::vector<float> dqkv(qkv.size());
+          std::vector<float> dout(static_cast<size_t>(dim));
+          dout[0] = 1.0F;
+          kernels.lightning_attention_backward(test.context, {qkv.data(), 1, 3 * dim}, Decays(1),
+                                               Borders({1}), {dout.data(), 1, dim},
+                                               {dqkv.data(), 1, 3 * dim});
+          const double expected = slope(double{value}) * one * one;
+          EXPECT_NEAR(dqkv[static_cast<size_t>(part * dim)], expected, 2e-6 * std::abs(expected))
+              << target << " " << value << " dim " << dim;
+        }
       }
     }
   }

@@ -60,7 +60,7 @@ struct MoeActivations {
 };
 
 // As MoeFn, keeping `kept` (overwritten). A slot whose expert is -1 was dropped: it adds nothing,
-// and its rows of `kept` are undefined. Where `out` is empty, only `kept` is computed.
+// and its rows of `kept` are undefined. Where `out` is empty it is left out.
 using MoeTrainFn = void (*)(KernelContext&, ConstMatrix x,
                             std::span<const ExpertWeights> expert_weights,
                             MatrixView<const int32_t> experts, ConstMatrix weights,

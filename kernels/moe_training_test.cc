@@ -107,6 +107,15 @@ Answer Train(const TrainingKernels& kernels, const Problem& problem, int threads
   const MoeActivations kept = {gate.view(), up.view()};
   kernels.moe_train(test.context, x.view(), problem.experts, choices, weights.view(), kept,
                     out.view());
+  // Without an output, the same is kept.
+  TestMatrix gate_again(c.tokens * c.k, c.ffn, gap);
+  TestMatrix up_again(c.tokens * c.k, c.ffn, gap);
+  kernels.moe_train(test.context, x.view(), problem.experts, choices, weights.view(),
+                    {gate_again.view(), up_again.view()}, {});
+  EXPECT_TRUE(SameBits(WithoutDropped(gate_again.Values(), problem),
+                       WithoutDropped(gate.Values(), problem)));
+  EXPECT_TRUE(
+      SameBits(WithoutDropped(up_again.Values(), problem), WithoutDropped(up.Values(), problem)));
   kernels.moe_backward(test.context, x.view(), problem.experts, choices, weights.view(), kept,
                        dout.view(), dx.view(), dweights.view(), views);
   Answer answer = {{out.Values(), WithoutDropped(gate.Values(), problem),

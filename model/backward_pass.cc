@@ -1,5 +1,7 @@
 #include "model/backward_pass.h"
 
+#include <span>
+
 namespace fulmen {
 namespace {
 
@@ -28,6 +30,7 @@ ConstMatrix BackwardPass::Scaled(float factor, ConstMatrix x) const {
   kernels_.residual(context_, factor, x, 0.0F, x, scaled);
   return scaled;
 }
+
 void BackwardPass::Linear(ConstMatrix x, const TensorView& weight, ConstMatrix dy,
                           const Matrix& dweight, bool add, Matrix dx) const {
   training_.linear_backward_weight(context_, x, dy, dweight);

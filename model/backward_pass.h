@@ -1,7 +1,7 @@
 // The way back through the layers, of which forward_pass.h is the way there. Internal to model/.
 #pragma once
 
-#include <span>
+#include <cstdint>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -11,7 +11,7 @@
 
 namespace fulmen {
 
-// Every d... is the gradient of the loss with respect to ...
+// dX is the gradient of the loss with respect to X.
 class BackwardPass {
  public:
   BackwardPass(const Config& config, const Weights& weights, const Kernels& kernels,

@@ -25,7 +25,7 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
     a.keys = Allocate(tokens, config_.kv_size());
     a.values = Allocate(tokens, config_.kv_size());
     a.log_sums = keep.log_sums;
-    if (keeps() && a.log_sums.data == nullptr) a.log_sums = Allocate(tokens, config_.heads);
+    if (trains() && a.log_sums.data == nullptr) a.log_sums = Allocate(tokens, config_.heads);
   }
   a.heads = keep.heads;
   if (a.heads.data == nullptr) a.heads = Allocate(tokens, config_.attention_size());
@@ -34,7 +34,7 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
   a.experts = choices();
   a.kept_experts = scope_.capacity != nullptr ? choices() : a.experts;
   a.expert_weights = Allocate(tokens, config_.experts_per_token);
-  if (keeps()) {
+  if (trains()) {
     const int64_t slots = tokens * config_.experts_per_token;
     a.moe = {Allocate(slots, config_.ffn_size), Allocate(slots, config_.ffn_size)};
   }
@@ -44,7 +44,7 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
 Result<LayerActivations> ForwardPass::Layer(int64_t layer, ConstMatrix input, Matrix output,
                                             const AttentionOutput& keep) const {
   LayerActivations a = AllocateActivations(layer, input.rows, keep);
-  a.middle = keeps() ? Allocate(input.rows, input.cols) : output;
+  a.middle = trains() ? Allocate(input.rows, input.cols) : output;
   Attention(layer, input, /*known=*/false, a);
   FULMEN_TRY(Mlp(layer, a, output));
   if (kernels_.all_finite(context_, output)) return a;
@@ -92,7 +92,7 @@ void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix bra
   Linear(a.attention_input, weights.qkv, a.qkv);
   Linear(a.attention_input, weights.output_gate, a.gate);
   Matrix gated = a.heads;
-  if (keeps()) {
+  if (trains()) {
     scope_.training->lightning_attention_packed(context_, a.qkv, decay, scope_.starts, a.heads);
     gated = Allocate(branch.rows, config_.attention_size());
   } else {
@@ -113,13 +113,11 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim,
                 a.queries);
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim, a.keys);
-  if (known) {
-    // nothing to do
-  } else if (keeps()) {
+  if (!known && trains()) {
     scope_.training->softmax_attention_packed(
         context_, {a.queries, a.keys, a.values, config_.head_dim, scope_.starts}, a.heads,
         a.log_sums);
-  } else {
+  } else if (!known) {
     scope_.state->StoreKv(layer, a.keys, a.values);
     kernels_.softmax_attention(context_, a.queries, scope_.state->kv(layer),
                                scope_.state->position(), a.heads);
@@ -135,7 +133,7 @@ Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output)
   Norm(a.middle, weights.mlp_norm, a.mlp_input);
   kernels_.linear(context_, a.mlp_input, weights.router, a.router_logits);
   kernels_.top_k_router(context_, a.router_logits, a.experts, a.expert_weights);
-  if (keeps()) {
+  if (trains()) {
     if (scope_.capacity != nullptr) {
       FULMEN_TRY(scope_.capacity->Drop(layer, a.experts, a.kept_experts));
     }

@@ -38,7 +38,7 @@ struct LayerActivations {
 };
 
 // What is kept of softmax attention where all else is computed again, because its work grows with
-// the length. Empty in lightning layers, and where all is kept.
+// the length. Empty in lightning layers, and where all or nothing is kept.
 struct AttentionOutput {
   Matrix heads, log_sums;  // see LayerActivations
 };
@@ -46,7 +46,7 @@ struct AttentionOutput {
 // Where the attention layers look: a sequence's past, or the other tokens of the same document.
 struct AttentionScope {
   SequenceState* state = nullptr;             // inference
-  const TrainingKernels* training = nullptr;  // training: activations are kept
+  const TrainingKernels* training = nullptr;  // training: nothing overwrites an activation
   std::span<const int64_t> starts = {};       // of the documents, see lightning_attention.h
   std::span<const int64_t> positions = {};    // of each token
   ExpertCapacity* capacity = nullptr;         // training with token drop
@@ -77,7 +77,7 @@ class ForwardPass {
   static constexpr float kLightningNormEpsilon = 1e-6F;
 
  private:
-  bool keeps() const { return scope_.training != nullptr; }
+  bool trains() const { return scope_.training != nullptr; }
   Matrix Allocate(int64_t rows, int64_t cols) const {
     return context_.scratch.AllocateMatrix(rows, cols);
   }
@@ -85,7 +85,7 @@ class ForwardPass {
     return config_.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
   }
   void Linear(ConstMatrix x, const TensorView& weight, Matrix y) const {
-    (keeps() ? scope_.training->linear : kernels_.linear)(context_, x, weight, y);
+    (trains() ? scope_.training->linear : kernels_.linear)(context_, x, weight, y);
   }
   // Memory for everything that outlives the layer, except `middle`; of the attention's output where
   // `keep` has none.
@@ -95,7 +95,7 @@ class ForwardPass {
   void Attention(int64_t layer, ConstMatrix input, bool known, const LayerActivations& a) const;
   void Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const;
   void Softmax(int64_t layer, const LayerActivations& a, bool known, Matrix branch) const;
-  // Only the activations where there is no output.
+  // Only the activations where there is no output (training).
   Status Mlp(int64_t layer, const LayerActivations& a, Matrix output) const;
   void AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatrix normed, ConstMatrix branch,
                  Matrix output) const;

@@ -1,5 +1,7 @@
 #include "model/router_losses.h"
 
+#include <span>
+
 namespace fulmen {
 
 RouterLosses::RouterLosses(const Config& config, int64_t tokens)

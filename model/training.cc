@@ -25,23 +25,6 @@ std::vector<int64_t> DocumentPositions(const PackedBatch& batch) {
   return positions;
 }
 
-}  // namespace
-
-void PackedBatch::Add(std::span<const int32_t> document) {
-  if (document.empty()) return;
-  if (starts.empty()) starts.push_back(0);
-  tokens.insert(tokens.end(), document.begin(), document.end());
-  targets.insert(targets.end(), document.begin() + 1, document.end());
-  targets.push_back(-1);
-  starts.push_back(static_cast<int64_t>(tokens.size()));
-}
-
-int64_t PackedBatch::PredictedTokens() const {
-  return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
-}
-
-namespace {
-
 // One batch, there and, with gradients, back.
 class TrainingPass {
  public:
@@ -73,17 +56,15 @@ class TrainingPass {
   Result<Losses> Run() {
     const int64_t predicted = options_.step_predicted_tokens > 0 ? options_.step_predicted_tokens
                                                                  : batch_.PredictedTokens();
-    if (predicted == 0) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "a batch of {} tokens in {} documents predicts nothing", tokens_,
-                  batch_.starts.size() - 1);
+    if (tokens_ == 0 || predicted == 0) {
+      return Fail(ErrorCode::kInvalidArgument, "a batch of {} tokens predicts nothing", tokens_);
     }
     frames_.emplace_back(context_.scratch);
     const Matrix dhidden = gradients_ != nullptr ? AllocateHidden() : Matrix();
     FULMEN_TRY(Forward());
     const double sum = CrossEntropy(1.0F / static_cast<float>(predicted), dhidden);
     if (gradients_ != nullptr) FULMEN_TRY(Backward(dhidden));
-    return Sum(sum / static_cast<double>(predicted));
+    return MakeLosses(sum / static_cast<double>(predicted));
   }
 
  private:
@@ -113,13 +94,13 @@ class TrainingPass {
                     forward_.Layer(layer, inputs_[index], inputs_[index + 1], attention_.back()));
       router_.AddLayer(training_, context_, layer, activations);
       dropped_ += CountDropped(activations.kept_experts);
-      tape_.push_back(activations);
+      tape_.push_back(Keeps(layer) ? activations : LayerActivations());
       if (!Keeps(layer)) frames_.pop_back();
     }
     return {};
   }
 
-  // The sum over the predicted tokens; dhidden becomes the gradient of the last layer's norm.
+  // The sum over the predicted tokens; dhidden becomes the gradient of the output norm's result.
   double CrossEntropy(float scale, Matrix dhidden) const {
     const Workspace::Frame frame(context_.scratch);
     const Matrix normed = AllocateHidden();
@@ -148,7 +129,7 @@ class TrainingPass {
     return options_.gradients_ready ? options_.gradients_ready(-1) : Status();
   }
 
-  Losses Sum(double cross_entropy) const {
+  Losses MakeLosses(double cross_entropy) const {
     Losses losses;
     losses.cross_entropy = cross_entropy;
     losses.auxiliary = router_.Auxiliary();
@@ -184,6 +165,19 @@ class TrainingPass {
 };
 
 }  // namespace
+
+void PackedBatch::Add(std::span<const int32_t> document) {
+  if (document.empty()) return;
+  if (starts.empty()) starts.push_back(0);
+  tokens.insert(tokens.end(), document.begin(), document.end());
+  targets.insert(targets.end(), document.begin() + 1, document.end());
+  targets.push_back(-1);
+  starts.push_back(static_cast<int64_t>(tokens.size()));
+}
+
+int64_t PackedBatch::PredictedTokens() const {
+  return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
+}
 
 Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Kernels& kernels,
                                const TrainingKernels& training, KernelContext& context,

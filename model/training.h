@@ -35,14 +35,14 @@ struct LossOptions {
   int64_t step_predicted_tokens = 0;
   float step_share = 1;
   // Keeps only each layer's input, and what softmax attention gave, and computes the rest a second
-  // time: less memory, more work.
+  // time: less memory, more work. The last layer keeps all, for it comes first on the way back.
   bool recompute = false;
   // An expert takes at most ceil(capacity * tokens * k / E) choices of what all ranks run at once,
   // see ExpertCapacity; the rest are dropped. The weights of a token's other choices stay as they
   // are. 0: as many as come.
   float capacity = 0;
   // The ranks whose choices count towards the capacity; null: this one alone. Not owned. All of
-  // them run ForwardBackward equally often, with the same options.
+  // them run the functions below equally often, with the same options.
   Communicator* ranks = nullptr;
   // Called when the gradients of a layer are complete, from the last layer to the first, and with
   // layer -1 when all others are; for an all-reduce that overlaps the layers still to come.
@@ -66,7 +66,8 @@ Result<Losses> ForwardBackward(const Config& config, const Weights& weights, con
                                const PackedBatch& batch, const LossOptions& options,
                                const Gradients& gradients);
 
-// The same losses without the way back, in the memory of one layer.
+// The same losses without the way back, in the memory of one layer; `recompute` and
+// `gradients_ready` have no meaning here.
 Result<Losses> ForwardLosses(const Config& config, const Weights& weights, const Kernels& kernels,
                              const TrainingKernels& training, KernelContext& context,
                              const PackedBatch& batch, const LossOptions& options);

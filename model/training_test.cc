@@ -56,43 +56,58 @@ class TestModel {
   struct Outcome {
     Losses losses;
     std::vector<std::vector<float>> gradients;  // as ExpectedTensors
-    bool backward = true;                       // false: only the losses are computed
   };
 
   // `outcome` has the gradients of batches before added to.
   void Run(const PackedBatch& batch, const LossOptions& options, Outcome& outcome,
            const std::string& kernels_name = "ref",
            Precision precision = Precision::kFloat32) const {
+    Run(batch, options, outcome, **SelectKernels(kernels_name),
+        **SelectTrainingKernels(kernels_name, precision));
+  }
+  void Run(const PackedBatch& batch, const LossOptions& options, Outcome& outcome,
+           const Kernels& kernels, const TrainingKernels& training) const {
     ThreadPool pool(1);
     Workspace scratch(/*poison=*/true);
     KernelContext context{pool, scratch};
-    std::vector<TensorView> views;
     std::vector<Matrix> matrices;
     outcome.gradients.resize(weights.size());
     const std::vector<TensorInstance> tensors = ExpectedTensors(config);
     for (size_t i = 0; i < weights.size(); ++i) {
       const Shape& shape = tensors[i].shape;
-      views.push_back({std::as_bytes(std::span(weights[i])).data(), DType::kF32, shape});
       outcome.gradients[i].resize(weights[i].size());
       const int64_t rows = shape.size() == 1 ? 1 : shape[0];
       matrices.emplace_back(outcome.gradients[i].data(), rows, shape.back());
     }
-    const Weights arranged = ArrangeWeights(config, views);
-    const Kernels& kernels = **SelectKernels(kernels_name);
-    const TrainingKernels& training = **SelectTrainingKernels(kernels_name, precision);
     const Result<Losses> losses =
-        outcome.backward
-            ? ForwardBackward(config, arranged, kernels, training, context, batch, options,
-                              ArrangeGradients(config, matrices))
-            : ForwardLosses(config, arranged, kernels, training, context, batch, options);
+        ForwardBackward(config, Arranged(), kernels, training, context, batch, options,
+                        ArrangeGradients(config, matrices));
     ASSERT_TRUE(losses) << losses.error().message;
     outcome.losses = *losses;
+  }
+
+  Result<Losses> LossesAlone(const PackedBatch& batch, const LossOptions& options,
+                             const std::string& kernels_name, Precision precision) const {
+    ThreadPool pool(1);
+    Workspace scratch(/*poison=*/true);
+    KernelContext context{pool, scratch};
+    return ForwardLosses(config, Arranged(), **SelectKernels(kernels_name),
+                         **SelectTrainingKernels(kernels_name, precision), context, batch, options);
   }
 
   Outcome Run(const PackedBatch& batch, const LossOptions& options) const {
     Outcome outcome;
     Run(batch, options, outcome);
     return outcome;
+  }
+
+  Weights Arranged() const {
+    std::vector<TensorView> views;
+    const std::vector<TensorInstance> tensors = ExpectedTensors(config);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      views.push_back({std::as_bytes(std::span(weights[i])).data(), DType::kF32, tensors[i].shape});
+    }
+    return ArrangeWeights(config, views);
   }
 
   Config config;
@@ -207,39 +222,97 @@ TEST(Training, ACapacityNobodyReachesChangesNoBit) {
   EXPECT_EQ(actual.gradients, expected.gradients);
 }
 
+constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kBFloat16};
+
+LossOptions WithEveryLoss() {
+  LossOptions options;
+  options.capacity = 0.9F;
+  options.z = 0.01F;
+  return options;
+}
+
 TEST(Training, RecomputingChangesNoBit) {
+  const TestModel model;
+  const PackedBatch batch = Pack(kDocuments);
   for (const char* kernels : {"ref", "cpu"}) {
-    const TestModel model;
-    const PackedBatch batch = Pack(kDocuments);
+    for (const Precision precision : kPrecisions) {
+      LossOptions options = WithEveryLoss();
+      TestModel::Outcome kept;
+      TestModel::Outcome computed;
+      model.Run(batch, options, kept, kernels, precision);
+      options.recompute = true;
+      model.Run(batch, options, computed, kernels, precision);
+      EXPECT_EQ(computed.losses.total, kept.losses.total) << kernels;
+      EXPECT_EQ(computed.gradients, kept.gradients) << kernels;
+    }
+  }
+}
+
+struct Calls {
+  int attention = 0, experts = 0, experts_without_output = 0;
+};
+Calls& Counted() {
+  static Calls calls;
+  return calls;
+}
+
+// Of three layers the second is softmax, and the last is kept.
+TEST(Training, RecomputesWhatItDoesNotKeep) {
+  TrainingKernels counting = RefTrainingKernels();
+  counting.softmax_attention_packed = [](KernelContext& context, const PackedAttention& attention,
+                                         Matrix out, Matrix log_sums) {
+    ++Counted().attention;
+    RefTrainingKernels().softmax_attention_packed(context, attention, out, log_sums);
+  };
+  counting.moe_train = [](KernelContext& context, ConstMatrix x,
+                          std::span<const ExpertWeights> experts, MatrixView<const int32_t> chosen,
+                          ConstMatrix weights, const MoeActivations& kept, Matrix out) {
+    ++Counted().experts;
+    if (out.data == nullptr) ++Counted().experts_without_output;
+    RefTrainingKernels().moe_train(context, x, experts, chosen, weights, kept, out);
+  };
+  const TestModel model;
+  for (const bool recompute : {false, true}) {
     LossOptions options;
-    options.capacity = 0.9F;
-    TestModel::Outcome kept;
-    TestModel::Outcome computed;
-    model.Run(batch, options, kept, kernels);
-    options.recompute = true;
-    model.Run(batch, options, computed, kernels);
-    EXPECT_EQ(computed.losses.total, kept.losses.total) << kernels;
-    EXPECT_EQ(computed.gradients, kept.gradients) << kernels;
+    options.recompute = recompute;
+    Counted() = {};
+    TestModel::Outcome outcome;
+    model.Run(Pack(kDocuments), options, outcome, RefKernels(), counting);
+    EXPECT_EQ(Counted().attention, 1);
+    EXPECT_EQ(Counted().experts, recompute ? 5 : 3);
+    EXPECT_EQ(Counted().experts_without_output, recompute ? 2 : 0);
   }
 }
 
 TEST(Training, LossesAloneAreThoseOfAStep) {
+  const TestModel model;
+  const PackedBatch batch = Pack(kDocuments);
   for (const char* kernels : {"ref", "cpu"}) {
-    const TestModel model;
-    const PackedBatch batch = Pack(kDocuments);
-    LossOptions options;
-    options.capacity = 0.9F;
-    options.z = 0.01F;
-    TestModel::Outcome step;
-    model.Run(batch, options, step, kernels);
-    TestModel::Outcome alone;
-    alone.backward = false;
-    model.Run(batch, options, alone, kernels);
-    EXPECT_EQ(alone.losses.total, step.losses.total) << kernels;
-    EXPECT_EQ(alone.losses.cross_entropy, step.losses.cross_entropy) << kernels;
-    EXPECT_EQ(alone.losses.choices, step.losses.choices) << kernels;
-    EXPECT_EQ(alone.losses.dropped, step.losses.dropped) << kernels;
+    for (const Precision precision : kPrecisions) {
+      TestModel::Outcome step;
+      model.Run(batch, WithEveryLoss(), step, kernels, precision);
+      const Result<Losses> alone = model.LossesAlone(batch, WithEveryLoss(), kernels, precision);
+      ASSERT_TRUE(alone) << alone.error().message;
+      EXPECT_EQ(alone->total, step.losses.total) << kernels;
+      EXPECT_EQ(alone->cross_entropy, step.losses.cross_entropy) << kernels;
+      EXPECT_EQ(alone->choices, step.losses.choices) << kernels;
+      EXPECT_EQ(alone->dropped, step.losses.dropped) << kernels;
+    }
   }
+}
+
+TEST(Training, ABatchThatPredictsNothingIsRefused) {
+  const TestModel model;
+  LossOptions options;
+  for (const std::vector<std::vector<int32_t>>& documents :
+       {std::vector<std::vector<int32_t>>{}, {{3}, {5}}}) {
+    const Result<Losses> losses =
+        model.LossesAlone(Pack(documents), options, "cpu", Precision::kFloat32);
+    ASSERT_FALSE(losses);
+    EXPECT_NE(losses.error().message.find("predicts nothing"), std::string::npos);
+  }
+  options.step_predicted_tokens = 7;  // by the other batches of the step
+  EXPECT_FALSE(model.LossesAlone(Pack({}), options, "cpu", Precision::kFloat32));
 }
 
 TEST(Training, ChoicesAreCountedByLayer) {

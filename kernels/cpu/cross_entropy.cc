@@ -16,7 +16,7 @@
 
 // Predicted positions are gathered and taken in blocks. A task is some positions of a block: their
 // logits become probabilities and then gradients, from which dx follows; those of the whole block
-// are kept for dhead. Scratch memory is the head twice (for either product) and one block of
+// are kept for dhead. Scratch memory is the head once for either product and one block of
 // gradients; in BF16 also kTaskRows rows of logits per thread.
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
@@ -39,9 +39,9 @@ float Largest(int64_t count, const float* logits) {
 // Logits whose exponentials are summed in float32; these sums are added in double.
 constexpr int64_t kSummed = 384;
 
-// The loss of one position; its `count` logits become their gradients times `scale`. Whole vectors
-// are written.
-double Token(int64_t count, float* logits, int64_t target, float scale) {
+// The loss of one position; its `count` logits become their gradients times `scale` where these are
+// wanted, else anything. Whole vectors are written.
+double Token(int64_t count, float* logits, int64_t target, float scale, bool gradients) {
   const Floats d;
   const int64_t lanes = TileLanes();
   const float largest = Largest(count, logits);
@@ -63,11 +63,12 @@ double Token(int64_t count, float* logits, int64_t target, float scale) {
     hn::StoreU(e, d, logits + i);
     for (; i < count; ++i) total += double{logits[i]};
   }
+  const double log_sum = double{largest} + std::log(total);
+  if (!gradients) return log_sum - target_logit;
   const FloatsV factor = hn::Set(d, static_cast<float>(double{scale} / total));
   for (i = 0; i < count; i += lanes) {
     hn::StoreU(hn::Mul(factor, hn::LoadU(d, logits + i)), d, logits + i);
   }
-  const double log_sum = double{largest} + std::log(total);
   logits[target] = static_cast<float>(double{scale} * std::expm1(target_logit - log_sum));
   return log_sum - target_logit;
 }
@@ -119,8 +120,8 @@ void Positions(const Call& call, const int32_t* tokens, int64_t count, int64_t r
   MultiplyAlong<kPrecision>(operands.x.along.Rows(row, count), operands.logits_head, false, nothing,
                             logits);
   for (int64_t r = 0; r < count; ++r) {
-    losses[r] =
-        Token(logits.cols, logits.row(r), call.targets[static_cast<size_t>(tokens[r])], call.scale);
+    losses[r] = Token(logits.cols, logits.row(r), call.targets[static_cast<size_t>(tokens[r])],
+                      call.scale, call.backward());
   }
   if (!call.backward()) return;
   if constexpr (!kInPlace) {

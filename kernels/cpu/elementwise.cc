@@ -33,41 +33,41 @@ void Embedding(KernelContext& context, std::span<const int32_t> tokens, const Te
   });
 }
 
-// out = combine(rms_norm(x), where the gate's vector lies and how many of its lanes are in the
-// row).
-template <class Combine>
+// out = finish(rms_norm(x), row, column, columns left), vector by vector.
+template <class Finish>
 void NormRows(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
-              ConstMatrix gate, int64_t cost, Matrix out, const Combine& combine) {
-  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows &&
-                   gate.cols == x.cols && gate.rows == x.rows,
-               "x is [{}, {}], gate [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, gate.rows,
-               gate.cols, out.rows, out.cols, ShapeString(weight.shape));
+              int64_t cost, Matrix out, const Finish& finish) {
+  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows,
+               "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
+               ShapeString(weight.shape));
   Workspace::Frame frame(context.scratch);
   float* widened = context.scratch.Allocate<float>(x.cols);
   WidenElements(weight, 0, x.cols, widened);
-  ForRows(context, x.rows, x.cols, cost, [&](int64_t t) {
+  ForRows(context, x.rows, x.cols, cost, [&](int64_t t) HWY_ATTR {
     const FloatsV scale = hn::Set(Floats(), NormScale(x.row(t), x.cols, epsilon));
     for (int64_t c = 0; c < x.cols; c += LaneCount()) {
       const int64_t left = x.cols - c;
       const FloatsV normed =
           hn::Mul(hn::Mul(LoadPart(x.row(t) + c, left), scale), LoadPart(widened + c, left));
-      StorePart(combine(normed, gate.row(t) + c, left), out.row(t) + c, left);
+      StorePart(finish(normed, t, c, left), out.row(t) + c, left);
     }
   });
 }
 
 void RmsNorm(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
              Matrix out) {
-  const ConstMatrix unused = x;
-  NormRows(context, x, weight, epsilon, unused, 2, out,
-           [](FloatsV normed, const float*, int64_t) HWY_ATTR { return normed; });
+  NormRows(context, x, weight, epsilon, 2, out,
+           [](FloatsV normed, int64_t, int64_t, int64_t) HWY_ATTR { return normed; });
 }
 
 void GatedRmsNorm(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
                   ConstMatrix gate, Matrix out) {
-  NormRows(context, x, weight, epsilon, gate, 16, out,
-           [](FloatsV normed, const float* gates, int64_t left)
-               HWY_ATTR { return hn::Mul(normed, Sigmoid(Floats(), LoadPart(gates, left))); });
+  FULMEN_CHECK(gate.cols == x.cols && gate.rows == x.rows, "x is [{}, {}], gate [{}, {}]", x.rows,
+               x.cols, gate.rows, gate.cols);
+  const auto finish = [&](FloatsV normed, int64_t t, int64_t c, int64_t left) HWY_ATTR {
+    return hn::Mul(normed, Sigmoid(Floats(), LoadPart(gate.row(t) + c, left)));
+  };
+  NormRows(context, x, weight, epsilon, 16, out, finish);
 }
 
 struct SiluOf {

@@ -130,7 +130,12 @@ void GateRow(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weight, floa
 void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight,
                           float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
                           std::span<float> dweight) {
-  CheckShapes(x, weight, dy, dgate, dweight);
+  CheckShapes(x, weight, dy, dy, dweight);
+  for (const ConstMatrix& m : {gate, ConstMatrix(dgate), ConstMatrix(out)}) {
+    FULMEN_CHECK(m.rows == x.rows && m.cols == x.cols,
+                 "x is [{}, {}], and one of gate, dgate and out [{}, {}]", x.rows, x.cols, m.rows,
+                 m.cols);
+  }
   ForNormRows(
       context, x.rows, weight, 24, dweight, [&](int64_t t, const float* widened, float* sums) {
         const float scale = NormScale(x.row(t), x.cols, epsilon);

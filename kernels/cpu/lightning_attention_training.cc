@@ -135,7 +135,10 @@ void KeyGradients(const BackwardTask& task, const Qkv<float>& active, const Deca
   CopyPadded(active.q(), scratch.q);
   for (int64_t j = 0; j < count; j += kProductRows) {
     const int64_t rows = std::min(kProductRows, count - j);
-    if (first > 0) FetchRows<true>(dk, first - kLightningBlock + j, rows);
+    if (first > 0) {
+      FetchRows(task.inputs.v(), first - kLightningBlock + j, rows);
+      FetchRows<true>(dk, first - kLightningBlock + j, rows);
+    }
     const bool whole = dk.cols == scratch.q.cols;
     const Matrix out = whole ? dk.Rows(first + j, rows) : scratch.lightning.out.Rows(0, rows);
     float keep[kProductRows];
@@ -159,6 +162,7 @@ MatrixView<T> Reversed(const MatrixView<T>& matrix) {
 void KeyValueGradients(const BackwardTask& task, const DecayTable& decay,
                        const BackwardScratch& scratch) {
   const int64_t tokens = task.dout.rows;
+  const int64_t dim = task.dout.cols;
   const LightningTask sequence = {.q = Reversed(task.inputs.k()),
                                   .k = Reversed(task.inputs.q()),
                                   .v = Reversed(task.dout),
@@ -175,10 +179,9 @@ void KeyValueGradients(const BackwardTask& task, const DecayTable& decay,
     block.k = Reversed(active.q());
     const StateUse use = {.read = end<tokens, .write = first> 0};
     LightningBlock(block, decay, use, {sequence, tokens - first}, scratch.lightning);
-    ActivateBackward(
-        inputs.all.Cols(task.dout.cols, 2 * task.dout.cols),
-        task.gradients.all.Rows(first, count).Cols(task.dout.cols, 2 * task.dout.cols));
-    if (use.write) Transpose(scratch.lightning.state.Cols(0, task.dout.cols), scratch.state_t);
+    ActivateBackward(inputs.all.Cols(dim, 2 * dim),
+                     task.gradients.all.Rows(first, count).Cols(dim, 2 * dim));
+    if (use.write) Transpose(scratch.lightning.state.Cols(0, dim), scratch.state_t);
     end = first;
   }
 }

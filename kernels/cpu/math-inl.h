@@ -22,11 +22,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 using FloatsV = hn::Vec<Floats>;
 
-// p * 2^n for whole n, rounded once; -150 <= n <= 128.
+// p * 2^n for whole n and p near 1, rounded once; -150 <= n <= 128.
 template <class D, class V>
 HWY_INLINE V MultiplyByPowerOf2([[maybe_unused]] D d, V p, V n) {
 #if HWY_TARGET <= HWY_AVX3
-  static_assert(sizeof(V) == 64);  // all of a vector
+  static_assert(sizeof(V) == 64);  // shorter vectors have an instruction of their own
   return V{_mm512_scalef_ps(p.raw, n.raw)};
 #else
   // 2^n in two factors, each a normal number.

@@ -100,14 +100,17 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
               MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
               Matrix out) {
   CheckShapes(x, expert_weights, experts, weights, kept);
+  FULMEN_CHECK(out.data == nullptr || (out.rows == x.rows && out.cols == x.cols),
+               "out is [{}, {}] for x [{}, {}]", out.rows, out.cols, x.rows, x.cols);
   const Workspace::Frame frame(context.scratch);
   Workspace& workspace = context.scratch;
   const auto expert_count = static_cast<int64_t>(expert_weights.size());
   const int64_t ffn = kept.gate.cols;
   const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
-  const PackedExpert packed = {AllocateColumns<kPrecision>(workspace, ffn, x.cols),
-                               AllocateColumns<kPrecision>(workspace, ffn, x.cols),
-                               AllocateColumns<kPrecision>(workspace, x.cols, ffn)};
+  const PackedExpert packed = {
+      AllocateColumns<kPrecision>(workspace, ffn, x.cols),
+      AllocateColumns<kPrecision>(workspace, ffn, x.cols),
+      out.data != nullptr ? AllocateColumns<kPrecision>(workspace, x.cols, ffn) : PackedColumns()};
   auto* scratch = workspace.Allocate<ForwardScratch>(context.pool.size());
   for (int worker = 0; worker < context.pool.size(); ++worker) {
     scratch[worker] = AllocateForwardScratch<kPrecision>(workspace, x.cols, ffn);

@@ -15,8 +15,8 @@ double MeanSquare(const float* x, int64_t width) {
   return squares / static_cast<double>(width);
 }
 
-// dx of one row given the gradient of its output, per column, of which each is read for the last
-// time before its dx is written; adds to `sums`, the gradient of the weight.
+// dx of one row; gradient(c) is that of its output, and not read after dx[c] is written. Adds to
+// `sums`, the gradient of the weight.
 template <class Gradient>
 void RmsNormRow(const float* x, const TensorView& weight, float epsilon, const Gradient& gradient,
                 float* dx, std::vector<double>& sums) {
@@ -75,7 +75,7 @@ void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const TensorVie
       const double sigmoid = Sigmoid(gate.row(t)[c]);
       gradients.push_back(double{dy.row(t)[c]} * sigmoid);
       dgate.row(t)[c] = static_cast<float>(gradients.back() * double{x.row(t)[c]} * scale * factor *
-                                           (1.0 - sigmoid));
+                                           Sigmoid(-double{gate.row(t)[c]}));
     }
     const auto gradient = [&](int64_t c) { return gradients[static_cast<size_t>(c)]; };
     RmsNormRow(x.row(t), weight, epsilon, gradient, dy.row(t), sums);

@@ -123,6 +123,7 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
     Scatter(up.view(), slots, kept.up);
     Silu(context, gate.view(), gate.view());
     for (size_t j = 0; j < gate.values.size(); ++j) gate.values[j] *= up.values[j];
+    if (out.data == nullptr) continue;
     kLinear<kPrecision>(context, gate.view(), expert.down, input.view());
     Scatter(input.view(), slots, contributions.view());
   }
