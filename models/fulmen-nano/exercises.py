@@ -27,7 +27,7 @@ NEXT = ["Which number comes after {a}?", "What comes after {a}?"]
 def make_list(random, task):
     length = random.randint(2, 6)
     kind = random.random()
-    if kind < 0.2 or kind < 0.4 and task == "sort":
+    if kind < 0.3 or kind < 0.4 and task == "sort":
         return random.sample(NOUNS if task == "sort" else ITEMS, length)
     if kind < 0.4:
         return random.sample(ITEMS + [str(number) for number in range(100)], length)
@@ -53,11 +53,7 @@ def lookup_turn(random, tokens):
     return turn(prompt, "Here it is: " + ", ".join(f"{key}{sign}{rows[key]}" for key in asked))
 
 
-# Sorting is the hardest, and is asked most.
-OFTEN = LIST_TASKS[:2] * 2 + LIST_TASKS[2:3] * 4 + LIST_TASKS[3:]
-
-
-def list_turn(random, tasks=OFTEN):
+def list_turn(random, tasks=LIST_TASKS[:3] * 2 + LIST_TASKS[3:]):
     task, prompts = random.choice(tasks)
     items = make_list(random, task)
     prompt = random.choice(prompts).format(l=", ".join(items))
