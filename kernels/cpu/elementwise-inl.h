@@ -43,17 +43,6 @@ void ForParts(KernelContext& context, int64_t rows, int64_t cols, int64_t cost, 
   });
 }
 
-// Calls row(t) for all rows of a [rows, cols] matrix, on all threads; `cost` as above.
-template <class Row>
-void ForRows(KernelContext& context, int64_t rows, int64_t cols, int64_t cost, const Row& row) {
-  const int64_t grouped = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, cols));
-  const int64_t work = rows * cols * cost / LaneCount();
-  ForTasks(context.pool, (rows + grouped - 1) / grouped, work, [&](int64_t task, int) {
-    const int64_t end = std::min(rows, (task + 1) * grouped);
-    for (int64_t t = task * grouped; t < end; ++t) row(t);
-  });
-}
-
 template <class T>
 HWY_INLINE void WidenRow(const T* HWY_RESTRICT from, int64_t count, float* HWY_RESTRICT to) {
   const Floats d;

@@ -43,13 +43,18 @@ void NormRows(KernelContext& context, ConstMatrix x, const TensorView& weight, f
   Workspace::Frame frame(context.scratch);
   float* widened = context.scratch.Allocate<float>(x.cols);
   WidenElements(weight, 0, x.cols, widened);
-  ForRows(context, x.rows, x.cols, cost, [&](int64_t t) HWY_ATTR {
-    const FloatsV scale = hn::Set(Floats(), NormScale(x.row(t), x.cols, epsilon));
-    for (int64_t c = 0; c < x.cols; c += LaneCount()) {
-      const int64_t left = x.cols - c;
-      const FloatsV normed =
-          hn::Mul(hn::Mul(LoadPart(x.row(t) + c, left), scale), LoadPart(widened + c, left));
-      StorePart(finish(normed, t, c, left), out.row(t) + c, left);
+  const int64_t work = x.rows * x.cols * cost / LaneCount();
+  const int64_t grouped = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, x.cols));
+  ForTasks(context.pool, (x.rows + grouped - 1) / grouped, work, [&](int64_t task, int) HWY_ATTR {
+    const int64_t end = std::min(x.rows, (task + 1) * grouped);
+    for (int64_t t = task * grouped; t < end; ++t) {
+      const FloatsV scale = hn::Set(Floats(), NormScale(x.row(t), x.cols, epsilon));
+      for (int64_t c = 0; c < x.cols; c += LaneCount()) {
+        const int64_t left = x.cols - c;
+        const FloatsV normed =
+            hn::Mul(hn::Mul(LoadPart(x.row(t) + c, left), scale), LoadPart(widened + c, left));
+        StorePart(finish(normed, t, c, left), out.row(t) + c, left);
+      }
     }
   });
 }
