@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "base/check.h"
+#include "base/machine.h"
 
 namespace fulmen {
 namespace {
@@ -17,12 +18,6 @@ inline void Pause() {
 }
 
 }  // namespace
-
-int AvailableProcessors() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 ThreadPool::ThreadPool(int threads) {
   FULMEN_CHECK(threads >= 0, "{} threads", threads);

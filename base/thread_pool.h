@@ -13,7 +13,7 @@ namespace fulmen {
 
 class ThreadPool {
  public:
-  // `threads` counts the calling thread; 0 takes every processor this process may use.
+  // `threads` counts the calling thread; 0 takes AvailableProcessors().
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -39,8 +39,5 @@ class ThreadPool {
   bool stopping_ = false;
   std::vector<std::thread> workers_;
 };
-
-// Processors this process may run on.
-int AvailableProcessors();
 
 }  // namespace fulmen

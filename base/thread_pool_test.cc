@@ -49,10 +49,5 @@ TEST(ThreadPool, EndsIdleAtOnce) {
   for (int i = 0; i < 100; ++i) ThreadPool pool(4);
 }
 
-TEST(ThreadPool, DefaultsToTheProcessorsItMayUse) {
-  EXPECT_GE(AvailableProcessors(), 1);
-  EXPECT_EQ(ThreadPool().size(), AvailableProcessors());
-}
-
 }  // namespace
 }  // namespace fulmen

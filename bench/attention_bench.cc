@@ -10,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "base/machine.h"
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"

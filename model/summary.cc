@@ -1,14 +1,12 @@
 #include "model/summary.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <set>
 #include <string_view>
 
 #include "base/file_io.h"
+#include "base/machine.h"
 #include "model/cost.h"
 #include "model/state.h"
 #include "model/weights.h"
@@ -101,16 +99,6 @@ void CountPiece(DType dtype, const std::byte* data, int64_t count, NonFiniteTens
 
 }  // namespace
 
-int64_t MachineMemoryBytes() {
-  int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
-  if (const Result<std::string> limit = ReadFile("/sys/fs/cgroup/memory.max"); limit) {
-    int64_t bytes = 0;  // the file may say "max", which parses as nothing
-    const auto parsed = std::from_chars(limit->data(), limit->data() + limit->size(), bytes);
-    if (parsed.ec == std::errc() && bytes > 0) memory = std::min(memory, bytes);
-  }
-  return memory;
-}
-
 Result<ModelSummary> SummarizeModel(const std::string& path) {
   ModelSummary summary;
   FULMEN_ASSIGN(summary.config, ReadFolderConfig(path));
@@ -125,7 +113,7 @@ Result<ModelSummary> SummarizeModel(const std::string& path) {
   }
   if (!only_index) FULMEN_TRY(SummarizeFiles(path, summary));
 
-  summary.memory_bytes = MachineMemoryBytes();
+  summary.memory_bytes = AvailableMemory();
   const int64_t left = summary.memory_bytes - summary.weights_bytes - summary.state_bytes;
   if (left > 0) {
     const int64_t per_token = std::max<int64_t>(summary.kv_bytes_per_token, 1);

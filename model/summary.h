@@ -31,7 +31,7 @@ struct ModelSummary {
   int64_t kv_bytes_per_token = 0;       // as this engine keeps it, in float32
   int64_t kv_bytes_per_token_bf16 = 0;  // for comparison with other engines
   int64_t state_bytes = 0;              // lightning states of one sequence
-  int64_t memory_bytes = 0;             // of this machine
+  int64_t memory_bytes = 0;             // AvailableMemory()
   // Tokens of context that fit beside the weights, at most the context limit; 0 when not even one.
   int64_t context_that_fits = 0;
   bool fits() const { return context_that_fits > 0; }
@@ -40,9 +40,6 @@ struct ModelSummary {
 // `path` is a model folder. Names and, where the files are there, shapes and types are checked as
 // for loading.
 Result<ModelSummary> SummarizeModel(const std::string& path);
-
-// Memory this process may use: the machine's, or its control group's limit where that is lower.
-int64_t MachineMemoryBytes();
 
 struct NonFiniteTensor {
   std::string name;
