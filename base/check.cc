@@ -1,12 +1,13 @@
 #include "base/check.h"
 
-#include <cstdio>
 #include <cstdlib>
+
+#include "base/console.h"
 
 namespace fulmen {
 
 void CheckFailed(const char* file, int line, const char* condition, const std::string& hint) {
-  fmt::print(stderr, "{}:{}: broken invariant: {} ({})\n", file, line, condition, hint);
+  Say("{}:{}: broken invariant: {} ({})\n", file, line, condition, hint);
   std::abort();
 }
 

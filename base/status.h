@@ -18,6 +18,7 @@ enum class ErrorCode {
   kIo,               // the operating system refused
   kNonFinite,        // a computation produced NaN or infinity
   kCancelled,        // the user stopped it
+  kClosedPipe,       // whoever read standard output has gone
   kUnavailable,      // another process or machine is gone
 };
 

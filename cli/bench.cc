@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/paired_timing.h"
@@ -123,14 +124,14 @@ Json ToJson(const Peaks& peaks) {
 
 void PrintPeak(const char* name, const std::optional<double>& peak, const char* unit) {
   if (peak) {
-    fmt::print("{:<24}{:>8.1f} {}\n", name, *peak / 1e9, unit);
+    Print("{:<24}{:>8.1f} {}\n", name, *peak / 1e9, unit);
   } else {
-    fmt::print("{:<24}{:>8} (this processor has no such instruction)\n", name, "-");
+    Print("{:<24}{:>8} (this processor has no such instruction)\n", name, "-");
   }
 }
 
-void Print(const Peaks& peaks, int threads) {
-  fmt::print("Peaks of this machine with {} threads\n", threads);
+void PrintPeaks(const Peaks& peaks, int threads) {
+  Print("Peaks of this machine with {} threads\n", threads);
   PrintPeak("FMA float32", peaks.fma_flops, "GFLOP/s");
   PrintPeak("VNNI int8", peaks.int8_dot_ops, "GOP/s");
   PrintPeak("BF16 dot", peaks.bf16_dot_flops, "GFLOP/s");
@@ -138,8 +139,8 @@ void Print(const Peaks& peaks, int threads) {
 }
 
 void PrintRow(const Row& row) {
-  fmt::print("{:>9} {:>16.1f} {:>13.1f} % {:>16.2f} {:>13.1f} %\n", row.depth, row.prompt_rate,
-             100 * row.prompt_share, row.decode_rate, 100 * row.decode_share);
+  Print("{:>9} {:>16.1f} {:>13.1f} % {:>16.2f} {:>13.1f} %\n", row.depth, row.prompt_rate,
+        100 * row.prompt_share, row.decode_rate, 100 * row.decode_share);
 }
 
 Json ToJson(const Row& row) {
@@ -154,9 +155,9 @@ Status BenchPeaks(const BenchOptions& options) {
   ThreadPool pool(options.session.threads);
   const Peaks peaks = MeasurePeaks(pool);
   if (options.json) {
-    fmt::print("{}\n", Json{{"threads", pool.size()}, {"peaks", ToJson(peaks)}}.dump());
+    Print("{}\n", Json{{"threads", pool.size()}, {"peaks", ToJson(peaks)}}.dump());
   } else {
-    Print(peaks, pool.size());
+    PrintPeaks(peaks, pool.size());
   }
   return {};
 }
@@ -188,17 +189,17 @@ Status BenchModel(const BenchOptions& options) {
                    {"read_bandwidth_bytes", bench.bandwidth().ToJson()}}},
                  {"rows", Json::array()}};
     for (const Row& row : rows) json["rows"].push_back(ToJson(row));
-    fmt::print("{}\n", json.dump());
+    Print("{}\n", json.dump());
     return {};
   }
-  fmt::print("{} with {} kernels, {} threads, {} prompt and {} new tokens, median of {}\n",
-             session->folder, session->kernels.name, session->pool.size(), options.prompt,
-             options.generated, options.repetitions);
-  fmt::print("peaks: FMA {:.1f} to {:.1f} GFLOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
-             bench.fma().low / 1e9, bench.fma().high / 1e9, bench.bandwidth().low / 1e9,
-             bench.bandwidth().high / 1e9);
-  fmt::print("{:>9} {:>16} {:>15} {:>16} {:>15}\n", "depth", "prompt tokens/s", "of FMA peak",
-             "decode tokens/s", "of read peak");
+  Print("{} with {} kernels, {} threads, {} prompt and {} new tokens, median of {}\n",
+        session->folder, session->kernels.name, session->pool.size(), options.prompt,
+        options.generated, options.repetitions);
+  Print("peaks: FMA {:.1f} to {:.1f} GFLOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
+        bench.fma().low / 1e9, bench.fma().high / 1e9, bench.bandwidth().low / 1e9,
+        bench.bandwidth().high / 1e9);
+  Print("{:>9} {:>16} {:>15} {:>16} {:>15}\n", "depth", "prompt tokens/s", "of FMA peak",
+        "decode tokens/s", "of read peak");
   for (const Row& row : rows) PrintRow(row);
   return {};
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/console.h"
 #include "base/file_io.h"
 #include "base/json.h"
 #include "cli/commands.h"
@@ -90,11 +91,11 @@ Status EvalGenerate(const EvalOptions& options) {
     continuations[prompt.name] = result.ids;
   }
   if (options.json) {
-    fmt::print("{}\n", continuations.dump());
+    Print("{}\n", continuations.dump());
     return {};
   }
   for (const auto& [name, ids] : continuations.items()) {
-    fmt::print("{}: {}\n", name, fmt::join(ids.get<std::vector<int32_t>>(), " "));
+    Print("{}: {}\n", name, fmt::join(ids.get<std::vector<int32_t>>(), " "));
   }
   return {};
 }
@@ -127,14 +128,14 @@ Status EvalPerplexity(const EvalOptions& options) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.json) {
-    fmt::print("{}\n", Json{{"perplexity", result.perplexity},
-                            {"tokens", result.tokens},
-                            {"scored", result.scored},
-                            {"seconds", seconds}}
-                           .dump());
+    Print("{}\n", Json{{"perplexity", result.perplexity},
+                       {"tokens", result.tokens},
+                       {"scored", result.scored},
+                       {"seconds", seconds}}
+                      .dump());
   } else {
-    fmt::print("perplexity {:.4f} over {} scored of {} tokens, windows of {}, {:.1f} s\n",
-               result.perplexity, result.scored, result.tokens, context, seconds);
+    Print("perplexity {:.4f} over {} scored of {} tokens, windows of {}, {:.1f} s\n",
+          result.perplexity, result.scored, result.tokens, context, seconds);
   }
   return {};
 }

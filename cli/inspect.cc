@@ -1,6 +1,7 @@
 // fulmen inspect: what a checkpoint holds, and what it needs on this machine.
 #include <fmt/core.h>
 
+#include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
@@ -55,7 +56,7 @@ Json SummaryJson(const ModelSummary& summary) {
 }
 
 void PrintLine(std::string_view label, const std::string& text) {
-  fmt::print("{:<16}{}\n", label, text);
+  Print("{:<16}{}\n", label, text);
 }
 
 void PrintSummary(const ModelSummary& summary) {
@@ -114,8 +115,8 @@ Status Verify(const InspectOptions& options, Json& json) {
     list.push_back(
         {{"tensor", tensor.name}, {"nan", tensor.nans}, {"infinity", tensor.infinities}});
     if (!options.json) {
-      fmt::print("{:<16}{}: {} NaN, {} infinity\n", "not finite", tensor.name, tensor.nans,
-                 tensor.infinities);
+      Print("{:<16}{}: {} NaN, {} infinity\n", "not finite", tensor.name, tensor.nans,
+            tensor.infinities);
     }
   }
   json["not_finite"] = std::move(list);
@@ -138,7 +139,7 @@ Status Inspect(const InspectOptions& options) {
   Status status;
   if (options.verify) status = Verify(options, json);
   if (options.json && json.contains("not_finite") == options.verify) {
-    fmt::print("{}\n", json.dump(2));
+    Print("{}\n", json.dump(2));
   }
   return status;
 }

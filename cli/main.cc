@@ -1,19 +1,55 @@
+#include <csignal>
 #include <cstdlib>
+#include <exception>
+#include <new>
+#include <sstream>
 
+#include "base/console.h"
 #include "cli/commands.h"
 
 namespace fulmen {
+namespace {
+
+// The status to exit with after `error`, which is told unless nobody listens any more.
+int ExitStatus(const Error& error) {
+  // As a shell reports a program that a write into a closed pipe has ended.
+  if (error.code == ErrorCode::kClosedPipe) return 128 + SIGPIPE;
+  Say("fulmen: {}\n", error.message);
+  return EXIT_FAILURE;
+}
+
+// Runs the command of `arguments`; the status to exit with.
+int RunCommand(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out;
+    std::ostringstream err;
+    const int status = app.exit(error, out, err);
+    PrintText(out.str());
+    SayText(err.str());
+    if (status != EXIT_SUCCESS) return status;
+  } catch (const std::bad_alloc&) {
+    return ExitStatus({ErrorCode::kIo, "out of memory"});
+  } catch (const std::exception& error) {
+    return ExitStatus({ErrorCode::kIo, error.what()});
+  }
+  const Status written = FlushOutput();
+  return written ? EXIT_SUCCESS : ExitStatus(written.error());
+}
+
+}  // namespace
 
 void RunOrExit(const std::function<Status()>& body) {
-  const Status status = body();
-  if (status) return;
-  fmt::print(stderr, "fulmen: {}\n", status.error().message);
-  throw CLI::RuntimeError(EXIT_FAILURE);
+  Status status = body();
+  if (status) status = FlushOutput();
+  if (!status) throw CLI::RuntimeError(ExitStatus(status.error()));
 }
 
 }  // namespace fulmen
 
 int main(int argc, char** argv) {
+  fulmen::OpenConsole();
   CLI::App app("Fulmen runs and measures the MiniMax-01 family of language models.", "fulmen");
   app.set_version_flag("--version", "fulmen " FULMEN_VERSION);
   app.require_subcommand(1);
@@ -26,6 +62,5 @@ int main(int argc, char** argv) {
   fulmen::AddDetokenizeCommand(app);
   fulmen::AddSynthCommand(app);
   fulmen::AddBenchCommand(app);
-  CLI11_PARSE(app, argc, argv);
-  return EXIT_SUCCESS;
+  return fulmen::RunCommand(app, argc, argv);
 }

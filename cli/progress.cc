@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <utility>
+
+#include "base/console.h"
 
 namespace fulmen {
 
@@ -54,14 +55,12 @@ void Progress::ShowWhileRunning() {
     const std::string line =
         Line(done_, std::chrono::duration_cast<std::chrono::seconds>(passed).count());
     // "\33[K" wipes the rest of the line.
-    fmt::print(stderr, "{}{}{}", terminal ? "\r" : "", line, terminal ? "\33[K" : "\n");
-    std::fflush(stderr);
+    Say("{}{}{}", terminal ? "\r" : "", line, terminal ? "\33[K" : "\n");
     shown = true;
     next += pause;
   }
   if (shown && terminal) {
-    fmt::print(stderr, "\r\33[K");
-    std::fflush(stderr);
+    Say("\r\33[K");
   }
 }
 

@@ -8,6 +8,7 @@
 #include <random>
 #include <utility>
 
+#include "base/console.h"
 #include "base/file_io.h"
 #include "base/json.h"
 #include "cli/commands.h"
@@ -178,7 +179,7 @@ class Runner {
       } else {
         interrupt_.Clear();
         if (reader.Read("> ", line) != LineReader::Outcome::kLine) {
-          if (reader.interactive()) fmt::print(stderr, "\n");
+          if (reader.interactive()) Say("\n");
           return {};
         }
       }
@@ -191,7 +192,7 @@ class Runner {
       if (result) {
         ShowTimings(*result);
       } else if (reader.interactive() && result.error().code == ErrorCode::kInvalidArgument) {
-        fmt::print(stderr, "fulmen: {} (/reset starts over)\n", result.error().message);
+        Say("fulmen: {} (/reset starts over)\n", result.error().message);
       } else {
         return tl::unexpected<Error>(result.error());
       }
@@ -241,20 +242,15 @@ class Runner {
   }
 
   static Status Write(std::string_view text) {
-    if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-        std::fflush(stdout) == 0) {
-      return {};
-    }
-    return Fail(ErrorCode::kIo, "cannot write to standard output: {}", ErrnoMessage(errno));
+    PrintText(text);
+    return FlushOutput();
   }
 
   void Greet() const {
-    fmt::print(stderr, "{}\n",
-               format_ ? fmt::format("Chat, in the {} format.", ChatFormatName(*format_))
-                       : "This model has no chat format: it continues what you type.");
-    fmt::print(stderr,
-               "/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer; a line that "
-               "ends in \\ goes on in the next.\n");
+    Say("{}\n", format_ ? fmt::format("Chat, in the {} format.", ChatFormatName(*format_))
+                        : "This model has no chat format: it continues what you type.");
+    Say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer; a line that "
+        "ends in \\ goes on in the next.\n");
   }
 
   void ShowTimings(const GenerateResult& result) const {
@@ -264,12 +260,12 @@ class Runner {
       return tokens == 0 ? std::string()
                          : fmt::format(" ({:.1f} tokens/s)", static_cast<double>(tokens) / seconds);
     };
-    fmt::print(stderr, "[prompt: {} tokens in {:.2f} s{}; answer: {} tokens in {:.2f} s{}; {}{}]\n",
-               timings.prompt_tokens, timings.prompt_seconds,
-               rate(timings.prompt_tokens, timings.prompt_seconds), result.ids.size(),
-               timings.decode_seconds, rate(timings.decode_tokens, timings.decode_seconds),
-               FinishReasonName(result.finish_reason),
-               sampling_.temperature > 0 ? fmt::format("; seed {}", sampling_.seed) : "");
+    Say("[prompt: {} tokens in {:.2f} s{}; answer: {} tokens in {:.2f} s{}; {}{}]\n",
+        timings.prompt_tokens, timings.prompt_seconds,
+        rate(timings.prompt_tokens, timings.prompt_seconds), result.ids.size(),
+        timings.decode_seconds, rate(timings.decode_tokens, timings.decode_seconds),
+        FinishReasonName(result.finish_reason),
+        sampling_.temperature > 0 ? fmt::format("; seed {}", sampling_.seed) : "");
   }
 
   Json ToJson(const GenerateResult& result) const {

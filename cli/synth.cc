@@ -5,6 +5,7 @@
 #include <csignal>
 #include <optional>
 
+#include "base/console.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/units.h"
@@ -101,8 +102,8 @@ Status Synth(const SynthCommandOptions& options) {
       return !interrupted;
     }));
   }
-  fmt::print("{}: {} parameters, {}\n", options.folder, HumanCount(ParameterCount(config)),
-             HumanBytes(static_cast<int64_t>(bytes)));
+  Print("{}: {} parameters, {}\n", options.folder, HumanCount(ParameterCount(config)),
+        HumanBytes(static_cast<int64_t>(bytes)));
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <memory>
 
+#include "base/console.h"
 #include "base/file_io.h"
 #include "base/json.h"
 #include "cli/commands.h"
@@ -43,13 +44,6 @@ Result<Tokenizer> LoadTokenizer(const std::string& model) {
   return Tokenizer::Load(path);
 }
 
-Status Print(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
-    return {};
-  }
-  return Fail(ErrorCode::kIo, "cannot write standard output: {}", ErrnoMessage(errno));
-}
-
 Result<std::string> ReadInput(const std::string& file) {
   return file.empty() ? ReadStandardInput() : ReadFile(file);
 }
@@ -69,7 +63,8 @@ Status ForEachLine(
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string where = fmt::format("{}:{}", file.empty() ? "standard input" : file, number);
     FULMEN_ASSIGN(const std::string output, body(line, where));
-    FULMEN_TRY(Print(output));
+    PrintText(output);
+    FULMEN_TRY(FlushOutput());
   }
   return {};
 }
@@ -93,7 +88,8 @@ Status TokenizeChat(const Tokenizer& tokenizer, const TokenizeOptions& options) 
   if (!pieces) {
     return Fail(pieces.error().code, "{}: {}", options.chat, pieces.error().message);
   }
-  return Print(FormatIds(EncodeChat(tokenizer, *pieces), options.json));
+  PrintText(FormatIds(EncodeChat(tokenizer, *pieces), options.json));
+  return {};
 }
 
 Status RunTokenize(const TokenizeOptions& options) {
@@ -104,7 +100,10 @@ Status RunTokenize(const TokenizeOptions& options) {
   if (!options.has_text) {
     FULMEN_ASSIGN(text, ReadInput(options.file));
   }
-  if (!options.jsonl) return Print(FormatIds(tokenizer.Encode(text, markers), options.json));
+  if (!options.jsonl) {
+    PrintText(FormatIds(tokenizer.Encode(text, markers), options.json));
+    return {};
+  }
   return ForEachLine(
       text, options.file,
       [&](std::string_view line, const std::string& where) -> Result<std::string> {
@@ -175,10 +174,14 @@ Status RunDetokenize(const DetokenizeOptions& options) {
   }
   FULMEN_ASSIGN(const auto ids, ParseIds(input, where));
   FULMEN_ASSIGN(std::string text, tokenizer.Decode(ids));
-  if (options.json) return Print(JsonLine(text));
+  if (options.json) {
+    PrintText(JsonLine(text));
+    return {};
+  }
   // The bytes exactly, so that text comes back as it was; only a terminal gets its line ended.
   if (isatty(STDOUT_FILENO) != 0 && !text.ends_with('\n')) text += '\n';
-  return Print(text);
+  PrintText(text);
+  return {};
 }
 
 }  // namespace

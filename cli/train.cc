@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/session.h"
@@ -30,12 +31,12 @@ Status RunGradients(const GradientsCommand& command) {
                 CheckGradients(session->model, session->kernels, *training, session->context,
                                batches, command.batches, command.options, command.out));
   if (command.json) {
-    fmt::print("{}\n", report.dump());
+    Print("{}\n", report.dump());
     return {};
   }
   for (const auto& [kind, steps] : report.items()) {
     for (size_t step = 0; step < steps.size(); ++step) {
-      fmt::print(
+      Print(
           "{} step {}: loss {:.6f} (cross-entropy {:.6f}, auxiliary {:.6f}), gradient norm "
           "{:.6f}\n",
           kind, step, steps[step]["loss"].get<double>(), steps[step]["cross_entropy"].get<double>(),

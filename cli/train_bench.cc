@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/paired_timing.h"
@@ -112,28 +113,27 @@ Status BenchTraining(const TrainBenchOptions& options) {
   const double rate = Median(samples.rates);
   const double share = Median(samples.shares);
   if (options.json) {
-    fmt::print("{}\n", Json{{"model", session->folder},
-                            {"kernels", session->kernels.name},
-                            {"threads", session->pool.size()},
-                            {"documents", lengths.size()},
-                            {"tokens", batch.tokens.size()},
-                            {"recompute", options.recompute},
-                            {"precision", options.precision},
-                            {"tokens_per_second", rate},
-                            {"flops_per_token", flops / tokens},
-                            {"share_of_fma_peak", share},
-                            {"fma_f32_flops", fma.ToJson()},
-                            {"peak_memory_bytes", PeakMemory()}}
-                           .dump());
+    Print("{}\n", Json{{"model", session->folder},
+                       {"kernels", session->kernels.name},
+                       {"threads", session->pool.size()},
+                       {"documents", lengths.size()},
+                       {"tokens", batch.tokens.size()},
+                       {"recompute", options.recompute},
+                       {"precision", options.precision},
+                       {"tokens_per_second", rate},
+                       {"flops_per_token", flops / tokens},
+                       {"share_of_fma_peak", share},
+                       {"fma_f32_flops", fma.ToJson()},
+                       {"peak_memory_bytes", PeakMemory()}}
+                      .dump());
     return {};
   }
-  fmt::print(
-      "{} with {} kernels, {}, {} threads: steps of {} tokens in {} documents, median of {}\n",
-      session->folder, session->kernels.name, options.precision, session->pool.size(),
-      batch.tokens.size(), lengths.size(), options.repetitions);
-  fmt::print("{:.0f} tokens/s, {:.1f} % of the FMA peak of {:.1f} to {:.1f} GFLOP/s\n", rate,
-             100 * share, fma.low / 1e9, fma.high / 1e9);
-  fmt::print("{:.2f} GB held at most\n", PeakMemory() / 1e9);
+  Print("{} with {} kernels, {}, {} threads: steps of {} tokens in {} documents, median of {}\n",
+        session->folder, session->kernels.name, options.precision, session->pool.size(),
+        batch.tokens.size(), lengths.size(), options.repetitions);
+  Print("{:.0f} tokens/s, {:.1f} % of the FMA peak of {:.1f} to {:.1f} GFLOP/s\n", rate,
+        100 * share, fma.low / 1e9, fma.high / 1e9);
+  Print("{:.2f} GB held at most\n", PeakMemory() / 1e9);
   return {};
 }
 

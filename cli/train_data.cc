@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/default_model.h"
@@ -50,8 +51,8 @@ Json InfoJson(const DatasetInfo& info) {
 }
 
 void PrintInfo(const std::string& folder, const DatasetInfo& info) {
-  fmt::print("{}: {} documents, {} tokens, {} of them learnt\n", folder, info.documents,
-             info.tokens, info.learnt_tokens);
+  Print("{}: {} documents, {} tokens, {} of them learnt\n", folder, info.documents, info.tokens,
+        info.learnt_tokens);
 }
 
 void PrintReport(const DataCommand& command, const PrepareReport& report) {
@@ -67,15 +68,15 @@ void PrintReport(const DataCommand& command, const PrepareReport& report) {
                  {"bytes_per_token", bytes_per_token},
                  {"empty_documents", report.empty_documents}};
     if (report.held_out) json["held_out"] = InfoJson(*report.held_out);
-    fmt::print("{}\n", json.dump());
+    Print("{}\n", json.dump());
     return;
   }
   PrintInfo(report.held_out ? out + "/train" : out, report.train);
   if (report.held_out) PrintInfo(out + "/held-out", *report.held_out);
-  fmt::print("{} of text, {:.2f} bytes per token, vocabulary of {}\n",
-             HumanBytes(report.text_bytes), bytes_per_token, report.train.vocabulary);
+  Print("{} of text, {:.2f} bytes per token, vocabulary of {}\n", HumanBytes(report.text_bytes),
+        bytes_per_token, report.train.vocabulary);
   if (report.empty_documents > 0) {
-    fmt::print("{} empty documents were left out\n", report.empty_documents);
+    Print("{} empty documents were left out\n", report.empty_documents);
   }
 }
 

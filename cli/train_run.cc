@@ -4,6 +4,7 @@
 #include <csignal>
 #include <memory>
 
+#include "base/console.h"
 #include "cli/commands.h"
 #include "cli/config_arguments.h"
 #include "cli/interrupt.h"
@@ -38,7 +39,7 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
   FULMEN_ASSIGN(const std::unique_ptr<Communicator> ranks, OpenCommunicator());
   if (command.dry_run) {
     FULMEN_ASSIGN(const std::string description, DescribeRun(config, ranks->size()));
-    if (ranks->rank() == 0) fmt::print("{}", description);
+    if (ranks->rank() == 0) Print("{}", description);
     return ranks->Barrier();
   }
   ThreadPool pool(static_cast<int>(config.run.threads));
@@ -61,12 +62,12 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
 
 Status RunTrain(const TrainCommand& command) {
   if (command.print_config && command.arguments.config.empty()) {
-    fmt::print("{}", WriteTrainingConfig(ExampleTrainingConfig()));
+    Print("{}", WriteTrainingConfig(ExampleTrainingConfig()));
     return {};
   }
   FULMEN_ASSIGN(const TrainingConfig config, LoadConfig(command.arguments, "fulmen train"));
   if (command.print_config) {
-    fmt::print("{}", WriteTrainingConfig(config));
+    Print("{}", WriteTrainingConfig(config));
     return {};
   }
   return RunTraining(config, command);

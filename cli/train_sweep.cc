@@ -4,6 +4,7 @@
 #include <csignal>
 #include <memory>
 
+#include "base/console.h"
 #include "cli/commands.h"
 #include "cli/config_arguments.h"
 #include "cli/interrupt.h"
@@ -65,8 +66,8 @@ Status Run(const SweepCommand& command) {
   line.End();
   if (!sweep) return tl::unexpected(sweep.error());
   if (ranks->rank() != 0) return {};
-  fmt::print("{}", command.json ? SweepJson(*sweep).dump() + "\n" : SweepText(*sweep));
-  fmt::print(stderr, "charts are in {}/sweep.html\n", config.output.folder);
+  Print("{}", command.json ? SweepJson(*sweep).dump() + "\n" : SweepText(*sweep));
+  Say("charts are in {}/sweep.html\n", config.output.folder);
   return {};
 }
 

@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdio>
+
+#include "base/console.h"
 
 namespace fulmen {
 
@@ -17,18 +18,17 @@ void TrainingLine::Show(const std::string& line, bool must) {
   last_shown_ = now;
   shown_ = true;
   // "\33[K" wipes the rest of the line.
-  fmt::print(stderr, "{}{}{}", terminal ? "\r" : "", line, terminal ? "\33[K" : "\n");
-  std::fflush(stderr);
+  fulmen::Say("{}{}{}", terminal ? "\r" : "", line, terminal ? "\33[K" : "\n");
   open_ = terminal;
 }
 
 void TrainingLine::Say(const std::string& sentence) {
   End();
-  fmt::print(stderr, "{}\n", sentence);
+  fulmen::Say("{}\n", sentence);
 }
 
 void TrainingLine::End() {
-  if (open_) fmt::print(stderr, "\n");
+  if (open_) fulmen::Say("\n");
   open_ = false;
 }
 

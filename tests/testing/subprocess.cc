@@ -77,8 +77,10 @@ class Program {
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in_.read_end, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out_.write_end, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, err_.write_end, STDERR_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, options_.out.value_or(out_.write_end),
+                                     STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, options_.err.value_or(err_.write_end),
+                                     STDERR_FILENO);
     if (!options_.folder.empty()) {
       posix_spawn_file_actions_addchdir_np(&actions, options_.folder.c_str());
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,10 @@ struct ProgramOptions {
   std::chrono::milliseconds timeout{60'000};
   // Working directory; "" is the test's own.
   std::string folder = {};
+  // Descriptors the program gets as standard output and error in place of the pipes that fill
+  // ProgramResult; they stay the caller's.
+  std::optional<int> out = {};
+  std::optional<int> err = {};
 };
 
 struct ProgramResult {
