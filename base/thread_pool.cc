@@ -1,6 +1,7 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
+#include <system_error>
+#include <utility>
 
 #include "base/check.h"
 #include "base/machine.h"
@@ -8,8 +9,10 @@
 namespace fulmen {
 namespace {
 
-constexpr int kSpins =
-    4000;  // about 50 microseconds: longer than the gap between two loops of a token
+constexpr uint32_t kOpen = uint32_t{1} << 31;
+
+// About 50 microseconds: longer than the gap between two loops of a token.
+constexpr int kSpins = 4000;
 
 inline void Pause() {
 #if defined(__x86_64__)
@@ -19,15 +22,21 @@ inline void Pause() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : threads_(threads > 0 ? threads : AvailableProcessors()) {
   FULMEN_CHECK(threads >= 0, "{} threads", threads);
-  if (threads == 0) threads = AvailableProcessors();
-  for (int worker = 1; worker < threads; ++worker) {
-    workers_.emplace_back([this, worker] { WorkerLoop(worker); });
+  try {
+    for (int worker = 1; worker < threads_; ++worker) {
+      workers_.emplace_back([this, worker] { WorkerLoop(worker); });
+    }
+  } catch (const std::system_error& error) {
+    Stop();
+    throw std::system_error(error.code(), fmt::format("cannot start {} threads", threads_));
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   stopping_ = true;
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
@@ -43,26 +52,53 @@ void ThreadPool::ParallelFor(int64_t tasks, const std::function<void(int64_t, in
   body_ = &body;
   tasks_ = tasks;
   next_task_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  joined_.store(kOpen, std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
-  RunTasks(0);
-  for (int spin = 0;; ++spin) {
-    const int running = running_.load(std::memory_order_acquire);
-    if (running == 0) return;
-    if (spin < kSpins) {
-      Pause();
-    } else {
-      running_.wait(running, std::memory_order_acquire);  // let a descheduled worker have this core
-    }
+  Work(0);
+  CloseAndWait();
+  if (failed_.load(std::memory_order_relaxed)) {
+    failed_.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 }
 
-void ThreadPool::RunTasks(int worker) {
-  for (;;) {
-    const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    (*body_)(task, worker);
+void ThreadPool::CloseAndWait() {
+  uint32_t left = joined_.fetch_and(~kOpen, std::memory_order_acquire) & ~kOpen;
+  for (int spin = 0; left > 0; ++spin) {
+    if (spin < kSpins) {
+      Pause();
+    } else {
+      joined_.wait(left, std::memory_order_acquire);  // let a descheduled worker have this core
+    }
+    left = joined_.load(std::memory_order_acquire);
+  }
+}
+
+bool ThreadPool::Join() {
+  uint32_t joined = joined_.load(std::memory_order_relaxed);
+  while ((joined & kOpen) != 0) {
+    if (joined_.compare_exchange_weak(joined, joined + 1, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void ThreadPool::Leave() {
+  if (joined_.fetch_sub(1, std::memory_order_release) == 1) joined_.notify_one();
+}
+
+void ThreadPool::Work(int worker) {
+  try {
+    while (!failed_.load(std::memory_order_relaxed)) {
+      const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
+      if (task >= tasks_) return;
+      (*body_)(task, worker);
+    }
+  } catch (...) {
+    if (!failed_.exchange(true)) failure_ = std::current_exception();
   }
 }
 
@@ -76,8 +112,9 @@ void ThreadPool::WorkerLoop(int worker) {
     generation_.wait(seen, std::memory_order_acquire);
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_) return;
-    RunTasks(worker);
-    if (running_.fetch_sub(1, std::memory_order_release) == 1) running_.notify_one();
+    if (!Join()) continue;
+    Work(worker);
+    Leave();
   }
 }
 

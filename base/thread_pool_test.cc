@@ -45,6 +45,24 @@ TEST(ThreadPool, WakesAfterSleeping) {
   }
 }
 
+TEST(ThreadPool, ThrowsWhatATaskThrows) {
+  for (const int threads : {1, 4}) {
+    ThreadPool pool(threads);
+    for (int loop = 0; loop < 100; ++loop) {
+      std::atomic<int> runs{0};
+      const auto body = [&](int64_t task, int) {
+        ++runs;
+        if (task % 16 == loop % 16) throw std::bad_alloc();
+      };
+      EXPECT_THROW(pool.ParallelFor(1000000, body), std::bad_alloc);
+      EXPECT_LT(runs, 1000000);
+    }
+    std::atomic<int> runs{0};
+    pool.ParallelFor(64, [&](int64_t, int) { ++runs; });
+    EXPECT_EQ(runs, 64);
+  }
+}
+
 TEST(ThreadPool, EndsIdleAtOnce) {
   for (int i = 0; i < 100; ++i) ThreadPool pool(4);
 }
