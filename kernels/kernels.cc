@@ -8,27 +8,10 @@
 namespace fulmen {
 namespace {
 
-std::string Environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 Result<Kernels> ChooseCpuKernels() {
-  std::string target = Environment("FULMEN_CPU_TARGET");
-  if (target.empty()) {
-    const std::vector<std::string> available = cpu::Targets();
-    if (available.empty()) {
-      return Fail(ErrorCode::kUnsupported,
-                  "this processor has none of the instruction sets the cpu kernels are built for; "
-                  "the ref kernels (FULMEN_KERNELS=ref) run anywhere");
-    }
-    target = available.front();
-  }
-  auto kernels = cpu::KernelsFor(target);
-  if (!kernels) {
-    return Fail(kernels.error().code, "FULMEN_CPU_TARGET: {}", kernels.error().message);
-  }
-  FULMEN_TRY(SelfCheck(*kernels));
+  FULMEN_ASSIGN(const std::string target, cpu::ChosenTarget());
+  FULMEN_ASSIGN(Kernels kernels, cpu::KernelsFor(target));
+  FULMEN_TRY(SelfCheck(kernels));
   return kernels;
 }
 
@@ -41,8 +24,9 @@ Result<const Kernels*> CpuKernels() {
 }
 
 Result<const Kernels*> SelectKernels(std::string_view name) {
-  const std::string from_environment = Environment("FULMEN_KERNELS");
-  if (name.empty()) name = from_environment;
+  if (const char* wanted = std::getenv("FULMEN_KERNELS"); name.empty() && wanted != nullptr) {
+    name = wanted;
+  }
   if (name.empty() || name == "cpu") return CpuKernels();
   if (name == "ref") return &RefKernels();
   return Fail(ErrorCode::kInvalidArgument, "the kernels must be \"cpu\" or \"ref\", not \"{}\"",

@@ -2,40 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
 #include "kernels/cpu/targets.h"
-#include "kernels/peak.h"
-#include "kernels/self_check.h"
 #include "kernels/testing.h"
 
 namespace fulmen {
 namespace {
-
-TEST(Kernels, EveryTargetPassesItsSelfCheck) {
-  for (const Kernels& kernels : testing::CpuKernelsOfAllTargets()) {
-    const Status status = SelfCheck(kernels);
-    EXPECT_TRUE(status) << status.error().message;
-  }
-}
-
-TEST(Kernels, SelfCheckFindsAWrongAnswerAndNan) {
-  Kernels wrong = RefKernels();
-  wrong.name = "broken";
-  wrong.linear = [](KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
-    RefKernels().linear(context, x, weight, y);
-    y.row(3)[7] += 0.01F;
-  };
-  Status status = SelfCheck(wrong);
-  ASSERT_FALSE(status);
-  EXPECT_NE(status.error().message.find("broken kernels expected linear"), std::string::npos)
-      << status.error().message;
-  wrong = RefKernels();
-  wrong.silu = [](KernelContext&, ConstMatrix, Matrix out) { out.row(0)[0] = NAN; };
-  EXPECT_FALSE(SelfCheck(wrong));
-}
 
 TEST(Kernels, UnknownTargetIsRefusedWithThoseAvailable) {
   const auto kernels = cpu::KernelsFor("AVX9");
@@ -71,15 +45,6 @@ TEST_F(KernelsDeathTest, Environment) {
   EXPECT_EXIT(PrintKernels("FULMEN_CPU_TARGET", last.c_str()), ::testing::ExitedWithCode(0), last);
   EXPECT_EXIT(PrintKernels("FULMEN_CPU_TARGET", "AVX9"), ::testing::ExitedWithCode(1),
               "FULMEN_CPU_TARGET: .*must be one of .*AVX9");
-}
-
-TEST(Peaks, ArePlausible) {
-  ThreadPool pool(1);
-  const Peaks peaks = MeasurePeaks(pool);
-  EXPECT_GT(peaks.fma_flops, 1e8);
-  EXPECT_GT(peaks.read_bandwidth, 1e8);
-  EXPECT_GT(peaks.int8_dot_ops.value_or(1e9), 1e8);
-  EXPECT_GT(peaks.bf16_dot_flops.value_or(1e9), 1e8);
 }
 
 }  // namespace

@@ -2,20 +2,27 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "base/thread_pool.h"
 
 namespace fulmen {
 
+struct Int8Peak {
+  double ops = 0;                 // multiply-adds, two operations each, per second
+  std::string_view instructions;  // what they were made of
+};
+
 struct Peaks {
   double fma_flops = 0;                  // float32 multiply-adds, two operations each, per second
-  std::optional<double> int8_dot_ops;    // the same of int8 dot products (AVX-512 VNNI)
+  std::optional<Int8Peak> int8_dot;      // the best product of bytes; none but on x86
   std::optional<double> bf16_dot_flops;  // of BF16 dot products (AVX-512 BF16)
   double read_bandwidth = 0;             // bytes per second out of memory, beyond every cache
 };
 
 // Measures with all threads of the pool, the best of several rounds each; takes about a second.
-// An instruction this processor lacks gives nullopt.
+// All are those of the instruction set that CpuKernels() chooses; what belongs to none of those
+// sets (VNNI, BF16) is measured where it is this processor's best. What is lacking gives nullopt.
 Peaks MeasurePeaks(ThreadPool& pool);
 
 // The two that models are held against, alone: a quarter of a second each. Memory is shared with

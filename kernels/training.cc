@@ -1,30 +1,35 @@
 #include "kernels/training.h"
 
-#include <cstdlib>
 #include <string>
 
 #include "kernels/cpu/register_training.h"
+#include "kernels/cpu/targets.h"
+#include "kernels/self_check.h"
 
 namespace fulmen {
 namespace {
 
 Result<TrainingKernels> ChooseCpuTrainingKernels(Precision precision) {
   FULMEN_ASSIGN(const Kernels* kernels, CpuKernels());
-  // The name is "cpu (TARGET)".
-  const size_t open = kernels->name.find('(');
-  const size_t close = kernels->name.find(')');
-  FULMEN_CHECK(open != std::string::npos && close != std::string::npos,
-               "the cpu kernels are called \"{}\"", kernels->name);
-  return cpu::TrainingKernelsFor(std::string_view(kernels->name).substr(open + 1, close - open - 1),
-                                 precision);
+  FULMEN_ASSIGN(const std::string target, cpu::ChosenTarget());
+  FULMEN_ASSIGN(const TrainingKernels training, cpu::TrainingKernelsFor(target, precision));
+  FULMEN_TRY(SelfCheck(training, precision, kernels->name + " training"));
+  return training;
+}
+
+// Chosen and checked once, where it is asked for.
+template <Precision kPrecision>
+const Result<TrainingKernels>& ChosenCpuTrainingKernels() {
+  static const Result<TrainingKernels> kernels = ChooseCpuTrainingKernels(kPrecision);
+  return kernels;
 }
 
 }  // namespace
 
 Result<const TrainingKernels*> CpuTrainingKernels(Precision precision) {
-  static const Result<TrainingKernels> float32 = ChooseCpuTrainingKernels(Precision::kFloat32);
-  static const Result<TrainingKernels> bfloat16 = ChooseCpuTrainingKernels(Precision::kBFloat16);
-  const Result<TrainingKernels>& kernels = precision == Precision::kFloat32 ? float32 : bfloat16;
+  const Result<TrainingKernels>& kernels = precision == Precision::kFloat32
+                                               ? ChosenCpuTrainingKernels<Precision::kFloat32>()
+                                               : ChosenCpuTrainingKernels<Precision::kBFloat16>();
   if (!kernels) return tl::unexpected<Error>(kernels.error());
   return &*kernels;
 }

@@ -42,7 +42,7 @@ struct TrainingKernels {
 };
 
 const TrainingKernels& RefTrainingKernels(Precision precision = Precision::kFloat32);
-// Of the instruction set CpuKernels() chose; the same errors.
+// Of the instruction set CpuKernels() chose; checked and failing as there.
 Result<const TrainingKernels*> CpuTrainingKernels(Precision precision = Precision::kFloat32);
 // As SelectKernels.
 Result<const TrainingKernels*> SelectTrainingKernels(std::string_view name,

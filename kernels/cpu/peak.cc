@@ -26,14 +26,14 @@ double SecondsSince(Clock::time_point start) {
 
 // Best rate of `rounds` of `loop` on every thread at once; the number of iterations grows until a
 // round takes long enough to drown the start of the threads.
-double BestRate(ThreadPool& pool, cpu::PeakLoop loop, double operations_per_iteration) {
+double BestRate(ThreadPool& pool, const cpu::CountedLoop& counted) {
   constexpr int kRounds = 12;
   constexpr double kRoundSeconds = 0.02;
   std::vector<float> sink(static_cast<size_t>(pool.size()));
   const auto run = [&](int64_t iterations) {
     const auto start = Clock::now();
     pool.ParallelFor(pool.size(), [&](int64_t task, int) {
-      sink[static_cast<size_t>(task)] = loop(iterations);
+      sink[static_cast<size_t>(task)] = counted.loop(iterations);
     });
     return SecondsSince(start);
   };
@@ -41,8 +41,7 @@ double BestRate(ThreadPool& pool, cpu::PeakLoop loop, double operations_per_iter
   while (run(iterations) < kRoundSeconds) iterations *= 2;
   double best = 0;
   for (int round = 0; round < kRounds; ++round) {
-    const double operations =
-        operations_per_iteration * static_cast<double>(iterations) * pool.size();
+    const double operations = counted.operations * static_cast<double>(iterations) * pool.size();
     best = std::max(best, operations / run(iterations));
   }
   return best;
@@ -77,7 +76,7 @@ double MeasureReadBandwidth(ThreadPool& pool) {
   pool.ParallelFor(kBytes / kPiece, [&](int64_t piece, int) {
     std::memset(buffer.data() + piece * kPiece, 1, kPiece);
   });
-  const cpu::ReadLoop read = cpu::BestLoops().read;
+  const cpu::ReadLoop read = cpu::ChosenLoops().read;
   std::vector<float> sink(static_cast<size_t>(kBytes / kPiece));
   double best = 0;
   for (int round = 0; round < kRounds; ++round) {
@@ -90,20 +89,16 @@ double MeasureReadBandwidth(ThreadPool& pool) {
   return best;
 }
 
-double MeasureFmaFlops(ThreadPool& pool) {
-  const cpu::CountedLoop fma = cpu::BestLoops().fma;
-  return BestRate(pool, fma.loop, fma.operations);
-}
+double MeasureFmaFlops(ThreadPool& pool) { return BestRate(pool, cpu::ChosenLoops().fma); }
 
 Peaks MeasurePeaks(ThreadPool& pool) {
+  const cpu::PeakLoops loops = cpu::ChosenLoops();
   Peaks peaks;
-  peaks.fma_flops = MeasureFmaFlops(pool);
-  if (const auto dot = cpu::Int8DotLoop()) {
-    peaks.int8_dot_ops = BestRate(pool, dot->loop, dot->operations);
+  peaks.fma_flops = BestRate(pool, loops.fma);
+  if (loops.int8) {
+    peaks.int8_dot = {BestRate(pool, loops.int8->counted), loops.int8->instructions};
   }
-  if (const auto dot = cpu::Bf16DotLoop()) {
-    peaks.bf16_dot_flops = BestRate(pool, dot->loop, dot->operations);
-  }
+  if (loops.bf16) peaks.bf16_dot_flops = BestRate(pool, *loops.bf16);
   peaks.read_bandwidth = MeasureReadBandwidth(pool);
   return peaks;
 }

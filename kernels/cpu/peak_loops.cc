@@ -1,10 +1,12 @@
 #include "kernels/cpu/peak_loops.h"
 
-#include <array>
+#include <string>
 
+#include "base/check.h"
 #include "kernels/cpu/targets.h"
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -66,9 +68,68 @@ float ReadPages(const std::byte* data, int64_t bytes) {
   return hn::GetLane(hn::Or(hn::Or(s0, s1), hn::Or(s2, s3)));
 }
 
-void FillLoops(PortableLoops& loops) {
+#if HWY_ARCH_X86
+
+#if HWY_MAX_BYTES == 64
+using Ints = __m512i;
+HWY_INLINE Ints Set8(char value) { return _mm512_set1_epi8(value); }
+HWY_INLINE Ints Set16(int16_t value) { return _mm512_set1_epi16(value); }
+HWY_INLINE Ints Set32(int32_t value) { return _mm512_set1_epi32(value); }
+HWY_INLINE Ints MultiplyPairs8(Ints a, Ints b) { return _mm512_maddubs_epi16(a, b); }
+HWY_INLINE Ints MultiplyPairs16(Ints a, Ints b) { return _mm512_madd_epi16(a, b); }
+HWY_INLINE Ints Add32(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+HWY_INLINE int32_t First32(Ints a) { return _mm_cvtsi128_si32(_mm512_castsi512_si128(a)); }
+constexpr const char* kChain = "vpmaddubsw, vpmaddwd, vpaddd of 512 bits";
+#elif HWY_MAX_BYTES == 32
+using Ints = __m256i;
+HWY_INLINE Ints Set8(char value) { return _mm256_set1_epi8(value); }
+HWY_INLINE Ints Set16(int16_t value) { return _mm256_set1_epi16(value); }
+HWY_INLINE Ints Set32(int32_t value) { return _mm256_set1_epi32(value); }
+HWY_INLINE Ints MultiplyPairs8(Ints a, Ints b) { return _mm256_maddubs_epi16(a, b); }
+HWY_INLINE Ints MultiplyPairs16(Ints a, Ints b) { return _mm256_madd_epi16(a, b); }
+HWY_INLINE Ints Add32(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+HWY_INLINE int32_t First32(Ints a) { return _mm_cvtsi128_si32(_mm256_castsi256_si128(a)); }
+constexpr const char* kChain = "vpmaddubsw, vpmaddwd, vpaddd of 256 bits";
+#else
+using Ints = __m128i;
+HWY_INLINE Ints Set8(char value) { return _mm_set1_epi8(value); }
+HWY_INLINE Ints Set16(int16_t value) { return _mm_set1_epi16(value); }
+HWY_INLINE Ints Set32(int32_t value) { return _mm_set1_epi32(value); }
+HWY_INLINE Ints MultiplyPairs8(Ints a, Ints b) { return _mm_maddubs_epi16(a, b); }
+HWY_INLINE Ints MultiplyPairs16(Ints a, Ints b) { return _mm_madd_epi16(a, b); }
+HWY_INLINE Ints Add32(Ints a, Ints b) { return _mm_add_epi32(a, b); }
+HWY_INLINE int32_t First32(Ints a) { return _mm_cvtsi128_si32(a); }
+constexpr const char* kChain = "pmaddubsw, pmaddwd, paddd of 128 bits";
+#endif
+
+// Four products of bytes and their sum in each lane of 32 bits, where no single instruction has
+// them. The twelve sums, both operands, the ones and what is between fill 16 registers.
+float ChainLoop(int64_t iterations) {
+  Ints sums[kSums];
+  for (int i = 0; i < kSums; ++i) sums[i] = Set32(i);
+  Ints a = Set8(1);
+  const Ints b = Set8(-1);
+  const Ints ones = Set16(1);
+  for (int64_t n = 0; n < iterations; ++n) {
+    for (Ints& sum : sums) {
+      // To the compiler this changes `a`, so that it multiplies each time.
+      asm volatile("" : "+v"(a));
+      sum = Add32(sum, MultiplyPairs16(MultiplyPairs8(a, b), ones));
+    }
+  }
+  Ints total = sums[0];
+  for (int i = 1; i < kSums; ++i) total = Add32(total, sums[i]);
+  return static_cast<float>(First32(total));
+}
+
+#endif  // HWY_ARCH_X86
+
+void FillLoops(PeakLoops& loops) {
   loops.fma = {FmaLoop, 2.0 * kSums * static_cast<double>(hn::Lanes(Floats()))};
   loops.read = ReadPages;
+#if HWY_ARCH_X86
+  loops.int8 = {{ChainLoop, 2.0 * sizeof(Ints) * kSums}, kChain};
+#endif
 }
 
 }  // namespace
@@ -81,21 +142,14 @@ namespace fulmen::cpu {
 
 HWY_EXPORT(FillLoops);
 
-PortableLoops BestLoops() {
-  const ScopedTarget scope(hwy::SupportedTargets());
-  PortableLoops loops;
-  HWY_DYNAMIC_DISPATCH(FillLoops)(loops);
-  return loops;
-}
-
 namespace {
 
 #if HWY_ARCH_X86
 
 constexpr int kDotSums = 12;
 
-// Highway lacks these two instructions.
-__attribute__((target("avx512f,avx512vnni"))) float Int8Loop(int64_t iterations) {
+// Highway lacks these three instructions.
+__attribute__((target("avx512f,avx512vnni"))) float Vnni512Loop(int64_t iterations) {
   __m512i sums[kDotSums];
   for (int i = 0; i < kDotSums; ++i) sums[i] = _mm512_set1_epi32(i);
   const __m512i a = _mm512_set1_epi8(1);
@@ -104,10 +158,21 @@ __attribute__((target("avx512f,avx512vnni"))) float Int8Loop(int64_t iterations)
     for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, a, b);
   }
   __m512i total = sums[0];
-  for (const auto& sum : sums) total = _mm512_xor_si512(total, sum);
-  std::array<int32_t, 16> lanes;
-  _mm512_storeu_si512(lanes.data(), total);
-  return static_cast<float>(lanes[0]);
+  for (int i = 1; i < kDotSums; ++i) total = _mm512_add_epi32(total, sums[i]);
+  return static_cast<float>(_mm_cvtsi128_si32(_mm512_castsi512_si128(total)));
+}
+
+__attribute__((target("avx2,avxvnni"))) float Vnni256Loop(int64_t iterations) {
+  __m256i sums[kDotSums];
+  for (int i = 0; i < kDotSums; ++i) sums[i] = _mm256_set1_epi32(i);
+  const __m256i a = _mm256_set1_epi8(1);
+  const __m256i b = _mm256_set1_epi8(-1);
+  for (int64_t n = 0; n < iterations; ++n) {
+    for (auto& sum : sums) sum = _mm256_dpbusd_avx_epi32(sum, a, b);
+  }
+  __m256i total = sums[0];
+  for (int i = 1; i < kDotSums; ++i) total = _mm256_add_epi32(total, sums[i]);
+  return static_cast<float>(_mm_cvtsi128_si32(_mm256_castsi256_si128(total)));
 }
 
 __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations) {
@@ -119,28 +184,56 @@ __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations)
     for (auto& sum : sums) sum = _mm512_dpbf16_ps(sum, a, b);
   }
   __m512 total = sums[0];
-  for (const auto& sum : sums) total = _mm512_add_ps(total, sum);
-  std::array<float, 16> lanes;
-  _mm512_storeu_ps(lanes.data(), total);
-  return lanes[0];
+  for (int i = 1; i < kDotSums; ++i) total = _mm512_add_ps(total, sums[i]);
+  return _mm_cvtss_f32(_mm512_castps512_ps128(total));
 }
+
+// AVX-VNNI, which __builtin_cpu_supports of Clang 14 does not know. The operating system keeps its
+// registers wherever it does so for AVX2.
+bool HasAvxVnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  return (eax >> 4 & 1) != 0;
+}
+
+// What the best target of this processor leaves out.
+void AddExtensions(PeakLoops& loops) {
+  if (__builtin_cpu_supports("avx512vnni")) {
+    loops.int8 = {{Vnni512Loop, 2.0 * 64 * kDotSums}, "vpdpbusd of 512 bits"};
+  } else if (__builtin_cpu_supports("avx2") && HasAvxVnni()) {
+    loops.int8 = {{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits"};
+  }
+  if (__builtin_cpu_supports("avx512bf16")) loops.bf16 = {Bf16Loop, 2.0 * 32 * kDotSums};
+}
+
+#else
+
+void AddExtensions(PeakLoops&) {}
 
 #endif  // HWY_ARCH_X86
 
-}  // namespace
-
-std::optional<CountedLoop> Int8DotLoop() {
-#if HWY_ARCH_X86
-  if (__builtin_cpu_supports("avx512vnni")) return CountedLoop{Int8Loop, 2.0 * 64 * kDotSums};
-#endif
-  return std::nullopt;
+PeakLoops LoopsOfBits(int64_t targets) {
+  const ScopedTarget scope(targets);
+  PeakLoops loops;
+  HWY_DYNAMIC_DISPATCH(FillLoops)(loops);
+  return loops;
 }
 
-std::optional<CountedLoop> Bf16DotLoop() {
-#if HWY_ARCH_X86
-  if (__builtin_cpu_supports("avx512bf16")) return CountedLoop{Bf16Loop, 2.0 * 32 * kDotSums};
-#endif
-  return std::nullopt;
+}  // namespace
+
+PeakLoops LoopsOf(std::string_view target) {
+  const Result<int64_t> bit = TargetBit(target);
+  FULMEN_CHECK(bit, "{}", bit.error().message);
+  PeakLoops loops = LoopsOfBits(*bit);
+  if (target == Targets().front()) AddExtensions(loops);
+  return loops;
+}
+
+PeakLoops ChosenLoops() {
+  if (const Result<std::string> chosen = ChosenTarget()) return LoopsOf(*chosen);
+  PeakLoops loops = LoopsOfBits(hwy::SupportedTargets());
+  AddExtensions(loops);
+  return loops;
 }
 
 }  // namespace fulmen::cpu

@@ -1,10 +1,10 @@
-// The innermost loops of kernels/peak.h, for the best instruction set of this processor whatever
-// FULMEN_CPU_TARGET says.
+// The innermost loops of kernels/peak.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 namespace fulmen::cpu {
 
@@ -13,18 +13,26 @@ using PeakLoop = float (*)(int64_t iterations);
 using ReadLoop = float (*)(const std::byte* data, int64_t bytes);
 
 struct CountedLoop {
-  PeakLoop loop;
-  double operations;  // per iteration
+  PeakLoop loop = nullptr;
+  double operations = 0;  // per iteration
 };
 
-struct PortableLoops {
-  CountedLoop fma = {};
-  ReadLoop read = nullptr;  // `bytes` is a multiple of 4096
+struct Int8Loop {
+  CountedLoop counted;
+  const char* instructions;
 };
 
-PortableLoops BestLoops();
-// Empty when this processor lacks the instruction.
-std::optional<CountedLoop> Int8DotLoop();
-std::optional<CountedLoop> Bf16DotLoop();
+struct PeakLoops {
+  CountedLoop fma;
+  ReadLoop read = nullptr;       // `bytes` is a multiple of 4096
+  std::optional<Int8Loop> int8;  // the best product; none but on x86
+  std::optional<CountedLoop> bf16;
+};
+
+// Of one of Targets(). Instructions that belong to none of them (AVX-VNNI, AVX-512 VNNI and BF16)
+// are used with the best one, where this processor has them.
+PeakLoops LoopsOf(std::string_view target);
+// Of the target that FULMEN_CPU_TARGET chooses, or the best where it names none.
+PeakLoops ChosenLoops();
 
 }  // namespace fulmen::cpu

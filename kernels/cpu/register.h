@@ -1,5 +1,6 @@
 // Each file of this folder is compiled once per instruction set and offers one function that writes
-// its operations, for the instruction set chosen at start-up, into the table.
+// its operations, for the instruction set chosen at start-up, into the table. The table starts
+// empty and must end complete: every operation has a fast twin, and none is left to `ref`.
 #pragma once
 
 #include "kernels/kernels.h"

@@ -1,5 +1,4 @@
-// As register.h, for the operations of training. A table starts as a copy of the ref operations;
-// each function overwrites those it has for the instruction set in force.
+// As register.h, for the operations of training.
 #pragma once
 
 #include <string_view>
@@ -20,7 +19,7 @@ void RegisterElementwiseBackward(TrainingKernels& kernels);
 void RegisterRouterBackward(TrainingKernels& kernels);
 void RegisterAdamW(TrainingKernels& kernels);
 
-// The operations as built for `target`, one of Targets().
+// The operations as built for `target`, one of Targets(), not yet checked against `ref`.
 Result<TrainingKernels> TrainingKernelsFor(std::string_view target,
                                            Precision precision = Precision::kFloat32);
 

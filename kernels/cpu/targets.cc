@@ -3,7 +3,10 @@
 #include <fmt/ranges.h>
 #include <hwy/highway.h>
 
+#include <cstdlib>
+
 #include "kernels/cpu/register.h"
+#include "kernels/operations.h"
 
 namespace fulmen::cpu {
 namespace {
@@ -28,24 +31,45 @@ std::vector<std::string> Targets() {
   return names;
 }
 
-Result<Kernels> KernelsFor(std::string_view target) {
+Result<int64_t> TargetBit(std::string_view name) {
   for (const int64_t bit : TargetBits()) {
-    if (target != hwy::TargetName(bit)) continue;
-    const ScopedTarget scope(bit);
-    Kernels kernels;
-    kernels.name = fmt::format("cpu ({})", target);
-    RegisterElementwise(kernels);
-    RegisterLinear(kernels);
-    RegisterMoe(kernels);
-    RegisterRope(kernels);
-    RegisterLightningAttention(kernels);
-    RegisterSoftmaxAttention(kernels);
-    RegisterRouter(kernels);
-    return kernels;
+    if (name == hwy::TargetName(bit)) return bit;
   }
   return Fail(ErrorCode::kUnsupported,
               "the CPU target must be one of {} on this machine, but it is \"{}\"",
-              fmt::join(Targets(), ", "), target);
+              fmt::join(Targets(), ", "), name);
+}
+
+Result<std::string> ChosenTarget() {
+  const char* wanted = std::getenv("FULMEN_CPU_TARGET");
+  if (wanted != nullptr && *wanted != '\0') {
+    const Result<int64_t> bit = TargetBit(wanted);
+    if (!bit) return Fail(bit.error().code, "FULMEN_CPU_TARGET: {}", bit.error().message);
+    return wanted;
+  }
+  const std::vector<std::string> available = Targets();
+  if (available.empty()) {
+    return Fail(ErrorCode::kUnsupported,
+                "this processor has none of the instruction sets the cpu kernels are built for; "
+                "the ref kernels (FULMEN_KERNELS=ref) run anywhere");
+  }
+  return available.front();
+}
+
+Result<Kernels> KernelsFor(std::string_view target) {
+  FULMEN_ASSIGN(const int64_t bit, TargetBit(target));
+  const ScopedTarget scope(bit);
+  Kernels kernels;
+  kernels.name = fmt::format("cpu ({})", target);
+  RegisterElementwise(kernels);
+  RegisterLinear(kernels);
+  RegisterMoe(kernels);
+  RegisterRope(kernels);
+  RegisterLightningAttention(kernels);
+  RegisterSoftmaxAttention(kernels);
+  RegisterRouter(kernels);
+  CheckComplete(kernels, kernels.name);
+  return kernels;
 }
 
 }  // namespace fulmen::cpu
