@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <new>
 
 namespace fulmen {
@@ -13,6 +14,17 @@ constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 }  // namespace
+
+size_t ArrayBytes(std::initializer_list<int64_t> factors, size_t element) {
+  // Half of the address space: room to round up, and for differences of pointers.
+  constexpr auto kMost = std::numeric_limits<int64_t>::max() / 2;
+  auto product = static_cast<int64_t>(element);
+  for (const int64_t factor : factors) {
+    if (factor < 0 || __builtin_mul_overflow(product, factor, &product)) throw std::bad_alloc();
+  }
+  if (product > kMost) throw std::bad_alloc();
+  return static_cast<size_t>(product);
+}
 
 void* AllocateAligned(size_t bytes) {
   const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;

@@ -2,8 +2,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 
 namespace fulmen {
+
+// The product of `factors` and the size of an element. Throws std::bad_alloc where one is negative
+// or the product is more than any memory holds, so that no array comes out smaller than asked for.
+size_t ArrayBytes(std::initializer_list<int64_t> factors, size_t element);
 
 // Aligned to whole cache lines and vectors, and on huge pages from 2 MiB on, whose addresses the
 // processor translates without a walk through its tables. Uninitialised; throws std::bad_alloc.
@@ -19,7 +25,9 @@ struct AlignedAllocator {
   template <class U>
   explicit AlignedAllocator(const AlignedAllocator<U>&) {}
 
-  T* allocate(size_t count) { return static_cast<T*>(AllocateAligned(count * sizeof(T))); }
+  T* allocate(size_t count) {
+    return static_cast<T*>(AllocateAligned(ArrayBytes({static_cast<int64_t>(count)}, sizeof(T))));
+  }
   void deallocate(T* data, size_t) { FreeAligned(data); }
   bool operator==(const AlignedAllocator&) const { return true; }
 };

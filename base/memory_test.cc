@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <new>
 #include <vector>
 
 namespace fulmen {
@@ -17,6 +19,19 @@ TEST(Memory, IsAlignedAndWritable) {
     std::memset(data, 1, bytes);
     FreeAligned(data);
   }
+}
+
+TEST(Memory, SizesBeyondAllMemoryAreRefused) {
+  EXPECT_EQ(ArrayBytes({3, 5}, 4), 60U);
+  EXPECT_EQ(ArrayBytes({int64_t{1} << 62, 0}, 4), 0U);
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  EXPECT_THROW(ArrayBytes({-1}, 4), std::bad_alloc);
+  EXPECT_THROW(ArrayBytes({kMost}, 4), std::bad_alloc);
+  EXPECT_THROW(ArrayBytes({kMost}, 1), std::bad_alloc);
+  // Products that come round to something small.
+  EXPECT_THROW(ArrayBytes({int64_t{1} << 32, int64_t{1} << 32}, 4), std::bad_alloc);
+  EXPECT_THROW(ArrayBytes({int64_t{1} << 31, int64_t{1} << 31}, 4), std::bad_alloc);
+  EXPECT_THROW(AlignedAllocator<float>().allocate(size_t{1} << 62), std::bad_alloc);
 }
 
 TEST(Memory, ServesContainers) {

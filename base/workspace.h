@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/tensor.h"
 
 namespace fulmen {
@@ -17,13 +18,15 @@ class Workspace {
  public:
   explicit Workspace(bool poison = false) : poison_(poison) {}
 
-  // Valid until the Frame it was allocated in ends (or the workspace does).
+  // Valid until the Frame it was allocated in ends (or the workspace does). Throws std::bad_alloc
+  // where there is not so much memory, however large the count.
   template <class T>
   T* Allocate(int64_t count) {
-    return static_cast<T*>(AllocateBytes(static_cast<size_t>(count) * sizeof(T)));
+    return static_cast<T*>(AllocateBytes(ArrayBytes({count}, sizeof(T))));
   }
   Matrix AllocateMatrix(int64_t rows, int64_t cols) {
-    return Matrix(Allocate<float>(rows * cols), rows, cols);
+    auto* data = static_cast<float*>(AllocateBytes(ArrayBytes({rows, cols}, sizeof(float))));
+    return Matrix(data, rows, cols);
   }
 
   class Frame {

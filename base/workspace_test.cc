@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <new>
 #include <vector>
 
 namespace fulmen {
@@ -49,6 +51,16 @@ TEST(Workspace, PoisonIsNan) {
       matrix.data[j] = 0;  // so that the second round shows it is poisoned again
     }
   }
+}
+
+TEST(Workspace, AbsurdSizesAreRefusedAndLeaveItUsable) {
+  Workspace workspace;
+  EXPECT_THROW(workspace.Allocate<float>(-1), std::bad_alloc);
+  EXPECT_THROW(workspace.Allocate<float>(int64_t{1} << 62), std::bad_alloc);
+  EXPECT_THROW(workspace.Allocate<std::byte>(std::numeric_limits<int64_t>::max()), std::bad_alloc);
+  // 2^64 elements are none, to a computer that does not look.
+  EXPECT_THROW(workspace.AllocateMatrix(int64_t{1} << 32, int64_t{1} << 32), std::bad_alloc);
+  EXPECT_NE(workspace.Allocate<float>(10), nullptr);
 }
 
 TEST(Workspace, ZeroElementsIsFine) {

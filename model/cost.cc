@@ -67,7 +67,8 @@ double ForwardFlops(const Config& config, int64_t tokens, int64_t position, int6
   const double seen = count * static_cast<double>(position) + count * (count + 1) / 2;
   return count * per_token + softmax * 4 * width * seen +
          lightning * count * 4 * width * static_cast<double>(config.head_dim) +
-         2.0 * static_cast<double>(logit_rows * config.vocab_size * config.hidden_size);
+         2.0 * static_cast<double>(logit_rows) *
+             static_cast<double>(config.vocab_size * config.hidden_size);
 }
 
 double PackedForwardFlops(const Config& config, std::span<const int64_t> starts,
@@ -94,7 +95,7 @@ double DecodeBytes(const Model& model, int64_t position) {
     bytes += static_cast<double>(config.experts_per_token) *
              (Bytes(expert.gate) + Bytes(expert.up) + Bytes(expert.down));
   }
-  return bytes + static_cast<double>(position * KvBytesPerToken(config)) +
+  return bytes + static_cast<double>(position) * static_cast<double>(KvBytesPerToken(config)) +
          2.0 * static_cast<double>(LightningStateBytes(config));
 }
 
