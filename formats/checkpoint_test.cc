@@ -132,11 +132,14 @@ TEST(Checkpoint, ReadsMisalignedTensors) {
 }
 
 TEST(Checkpoint, OpensEveryGolden) {
-  for (const char* name : {"text/hybrid", "text/native", "text/linear"}) {
+  int opened = 0;
+  for (const char* name : {"text/hybrid", "text/hybrid-bf16", "text/native", "text/linear"}) {
     const std::string folder = testing::GoldenFolder(name);
-    if (folder.empty() || !fs::exists(folder)) GTEST_SKIP() << name << " is not here";
+    if (folder.empty()) continue;  // not in the compact set
     EXPECT_EQ(ProblemOf(folder), "");
+    ++opened;
   }
+  EXPECT_GE(opened, 1);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
 #include <string>
 
 #include "tests/testing/golden.h"
@@ -245,14 +244,17 @@ TEST(Config, RopeFrequencies) {
 }
 
 TEST(Config, ReadsEveryGolden) {
+  int read = 0;
   for (const char* name : {"text/hybrid", "text/hybrid-bf16", "text/hybrid-native",
                            "text/hybrid-native-factor", "text/irregular", "text/linear", "text/m1",
                            "text/native", "text/softmax", "story", "published/MiniMax-M1"}) {
     const std::string folder = testing::GoldenFolder(name);
-    if (folder.empty() || !std::filesystem::exists(folder)) continue;
+    if (folder.empty()) continue;  // not in the compact set
     const Result<Config> config = ReadConfig(folder + "/config.json");
     EXPECT_TRUE(config) << config.error().message;
+    ++read;
   }
+  EXPECT_GE(read, 3);
 }
 
 }  // namespace

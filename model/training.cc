@@ -1,6 +1,7 @@
 #include "model/training.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <numeric>
 
@@ -63,6 +64,11 @@ class TrainingPass {
     const Matrix dhidden = gradients_ != nullptr ? AllocateHidden() : Matrix();
     FULMEN_TRY(Forward());
     const double sum = CrossEntropy(1.0F / static_cast<float>(predicted), dhidden);
+    if (!std::isfinite(sum)) {
+      return Fail(ErrorCode::kNonFinite,
+                  "the head (after layer {}) gave a cross-entropy that is not finite",
+                  config_.layer_count() - 1);
+    }
     if (gradients_ != nullptr) FULMEN_TRY(Backward(dhidden));
     return MakeLosses(sum / static_cast<double>(predicted));
   }

@@ -60,7 +60,7 @@ struct Losses {
 };
 
 // Adds the gradients of the total loss to `gradients`. Fails with kNonFinite, naming the first
-// layer whose output was not finite.
+// layer whose output was not finite, or the head where the cross-entropy was not.
 Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Kernels& kernels,
                                const TrainingKernels& training, KernelContext& context,
                                const PackedBatch& batch, const LossOptions& options,

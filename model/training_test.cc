@@ -315,6 +315,25 @@ TEST(Training, ABatchThatPredictsNothingIsRefused) {
   EXPECT_FALSE(model.LossesAlone(Pack({}), options, "cpu", Precision::kFloat32));
 }
 
+TEST(Training, ALossThatIsNotFiniteIsNoLoss) {
+  TestModel model;
+  const std::vector<TensorInstance> tensors = ExpectedTensors(model.config);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].row->role == TensorRole::kHead) {
+      for (float& value : model.weights[i]) value *= 1e38F;
+    }
+  }
+  for (const char* kernels : {"ref", "cpu"}) {
+    for (const Precision precision : kPrecisions) {
+      const Result<Losses> losses = model.LossesAlone(Pack(kDocuments), {}, kernels, precision);
+      ASSERT_FALSE(losses) << kernels;
+      EXPECT_EQ(losses.error().code, ErrorCode::kNonFinite);
+      EXPECT_EQ(losses.error().message,
+                "the head (after layer 2) gave a cross-entropy that is not finite");
+    }
+  }
+}
+
 TEST(Training, ChoicesAreCountedByLayer) {
   const TestModel model;
   const PackedBatch batch = Pack(kDocuments);

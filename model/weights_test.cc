@@ -249,16 +249,19 @@ TEST(LoadModel, TornFilesAreRefused) {
 }
 
 TEST(LoadModel, LoadsEveryGolden) {
+  int loaded = 0;
   for (const char* name : {"text/hybrid", "text/hybrid-bf16", "text/hybrid-f16",
                            "text/hybrid-native", "text/hybrid-native-factor", "text/irregular",
                            "text/linear", "text/m1", "text/native", "text/softmax", "story"}) {
     const std::string folder = testing::GoldenFolder(name);
-    if (folder.empty() || !fs::exists(fs::path(folder) / "config.json")) continue;
+    if (folder.empty()) continue;  // not in the compact set
     const Result<Model> model = LoadModel(folder);
     EXPECT_TRUE(model) << model.error().message;
+    ++loaded;
   }
+  EXPECT_GE(loaded, 2);
   const std::string source = testing::GoldenFolder("gguf/source");
-  if (source.empty() || !fs::exists(source)) return;
+  if (source.empty()) return;
   EXPECT_EQ(LoadModel(source).value().unused_ids, (std::vector<int32_t>{510, 511}));
 }
 

@@ -1,6 +1,7 @@
 #include "train/gradients.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -108,6 +109,11 @@ Result<Json> CheckGradients(const Model& model, const Kernels& kernels,
                                     kind.batch, options.loss, gradients.AsGradients(config)));
       if (step == 0) FULMEN_TRY(WriteAll(writer, gradients));
       const double norm = GlobalNorm(training, context, gradients);
+      if (!std::isfinite(norm)) {
+        return Fail(ErrorCode::kNonFinite,
+                    "{}: {}: step {}: the norm of the gradients is not finite", where, kind.name,
+                    step);
+      }
       optimizer.Step(options.optimizer, training, context, gradients, norm, weights);
       steps.push_back({{"cross_entropy", losses.cross_entropy},
                        {"auxiliary", losses.auxiliary},

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -57,7 +58,9 @@ TEST_P(TrainGolden, ReproducesTheReference) {
   ASSERT_TRUE(report) << report.error().message;
 
   const Json expected_report = *ReadJsonFile(golden + "/expected.json");
+  ASSERT_FALSE(expected_report.empty());
   for (const auto& [kind, steps] : expected_report.items()) {
+    ASSERT_FALSE(steps.empty()) << kind;
     for (size_t step = 0; step < steps.size(); ++step) {
       for (const auto& [key, expected] : steps[step].items()) {
         const auto value = (*report)[kind][step][key].get<double>();
@@ -96,6 +99,25 @@ INSTANTIATE_TEST_SUITE_P(Goldens, TrainGolden,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
+
+// JSON has no NaN, so a report would hide it.
+TEST(Gradients, ThatAreNotFiniteAreRefused) {
+  const Result<Model> model = LoadModel(testing::SourcePath("models/fulmen-nano"));
+  ASSERT_TRUE(model) << model.error().message;
+  ThreadPool pool(1);
+  Workspace scratch(/*poison=*/true);
+  KernelContext context{pool, scratch};
+  const testing::TemporaryFolder folder;
+  GradientOptions options;
+  options.loss.z = std::numeric_limits<float>::max();
+  const Json batches = {{"some", {{{1, 2, 3, 4, 5}}}}};
+  const Result<Json> report =
+      CheckGradients(*model, **SelectKernels("cpu"), **SelectTrainingKernels("cpu"), context,
+                     batches, "batches.json", options, folder / "out.safetensors");
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().message,
+            "batches.json: some: step 0: the norm of the gradients is not finite");
+}
 
 }  // namespace
 }  // namespace fulmen

@@ -133,6 +133,7 @@ TEST_P(Story, PerplexityAsRecorded) {
 }
 
 TEST_P(Story, GreedyTextAsRecorded) {
+  ASSERT_FALSE(expected_["continuations"].empty());
   for (const Json& continuation : expected_["continuations"]) {
     const auto& prompt = continuation["prompt"].get_ref<const std::string&>();
     const ProgramResult result = RunFulmen(
