@@ -18,11 +18,12 @@ constexpr size_t kHugePage = size_t{2} << 20;
 size_t ArrayBytes(std::initializer_list<int64_t> factors, size_t element) {
   // Half of the address space: room to round up, and for differences of pointers.
   constexpr auto kMost = std::numeric_limits<int64_t>::max() / 2;
+  if (std::find(factors.begin(), factors.end(), 0) != factors.end()) return 0;
   auto product = static_cast<int64_t>(element);
   for (const int64_t factor : factors) {
-    if (factor < 0 || __builtin_mul_overflow(product, factor, &product)) throw std::bad_alloc();
+    if (factor < 0 || factor > kMost / product) throw std::bad_alloc();
+    product *= factor;
   }
-  if (product > kMost) throw std::bad_alloc();
   return static_cast<size_t>(product);
 }
 

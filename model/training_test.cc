@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <span>
@@ -388,6 +390,38 @@ TEST(Training, GradientsAreThoseOfTheLossWithTokensDropped) {
   }
 }
 
+double& Margin() {
+  static double margin = 0;
+  return margin;
+}
+
+// How much the least liked expert that a token chose is above the most liked that it did not, at
+// least, in units of the largest router logit of the layer.
+double SmallestMargin(const TestModel& model, const PackedBatch& batch, const LossOptions& options,
+                      Precision precision) {
+  Kernels watching = RefKernels();
+  watching.top_k_router = [](KernelContext& context, ConstMatrix logits,
+                             MatrixView<int32_t> experts, Matrix weights) {
+    RefKernels().top_k_router(context, logits, experts, weights);
+    float largest = 0;
+    float smallest = std::numeric_limits<float>::infinity();
+    for (int64_t t = 0; t < logits.rows; ++t) {
+      const int32_t* chosen = experts.row(t);
+      for (int32_t e = 0; e < logits.cols; ++e) {
+        const float logit = logits.row(t)[e];
+        largest = std::max(largest, std::abs(logit));
+        if (std::find(chosen, chosen + experts.cols, e) != chosen + experts.cols) continue;
+        smallest = std::min(smallest, logits.row(t)[chosen[experts.cols - 1]] - logit);
+      }
+    }
+    Margin() = std::min(Margin(), double{smallest / largest});
+  };
+  Margin() = std::numeric_limits<double>::infinity();
+  TestModel::Outcome outcome;
+  model.Run(batch, options, outcome, watching, RefTrainingKernels(precision));
+  return Margin();
+}
+
 double NormOfDifference(const std::vector<float>& a, const std::vector<float>& b) {
   double squares = 0;
   for (size_t i = 0; i < a.size(); ++i) squares += std::pow(double{a[i]} - double{b[i]}, 2);
@@ -404,6 +438,8 @@ TEST(Training, CpuIsAsRefWithTokensDroppedAndZLoss) {
   TestModel::Outcome cpu;
   model.Run(batch, options, cpu, "cpu");
   EXPECT_GT(ref.losses.dropped, 0.01);
+  // Twice what logits may differ by, a tenth of what gradients may: or a choice could be another.
+  EXPECT_GT(SmallestMargin(model, batch, options, Precision::kFloat32), 2e-6);
   EXPECT_EQ(cpu.losses.dropped, ref.losses.dropped);
   EXPECT_EQ(cpu.losses.choices, ref.losses.choices);
   EXPECT_NEAR(cpu.losses.total, ref.losses.total, 1e-6 * ref.losses.total);

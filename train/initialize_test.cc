@@ -111,6 +111,7 @@ TEST(InitializeWeights, DependsOnTheSeedAlone) {
       EXPECT_TRUE(seen.insert(one.values(i)[0]).second) << one.tensor(i).name;
     }
   }
+  EXPECT_EQ(seen.size(), 3U * 4);
 }
 
 TEST(ModelConfig, TakesTheGeometry) {

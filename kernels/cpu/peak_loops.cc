@@ -78,7 +78,6 @@ HWY_INLINE Ints Set32(int32_t value) { return _mm512_set1_epi32(value); }
 HWY_INLINE Ints MultiplyPairs8(Ints a, Ints b) { return _mm512_maddubs_epi16(a, b); }
 HWY_INLINE Ints MultiplyPairs16(Ints a, Ints b) { return _mm512_madd_epi16(a, b); }
 HWY_INLINE Ints Add32(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
-HWY_INLINE int32_t First32(Ints a) { return _mm_cvtsi128_si32(_mm512_castsi512_si128(a)); }
 constexpr const char* kChain = "vpmaddubsw, vpmaddwd, vpaddd of 512 bits";
 #elif HWY_MAX_BYTES == 32
 using Ints = __m256i;
@@ -88,7 +87,6 @@ HWY_INLINE Ints Set32(int32_t value) { return _mm256_set1_epi32(value); }
 HWY_INLINE Ints MultiplyPairs8(Ints a, Ints b) { return _mm256_maddubs_epi16(a, b); }
 HWY_INLINE Ints MultiplyPairs16(Ints a, Ints b) { return _mm256_madd_epi16(a, b); }
 HWY_INLINE Ints Add32(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
-HWY_INLINE int32_t First32(Ints a) { return _mm_cvtsi128_si32(_mm256_castsi256_si128(a)); }
 constexpr const char* kChain = "vpmaddubsw, vpmaddwd, vpaddd of 256 bits";
 #else
 using Ints = __m128i;
@@ -98,28 +96,42 @@ HWY_INLINE Ints Set32(int32_t value) { return _mm_set1_epi32(value); }
 HWY_INLINE Ints MultiplyPairs8(Ints a, Ints b) { return _mm_maddubs_epi16(a, b); }
 HWY_INLINE Ints MultiplyPairs16(Ints a, Ints b) { return _mm_madd_epi16(a, b); }
 HWY_INLINE Ints Add32(Ints a, Ints b) { return _mm_add_epi32(a, b); }
-HWY_INLINE int32_t First32(Ints a) { return _mm_cvtsi128_si32(a); }
 constexpr const char* kChain = "pmaddubsw, pmaddwd, paddd of 128 bits";
 #endif
 
-// Four products of bytes and their sum in each lane of 32 bits, where no single instruction has
-// them. The twelve sums, both operands, the ones and what is between fill 16 registers.
+// sum += the four products of bytes in each lane of 32 bits, where no single instruction has them.
+HWY_INLINE void AddProducts(Ints& sum, Ints& a, Ints b, Ints ones) {
+  sum = Add32(sum, MultiplyPairs16(MultiplyPairs8(a, b), ones));
+  // To the compiler this changes both, so that it multiplies each time and in this order: there are
+  // no registers for more than one product at a time.
+  asm volatile("" : "+v"(a), "+v"(sum));
+}
+
+// The twelve sums, both operands, the ones and what is between fill 16 registers.
 float ChainLoop(int64_t iterations) {
-  Ints sums[kSums];
-  for (int i = 0; i < kSums; ++i) sums[i] = Set32(i);
+  Ints s0 = Set32(0), s1 = Set32(1), s2 = Set32(2), s3 = Set32(3), s4 = Set32(4), s5 = Set32(5);
+  Ints s6 = Set32(6), s7 = Set32(7), s8 = Set32(8), s9 = Set32(9), s10 = Set32(10);
+  Ints s11 = Set32(11);
   Ints a = Set8(1);
   const Ints b = Set8(-1);
   const Ints ones = Set16(1);
-  for (int64_t n = 0; n < iterations; ++n) {
-    for (Ints& sum : sums) {
-      // To the compiler this changes `a`, so that it multiplies each time.
-      asm volatile("" : "+v"(a));
-      sum = Add32(sum, MultiplyPairs16(MultiplyPairs8(a, b), ones));
-    }
+  for (int64_t i = 0; i < iterations; ++i) {
+    AddProducts(s0, a, b, ones);
+    AddProducts(s1, a, b, ones);
+    AddProducts(s2, a, b, ones);
+    AddProducts(s3, a, b, ones);
+    AddProducts(s4, a, b, ones);
+    AddProducts(s5, a, b, ones);
+    AddProducts(s6, a, b, ones);
+    AddProducts(s7, a, b, ones);
+    AddProducts(s8, a, b, ones);
+    AddProducts(s9, a, b, ones);
+    AddProducts(s10, a, b, ones);
+    AddProducts(s11, a, b, ones);
   }
-  Ints total = sums[0];
-  for (int i = 1; i < kSums; ++i) total = Add32(total, sums[i]);
-  return static_cast<float>(First32(total));
+  const Ints x = Add32(Add32(Add32(s0, s1), Add32(s2, s3)), Add32(s4, s5));
+  const Ints y = Add32(Add32(Add32(s6, s7), Add32(s8, s9)), Add32(s10, s11));
+  return static_cast<float>(static_cast<int32_t>(Add32(x, y)[0]));
 }
 
 #endif  // HWY_ARCH_X86
@@ -148,31 +160,75 @@ namespace {
 
 constexpr int kDotSums = 12;
 
-// Highway lacks these three instructions.
-__attribute__((target("avx512f,avx512vnni"))) float Vnni512Loop(int64_t iterations) {
-  __m512i sums[kDotSums];
-  for (int i = 0; i < kDotSums; ++i) sums[i] = _mm512_set1_epi32(i);
-  const __m512i a = _mm512_set1_epi8(1);
-  const __m512i b = _mm512_set1_epi8(-1);
-  for (int64_t n = 0; n < iterations; ++n) {
-    for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, a, b);
-  }
-  __m512i total = sums[0];
-  for (int i = 1; i < kDotSums; ++i) total = _mm512_add_epi32(total, sums[i]);
-  return static_cast<float>(_mm_cvtsi128_si32(_mm512_castsi512_si128(total)));
+// Highway lacks these three instructions. The two of bytes are written out because GCC 12 moves
+// every sum twice around the intrinsics.
+__attribute__((always_inline, target("avx512f"))) inline void DotBytes512(__m512i& sum, __m512i a,
+                                                                          __m512i b) {
+  asm volatile("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+}
+__attribute__((always_inline, target("avx2"))) inline void DotBytes256(__m256i& sum, __m256i a,
+                                                                       __m256i b) {
+  asm volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
 }
 
-__attribute__((target("avx2,avxvnni"))) float Vnni256Loop(int64_t iterations) {
-  __m256i sums[kDotSums];
-  for (int i = 0; i < kDotSums; ++i) sums[i] = _mm256_set1_epi32(i);
+__attribute__((target("avx512f"))) float Vnni512Loop(int64_t iterations) {
+  __m512i s0 = _mm512_set1_epi32(0), s1 = _mm512_set1_epi32(1), s2 = _mm512_set1_epi32(2),
+          s3 = _mm512_set1_epi32(3), s4 = _mm512_set1_epi32(4), s5 = _mm512_set1_epi32(5);
+  __m512i s6 = _mm512_set1_epi32(6), s7 = _mm512_set1_epi32(7), s8 = _mm512_set1_epi32(8),
+          s9 = _mm512_set1_epi32(9), s10 = _mm512_set1_epi32(10), s11 = _mm512_set1_epi32(11);
+  const __m512i a = _mm512_set1_epi8(1);
+  const __m512i b = _mm512_set1_epi8(-1);
+  for (int64_t i = 0; i < iterations; ++i) {
+    DotBytes512(s0, a, b);
+    DotBytes512(s1, a, b);
+    DotBytes512(s2, a, b);
+    DotBytes512(s3, a, b);
+    DotBytes512(s4, a, b);
+    DotBytes512(s5, a, b);
+    DotBytes512(s6, a, b);
+    DotBytes512(s7, a, b);
+    DotBytes512(s8, a, b);
+    DotBytes512(s9, a, b);
+    DotBytes512(s10, a, b);
+    DotBytes512(s11, a, b);
+  }
+  const __m512i x =
+      _mm512_add_epi32(_mm512_add_epi32(_mm512_add_epi32(s0, s1), _mm512_add_epi32(s2, s3)),
+                       _mm512_add_epi32(s4, s5));
+  const __m512i y =
+      _mm512_add_epi32(_mm512_add_epi32(_mm512_add_epi32(s6, s7), _mm512_add_epi32(s8, s9)),
+                       _mm512_add_epi32(s10, s11));
+  return static_cast<float>(static_cast<int32_t>(_mm512_add_epi32(x, y)[0]));
+}
+
+__attribute__((target("avx2"))) float Vnni256Loop(int64_t iterations) {
+  __m256i s0 = _mm256_set1_epi32(0), s1 = _mm256_set1_epi32(1), s2 = _mm256_set1_epi32(2),
+          s3 = _mm256_set1_epi32(3), s4 = _mm256_set1_epi32(4), s5 = _mm256_set1_epi32(5);
+  __m256i s6 = _mm256_set1_epi32(6), s7 = _mm256_set1_epi32(7), s8 = _mm256_set1_epi32(8),
+          s9 = _mm256_set1_epi32(9), s10 = _mm256_set1_epi32(10), s11 = _mm256_set1_epi32(11);
   const __m256i a = _mm256_set1_epi8(1);
   const __m256i b = _mm256_set1_epi8(-1);
-  for (int64_t n = 0; n < iterations; ++n) {
-    for (auto& sum : sums) sum = _mm256_dpbusd_avx_epi32(sum, a, b);
+  for (int64_t i = 0; i < iterations; ++i) {
+    DotBytes256(s0, a, b);
+    DotBytes256(s1, a, b);
+    DotBytes256(s2, a, b);
+    DotBytes256(s3, a, b);
+    DotBytes256(s4, a, b);
+    DotBytes256(s5, a, b);
+    DotBytes256(s6, a, b);
+    DotBytes256(s7, a, b);
+    DotBytes256(s8, a, b);
+    DotBytes256(s9, a, b);
+    DotBytes256(s10, a, b);
+    DotBytes256(s11, a, b);
   }
-  __m256i total = sums[0];
-  for (int i = 1; i < kDotSums; ++i) total = _mm256_add_epi32(total, sums[i]);
-  return static_cast<float>(_mm_cvtsi128_si32(_mm256_castsi256_si128(total)));
+  const __m256i x =
+      _mm256_add_epi32(_mm256_add_epi32(_mm256_add_epi32(s0, s1), _mm256_add_epi32(s2, s3)),
+                       _mm256_add_epi32(s4, s5));
+  const __m256i y =
+      _mm256_add_epi32(_mm256_add_epi32(_mm256_add_epi32(s6, s7), _mm256_add_epi32(s8, s9)),
+                       _mm256_add_epi32(s10, s11));
+  return static_cast<float>(static_cast<int32_t>(_mm256_add_epi32(x, y)[0]));
 }
 
 __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations) {
@@ -185,7 +241,7 @@ __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations)
   }
   __m512 total = sums[0];
   for (int i = 1; i < kDotSums; ++i) total = _mm512_add_ps(total, sums[i]);
-  return _mm_cvtss_f32(_mm512_castps512_ps128(total));
+  return total[0];
 }
 
 // AVX-VNNI, which __builtin_cpu_supports of Clang 14 does not know. The operating system keeps its
