@@ -1,5 +1,6 @@
 #include "base/thread_pool.h"
 
+#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -11,13 +12,27 @@ namespace {
 
 constexpr uint32_t kOpen = uint32_t{1} << 31;
 
-// About 50 microseconds: longer than the gap between two loops of a token.
-constexpr int kSpins = 4000;
+// Longer than the gap between two loops of a token, and nothing to a program that would run instead.
+constexpr std::chrono::microseconds kSpinTime{50};
 
 inline void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+}
+
+// Looks at done() until it holds or kSpinTime is over: decoding runs hundreds of loops per token,
+// and to sleep and be woken takes longer than most of them.
+template <class Done>
+void SpinUntil(Done done) {
+  constexpr int kLooksPerClock = 32;
+  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int look = 0; look < kLooksPerClock; ++look) {
+      if (done()) return;
+      Pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
 }
 
 }  // namespace
@@ -65,12 +80,10 @@ void ThreadPool::ParallelFor(int64_t tasks, const std::function<void(int64_t, in
 
 void ThreadPool::CloseAndWait() {
   uint32_t left = joined_.fetch_and(~kOpen, std::memory_order_acquire) & ~kOpen;
-  for (int spin = 0; left > 0; ++spin) {
-    if (spin < kSpins) {
-      Pause();
-    } else {
-      joined_.wait(left, std::memory_order_acquire);  // let a descheduled worker have this core
-    }
+  if (left == 0) return;
+  SpinUntil([&] { return (left = joined_.load(std::memory_order_acquire)) == 0; });
+  while (left > 0) {
+    joined_.wait(left, std::memory_order_acquire);  // let a descheduled worker have this core
     left = joined_.load(std::memory_order_acquire);
   }
 }
@@ -105,10 +118,7 @@ void ThreadPool::Work(int worker) {
 void ThreadPool::WorkerLoop(int worker) {
   uint32_t seen = 0;
   for (;;) {
-    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen;
-         ++spin) {
-      Pause();
-    }
+    SpinUntil([&] { return generation_.load(std::memory_order_acquire) != seen; });
     generation_.wait(seen, std::memory_order_acquire);
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_) return;
