@@ -1,9 +1,13 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -44,6 +48,48 @@ TEST(ThreadPool, WakesAfterSleeping) {
     EXPECT_EQ(runs, 9);
   }
 }
+
+#if !defined(__SANITIZE_THREAD__)  // which delivers signals when it likes
+
+std::atomic<bool> held{false};
+std::atomic<bool> release_worker{false};
+
+// Keeps a thread from running, as a busy machine would, but for as long as the test likes.
+void HoldThread(int) {
+  held = true;
+  while (!release_worker) usleep(1000);
+}
+
+TEST(ThreadPool, WaitsForNoWorkerThatDoesNotRun) {
+  ThreadPool pool(2);
+  std::atomic<pid_t> thread{0};
+  std::atomic<int> met{0};
+  pool.ParallelFor(2, [&](int64_t, int worker) {
+    if (worker == 1) thread = gettid();
+    ++met;
+    while (met < 2) std::this_thread::yield();  // so each thread takes one task
+  });
+  std::signal(SIGUSR1, HoldThread);
+  ASSERT_EQ(tgkill(getpid(), thread, SIGUSR1), 0);
+  while (!held) std::this_thread::yield();
+
+  std::atomic<bool> too_late{false};
+  std::atomic<bool> done{false};
+  std::thread rescue([&] {
+    for (int i = 0; i < 2000 && !done; ++i) usleep(10000);
+    too_late = !done;
+    release_worker = true;
+  });
+  std::atomic<int> runs{0};
+  pool.ParallelFor(9, [&](int64_t, int worker) { runs += worker == 0 ? 1 : 0; });
+  done = true;
+  rescue.join();
+  EXPECT_EQ(runs, 9);
+  EXPECT_FALSE(too_late);
+  std::signal(SIGUSR1, SIG_DFL);
+}
+
+#endif
 
 TEST(ThreadPool, ThrowsWhatATaskThrows) {
   for (const int threads : {1, 4}) {

@@ -1,5 +1,6 @@
 #include "kernels/linear.h"
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -14,7 +15,7 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// Packs all rows of x, in parallel where there is enough of it.
+// Packs all rows of x.
 PackedRows PackRows(KernelContext& context, ConstMatrix x) {
   float* data = context.scratch.Allocate<float>(PackedSize(x.rows, x.cols));
   const PackedRows packed = {data, x.rows, x.cols};
@@ -24,11 +25,7 @@ PackedRows PackRows(KernelContext& context, ConstMatrix x) {
     for (int64_t r = 0; r < count; ++r) rows[r] = x.row(tile * kTileRows + r);
     PackTile(rows, count, x.cols, data + tile * packed.TileSize());
   };
-  if (x.rows * x.cols <= 32768) {
-    for (int64_t tile = 0; tile < packed.Tiles(); ++tile) pack(tile, 0);
-  } else {
-    context.pool.ParallelFor(packed.Tiles(), pack);
-  }
+  ForTasks(context.pool, packed.Tiles(), x.rows * x.cols / LaneCount(), pack);
   return packed;
 }
 
@@ -54,7 +51,8 @@ void Linear(KernelContext& context, ConstMatrix x, const TensorView& weight, Mat
   const int64_t most_pieces = std::min(CeilDiv(int64_t{2} * threads, row_tasks), CeilDiv(tiles, 8));
   const int64_t tiles_per_task = CeilDiv(tiles, most_pieces);
   const int64_t pieces = CeilDiv(tiles, tiles_per_task);
-  context.pool.ParallelFor(row_tasks * pieces, [&](int64_t task, int worker) HWY_ATTR {
+  const int64_t work = x.rows * out * CeilDiv(x.cols, LaneCount());
+  ForTasks(context.pool, row_tasks * pieces, work, [&](int64_t task, int worker) HWY_ATTR {
     const int64_t row = task % row_tasks * rows_per_task;
     const int64_t count = std::min(rows_per_task, out - row);
     const int64_t tile = task / row_tasks * tiles_per_task;

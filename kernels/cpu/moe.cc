@@ -1,5 +1,6 @@
 #include "kernels/moe.h"
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -16,8 +17,6 @@ namespace {
 
 // Tokens worked on at once, which bounds the scratch memory however long the prompt.
 constexpr int64_t kTokens = 1024;
-// Fewer floats than this are not worth a parallel loop.
-constexpr int64_t kSerialFloats = 32768;
 
 // The slots (a token's s-th expert) that chose one expert; positions count slots grouped by expert.
 struct Group {
@@ -101,16 +100,6 @@ int64_t CutIntoTasks(const Grouping& grouping, std::span<const ExpertWeights> we
   return tasks;
 }
 
-// Runs body(index) for all of [0, count), in parallel unless it is little work.
-template <class Body>
-void For(KernelContext& context, int64_t count, bool serial, const Body& body) {
-  if (serial) {
-    for (int64_t i = 0; i < count; ++i) body(i, 0);
-  } else {
-    context.pool.ParallelFor(count, body);
-  }
-}
-
 float* GatherRows(KernelContext& context, ConstMatrix x, int64_t k, const Grouping& grouping) {
   const int64_t total = x.rows * k;
   auto* packed = context.scratch.Allocate<float>(PackedSize(total, x.cols));
@@ -125,7 +114,7 @@ float* GatherRows(KernelContext& context, ConstMatrix x, int64_t k, const Groupi
     PackTile(from, count, x.cols,
              packed + group.first * RoundUp(x.cols, LaneCount()) + tile * rows.TileSize());
   };
-  For(context, grouping.tiles, total * x.cols <= kSerialFloats, pack);
+  ForTasks(context.pool, grouping.tiles, total * x.cols / LaneCount(), pack);
   return packed;
 }
 
@@ -168,7 +157,8 @@ float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
   const Workspace::Frame frame(context.scratch);
   auto* panels = context.scratch.Allocate<float>(threads * kPanelFloats);
   auto* results = context.scratch.Allocate<float>(threads * 2 * products);
-  context.pool.ParallelFor(tasks, [&](int64_t task, int worker) HWY_ATTR {
+  const int64_t work = 2 * positions * ffn * CeilDiv(in, LaneCount());
+  ForTasks(context.pool, tasks, work, [&](int64_t task, int worker) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_task, task);
     const ExpertWeights& expert = weights[static_cast<size_t>(group.expert)];
     const PackedRows rows = grouping.Rows(group, x, in);
@@ -194,7 +184,8 @@ Matrix Down(KernelContext& context, const float* hidden, int64_t positions,
   const Matrix results = context.scratch.AllocateMatrix(positions, out);
   const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::down, threads);
   auto* panels = context.scratch.Allocate<float>(threads * kPanelFloats);
-  context.pool.ParallelFor(tasks, [&](int64_t task, int worker) HWY_ATTR {
+  const int64_t work = positions * out * CeilDiv(ffn, LaneCount());
+  ForTasks(context.pool, tasks, work, [&](int64_t task, int worker) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_task, task);
     const PackedRows rows = grouping.Rows(group, hidden, ffn);
     const int64_t row = (task - group.first_task) * group.rows_per_task;
@@ -228,7 +219,7 @@ void Combine(KernelContext& context, ConstMatrix results, const Grouping& groupi
       }
     }
   };
-  For(context, out.rows, out.rows * out.cols * weights.cols <= kSerialFloats, combine);
+  ForTasks(context.pool, out.rows, out.rows * out.cols * weights.cols / LaneCount(), combine);
 }
 
 void MoeBlock(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
