@@ -2,31 +2,42 @@
 # Builds everything and runs every test.
 set -euo pipefail
 source "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/scripts/setup.sh"
+cd "$root"
 
 usage() {
   cat <<'TXT'
-Usage: ./test.sh [--lint] [--sanitize] [--fuzz] [--full] [--only] [--setup-only]
+Usage: ./test.sh [--ci] [--targets] [--clang] [--lint] [--sanitize] [--fuzz] [--full] [--only]
+                 [--setup-only]
 
-Installs what is missing (apt), builds everything in build/release and runs every test.
+Installs what is missing (apt), builds everything in build/release and runs every test: what the
+kernels decide about with the best instruction set of this machine, and with AVX2.
 
-  --lint        then check the formatting, and build with Clang and clang-tidy
-  --sanitize    then run the unit tests under the address, undefined and thread sanitizers
+  --targets     with every instruction set of this machine
+  --clang       then build with Clang, and run every test again
+  --lint        then check the formatting, and every file with clang-tidy
+  --sanitize    then run the tests under the address, undefined and thread sanitizers
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
-  --full        all three
+  --full        all of these
+  --ci          what a submission must pass: --targets, --lint for what changed in the last
+                day, and --sanitize, for threads in the folders that use them most
   --only        leave out the tests of build/release: only what the options before add
   --setup-only  install and configure, then stop
 
-The last line counts what passed and what failed; the exit status is 0 when nothing failed.
+The last lines tell the minutes of each stage, and count what passed and what failed; the exit status
+is 0 when nothing failed.
 TXT
 }
 
-lint='' sanitize='' fuzz='' only='' setup_only=''
+ci='' targets='' clang='' lint='' sanitize='' fuzz='' only='' setup_only=''
 for argument in "$@"; do
   case $argument in
+    --ci) ci=1 targets=1 lint=1 sanitize=1 ;;
+    --targets) targets=1 ;;
+    --clang) clang=1 ;;
     --lint) lint=1 ;;
     --sanitize) sanitize=1 ;;
     --fuzz) fuzz=1 ;;
-    --full) lint=1 sanitize=1 fuzz=1 ;;
+    --full) targets=1 clang=1 lint=1 sanitize=1 fuzz=1 ;;
     --only) only=1 ;;
     --setup-only) setup_only=1 ;;
     -h | --help)
@@ -57,37 +68,90 @@ check() {
   fi
 }
 
-# run_tests PRESET: builds the preset and runs its tests, counting those that ctest counts.
-run_tests() {
-  build "$1"
-  local log=$root/build/$1/ctest.log as=() summary
+# stage NAME COMMAND...: runs it, and keeps its minutes for the end.
+stages=()
+stage() {
+  local name=$1 start=$SECONDS
+  shift
+  "$@"
+  stages+=("$(awk -v s=$((SECONDS - start)) -v name="$name" 'BEGIN {printf "%6.1f min  %s", s / 60, name}')")
+}
+
+# run_ctest PRESET [ARGUMENTS OF ctest...]: runs its tests, counting those that ctest counts.
+run_ctest() {
+  local preset=$1 log=$root/build/$1/ctest.log as=() summary
+  shift
   # Newer kernels place mappings where GCC 12's thread sanitizer does not expect any.
-  if [[ $1 == tsan ]] && setarch "$(uname -m)" -R true 2>/dev/null; then
+  if [[ $preset == tsan ]] && setarch "$(uname -m)" -R true 2>/dev/null; then
     as=(setarch "$(uname -m)" -R)
   fi
-  echo "== Tests of build/$1"
-  (cd "$root" && "${as[@]}" ctest --preset "$1" --parallel "$(nproc)" --no-tests=error) 2>&1 |
+  "${as[@]}" ctest --preset "$preset" --parallel "$(nproc)" --no-tests=error "$@" 2>&1 |
     tee "$log" || true
   summary=$(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log")
   if [[ -z $summary ]]; then
     failed=$((failed + 1))
-    echo "build/$1: ctest ran no test"
+    echo "build/$preset: ctest ran no test"
   else
     failed=$((failed + ${summary% *}))
     passed=$((passed + ${summary#* } - ${summary% *}))
   fi
 }
 
-sources() {
-  local folders=(base bench cli engine eval formats kernels model parallel tests tokenizer train)
-  (cd "$root" && find "${folders[@]}" -name '*.cc' -o -name '*.h')
+# run_tests PRESET [FOLDER...]: builds everything and runs every test, or those of these folders.
+run_tests() {
+  local preset=$1 filter=()
+  shift
+  (($#)) && filter=(--tests-regex "^($(IFS='|' && echo "$*"))\$")
+  build "$preset" "${@/%/_test}"
+  echo "== Tests of build/$preset"
+  run_ctest "$preset" "${filter[@]}"
 }
 
-check_format() { (cd "$root" && sources | xargs -d '\n' clang-format --dry-run -Werror); }
+# What kernels decide about, under the other instruction sets of this machine: the tests before ran
+# with the best.
+test_targets() {
+  local target others
+  others=$("$root/build/release/cpu_targets" | tail -n +2)
+  [[ $targets ]] || others=$(grep -x AVX2 <<<"$others" || true)
+  for target in $others; do
+    echo "== Tests of build/release under $target"
+    FULMEN_CPU_TARGET=$target run_ctest release --tests-regex '^(kernels|model|engine|train)$'
+  done
+}
 
-# Every translation unit passes through clang-tidy when ninja compiles it, so an unchanged one costs
-# nothing the next time.
-check_clang() { (build lint); }
+sources() {
+  local folders=(base bench cli engine eval formats kernels model parallel tests tokenizer train)
+  find "${folders[@]}" -name '*.cc' -o -name '*.h'
+}
+
+# Sources that changed in the day before the last commit or since, and for each such header one
+# source that includes it. All of them where git cannot tell.
+changed_sources() {
+  local last base changed file
+  last=$(git log -1 --format=%ct 2>/dev/null || true)
+  base=${last:+$(git log -1 --format=%H --before=$((last - 86400)))}
+  if [[ -z $base || $(git rev-parse --is-shallow-repository) == true ]]; then
+    sources
+    return
+  fi
+  changed=$(git diff --name-only --diff-filter=d "$base" && git ls-files --others --exclude-standard)
+  for file in $changed; do
+    case $file in
+      *.cc) echo "$file" ;;
+      *.h) sources | grep '\.cc$' | xargs grep -lF "#include \"$file\"" | head -n 1 || true ;;
+    esac
+  done
+}
+
+check_format() { sources | xargs -d '\n' clang-format --dry-run -Werror; }
+
+# check_tidy LISTER: clang-tidy over the sources that it lists; what passed before costs nothing.
+check_tidy() {
+  local objects
+  # ninja's name of what is made from a source ends in ^.
+  mapfile -t objects < <("$1" | grep '\.cc$' | sort -u | sed "s|.*|$root/&^|")
+  ((${#objects[@]} == 0)) || (build lint "${objects[@]}")
+}
 
 # fuzz_one TARGET: from the seeds in tests/fuzz-corpus/TARGET and what earlier runs found.
 fuzz_one() {
@@ -120,24 +184,29 @@ run_fuzzers() {
 
 packages=("${build_packages[@]}" "${test_packages[@]}")
 # shellcheck disable=SC2207  # package names are single words
-[[ $lint || $fuzz ]] && packages+=($(clang_packages))
+[[ $lint || $clang || $fuzz ]] && packages+=($(clang_packages))
 install_packages "${packages[@]}"
 if [[ $setup_only ]]; then
   configure release
   exit
 fi
 
-[[ $only ]] || run_tests release
+if [[ ! $only ]]; then
+  stage 'release: build and tests' run_tests release
+  stage 'release: other instruction sets' test_targets
+fi
 if [[ $lint ]]; then
-  check 'formatting' check_format
-  check 'Clang and clang-tidy' check_clang
+  stage 'formatting' check 'formatting' check_format
+  stage 'clang-tidy' check 'clang-tidy' check_tidy "${ci:+changed_}sources"
 fi
+[[ $clang ]] && stage 'Clang: build and tests' run_tests clang
 if [[ $sanitize ]]; then
-  run_tests asan
-  run_tests tsan
+  stage 'address and undefined sanitizers' run_tests asan
+  stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel train}
 fi
-[[ $fuzz ]] && run_fuzzers
+[[ $fuzz ]] && stage 'fuzzing' run_fuzzers
 
-echo
+printf '\n'
+printf '%s\n' "${stages[@]}"
 echo "$passed passed, $failed failed"
 ((failed == 0 && passed > 0))

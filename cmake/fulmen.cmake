@@ -23,6 +23,16 @@ find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
+if(FULMEN_LINT)
+  # What decides about a file besides its text: ccache and ninja check it again when one changes.
+  set(rules ${PROJECT_SOURCE_DIR}/.clang-tidy ${PROJECT_SOURCE_DIR}/scripts/tidy)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${rules})
+  execute_process(COMMAND clang-tidy --version COMMAND cat - ${rules} COMMAND_ERROR_IS_FATAL ANY
+                  OUTPUT_VARIABLE rules)
+  string(SHA256 rules "${rules}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_DEPEND=1 CCACHE_COMPILERCHECK=string:${rules}
+      CCACHE_PREFIX=${PROJECT_SOURCE_DIR}/scripts/tidy ${CCACHE})
+endif()
 
 add_library(fulmen_flags INTERFACE)
 target_include_directories(fulmen_flags INTERFACE ${PROJECT_SOURCE_DIR})
