@@ -19,7 +19,7 @@ kernels decide about with the best instruction set of this machine, and with AVX
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
-                day, and --sanitize, for threads in the folders that use them most
+                twelve hours, --sanitize with few tests for threads
   --only        leave out the tests of build/release: only what the options before add
   --setup-only  install and configure, then stop
 
@@ -124,12 +124,12 @@ sources() {
   find "${folders[@]}" -name '*.cc' -o -name '*.h'
 }
 
-# Sources that changed in the day before the last commit or since, and for each such header one
-# source that includes it. All of them where git cannot tell.
+# Sources that changed in the twelve hours before the last commit or since, and for each such header
+# one source that includes it. All of them where git cannot tell.
 changed_sources() {
   local last base changed file
   last=$(git log -1 --format=%ct 2>/dev/null || true)
-  base=${last:+$(git log -1 --format=%H --before=$((last - 86400)))}
+  base=${last:+$(git log -1 --format=%H --before=$((last - 12 * 3600)))}
   if [[ -z $base || $(git rev-parse --is-shallow-repository) == true ]]; then
     sources
     return
@@ -202,7 +202,7 @@ fi
 [[ $clang ]] && stage 'Clang: build and tests' run_tests clang
 if [[ $sanitize ]]; then
   stage 'address and undefined sanitizers' run_tests asan
-  stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel train}
+  stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel}
 fi
 [[ $fuzz ]] && stage 'fuzzing' run_fuzzers
 
