@@ -19,7 +19,7 @@ kernels decide about with the best instruction set of this machine, and with AVX
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
-                twelve hours, --sanitize with few tests for threads
+                twelve hours, --sanitize without end-to-end tests, and with few for threads
   --only        leave out the tests of build/release: only what the options before add
   --setup-only  install and configure, then stop
 
@@ -106,6 +106,9 @@ run_tests() {
   echo "== Tests of build/$preset"
   run_ctest "$preset" "${filter[@]}"
 }
+
+# The folders with tests of their own: all but the end-to-end tests.
+unit_tests() { printf '%s\n' */*_test.cc | cut -d/ -f1 | sort -u; }
 
 # What kernels decide about, under the other instruction sets of this machine: the tests before ran
 # with the best.
@@ -201,7 +204,7 @@ if [[ $lint ]]; then
 fi
 [[ $clang ]] && stage 'Clang: build and tests' run_tests clang
 if [[ $sanitize ]]; then
-  stage 'address and undefined sanitizers' run_tests asan
+  stage 'address and undefined sanitizers' run_tests asan ${ci:+$(unit_tests)}
   stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel}
 fi
 [[ $fuzz ]] && stage 'fuzzing' run_fuzzers
