@@ -54,8 +54,13 @@ int64_t SoftmaxEvery(const Config& config) {
 Result<Config> BuildConfig(const SynthCommandOptions& options) {
   FULMEN_ASSIGN(Config config, PresetConfig(options.preset));
   const GeometryOverrides& geometry = options.geometry;
-  config.layers = LayerPattern(geometry.layers.value_or(config.layer_count()),
-                               geometry.softmax_every.value_or(SoftmaxEvery(config)));
+  const int64_t layers = geometry.layers.value_or(config.layer_count());
+  // Before a list of them is made.
+  if (layers < 1 || layers > kMaxLayers) {
+    return Fail(ErrorCode::kInvalidArgument, "--layers should be from 1 to {}, found {}",
+                kMaxLayers, layers);
+  }
+  config.layers = LayerPattern(layers, geometry.softmax_every.value_or(SoftmaxEvery(config)));
   SetDeepNorm(config);
   config.hidden_size = geometry.hidden.value_or(config.hidden_size);
   config.heads = geometry.heads.value_or(config.heads);
@@ -71,7 +76,7 @@ Result<Config> BuildConfig(const SynthCommandOptions& options) {
   config.max_position = geometry.max_position.value_or(config.max_position);
   config.rope_base = geometry.rope_base.value_or(config.rope_base);
   config.tied_embeddings = geometry.tied;
-  return config;
+  return ParseConfig(ConfigToJson(config, "float32"), "the model asked for");
 }
 
 std::atomic<bool> interrupted{false};

@@ -19,7 +19,6 @@ constexpr int64_t kMaxVocab = int64_t{1} << 24;
 constexpr int64_t kMaxWidth = int64_t{1} << 19;  // hidden, expert width
 constexpr int64_t kMaxHeads = int64_t{1} << 14;
 constexpr int64_t kMaxAttention = int64_t{1} << 20;  // heads * head_dim
-constexpr int64_t kMaxLayers = int64_t{1} << 14;
 constexpr int64_t kMaxExperts = int64_t{1} << 14;
 constexpr int64_t kMaxExpertsInAll = int64_t{1} << 18;
 constexpr int64_t kMaxPosition = (int64_t{1} << 31) - 1;

@@ -12,6 +12,9 @@ namespace fulmen {
 
 enum class LayerKind : uint8_t { kLightning, kSoftmax };
 
+// Beyond every model; what ParseConfig refuses more than.
+inline constexpr int64_t kMaxLayers = int64_t{1} << 14;
+
 // The weights of the two summands of a residual connection: h <- alpha * residual + beta * branch.
 struct ResidualScale {
   float alpha = 1;

@@ -69,6 +69,22 @@ TEST_F(BadInput, WrongFolder) {
   ExpectRefusal({"inspect", folder_ / "empty"}, {"empty", "config.json"});
 }
 
+TEST_F(BadInput, GeometriesThatNoMachineHolds) {
+  const auto refuse = [&](const std::string& option, const std::string& value,
+                          const std::string& most) {
+    const std::string out = folder_ / "synth";
+    ExpectRefusal({"synth", out, "--type", "f32", option, value}, {value, most});
+    EXPECT_FALSE(fs::exists(out)) << option;
+  };
+  refuse("--layers", "2000000000", "16384");
+  refuse("--hidden", "2000000000", "524288");
+  refuse("--heads", "2000000000", "16384");
+  refuse("--head-dim", "2000000000", "1048576");
+  refuse("--ffn", "2000000000", "524288");
+  refuse("--experts", "2000000000", "16384");
+  refuse("--vocab", "2000000000", "16777216");
+}
+
 TEST_F(BadInput, TornWeights) {
   const uintmax_t whole = fs::file_size(folder_ / "model.safetensors");
   for (const uintmax_t size :
