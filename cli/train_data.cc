@@ -19,6 +19,8 @@ namespace {
 struct DataCommand {
   std::vector<std::string> inputs;
   std::string format = "auto";
+  std::string cut = "blank-lines";
+  std::optional<std::string> separator;
   std::string chat_format;
   PrepareOptions options;
   bool no_end = false;
@@ -31,6 +33,22 @@ DocumentOptions::Format FormatFromName(const std::string& name) {
   if (name == "text") return Format::kText;
   if (name == "jsonl") return Format::kJsonl;
   return name == "chat" ? Format::kChat : Format::kAuto;
+}
+
+Status SetCut(DataCommand& command) {
+  using Cut = DocumentOptions::Cut;
+  DocumentOptions& documents = command.options.documents;
+  documents.cut = command.cut == "files" ? Cut::kFile : Cut::kBlankLines;
+  if (!command.separator) return {};
+  if (command.separator->empty() || command.separator->find('\n') != std::string::npos) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--document-separator: a line that is not empty is expected, found {}; --documents "
+                "blank-lines cuts at empty ones",
+                command.separator->empty() ? "an empty one" : "several");
+  }
+  documents.cut = Cut::kSeparator;
+  documents.separator = *command.separator;
+  return {};
 }
 
 int64_t TotalBytes(const std::vector<std::string>& files) {
@@ -50,9 +68,28 @@ Json InfoJson(const DatasetInfo& info) {
           {"shards", info.shards}};
 }
 
+std::string Counted(int64_t count, std::string_view what) {
+  return fmt::format("{} {}{}", HumanCount(count), what, count == 1 ? "" : "s");
+}
+
 void PrintInfo(const std::string& folder, const DatasetInfo& info) {
-  Print("{}: {} documents, {} tokens, {} of them learnt\n", folder, info.documents, info.tokens,
-        info.learnt_tokens);
+  Print("{}: {}, {}{}\n", folder, Counted(info.documents, "document"),
+        Counted(info.tokens, "token"),
+        info.learnt_tokens == info.tokens
+            ? ""
+            : fmt::format(", {} of them learnt", HumanCount(info.learnt_tokens)));
+}
+
+std::string_view HowCut(DocumentOptions::Cut cut) {
+  switch (cut) {
+    case DocumentOptions::Cut::kBlankLines:
+      return "cut from text files at blank lines (--documents files leaves them whole)";
+    case DocumentOptions::Cut::kSeparator:
+      return "cut from text files at the separator";
+    case DocumentOptions::Cut::kFile:
+      break;
+  }
+  return "whole text files (--documents blank-lines cuts them)";
 }
 
 void PrintReport(const DataCommand& command, const PrepareReport& report) {
@@ -66,7 +103,10 @@ void PrintReport(const DataCommand& command, const PrepareReport& report) {
                  {"vocabulary", report.train.vocabulary},
                  {"text_bytes", report.text_bytes},
                  {"bytes_per_token", bytes_per_token},
-                 {"empty_documents", report.empty_documents}};
+                 {"empty_documents", report.empty_documents},
+                 {"text_documents", report.text_documents},
+                 {"chat_format", nullptr}};
+    if (report.train.chat_format) json["chat_format"] = ChatFormatName(*report.train.chat_format);
     if (report.held_out) json["held_out"] = InfoJson(*report.held_out);
     Print("{}\n", json.dump());
     return;
@@ -75,8 +115,16 @@ void PrintReport(const DataCommand& command, const PrepareReport& report) {
   if (report.held_out) PrintInfo(out + "/held-out", *report.held_out);
   Print("{} of text, {:.2f} bytes per token, vocabulary of {}\n", HumanBytes(report.text_bytes),
         bytes_per_token, report.train.vocabulary);
+  if (report.text_documents > 0) {
+    Print("{} {}\n", Counted(report.text_documents, "document"),
+          HowCut(command.options.documents.cut));
+  }
+  if (report.train.chat_format) {
+    Print("a model trained on it chats in the format {}\n",
+          ChatFormatName(*report.train.chat_format));
+  }
   if (report.empty_documents > 0) {
-    Print("{} empty documents were left out\n", report.empty_documents);
+    Print("{} left out\n", Counted(report.empty_documents, "empty document"));
   }
 }
 
@@ -89,6 +137,7 @@ Status RunData(DataCommand& command) {
   if (!command.chat_format.empty()) {
     options.documents.chat = ChatFormatFromName(command.chat_format);
   }
+  FULMEN_TRY(SetCut(command));
   options.end = !command.no_end;
   FULMEN_ASSIGN(options.files, FindInputFiles(command.inputs));
   const InterruptGuard interrupt;
@@ -123,27 +172,34 @@ void AddTrainData(CLI::App& train) {
   app->add_option("--out", options.out, "Folder to write, new")->required();
   CLI::Option* model =
       app->add_option("-m,--model", options.model, "Folder with a model, or only its tokenizer");
-  app->add_option("--format", command->format,
-                  "text: a file is a document; jsonl: an object per line with a text, or a prompt "
-                  "and a completion; chat: an object per line with messages; auto: by file name "
-                  "and line")
+  app->add_option(
+         "--format", command->format,
+         "text: documents as --documents says; jsonl: an object per line with a text, or a "
+         "prompt and a completion; chat: an object per line with messages; auto: by file "
+         "name and line")
       ->check(CLI::IsMember({"auto", "text", "jsonl", "chat"}))
       ->capture_default_str();
   app->add_option("--text-key", documents.text_key, "Where the text of a JSON object is")
       ->capture_default_str();
-  app->add_option("--document-separator", documents.separator,
-                  "Text files are cut into documents at lines that are this");
-  CLI::Option* chat_format =
-      app->add_option("--chat-format", command->chat_format,
-                      "text-01, vl-01, m1 or m1-llama-cpp, instead of the model's own")
-          ->check(CLI::IsMember({"text-01", "vl-01", "m1", "m1-llama-cpp"}));
+  CLI::Option* cut =
+      app->add_option("--documents", command->cut,
+                      "What a document of a text file is: what lies between blank lines, or all of "
+                      "it (files)")
+          ->check(CLI::IsMember({"blank-lines", "files"}))
+          ->capture_default_str();
+  app->add_option("--document-separator", command->separator,
+                  "Cut text files into documents at lines that are this, instead")
+      ->excludes(cut);
+  app->add_option("--chat-format", command->chat_format,
+                  "text-01, vl-01, m1 or m1-llama-cpp, instead of the tokenizer's own; a model "
+                  "trained on the data gets its chat template, even without chats")
+      ->check(CLI::IsMember({"text-01", "vl-01", "m1", "m1-llama-cpp"}));
   CLI::Option* vocabulary =
       app->add_option("--train-tokenizer", options.train_vocabulary,
                       "Train a tokenizer of this many tokens on the input and write it to the "
                       "folder, too")
           ->check(CLI::Range(int64_t{262}, int64_t{4'000'000}))
-          ->excludes(model)
-          ->excludes(chat_format);
+          ->excludes(model);
   app->add_option("--special", options.special,
                   "A special token of the tokenizer to train, besides those of chats; may be given "
                   "several times")

@@ -14,36 +14,6 @@ namespace {
 
 constexpr int32_t kBytes = 256;
 
-// What tokenizer/chat.h calls text-01, in Jinja.
-constexpr const char* kChatTemplate = R"({%- macro text(content, all) -%}
-{%- if content is string -%}{{- content -}}
-{%- else -%}
-{%- for part in content or [] -%}
-{%- if part.type == 'text' and (all or loop.first) -%}{{- part.text -}}{%- endif -%}
-{%- endfor -%}
-{%- endif -%}
-{%- endmacro -%}
-{%- for message in messages -%}
-{{- '<beginning_of_sentence>' -}}
-{%- if message.role == 'system' -%}
-{{- 'system ai_setting=assistant\n' + text(message.content, false) -}}
-{%- elif message.role == 'user' -%}
-{{- 'user name=user\n' + text(message.content, false) -}}
-{%- elif message.role == 'assistant' -%}
-{{- 'ai name=assistant\n' + text(message.content, true) -}}
-{%- else -%}
-{{- 'system function_response=functions\n{"name": "' + message.name + '", "response": '
-    + text(message.content, false) + '}' -}}
-{%- endif -%}
-{{- '<end_of_sentence>\n' -}}
-{%- endfor -%}
-{%- for tool in tools or [] -%}
-{{- '<beginning_of_sentence>system function_setting=functions\n' -}}
-{{- tool | tojson -}}
-{{- '<end_of_sentence>\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<beginning_of_sentence>ai name=assistant\n' -}}{%- endif -%})";
-
 struct Word {
   std::vector<int32_t> tokens;
   int64_t count;
@@ -205,14 +175,14 @@ void CountWords(std::string_view text, WordCounts& counts) {
   }
 }
 
-Result<BpeMerges> TrainBpe(const WordCounts& counts, int64_t tokens) {
+Result<BpeMerges> TrainBpe(const WordCounts& counts, int64_t vocabulary, int64_t special) {
   Trainer trainer(counts);
-  while (trainer.tokens() < kBytes + tokens) {
+  while (trainer.tokens() + special < vocabulary) {
     if (trainer.MergeOnce()) continue;
     return Fail(ErrorCode::kInvalidArgument,
-                "the text is too short for this vocabulary: {} tokens besides the bytes are "
-                "expected, but no pair occurs twice after {}",
-                tokens, trainer.tokens() - kBytes);
+                "the text is too short for a vocabulary of {}: it gives one of {} at most, as no "
+                "further pair of tokens occurs twice",
+                vocabulary, trainer.tokens() + special);
   }
   return std::move(trainer).TakeMerges();
 }
@@ -279,13 +249,13 @@ std::string TokenizerJson(const BpeMerges& merges, const std::vector<std::string
   return json.dump(1) + "\n";
 }
 
-std::string TokenizerConfigJson() {
-  const Json json = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                     {"bos_token", "<beginning_of_sentence>"},
-                     {"eos_token", "<end_of_sentence>"},
-                     {"add_prefix_space", false},
-                     {"clean_up_tokenization_spaces", false},
-                     {"chat_template", kChatTemplate}};
+std::string TokenizerConfigJson(std::optional<ChatFormat> chat) {
+  Json json = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+               {"bos_token", "<beginning_of_sentence>"},
+               {"eos_token", "<end_of_sentence>"},
+               {"add_prefix_space", false},
+               {"clean_up_tokenization_spaces", false}};
+  if (chat) json["chat_template"] = ChatTemplate(*chat);
   return json.dump(1) + "\n";
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "tokenizer/chat.h"
 #include "tokenizer/hash.h"
 
 namespace fulmen {
@@ -29,11 +31,12 @@ void CountWords(std::string_view text, WordCounts& counts);
 // Merges in the order found, each of two strings of bytes. The pair of neighbours that occurs most
 // often is merged everywhere, again and again; of pairs equally frequent the one whose left token
 // is older, then the one whose right token is (bytes by their value, then tokens as they were
-// made). Ends when there are `tokens` tokens besides the 256 bytes; fails when every pair that is
-// left occurs but once. The result depends on the counts alone. A pair may make a string that is
-// already a token: then there are more merges than new tokens.
+// made). Ends when there are `vocabulary` tokens, 256 bytes and `special` ones that the caller adds
+// among them; fails when every pair that is left occurs but once. The result depends on the counts
+// alone. A pair may make a string that is already a token: then there are more merges than new
+// tokens.
 using BpeMerges = std::vector<std::pair<std::string, std::string>>;
-Result<BpeMerges> TrainBpe(const WordCounts& counts, int64_t tokens);
+Result<BpeMerges> TrainBpe(const WordCounts& counts, int64_t vocabulary, int64_t special);
 
 // The special tokens of the family's chat formats.
 std::vector<std::string> FamilySpecialTokens();
@@ -41,8 +44,8 @@ std::vector<std::string> FamilySpecialTokens();
 // A tokenizer.json in Hugging Face's format: the published split pattern, ids 0 to 255 the bytes,
 // then the merged tokens, then the special ones.
 std::string TokenizerJson(const BpeMerges& merges, const std::vector<std::string>& special);
-// The tokenizer_config.json beside it: <end_of_sentence> ends a text, and chats have the text-01
-// format.
-std::string TokenizerConfigJson();
+// The tokenizer_config.json beside it: <end_of_sentence> ends a text, and the chat template is that
+// of `chat`, or there is none.
+std::string TokenizerConfigJson(std::optional<ChatFormat> chat);
 
 }  // namespace fulmen

@@ -81,7 +81,7 @@ TEST(BpeTrainer, CountsPieces) {
 // The words of the paper's example.
 TEST(BpeTrainer, MergesTheMostFrequentPair) {
   const WordCounts counts = {{"low", 5}, {"lowest", 2}, {"newer", 6}, {"wider", 3}};
-  const auto merges = TrainBpe(counts, 5);
+  const auto merges = TrainBpe(counts, 256 + 5, 0);
   ASSERT_TRUE(merges.has_value());
   // "er" 9; of "we" only 2 are left then, and "lo" comes before "ow", 7 each; of "ne", "ew" and
   // "wer", 6 each, the e of "ew" is the smallest byte; "n" is older than "ew".
@@ -102,23 +102,23 @@ TEST(BpeTrainer, LikeTheNaiveOne) {
     std::set<std::string> strings;
     for (const auto& [left, right] : expected) strings.insert(left + right);
     const auto tokens = static_cast<int64_t>(strings.size());
-    const auto merges = TrainBpe(counts, tokens);
+    const auto merges = TrainBpe(counts, 256 + tokens, 0);
     ASSERT_TRUE(merges.has_value()) << merges.error().message;
     // Merges that make known strings may follow the last new one.
     ASSERT_LE(merges->size(), expected.size());
     for (size_t i = 0; i < merges->size(); ++i) ASSERT_EQ((*merges)[i], expected[i]) << trial;
     if (tokens < 40) {
-      ASSERT_FALSE(TrainBpe(counts, tokens + 1).has_value());
+      ASSERT_FALSE(TrainBpe(counts, 256 + tokens + 1, 0).has_value());
     }
   }
 }
 
 TEST(BpeTrainer, TooShortATextIsSaid) {
-  const auto merges = TrainBpe({{"abab", 1}}, 3);
+  const auto merges = TrainBpe({{"abab", 1}}, 265, 6);
   ASSERT_FALSE(merges.has_value());
   EXPECT_EQ(merges.error().message,
-            "the text is too short for this vocabulary: 3 tokens besides the bytes are expected, "
-            "but no pair occurs twice after 1");
+            "the text is too short for a vocabulary of 265: it gives one of 263 at most, as no "
+            "further pair of tokens occurs twice");
 }
 
 // Merging by rank, which is what the file means to any reader of it.
@@ -128,7 +128,7 @@ TEST(BpeTrainer, TheTokenizerDoesWhatTheMergesSay) {
       "\u00E9t\u00E9";
   WordCounts counts;
   CountWords(text, counts);
-  const auto merges = TrainBpe(counts, 12);
+  const auto merges = TrainBpe(counts, 256 + 12, 0);
   ASSERT_TRUE(merges.has_value()) << merges.error().message;
   const Tokenizer tokenizer = Load(*merges);
   EXPECT_EQ(tokenizer.vocab_size(), 256 + 12 + 6);
@@ -157,7 +157,7 @@ TEST(BpeTrainer, RealTextRoundTrips) {
     texts.push_back(testing::ReadFileOrDie(file.path().string()));
     CountWords(texts.back(), counts);
   }
-  const auto merges = TrainBpe(counts, 4096 - 256 - 6);
+  const auto merges = TrainBpe(counts, 4096, 6);
   ASSERT_TRUE(merges.has_value());
   const Tokenizer tokenizer = Load(*merges);
   ASSERT_EQ(tokenizer.vocab_size(), 4096);
@@ -168,17 +168,22 @@ TEST(BpeTrainer, RealTextRoundTrips) {
   }
 }
 
-TEST(BpeTrainer, TheFolderChatsInTheFamilysFormat) {
+TEST(BpeTrainer, TheFolderHasTheChatTemplateAskedForOrNone) {
   const testing::TemporaryFolder folder;
   ASSERT_TRUE(WriteFileAtomically(folder / "tokenizer.json",
                                   TokenizerJson({{"a", "b"}}, FamilySpecialTokens())));
-  ASSERT_TRUE(WriteFileAtomically(folder / "tokenizer_config.json", TokenizerConfigJson()));
-  const auto tokenizer = Tokenizer::Load(folder.path());
-  ASSERT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
-  EXPECT_EQ(*DetectChatFormat(tokenizer->chat_template()), ChatFormat::kText01);
-  EXPECT_EQ(tokenizer->eos_id(), tokenizer->TokenId("<end_of_sentence>"));
-  EXPECT_TRUE(tokenizer->IsSpecial(*tokenizer->eos_id()));
-  EXPECT_EQ(tokenizer->Encode("ab<image>c", Markers::kParse), (Ids{256, 262, 'c'}));
+  for (const std::optional<ChatFormat> chat :
+       {std::optional<ChatFormat>(), std::optional(ChatFormat::kText01),
+        std::optional(ChatFormat::kVl01), std::optional(ChatFormat::kM1),
+        std::optional(ChatFormat::kM1LlamaCpp)}) {
+    ASSERT_TRUE(WriteFileAtomically(folder / "tokenizer_config.json", TokenizerConfigJson(chat)));
+    const auto tokenizer = Tokenizer::Load(folder.path());
+    ASSERT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
+    EXPECT_EQ(*DetectChatFormat(tokenizer->chat_template()), chat);
+    EXPECT_EQ(tokenizer->eos_id(), tokenizer->TokenId("<end_of_sentence>"));
+    EXPECT_TRUE(tokenizer->IsSpecial(*tokenizer->eos_id()));
+    EXPECT_EQ(tokenizer->Encode("ab<image>c", Markers::kParse), (Ids{256, 262, 'c'}));
+  }
 }
 
 }  // namespace

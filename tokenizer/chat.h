@@ -23,6 +23,10 @@ std::optional<ChatFormat> ChatFormatFromName(std::string_view name);
 // error when it is of a kind we do not know.
 Result<std::optional<ChatFormat>> DetectChatFormat(std::string_view chat_template);
 
+// A chat template in Jinja, of ours, that says what FormatChat does; DetectChatFormat takes it for
+// `format`.
+std::string ChatTemplate(ChatFormat format);
+
 // A prompt in pieces: in trusted pieces marker strings are markers, in the others they are plain
 // text. `learnt`: the assistant's own words and the marker that ends them, which a model learns to
 // write; the rest it only reads.

@@ -36,18 +36,21 @@ class Axis {
   }
 
   // Round values inside, about `count` of them.
-  std::vector<double> Ticks(int count) const { return log_ ? LogTicks() : LinearTicks(count); }
+  std::vector<double> Ticks(int count, bool whole = false) const {
+    return log_ ? LogTicks() : LinearTicks(count, whole);
+  }
 
  private:
   double Scale(double value) const { return log_ ? std::log10(value) : value; }
 
-  std::vector<double> LinearTicks(int count) const {
+  std::vector<double> LinearTicks(int count, bool whole) const {
     const double raw = (high_ - low_) / count;
     const double power = std::pow(10, std::floor(std::log10(raw)));
     double step = 10 * power;
     for (const double nice : {5.0, 2.0, 1.0}) {
       if (raw <= nice * power) step = nice * power;
     }
+    if (whole) step = std::max(step, 1.0);
     std::vector<double> ticks;
     for (double i = std::ceil(low_ / step - 1e-9); i * step <= high_ + 1e-9 * step; ++i) {
       ticks.push_back(i * step);
@@ -170,7 +173,7 @@ std::string Grid(const ChartOptions& options, const Axis& x, const Axis& y, doub
     svg += Line(left, y.Pixel(tick), right, y.Pixel(tick), "grid");
     svg += Text(left - 6, y.Pixel(tick) + 4, "label", "end", TickLabel(tick));
   }
-  for (const double tick : x.Ticks(7)) {
+  for (const double tick : x.Ticks(7, options.whole_x)) {
     svg += Line(x.Pixel(tick), bottom, x.Pixel(tick), bottom + 4, "axis");
     svg += Text(x.Pixel(tick), bottom + 18, "label", "middle", TickLabel(tick));
   }
@@ -205,12 +208,77 @@ std::string Draw(const ChartSeries& series, const Points& points, const Axis& x,
   return svg;
 }
 
-std::string Open(int width, int height, const std::string& title) {
+std::string Open(int width, int height, const std::string& title, const std::string& description) {
   return fmt::format(
              "<svg class=\"chart\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-             "role=\"img\" aria-label=\"{2}\">\n",
-             width, height, EscapeHtml(title)) +
+             "role=\"img\">\n<title>{2}</title>\n<desc>{3}</desc>\n",
+             width, height, EscapeHtml(title), EscapeHtml(description)) +
          Text(kLeft, 18, "title", "start", title);
+}
+
+// "loss: 100 points, from 8.3 at 1 to 2.5 at 100; ..."
+std::string Describe(const std::vector<ChartSeries>& series, const std::vector<Points>& points) {
+  std::string text;
+  for (size_t i = 0; i < series.size(); ++i) {
+    if (points[i].empty()) continue;
+    const auto& [first_x, first_y] = points[i].front();
+    const auto& [last_x, last_y] = points[i].back();
+    text +=
+        fmt::format("{}{}: from {} at {} to {} at {}", text.empty() ? "" : "; ", series[i].name,
+                    TickLabel(first_y), TickLabel(first_x), TickLabel(last_y), TickLabel(last_x));
+  }
+  return text.empty() ? "nothing yet" : text;
+}
+
+constexpr int kHeatRow = 18;
+
+// Columns from `begin` to `end` of a heat map, with their names below; `top` becomes their lower
+// edge.
+std::string HeatBlock(const HeatMap& map, size_t begin, size_t end, double cell, double& top) {
+  std::string svg;
+  for (size_t row = 0; row < map.rows.size(); ++row, top += kHeatRow) {
+    svg += Text(kLeft - 6, top + 13, "label", "end", map.rows[row]);
+    for (size_t column = begin; column < end; ++column) {
+      const double value = map.cells[row][column];
+      const bool known = std::isfinite(value);
+      const double colour =
+          known ? std::clamp((value - map.low) / (map.high - map.low), 0.0, 1.0) : 0.0;
+      const double x = kLeft + static_cast<double>(column - begin) * cell;
+      svg += fmt::format(
+          "<rect class=\"cell\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\" "
+          "fill-opacity=\"{:.2f}\"><title>{}, {} {}: {:.4g}</title></rect>\n",
+          x, top, cell, kHeatRow - 1, colour, EscapeHtml(map.rows[row]), EscapeHtml(map.x_label),
+          EscapeHtml(map.columns[column]), value);
+      svg += Text(x + cell / 2, top + 12, "number", "middle",
+                  known ? fmt::format("{:.2f}", value) : "-");
+    }
+  }
+  size_t longest = 1;
+  for (const std::string& name : map.columns) longest = std::max(longest, name.size());
+  const auto room = static_cast<double>(kLetter * (longest + 1));
+  const auto shown_every = static_cast<size_t>(std::max(1.0, std::ceil(room / cell)));
+  for (size_t column = begin; column < end; column += shown_every) {
+    svg += Text(kLeft + (static_cast<double>(column - begin) + 0.5) * cell, top + 13, "label",
+                "middle", map.columns[column]);
+  }
+  return svg;
+}
+
+// What the colours stand for: a row of swatches between the two ends, on the right above the cells.
+std::string HeatScale(const HeatMap& map, double right) {
+  constexpr int kSwatches = 9;
+  constexpr double kWidth = 14;
+  const std::string high = TickLabel(map.high) + " " + map.unit;
+  double x = right - static_cast<double>(high.size()) * kLetter * 0.85 - kSwatches * kWidth - 5;
+  const double y = kTop - 8;
+  std::string svg = Text(x - 5, y + 10, "label", "end", TickLabel(map.low));
+  for (int i = 0; i < kSwatches; ++i, x += kWidth) {
+    svg += fmt::format(
+        "<rect class=\"cell\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"12\" "
+        "fill-opacity=\"{:.2f}\"/>\n",
+        x, y, kWidth, i / static_cast<double>(kSwatches - 1));
+  }
+  return svg + Text(x + 5, y + 10, "label", "start", high);
 }
 
 }  // namespace
@@ -221,8 +289,7 @@ std::string LineChart(const ChartOptions& options, const std::vector<ChartSeries
   Extent xs;
   Extent ys;
   for (const ChartSeries& one : series) {
-    points.push_back(Drawable(options, one));
-    if (!one.markers) points.back() = Thinned(points.back(), static_cast<size_t>(room / 2));
+    points.push_back(Thinned(Drawable(options, one), static_cast<size_t>(room / 2)));
     for (const auto& [x, y] : points.back()) {
       xs.Add(x);
       ys.Add(y);
@@ -231,7 +298,7 @@ std::string LineChart(const ChartOptions& options, const std::vector<ChartSeries
   int legend_height = 0;
   std::string svg = series.size() > 1 ? Legend(series, options.width, legend_height) : "";
   const int height = options.height + legend_height;
-  svg = Open(options.width, height, options.title) + svg;
+  svg = Open(options.width, height, options.title, Describe(series, points)) + svg;
   if (xs.low > xs.high) {
     return svg + Text(options.width / 2.0, height / 2.0, "label", "middle", "nothing yet") +
            "</svg>\n";
@@ -251,41 +318,37 @@ std::string LineChart(const ChartOptions& options, const std::vector<ChartSeries
 }
 
 std::string DrawHeatMap(const HeatMap& map) {
-  constexpr int kRow = 16;
   constexpr int kWidth = 720;
-  const size_t columns = map.columns.size();
-  const int height = kTop + kRow * static_cast<int>(map.rows.size()) + kBottom;
-  std::string svg = Open(kWidth, height, map.title);
+  constexpr size_t kMostInARow = 22;  // so that the number of a cell has room
+  constexpr int kScale = 12;
+  constexpr int kColumnNames = 26;
+  const size_t columns = std::max<size_t>(map.columns.size(), 1);
+  const size_t blocks = (columns + kMostInARow - 1) / kMostInARow;
+  const size_t in_a_row = (columns + blocks - 1) / blocks;
   const double cell = static_cast<double>(kWidth - kLeft - kRight) /
-                      static_cast<double>(std::max<size_t>(columns, 1));
-  const size_t shown_every = std::max<size_t>(1, (columns + 7) / 8);
-  double y = kTop;
-  for (size_t row = 0; row < map.rows.size(); ++row, y += kRow) {
-    svg += Text(kLeft - 6, y + 12, "label", "end", map.rows[row]);
-    for (size_t column = 0; column < columns; ++column) {
-      const double value = map.cells[row][column];
-      const double colour = std::clamp((value - map.low) / (map.high - map.low), 0.0, 1.0);
-      svg += fmt::format(
-          "<rect class=\"cell\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\" "
-          "fill-opacity=\"{:.2f}\"><title>{}, {}: {:.3g}</title></rect>\n",
-          kLeft + static_cast<double>(column) * cell, y, cell, kRow - 1, colour,
-          EscapeHtml(map.rows[row]), EscapeHtml(map.columns[column]), value);
-    }
+                      static_cast<double>(std::max<size_t>(in_a_row, 6));
+  const int block_height = kHeatRow * static_cast<int>(map.rows.size()) + kColumnNames;
+  const int height = kTop + kScale + block_height * static_cast<int>(blocks) + 20;
+  std::string svg = Open(kWidth, height, map.title,
+                         fmt::format("{} rows, {} columns ({}), cells in {} from {} to {}",
+                                     map.rows.size(), map.columns.size(), map.x_label, map.unit,
+                                     TickLabel(map.low), TickLabel(map.high)));
+  svg += HeatScale(map, kWidth - kRight);
+  for (size_t block = 0; block < blocks; ++block) {
+    double top = kTop + kScale + block_height * static_cast<double>(block);
+    svg += HeatBlock(map, block * in_a_row, std::min((block + 1) * in_a_row, map.columns.size()),
+                     cell, top);
   }
-  for (size_t column = 0; column < columns; column += shown_every) {
-    svg += Text(kLeft + (static_cast<double>(column) + 0.5) * cell, y + 14, "label", "middle",
-                map.columns[column]);
-  }
-  svg += Text((kLeft + kWidth - kRight) / 2.0, y + 32, "label", "middle", map.x_label);
-  return svg + "</svg>\n";
+  return svg + Text((kLeft + kWidth - kRight) / 2.0, height - 8, "label", "middle", map.x_label) +
+         "</svg>\n";
 }
 
 std::string_view ChartStyle() {
-  return R"(:root { --ink: #1b1f24; --soft: #6a737d; --rule: #d8dee4; --page: #ffffff;
+  return R"(:root { --ink: #1b1f24; --soft: #6a737d; --rule: #d8dee4; --page: #ffffff; --heat: #74a9f5;
   --c0: #1f6feb; --c1: #d4580f; --c2: #2c8a4b; --c3: #a33ea1; --c4: #b08800; --c5: #c7254e;
   --c6: #0f8b8d; --c7: #6e7781; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --rule: #30363d;
-  --page: #0d1117; --c0: #58a6ff; --c1: #f0883e; --c2: #56d364; --c3: #d98fd6; --c4: #e3b341;
+  --page: #0d1117; --heat: #2a5a96; --c0: #58a6ff; --c1: #f0883e; --c2: #56d364; --c3: #d98fd6; --c4: #e3b341;
   --c5: #ff7b93; --c6: #4cc9c0; --c7: #b1bac4; } }
 .chart { max-width: 100%; height: auto; display: block; margin: 1rem 0;
   font-family: system-ui, sans-serif; }
@@ -295,7 +358,9 @@ std::string_view ChartStyle() {
 .chart .axis { stroke: var(--soft); stroke-width: 1; }
 .chart .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
 .chart .dashed { stroke-dasharray: 5 4; }
-.chart .cell { fill: var(--c0); stroke: var(--rule); stroke-width: 0.5; }
+.chart .cell { fill: var(--heat); stroke: var(--rule); stroke-width: 0.5;
+  -webkit-print-color-adjust: exact; print-color-adjust: exact; }
+.chart .number { font-size: 10px; fill: var(--ink); }
 .line.c0 { stroke: var(--c0); } .line.c1 { stroke: var(--c1); } .line.c2 { stroke: var(--c2); }
 .line.c3 { stroke: var(--c3); } .line.c4 { stroke: var(--c4); } .line.c5 { stroke: var(--c5); }
 .line.c6 { stroke: var(--c6); } .line.c7 { stroke: var(--c7); }

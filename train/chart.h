@@ -23,27 +23,29 @@ struct ChartOptions {
   std::string y_label = {};
   bool log_x = false;  // points that are not positive are left out
   bool log_y = false;
+  bool whole_x = false;  // ticks at whole numbers only
   bool y_from_zero = false;
   int width = 720;
   int height = 320;
 };
 
-// An <svg> element. With two series
-// or more there is a legend. Long series are thinned to the means of as many stretches as the chart
-// has room for; all else is drawn as given.
+// An <svg> element, with a description for those who do not see it. With two series or more there
+// is a legend. Long series are thinned to the means of as many stretches as the chart has room for.
 std::string LineChart(const ChartOptions& options, const std::vector<ChartSeries>& series);
 
 struct HeatMap {
   std::string title;
   std::string x_label;
+  std::string unit;                        // of the cells
   std::vector<std::string> rows;           // their names, from the top
-  std::vector<std::string> columns;        // their names, from the left; few enough are shown
-  std::vector<std::vector<double>> cells;  // [row][column]
+  std::vector<std::string> columns;        // their names, from the left
+  std::vector<std::vector<double>> cells;  // [row][column]; what is not finite is drawn as "-"
   double low = 0;                          // drawn as empty
   double high = 1;                         // drawn in full colour
 };
 
-// Each cell tells its value when it is pointed at.
+// Each cell shows its value, and a scale shows what colours stand for. Many columns are folded into
+// blocks one below the other.
 std::string DrawHeatMap(const HeatMap& map);
 
 // The CSS rules both need, for a <style> element: readable on a bright and on a dark page.

@@ -60,13 +60,52 @@ TEST(LineChart, NamesSeveralSeriesAndEscapesThem) {
   EXPECT_NE(svg.find("&quot;&lt;&amp;&gt;&quot;"), std::string::npos);
 }
 
-TEST(HeatMap, ColoursByValue) {
-  const std::string svg =
-      DrawHeatMap({"load", "step", {"layer 0", "layer 1"}, {"1", "2"}, {{0, 1}, {2, -1}}, 0, 2});
-  EXPECT_EQ(Count(svg, "<rect"), 4U);
-  EXPECT_EQ(Count(svg, "fill-opacity=\"0.00\""), 2U);
-  EXPECT_EQ(Count(svg, "fill-opacity=\"0.50\""), 1U);
-  EXPECT_EQ(Count(svg, "fill-opacity=\"1.00\""), 1U);
+TEST(HeatMap, ColoursByValueAndShowsItBesideAScale) {
+  const std::string svg = DrawHeatMap({"load",
+                                       "step",
+                                       "shares",
+                                       {"layer 0", "layer 1"},
+                                       {"1", "2"},
+                                       {{0, 1.25}, {2, NAN}},
+                                       0,
+                                       2.5});
+  const size_t cells = svg.find(">layer 0<");
+  ASSERT_NE(cells, std::string::npos);
+  const std::string scale = svg.substr(0, cells);
+  EXPECT_EQ(Count(scale, "<rect"), 9U);
+  EXPECT_NE(scale.find(">0</text>"), std::string::npos) << scale;
+  EXPECT_NE(scale.find(">2.5 shares</text>"), std::string::npos) << scale;
+  const std::string map = svg.substr(cells);
+  EXPECT_EQ(Count(map, "<rect"), 4U);
+  EXPECT_EQ(Count(map, "fill-opacity=\"0.00\""), 2U);
+  EXPECT_EQ(Count(map, "fill-opacity=\"0.50\""), 1U);
+  EXPECT_EQ(Count(map, "fill-opacity=\"0.80\""), 1U);
+  for (const char* number : {">0.00<", ">1.25<", ">2.00<", ">-<", "layer 0, step 2: 1.25"}) {
+    EXPECT_NE(map.find(number), std::string::npos) << number << " in " << map;
+  }
+}
+
+TEST(HeatMap, FoldsManyColumns) {
+  HeatMap map{"load", "expert", "shares", {"layer 0"}, {}, {{}}, 0, 1};
+  for (int i = 0; i < 64; ++i) {
+    map.columns.push_back(std::to_string(i));
+    map.cells[0].push_back(0.5);
+  }
+  const std::string svg = DrawHeatMap(map);
+  EXPECT_EQ(Count(svg, ">layer 0<"), 3U) << "three blocks of 22, 22 and 20";
+  EXPECT_EQ(Count(svg, ">0.50<"), 64U);
+}
+
+TEST(Charts, TellThoseWhoDoNotSeeThem) {
+  const std::string svg = LineChart({.title = "Loss"}, {{"training", {1, 2, 9}, {4, 3, 2.5}}});
+  EXPECT_NE(svg.find("<title>Loss</title>"), std::string::npos);
+  EXPECT_NE(svg.find("<desc>training: from 4 at 1 to 2.5 at 9</desc>"), std::string::npos) << svg;
+}
+
+TEST(LineChart, StepsAreWhole) {
+  const std::string svg = LineChart({.whole_x = true}, {{"loss", {1, 2, 3}, {3, 2, 1}}});
+  EXPECT_EQ(svg.find(">1.5<"), std::string::npos) << svg;
+  EXPECT_NE(LineChart({}, {{"loss", {1, 2, 3}, {7, 8, 9}}}).find(">1.5<"), std::string::npos);
 }
 
 TEST(Report, IsOneFileWithEverythingInIt) {

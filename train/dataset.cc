@@ -58,6 +58,13 @@ Result<DatasetInfo> ParseDatasetInfo(std::string_view json, const std::string& w
     return Fail(ErrorCode::kCorrupt, "{}: 'tokenizer' should be a string", where);
   }
   info.tokenizer = tokenizer->get<std::string>();
+  if (const auto format = parsed.find("chat_format"); format != parsed.end()) {
+    if (format->is_string()) info.chat_format = ChatFormatFromName(format->get<std::string>());
+    if (!info.chat_format) {
+      return Fail(ErrorCode::kCorrupt, "{}: 'chat_format' should be a known one, found {}", where,
+                  format->dump());
+    }
+  }
   return info;
 }
 

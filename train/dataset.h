@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "base/status.h"
 #include "formats/checkpoint.h"
+#include "tokenizer/chat.h"
 
 namespace fulmen {
 
@@ -28,6 +30,9 @@ struct DatasetInfo {
   int64_t vocabulary = 0;  // every id lies below
   std::string tokenizer;   // TokenizerFingerprint of the one that made the ids
   int64_t shards = 0;
+  // How the chats in it are written, and a model trained on it is to be talked to; nullopt: it is
+  // no data of chats.
+  std::optional<ChatFormat> chat_format;
 };
 
 inline constexpr const char* kDatasetInfoName = "dataset.json";
@@ -54,6 +59,7 @@ class Dataset {
   int64_t tokens() const { return info_.tokens; }
   int64_t vocabulary() const { return info_.vocabulary; }
   const std::string& tokenizer() const { return info_.tokenizer; }
+  std::optional<ChatFormat> chat_format() const { return info_.chat_format; }
   // index in [0, documents()).
   Document document(int64_t index) const;
 

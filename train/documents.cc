@@ -1,6 +1,7 @@
 #include "train/documents.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <utility>
 
@@ -12,12 +13,34 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using Cut = DocumentOptions::Cut;
 using Format = DocumentOptions::Format;
 
 constexpr size_t kBatchBytes = size_t{8} << 20;
 constexpr size_t kBatchDocuments = 4096;  // each may hold a file open
 
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+// What people hand over in place of text, by the first bytes.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kOtherFormats = {{
+    {"\xFF\xFE", "UTF-16 (iconv -f UTF-16 -t UTF-8 makes it UTF-8)"},
+    {"\xFE\xFF", "UTF-16 (iconv -f UTF-16 -t UTF-8 makes it UTF-8)"},
+    {"\x1F\x8B", "a gzip file, to be unpacked first"},
+    {"\x28\xB5\x2F\xFD", "a zstd file, to be unpacked first"},
+    {"PK\x03\x04", "a zip file, to be unpacked first"},
+    {"PAR1", "a Parquet file, to be turned into JSONL first"},
+    {"%PDF-", "a PDF file, to be turned into text first"},
+}};
+
 bool IsJsonl(const fs::path& path) { return path.extension() == ".jsonl"; }
+
+bool IsBlank(std::string_view line) {
+  return line.find_first_not_of(" \t") == std::string_view::npos;
+}
+
+std::string_view Contents(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
 
 Status AddFolder(const std::string& folder, std::vector<std::string>& files) {
   std::vector<std::string> found;
@@ -144,19 +167,30 @@ std::string RawDocument::Where() const {
 Status DocumentReader::OpenNextFile() {
   const std::string& path = files_[opened_++];
   FULMEN_ASSIGN(MappedFile file, MappedFile::Open(path));
-  if (file.bytes().empty()) {
+  const std::string_view contents = Contents(file);
+  if (contents.empty()) {
     return Fail(ErrorCode::kCorrupt, "{}: text is expected, found an empty file", path);
   }
+  for (const auto& [start, name] : kOtherFormats) {
+    if (contents.starts_with(start)) {
+      return Fail(ErrorCode::kCorrupt, "{}: text in UTF-8 is expected, found {}", path, name);
+    }
+  }
+  if (options_.format == Format::kAuto && fs::path(path).extension() == ".json") {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: a name in .jsonl is expected of a file with a JSON object per line; --format "
+                "says what this is",
+                path);
+  }
+  position_ = contents.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   file_ = std::make_shared<const MappedFile>(std::move(file));
   json_ = options_.format == Format::kAuto ? IsJsonl(path) : options_.format != Format::kText;
-  position_ = 0;
   line_ = 0;
   return {};
 }
 
 std::string_view DocumentReader::TakeLine() {
-  const std::span<const std::byte> bytes = file_->bytes();
-  const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const std::string_view all = Contents(*file_);
   const size_t begin = position_;
   const size_t end = std::min(all.find('\n', begin), all.size());
   position_ = std::min(end + 1, all.size());
@@ -164,6 +198,10 @@ std::string_view DocumentReader::TakeLine() {
   std::string_view line = all.substr(begin, end - begin);
   if (line.ends_with('\r')) line.remove_suffix(1);
   return line;
+}
+
+bool DocumentReader::IsBorder(std::string_view line) const {
+  return options_.cut == Cut::kSeparator ? line == options_.separator : IsBlank(line);
 }
 
 Result<std::optional<RawDocument>> DocumentReader::Next() {
@@ -175,15 +213,15 @@ Result<std::optional<RawDocument>> DocumentReader::Next() {
     const size_t begin = position_;
     if (json_) {
       const std::string_view line = TakeLine();
-      if (line.find_first_not_of(" \t") == std::string_view::npos) continue;
+      if (IsBlank(line)) continue;
       return RawDocument{file_, begin, line.size(), line_};
     }
-    if (options_.separator.empty()) {
+    if (options_.cut == Cut::kFile) {
       position_ = file_->bytes().size();
       return RawDocument{file_, begin, position_ - begin, 0};
     }
     size_t end = begin;
-    while (position_ < file_->bytes().size() && TakeLine() != options_.separator) end = position_;
+    while (position_ < file_->bytes().size() && !IsBorder(TakeLine())) end = position_;
     if (end > begin) return RawDocument{file_, begin, end - begin, 0};
   }
 }

@@ -18,14 +18,21 @@ namespace fulmen {
 
 struct DocumentOptions {
   enum class Format : uint8_t {
-    kAuto,   // *.jsonl is JSONL, each line by its keys; all else is text
-    kText,   // a file is a document, unless `separator` cuts it
+    kAuto,   // *.jsonl is JSONL, each line by its keys; *.json is refused; all else is text
+    kText,   // documents as `cut` says
     kJsonl,  // {text_key} or {"prompt", "completion"} per line
     kChat,   // {"messages", "tools"} per line, as in tokenizer/chat.h
   };
+  // Where one document of a text file ends and the next begins.
+  enum class Cut : uint8_t {
+    kBlankLines,  // at a run of blank lines: empty, or with spaces and tabs only
+    kSeparator,   // at a line equal to `separator`
+    kFile,        // nowhere: a file is a document
+  };
   Format format = Format::kAuto;
   std::string text_key = "text";
-  std::string separator = {};           // the line between two documents of a text file; "": none
+  Cut cut = Cut::kBlankLines;
+  std::string separator = {};
   std::optional<ChatFormat> chat = {};  // how chats are written; without it they are refused
 };
 
@@ -54,7 +61,7 @@ class DocumentReader {
       : files_(std::move(files)), options_(options) {}
 
   // The next documents in order, some megabytes of them; none at the end. An empty file is an
-  // error.
+  // error. A byte-order mark of UTF-8 is passed over.
   Result<std::vector<RawDocument>> NextDocuments();
 
  private:
@@ -62,6 +69,8 @@ class DocumentReader {
   Status OpenNextFile();
   // The line at position_, without its end; position_ moves behind it.
   std::string_view TakeLine();
+  // Whether a line of a text file lies between two documents.
+  bool IsBorder(std::string_view line) const;
 
   const std::vector<std::string> files_;
   const DocumentOptions options_;

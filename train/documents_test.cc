@@ -10,6 +10,7 @@
 namespace fulmen {
 namespace {
 
+using Cut = DocumentOptions::Cut;
 using Format = DocumentOptions::Format;
 
 class DocumentsTest : public ::testing::Test {
@@ -50,14 +51,26 @@ class DocumentsTest : public ::testing::Test {
 
 using Texts = std::vector<std::string>;
 
-TEST_F(DocumentsTest, TextFilesAreDocumentsOrCutAtSeparators) {
-  const std::string a = Write("a.txt", "one\n\ntwo");
+TEST_F(DocumentsTest, TextFilesAreCutAtBlankLinesOrSeparatorsOrNotAtAll) {
+  const std::string a = Write("a.txt", "\n\none\n\ntwo\nlines\n \t\n\n\nthree");
   const std::string b = Write("b", "---\none\n---\r\n---\ntwo\nthree --- four\n----\n---\nfive");
-  EXPECT_EQ(Read({a, b}), (Texts{"{one\n\ntwo}",
-                                 "{---\none\n---\r\n---\ntwo\nthree --- four\n----\n---\nfive}"}));
-  EXPECT_EQ(Read({a, b}, {.separator = "---"}),
-            (Texts{"{one\n\ntwo}", "{one\n}", "{two\nthree --- four\n----\n}", "{five}"}));
+  const std::string c = Write("c.txt", "\r\none\r\nline\r\n\r\n \r\ntwo\r\n\r\n");
+  EXPECT_EQ(Read({a, c}),
+            (Texts{"{one\n}", "{two\nlines\n}", "{three}", "{one\r\nline\r\n}", "{two\r\n}"}));
+  EXPECT_EQ(Read({a, b}, {.cut = Cut::kSeparator, .separator = "---"}),
+            (Texts{"{\n\none\n\ntwo\nlines\n \t\n\n\nthree}", "{one\n}",
+                   "{two\nthree --- four\n----\n}", "{five}"}));
+  EXPECT_EQ(Read({a, Write("d.txt", "one\n\ntwo")}, {.cut = Cut::kFile}),
+            (Texts{"{\n\none\n\ntwo\nlines\n \t\n\n\nthree}", "{one\n\ntwo}"}));
   EXPECT_EQ(Read({Write("c.jsonl", "{}\n")}, {.format = Format::kText}), (Texts{"{{}\n}"}));
+  EXPECT_EQ(Read({Write("blank.txt", "\n \n")}), Texts{});
+}
+
+TEST_F(DocumentsTest, AByteOrderMarkIsPassedOver) {
+  EXPECT_EQ(
+      Read({Write("a.txt", "\xEF\xBB\xBFone"), Write("b.jsonl", "\xEF\xBB\xBF{\"text\": \"t\"}"),
+            Write("c.txt", "\xEF\xBB\xBF")}),
+      (Texts{"{one}", "{t}"}));
 }
 
 TEST_F(DocumentsTest, LinesOfJson) {
@@ -105,8 +118,19 @@ TEST_F(DocumentsTest, BadInputIsNamed) {
             "f.txt: text is expected, found a NUL at byte 2");
   EXPECT_EQ(error("{\"text\": \"\x80\"}"),
             "f.jsonl: text in UTF-8 is expected, found 0x80 at byte 10");
-  EXPECT_EQ(error("x\n--\nab\x80", "f.txt", {.separator = "--"}),
+  EXPECT_EQ(error("x\n--\nab\x80", "f.txt", {.cut = Cut::kSeparator, .separator = "--"}),
             "f.txt: text in UTF-8 is expected, found 0x80 at byte 7");
+  EXPECT_EQ(error("\xFF\xFEx", "f.txt"),
+            "f.txt: text in UTF-8 is expected, found UTF-16 (iconv -f UTF-16 -t UTF-8 makes it "
+            "UTF-8)");
+  EXPECT_EQ(error("\x1F\x8B\x08"),
+            "f.jsonl: text in UTF-8 is expected, found a gzip file, to be unpacked first");
+  EXPECT_EQ(error("{}", "f.json"),
+            "f.json: a name in .jsonl is expected of a file with a JSON object per line; --format "
+            "says what this is");
+  EXPECT_EQ(error("{\"text\": \"a\"} x"), "f.jsonl:1: not valid JSON at byte 15");
+  EXPECT_EQ(error(std::string("{\"text\": \"a\"}\0", 14)),
+            "f.jsonl: text is expected, found a NUL at byte 13");
   EXPECT_EQ(error("\n\n{\"text\": "), "f.jsonl:3: not valid JSON at byte 10");
   EXPECT_EQ(error("[1]"), "f.jsonl:1: a JSON object is expected, found array");
   EXPECT_EQ(error("{}"),

@@ -24,9 +24,11 @@ constexpr const char* kOptimizerName = "optimizer.safetensors";
 constexpr const char* kStateName = "trainer.json";
 constexpr std::string_view kPrefix = "step-";
 
+constexpr const char* kTokenizerConfigName = "tokenizer_config.json";
+constexpr const char* kChatTemplateName = "chat_template.jinja";
 constexpr std::array kTokenizerFiles = {
-    "tokenizer.json",    "tokenizer_config.json",   "vocab.json",         "merges.txt",
-    "added_tokens.json", "special_tokens_map.json", "chat_template.jinja"};
+    "tokenizer.json",    kTokenizerConfigName,      "vocab.json",     "merges.txt",
+    "added_tokens.json", "special_tokens_map.json", kChatTemplateName};
 
 // Makes names in a folder durable, not only the bytes of its files.
 Status SyncFolder(const std::string& folder) {
@@ -86,14 +88,10 @@ Status WriteParameters(const std::vector<std::pair<std::string, const Parameters
 }
 
 Status FillModelFolder(const Config& config, const Parameters& weights, DType type,
-                       const std::string& tokenizer, const std::string& folder) {
+                       const TokenizerFiles& tokenizer, const std::string& folder) {
   const Json json = ConfigToJson(config, type == DType::kF32 ? "float32" : "bfloat16");
   FULMEN_TRY(WriteFileAtomically(folder + "/config.json", json.dump(2) + "\n"));
-  for (const char* name : kTokenizerFiles) {
-    const std::string source = fmt::format("{}/{}", tokenizer, name);
-    std::error_code absent;
-    if (!fs::exists(source, absent)) continue;
-    FULMEN_ASSIGN(const std::string contents, ReadFile(source));
+  for (const auto& [name, contents] : tokenizer) {
     FULMEN_TRY(WriteFileAtomically(fmt::format("{}/{}", folder, name), contents));
   }
   return WriteParameters({{"", &weights}}, type, folder + "/model.safetensors");
@@ -118,15 +116,39 @@ Status ReadParameters(const Checkpoint& file, const std::string& prefix, const s
 
 }  // namespace
 
+Result<TokenizerFiles> ReadTokenizerFiles(const std::string& folder) {
+  TokenizerFiles files;
+  for (const char* name : kTokenizerFiles) {
+    const std::string path = fmt::format("{}/{}", folder, name);
+    std::error_code absent;
+    if (!fs::exists(path, absent)) continue;
+    FULMEN_ASSIGN(files[name], ReadFile(path));
+  }
+  return files;
+}
+
+Status SetChatTemplate(std::optional<ChatFormat> format, TokenizerFiles& files) {
+  files.erase(kChatTemplateName);
+  Json config = Json::object();
+  if (const auto found = files.find(kTokenizerConfigName); found != files.end()) {
+    FULMEN_ASSIGN(config, ParseJson(found->second, kTokenizerConfigName));
+  }
+  config.erase("chat_template");
+  if (format) config["chat_template"] = ChatTemplate(*format);
+  if (!config.empty()) files[kTokenizerConfigName] = config.dump(1) + "\n";
+  return {};
+}
+
 Status WriteModelFolder(const Config& config, const Parameters& weights, DType type,
-                        const std::string& tokenizer, const std::string& folder) {
+                        const TokenizerFiles& tokenizer, const std::string& folder) {
   return WriteFolder(folder, [&](const std::string& partial) {
     return FillModelFolder(config, weights, type, tokenizer, partial);
   });
 }
 
 Status WriteCheckpoint(const Config& config, const Parameters& weights, const Optimizer& optimizer,
-                       const Json& state, const std::string& tokenizer, const std::string& folder) {
+                       const Json& state, const TokenizerFiles& tokenizer,
+                       const std::string& folder) {
   return WriteFolder(folder, [&](const std::string& partial) -> Status {
     FULMEN_TRY(FillModelFolder(config, weights, DType::kF32, tokenizer, partial));
     FULMEN_TRY(WriteParameters({{"first_moment.", &optimizer.first_moments()},

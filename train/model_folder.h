@@ -2,27 +2,37 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
 #include "model/config.h"
+#include "tokenizer/chat.h"
 #include "train/optimizer.h"
 #include "train/parameters.h"
 
 namespace fulmen {
 
+// The files of a tokenizer: names and contents.
+using TokenizerFiles = std::map<std::string, std::string>;
+Result<TokenizerFiles> ReadTokenizerFiles(const std::string& folder);
+// In place of their chat template, if there is one: ours for `format`, or none.
+Status SetChatTemplate(std::optional<ChatFormat> format, TokenizerFiles& files);
+
 // Writes a model folder that every command takes: config.json, model.safetensors in the original
-// naming, `type` kF32 or kBF16, and the tokenizer's files from `tokenizer`. The folder appears
-// under its name only when whole and replaces a former one.
+// naming, `type` kF32 or kBF16, and the tokenizer's files. The folder appears under its name only
+// when whole and replaces a former one.
 Status WriteModelFolder(const Config& config, const Parameters& weights, DType type,
-                        const std::string& tokenizer, const std::string& folder);
+                        const TokenizerFiles& tokenizer, const std::string& folder);
 
 // A checkpoint is a model folder in float32 with two more files: optimizer.safetensors, the moments
 // as first_moment.TENSOR and second_moment.TENSOR, and trainer.json, `state` as it was given.
 Status WriteCheckpoint(const Config& config, const Parameters& weights, const Optimizer& optimizer,
-                       const Json& state, const std::string& tokenizer, const std::string& folder);
+                       const Json& state, const TokenizerFiles& tokenizer,
+                       const std::string& folder);
 
 // "step-0000123", of the steps done.
 std::string CheckpointName(int64_t step);

@@ -42,7 +42,8 @@ class ModelFolderTest : public ::testing::Test {
   Parameters weights_{config_};
   Optimizer optimizer_{config_};
   testing::TemporaryFolder folder_;
-  const std::string tokenizer_ = testing::SourcePath("tests/golden/tokenizer/small");
+  const TokenizerFiles tokenizer_ =
+      *ReadTokenizerFiles(testing::SourcePath("tests/golden/tokenizer/small"));
 };
 
 TEST_F(ModelFolderTest, ACheckpointReadsBackBitForBit) {
@@ -58,8 +59,22 @@ TEST_F(ModelFolderTest, ACheckpointReadsBackBitForBit) {
                                  optimizer_.second_moments().all()));
   EXPECT_EQ(loaded->state, state);
   EXPECT_EQ(ConfigToJson(loaded->config, "float32"), ConfigToJson(config_, "float32"));
-  EXPECT_EQ(testing::ReadFileOrDie(path + "/tokenizer.json"),
-            testing::ReadFileOrDie(tokenizer_ + "/tokenizer.json"));
+  EXPECT_EQ(testing::ReadFileOrDie(path + "/tokenizer.json"), tokenizer_.at("tokenizer.json"));
+}
+
+TEST_F(ModelFolderTest, TheChatTemplateIsTheOneAskedForOrNone) {
+  TokenizerFiles files = {{"chat_template.jinja", "{{ messages }}"},
+                          {"tokenizer_config.json", R"({"chat_template": "x", "a": 1})"}};
+  ASSERT_TRUE(SetChatTemplate(ChatFormat::kM1, files));
+  EXPECT_FALSE(files.contains("chat_template.jinja"));
+  Json config = *ParseJson(files.at("tokenizer_config.json"), "");
+  EXPECT_EQ(*DetectChatFormat(config["chat_template"].get<std::string>()), ChatFormat::kM1);
+  EXPECT_EQ(config["a"], 1);
+  ASSERT_TRUE(SetChatTemplate(std::nullopt, files));
+  EXPECT_EQ(*ParseJson(files.at("tokenizer_config.json"), ""), (Json{{"a", 1}}));
+  TokenizerFiles none;
+  ASSERT_TRUE(SetChatTemplate(std::nullopt, none));
+  EXPECT_TRUE(none.empty());
 }
 
 TEST_F(ModelFolderTest, AModelMayBeRoundedAndReplacesAFormerOne) {
@@ -81,9 +96,8 @@ TEST_F(ModelFolderTest, WhatCannotBeWrittenLeavesTheFormerOne) {
   const std::string path = folder_ / "model";
   ASSERT_TRUE(WriteModelFolder(config_, weights_, DType::kF32, tokenizer_, path));
   const std::string before = testing::ReadFileOrDie(path + "/model.safetensors");
-  ASSERT_TRUE(fs::create_directory(folder_ / "tokenizer"));
-  ASSERT_TRUE(fs::create_directory(folder_ / "tokenizer/merges.txt")) << "reading it fails";
-  EXPECT_FALSE(WriteModelFolder(config_, weights_, DType::kBF16, folder_ / "tokenizer", path));
+  const TokenizerFiles nowhere = {{"not/there.json", "{}"}};
+  EXPECT_FALSE(WriteModelFolder(config_, weights_, DType::kBF16, nowhere, path));
   EXPECT_EQ(testing::ReadFileOrDie(path + "/model.safetensors"), before);
   EXPECT_FALSE(fs::exists(path + ".partial"));
 }

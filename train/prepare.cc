@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -25,27 +26,48 @@ namespace fs = std::filesystem;
 
 using Progress = std::function<bool(int64_t)>;
 
-// A folder that gets its name when it is whole, and is removed otherwise.
+// The folders above `target` that are not there, the innermost first.
+std::vector<fs::path> MissingParents(const fs::path& target) {
+  std::vector<fs::path> missing;
+  std::error_code error;
+  for (fs::path parent = fs::absolute(target).parent_path(); !fs::exists(parent, error);
+       parent = parent.parent_path()) {
+    missing.push_back(parent);
+  }
+  return missing;
+}
+
+// A folder that gets its name when it is whole, and is removed otherwise, with the parents that
+// were made for it.
 class PartialFolder {
  public:
-  static Result<PartialFolder> Create(const std::string& target) {
+  static Result<PartialFolder> Create(std::string target) {
+    while (target.size() > 1 && target.ends_with('/')) target.pop_back();
     std::error_code error;
     if (fs::exists(target, error)) {
       return Fail(ErrorCode::kInvalidArgument,
                   "{}: a new folder is expected, this is there already", target);
     }
+    PartialFolder folder(target);
+    folder.parents_ = MissingParents(target);
+    fs::create_directories(fs::absolute(target).parent_path(), error);
+    if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target, error.message());
     std::string path = target + ".XXXXXX";
     if (mkdtemp(path.data()) == nullptr) {
       return Fail(ErrorCode::kIo, "cannot write {}: {}", target, ErrnoMessage(errno));
     }
-    return PartialFolder(target, path);
+    folder.path_ = path;
+    return folder;
   }
   PartialFolder(PartialFolder&& other) noexcept
-      : target_(std::move(other.target_)), path_(std::exchange(other.path_, {})) {}
+      : target_(std::move(other.target_)),
+        path_(std::exchange(other.path_, {})),
+        parents_(std::exchange(other.parents_, {})) {}
   PartialFolder& operator=(PartialFolder&&) = delete;
   ~PartialFolder() {
-    std::error_code error;
-    if (!path_.empty()) fs::remove_all(path_, error);
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+    for (const fs::path& parent : parents_) fs::remove(parent, ignored);  // only if empty
   }
 
   const std::string& path() const { return path_; }
@@ -57,15 +79,16 @@ class PartialFolder {
       return Fail(ErrorCode::kIo, "cannot write {}: {}", target_, ErrnoMessage(errno));
     }
     path_.clear();
+    parents_.clear();
     return {};
   }
 
  private:
-  PartialFolder(std::string target, std::string path)
-      : target_(std::move(target)), path_(std::move(path)) {}
+  explicit PartialFolder(std::string target) : target_(std::move(target)) {}
 
   std::string target_;
   std::string path_;
+  std::vector<fs::path> parents_;
 };
 
 // Calls body for the documents of the files, a few megabytes of them at a time.
@@ -118,9 +141,10 @@ void CountPieces(const std::vector<PromptPiece>& pieces, const StringMatcher& ma
   }
 }
 
-// Trains on what is not held out, and writes tokenizer.json and tokenizer_config.json.
-Status TrainTokenizer(const PrepareOptions& options, const std::string& folder, ThreadPool& pool,
-                      const Progress& progress) {
+// Trains on what is not held out, and writes tokenizer.json and tokenizer_config.json, with a chat
+// template if there are chats or `states_chat`.
+Status TrainTokenizer(const PrepareOptions& options, bool states_chat, const std::string& folder,
+                      ThreadPool& pool, const Progress& progress) {
   std::vector<std::string> special = FamilySpecialTokens();
   for (const std::string& token : options.special) {
     if (std::find(special.begin(), special.end(), token) == special.end()) special.push_back(token);
@@ -135,9 +159,11 @@ Status TrainTokenizer(const PrepareOptions& options, const std::string& folder, 
   StringMatcher markers;
   for (const std::string& token : special) markers.Add(token, 0);
   std::vector<WordCounts> counts(static_cast<size_t>(pool.size()));
+  std::atomic<bool> chats = states_chat;
   const auto count_batch = [&](std::span<const RawDocument> documents) -> Status {
     return TryInParallel(pool, documents.size(), [&](size_t i, size_t worker) -> Status {
       FULMEN_ASSIGN(const ParsedDocument parsed, ParseDocument(documents[i], options.documents));
+      if (parsed.chat) chats = true;
       if (IsHeldOut(parsed.pieces, options.held_out)) return {};
       CountPieces(parsed.pieces, markers, counts[worker]);
       return {};
@@ -148,9 +174,11 @@ Status TrainTokenizer(const PrepareOptions& options, const std::string& folder, 
     for (const auto& [word, count] : counts[i]) counts[0][word] += count;
     counts[i].clear();
   }
-  FULMEN_ASSIGN(const BpeMerges merges, TrainBpe(counts[0], options.train_vocabulary - fixed));
+  FULMEN_ASSIGN(const BpeMerges merges, TrainBpe(counts[0], options.train_vocabulary,
+                                                 static_cast<int64_t>(special.size())));
   FULMEN_TRY(WriteFileAtomically(folder + "/tokenizer.json", TokenizerJson(merges, special)));
-  return WriteFileAtomically(folder + "/tokenizer_config.json", TokenizerConfigJson());
+  const auto chat = chats ? options.documents.chat : std::nullopt;
+  return WriteFileAtomically(folder + "/tokenizer_config.json", TokenizerConfigJson(chat));
 }
 
 std::optional<int32_t> EndToken(const Tokenizer& tokenizer) {
@@ -162,6 +190,7 @@ std::optional<int32_t> EndToken(const Tokenizer& tokenizer) {
 struct TokenisedDocument {
   LearntTokens tokens;
   int64_t bytes = 0;
+  bool chat = false;
   bool held_out = false;
 };
 
@@ -176,6 +205,7 @@ class Tokeniser {
     FULMEN_ASSIGN(const ParsedDocument parsed, ParseDocument(document, options_.documents));
     TokenisedDocument result;
     if (parsed.pieces.empty()) return result;
+    result.chat = parsed.chat;
     for (const PromptPiece& piece : parsed.pieces) {
       result.bytes += static_cast<int64_t>(piece.text.size());
     }
@@ -209,9 +239,37 @@ Result<ShardWriter> CreateWriter(const std::string& folder, const PrepareOptions
   return ShardWriter(folder, options.shard_tokens, vocabulary, TokenizerFingerprint(tokenizer));
 }
 
-Result<PrepareReport> WriteShards(const PrepareOptions& options, const std::string& folder,
-                                  const Tokenizer& tokenizer, int64_t vocabulary, ThreadPool& pool,
-                                  const Progress& progress) {
+// Refuses what nothing could be trained on, or tested with.
+Status CheckReport(const PrepareOptions& options, const PrepareReport& report) {
+  const int64_t documents =
+      report.train.documents + (report.held_out ? report.held_out->documents : int64_t{0});
+  if (documents == 0) return Fail(ErrorCode::kInvalidArgument, "the input has no text");
+  if (report.held_out && report.held_out->documents == 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "nothing is held out: at a share of {} none of the {} documents was; --held-out "
+                "wants a larger share{}",
+                options.held_out, documents,
+                report.text_documents > 0
+                    ? ", or text files cut into more documents (--documents, --document-separator)"
+                    : "");
+  }
+  if (report.train.documents == 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "nothing is left to train on: at a share of {} all {} documents are held out",
+                options.held_out, documents);
+  }
+  if (report.train.learnt_tokens == 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "nothing is to be learnt: only completions and what assistants say is, and there "
+                "is none");
+  }
+  return {};
+}
+
+// `states_chat`: the chat format is written down even where there is no chat.
+Result<PrepareReport> WriteShards(const PrepareOptions& options, bool states_chat,
+                                  const std::string& folder, const Tokenizer& tokenizer,
+                                  int64_t vocabulary, ThreadPool& pool, const Progress& progress) {
   const bool split = options.held_out > 0;
   std::vector<ShardWriter> writers;
   for (const char* part : {"/train", "/held-out"}) {
@@ -221,6 +279,7 @@ Result<PrepareReport> WriteShards(const PrepareOptions& options, const std::stri
     writers.push_back(std::move(writer));
   }
   PrepareReport report;
+  bool chats = states_chat;
   const Tokeniser tokeniser(tokenizer, options, vocabulary);
   const auto write_batch = [&](std::span<const RawDocument> raw) -> Status {
     std::vector<TokenisedDocument> documents(raw.size());
@@ -229,8 +288,11 @@ Result<PrepareReport> WriteShards(const PrepareOptions& options, const std::stri
       return {};
     };
     FULMEN_TRY(TryInParallel(pool, raw.size(), tokenise));
-    for (const TokenisedDocument& document : documents) {
+    for (size_t i = 0; i < raw.size(); ++i) {
+      const TokenisedDocument& document = documents[i];
       report.text_bytes += document.bytes;
+      report.text_documents += raw[i].line == 0 ? 1 : 0;
+      chats = chats || document.chat;
       if (document.tokens.ids.empty()) {
         ++report.empty_documents;
         continue;
@@ -242,15 +304,11 @@ Result<PrepareReport> WriteShards(const PrepareOptions& options, const std::stri
   };
   FULMEN_TRY(ForEachBatch(options, progress, write_batch));
   for (ShardWriter& writer : writers) {
-    FULMEN_TRY(writer.Finish());
-    if (writer.info().documents > 0) continue;
-    return Fail(ErrorCode::kInvalidArgument, "the input has no document for {}{}", options.out,
-                !split                   ? ""
-                : &writer == &writers[0] ? "/train"
-                                         : "/held-out");
+    FULMEN_TRY(writer.Finish(chats ? options.documents.chat : std::nullopt));
   }
   report.train = writers[0].info();
   if (split) report.held_out = writers[1].info();
+  FULMEN_TRY(CheckReport(options, report));
   return report;
 }
 
@@ -275,12 +333,17 @@ std::string TokenizerFingerprint(const Tokenizer& tokenizer) {
 
 Result<PrepareReport> PrepareData(const PrepareOptions& options, ThreadPool& pool,
                                   const Progress& progress) {
+  if (!(options.held_out >= 0 && options.held_out < 1)) {
+    return Fail(ErrorCode::kInvalidArgument, "a share of 0 to below 1 can be held out, found {}",
+                options.held_out);
+  }
   FULMEN_ASSIGN(PartialFolder folder, PartialFolder::Create(options.out));
   PrepareOptions detailed = options;
+  const bool states_chat = options.documents.chat.has_value();
   if (options.train_vocabulary > 0) {
     detailed.model = folder.path();
-    detailed.documents.chat = ChatFormat::kText01;
-    FULMEN_TRY(TrainTokenizer(detailed, folder.path(), pool, progress));
+    detailed.documents.chat = options.documents.chat.value_or(ChatFormat::kText01);
+    FULMEN_TRY(TrainTokenizer(detailed, states_chat, folder.path(), pool, progress));
   }
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(detailed.model));
   if (!detailed.documents.chat) {
@@ -289,8 +352,8 @@ Result<PrepareReport> PrepareData(const PrepareOptions& options, ThreadPool& poo
         DetectChatFormat(tokenizer.chat_template()).value_or(std::optional<ChatFormat>());
   }
   FULMEN_ASSIGN(const int64_t vocabulary, VocabularyOf(detailed.model, tokenizer));
-  FULMEN_ASSIGN(const PrepareReport report,
-                WriteShards(detailed, folder.path(), tokenizer, vocabulary, pool, progress));
+  FULMEN_ASSIGN(const PrepareReport report, WriteShards(detailed, states_chat, folder.path(),
+                                                        tokenizer, vocabulary, pool, progress));
   FULMEN_TRY(folder.Commit());
   return report;
 }

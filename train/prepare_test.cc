@@ -215,7 +215,8 @@ TEST_F(PrepareTest, FailuresLeaveNothingBehind) {
   EXPECT_EQ(Error(Options({text, bad})), bad + ": text in UTF-8 is expected, found 0x80 at byte 4");
   PrepareOptions options = Options({text});
   options.train_vocabulary = 300;
-  EXPECT_NE(Error(options).find("the text is too short for this vocabulary"), std::string::npos);
+  EXPECT_NE(Error(options).find("the text is too short for a vocabulary of 300"),
+            std::string::npos);
   options.train_vocabulary = 262;
   options.special = {"<think>"};
   EXPECT_EQ(Error(options),
@@ -223,17 +224,72 @@ TEST_F(PrepareTest, FailuresLeaveNothingBehind) {
             "found 262");
   options = Options({text});
   options.held_out = 1e-9;
-  EXPECT_EQ(Error(options), "the input has no document for " + options.out + "/held-out");
+  EXPECT_EQ(
+      Error(options),
+      "nothing is held out: at a share of 1e-09 none of the 1 documents was; --held-out wants "
+      "a larger share, or text files cut into more documents (--documents, "
+      "--document-separator)");
+  for (const double share : {1.0, -0.1, std::nan("")}) {
+    options.held_out = share;
+    EXPECT_EQ(Error(options),
+              fmt::format("a share of 0 to below 1 can be held out, found {}", share));
+  }
   options = Options({Write("empty.jsonl", "\n\n")});
-  EXPECT_EQ(Error(options), "the input has no document for " + options.out);
+  EXPECT_EQ(Error(options), "the input has no text");
+  options = Options({Write("asked.jsonl", R"({"prompt": "p", "completion": ""})")});
+  options.end = false;
+  EXPECT_EQ(Error(options),
+            "nothing is to be learnt: only completions and what assistants say is, and there is "
+            "none");
   options = Options({text});
   options.model = folder_ / "nowhere";
   EXPECT_EQ(Error(options), options.model + ": no such folder");
   options = Options({text});
-  options.out = folder_ / "no/such/out";
-  EXPECT_EQ(Error(options), "cannot write " + options.out + ": No such file or directory");
+  options = Options({text, bad});
+  options.out = folder_ / "parents/are/made/and/go";
+  EXPECT_EQ(Error(options), bad + ": text in UTF-8 is expected, found 0x80 at byte 4");
+  options.out = folder_ / "a.txt/out";
+  EXPECT_EQ(Error(options), "cannot write " + options.out + ": Not a directory");
   options.out = folder_ / "model";
   EXPECT_EQ(Error(options), options.out + ": a new folder is expected, this is there already");
+}
+
+TEST_F(PrepareTest, ParentsAreMade) {
+  PrepareOptions options = Options({Write("a.txt", "some text")});
+  options.out = folder_ / "new/folders/out/";
+  const auto report = Prepare(options);
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(Open("new/folders/out").documents(), 1);
+  EXPECT_EQ(Entries().count(folder_ / "new/folders/out/dataset.json"), 1U);
+}
+
+// Of the dataset and of a tokenizer trained for it.
+TEST_F(PrepareTest, TheChatFormatIsThatOfTheChatsOrTheOneAskedFor) {
+  const std::string text = Write("a.txt", "aaaa bbbb\n\naaaa bbbb\n");
+  const std::string chat = Write(
+      "b.jsonl",
+      R"({"messages": [{"role": "user", "content": "aa"}, {"role": "assistant", "content": "bb"}]})");
+  using Chat = std::optional<ChatFormat>;
+  const auto expect = [this](const PrepareOptions& options, Chat expected) {
+    fs::remove_all(options.out);
+    const auto report = Prepare(options);
+    ASSERT_TRUE(report.has_value()) << report.error().message;
+    EXPECT_EQ(report->train.chat_format, expected);
+    EXPECT_EQ(Open("out").chat_format(), expected);
+    if (options.train_vocabulary == 0) return;
+    EXPECT_EQ(*DetectChatFormat(LoadTokenizer("out").chat_template()), expected);
+  };
+  for (const int64_t vocabulary : {0, 264}) {
+    PrepareOptions options = Options({text});
+    options.train_vocabulary = vocabulary;
+    expect(options, std::nullopt);
+    options.documents.chat = ChatFormat::kM1;
+    expect(options, ChatFormat::kM1);
+    options.files.push_back(chat);
+    expect(options, ChatFormat::kM1);
+    options.documents.chat = std::nullopt;
+    expect(options, ChatFormat::kText01);
+  }
 }
 
 TEST_F(PrepareTest, TokensBeyondTheModelAreNamed) {

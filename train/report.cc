@@ -15,7 +15,7 @@
 namespace fulmen {
 namespace {
 
-constexpr size_t kMostColumns = 60;  // of the heat map of experts
+constexpr size_t kMostColumns = 22;  // of the heat map of experts
 
 ChartSeries StepSeries(const History& history, std::string name, double StepMetrics::*value) {
   ChartSeries series;
@@ -32,6 +32,7 @@ std::string StepChart(const History& history, const std::string& title, const st
   ChartOptions options;
   options.title = title;
   options.x_label = "step";
+  options.whole_x = true;
   options.y_label = unit;
   options.log_y = log_y;
   options.y_from_zero = from_zero;
@@ -43,6 +44,7 @@ std::string LossChart(const History& history) {
   ChartOptions options;
   options.title = "Loss";
   options.x_label = "step";
+  options.whole_x = true;
   options.y_label = "nats per token";
   std::vector<ChartSeries> series = {
       StepSeries(history, "training cross-entropy", &StepMetrics::cross_entropy)};
@@ -57,14 +59,27 @@ std::string LossChart(const History& history) {
   return LineChart(options, series);
 }
 
+constexpr const char* kLoadUnit = "times an even share";
+
+// The end of the scale: the largest load, and at least double an even share, so that small
+// differences stay pale.
+double HighEnd(const HeatMap& map) {
+  double high = 2;
+  for (const std::vector<double>& row : map.cells) {
+    for (const double value : row) {
+      if (std::isfinite(value)) high = std::max(high, value);
+    }
+  }
+  return high;
+}
+
 // The largest load of an expert in each layer over time, as a multiple of an even share.
 std::string LoadOverTime(const History& history, const Config& geometry) {
   HeatMap map;
   map.title = "Load of the busiest expert of each layer (1: all are chosen equally often)";
   map.x_label = "step";
+  map.unit = kLoadUnit;
   map.low = 1;
-  map.high = std::max(
-      2.0, static_cast<double>(geometry.experts) / static_cast<double>(geometry.experts_per_token));
   const size_t records = history.loads.size();
   const size_t columns = std::min(records, kMostColumns);
   map.cells.resize(static_cast<size_t>(geometry.layer_count()));
@@ -80,6 +95,7 @@ std::string LoadOverTime(const History& history, const Config& geometry) {
       map.cells[layer].push_back(largest * static_cast<double>(geometry.experts));
     }
   }
+  map.high = HighEnd(map);
   return DrawHeatMap(map);
 }
 
@@ -87,7 +103,7 @@ std::string LoadNow(const ExpertLoad& load, const Config& geometry) {
   HeatMap map;
   map.title = fmt::format("Load of every expert at step {} (1: an even share)", load.step);
   map.x_label = "expert";
-  map.high = 2;
+  map.unit = kLoadUnit;
   for (int64_t expert = 0; expert < geometry.experts; ++expert) {
     map.columns.push_back(fmt::format("{}", expert));
   }
@@ -96,6 +112,7 @@ std::string LoadNow(const ExpertLoad& load, const Config& geometry) {
     std::vector<double>& cells = map.cells.emplace_back(load.shares[layer]);
     for (double& share : cells) share *= static_cast<double>(geometry.experts);
   }
+  map.high = HighEnd(map);
   return DrawHeatMap(map);
 }
 
@@ -135,19 +152,20 @@ std::string RenderReport(const TrainingConfig& config, const Config& geometry,
   std::string body;
   if (!history.steps.empty()) {
     body += Totals(config, geometry, history) + LossChart(history);
-    body += StepChart(history, "Learning rate", "", &StepMetrics::learning_rate, false, true);
-    body += StepChart(history, "Norm of the gradients before clipping", "",
+    body += StepChart(history, "Learning rate", "learning rate", &StepMetrics::learning_rate, false,
+                      true);
+    body += StepChart(history, "Norm of the gradients before clipping", "norm",
                       &StepMetrics::gradient_norm, true, false);
-    body += StepChart(history, "Load-balance loss (1 per chosen expert: balanced)", "",
+    body += StepChart(history, "Load-balance loss (1 per chosen expert: balanced)", "loss",
                       &StepMetrics::auxiliary, false, false);
     if (config.loss.capacity > 0) {
-      body += StepChart(history, "Share of the experts' choices that were dropped", "",
+      body += StepChart(history, "Share of the experts' choices that were dropped", "share",
                         &StepMetrics::dropped, false, true);
     }
     body += StepChart(history, "Throughput", "tokens per second", &StepMetrics::tokens_per_second,
                       false, true);
-    body += StepChart(history, "Share of the float32 FMA peak", "", &StepMetrics::peak_share, false,
-                      true);
+    body += StepChart(history, "Share of the float32 FMA peak", "share", &StepMetrics::peak_share,
+                      false, true);
   }
   if (!history.loads.empty()) {
     body += LoadOverTime(history, geometry) + LoadNow(history.loads.back(), geometry);

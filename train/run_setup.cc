@@ -100,6 +100,15 @@ Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokeniz
   return geometry;
 }
 
+Result<TokenizerFiles> TokenizerFilesOf(const TrainingConfig& config, const Tokenizer& tokenizer,
+                                        std::optional<ChatFormat> chat) {
+  FULMEN_ASSIGN(TokenizerFiles files, ReadTokenizerFiles(TokenizerFolder(config.model)));
+  if (!chat && !config.model.init.empty()) return files;
+  const auto present = DetectChatFormat(tokenizer.chat_template());
+  if (!present || *present != chat) FULMEN_TRY(SetChatTemplate(chat, files));
+  return files;
+}
+
 Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, ThreadPool& pool) {
   RunState run{geometry, Parameters(geometry), Optimizer(geometry)};
   if (config.model.init.empty()) {
@@ -130,7 +139,7 @@ Result<std::optional<RunState>> ResumeRun(const TrainingConfig& config,
 Status SaveRun(const TrainingConfig& config, const RunState& run) {
   const std::string folder = CheckpointsFolder(config);
   FULMEN_TRY(WriteCheckpoint(run.config, run.weights, run.optimizer, StateToJson(config, run),
-                             TokenizerFolder(config.model),
+                             run.tokenizer,
                              fmt::format("{}/{}", folder, CheckpointName(run.step))));
   RemoveOldCheckpoints(folder, config.checkpoint.keep);
   return {};

@@ -25,6 +25,11 @@ Status CheckFolderIsNew(const std::string& folder);
 // vocabulary.
 Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokenizer);
 
+// Those of the run's tokenizer, with the chat template of `chat`, the format of the chats it is
+// trained on. Without chats a new model has none, one that goes on from another keeps what it had.
+Result<TokenizerFiles> TokenizerFilesOf(const TrainingConfig& config, const Tokenizer& tokenizer,
+                                        std::optional<ChatFormat> chat);
+
 // Where a run stands.
 struct RunState {
   Config config;
@@ -35,6 +40,7 @@ struct RunState {
   Json stream = nullptr;  // BatchStream::State; null at the start
   double tokens = 0;
   double seconds = 0;
+  TokenizerFiles tokenizer = {};  // for its checkpoints and the model
 };
 
 Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, ThreadPool& pool);

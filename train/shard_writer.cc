@@ -59,11 +59,13 @@ Status ShardWriter::WriteShard() {
   return {};
 }
 
-Status ShardWriter::Finish() {
+Status ShardWriter::Finish(std::optional<ChatFormat> chat_format) {
   FULMEN_TRY(WriteShard());
-  const Json json = {{"documents", info_.documents},         {"tokens", info_.tokens},
-                     {"learnt_tokens", info_.learnt_tokens}, {"vocabulary", info_.vocabulary},
-                     {"tokenizer", info_.tokenizer},         {"shards", info_.shards}};
+  info_.chat_format = chat_format;
+  Json json = {{"documents", info_.documents},         {"tokens", info_.tokens},
+               {"learnt_tokens", info_.learnt_tokens}, {"vocabulary", info_.vocabulary},
+               {"tokenizer", info_.tokenizer},         {"shards", info_.shards}};
+  if (chat_format) json["chat_format"] = ChatFormatName(*chat_format);
   return WriteFileAtomically(folder_ + "/" + kDatasetInfoName, json.dump(1) + "\n");
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,9 @@ class ShardWriter {
 
   // The document is not empty, its ids lie in the vocabulary.
   Status Add(const Document& document);
-  // Writes the last shard and dataset.json. Nothing may be added afterwards.
-  Status Finish();
+  // Writes the last shard and dataset.json, with DatasetInfo::chat_format. Nothing may be added
+  // afterwards.
+  Status Finish(std::optional<ChatFormat> chat_format = std::nullopt);
 
   const DatasetInfo& info() const { return info_; }
 

@@ -61,6 +61,16 @@ Result<BatchStream> StageData::Stream(size_t stage) const {
   return BatchStream::Create(std::move(sources), StreamOptions(stage));
 }
 
+std::optional<ChatFormat> StageData::chat_format() const {
+  std::optional<ChatFormat> format;
+  for (const StageConfig& stage : config_->stages) {
+    for (const SourceConfig& source : stage.sources) {
+      if (dataset(source.path).chat_format()) format = dataset(source.path).chat_format();
+    }
+  }
+  return format;
+}
+
 Result<BatchStream> StageData::HeldOut(size_t stage) const {
   return BatchStream::Create({{datasets_.at(config_->evaluation.data).get(), 1}},
                              StreamOptions(stage));

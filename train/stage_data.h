@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/json.h"
@@ -29,6 +30,9 @@ class StageData {
 
   // The same batches every time, of the length and size of a stage's.
   Result<BatchStream> HeldOut(size_t stage) const;
+
+  // Of the last stage that has chats: how the model is to be talked to in the end. nullopt: none.
+  std::optional<ChatFormat> chat_format() const;
 
   const Dataset& dataset(const std::string& path) const { return *datasets_.at(path); }
 

@@ -354,7 +354,7 @@ Status Trainer::Report() {
 Status Trainer::Finish() {
   if (leads()) {
     const DType type = config_.output.type == "float32" ? DType::kF32 : DType::kBF16;
-    FULMEN_TRY(WriteModelFolder(run_.config, run_.weights, type, TokenizerFolder(config_.model),
+    FULMEN_TRY(WriteModelFolder(run_.config, run_.weights, type, run_.tokenizer,
                                 config_.output.folder + "/model"));
   }
   Say(fmt::format("{} steps, {:.4g} tokens: the model is in {}/model", run_.step, run_.tokens,
@@ -412,6 +412,7 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
   if (!run) {
     FULMEN_ASSIGN(run, BeginRun(config, geometry, pool));
   }
+  FULMEN_ASSIGN(run->tokenizer, TokenizerFilesOf(config, tokenizer, data.chat_format()));
   FULMEN_TRY(CheckNoDecay(config, run->weights));
   FULMEN_TRY(ranks.Barrier());  // every rank has looked at the folder before it is written to
   std::error_code error;
