@@ -10,6 +10,8 @@
 #include "cli/interrupt.h"
 #include "cli/training_line.h"
 #include "kernels/peak.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer.h"
 #include "train/trainer.h"
 #include "train/training_config.h"
 #include "train/training_fields.h"
@@ -31,6 +33,24 @@ std::string ProgressText(const TrainingProgress& progress) {
       "{:.0f} tokens/s, {:.0f} % of peak, {} left",
       m.stage, m.step, progress.steps, m.loss, m.auxiliary, m.gradient_norm, m.learning_rate,
       m.tokens_per_second, 100 * m.peak_share, HumanDuration(progress.seconds_left));
+}
+
+// A word for a shell, in quotes where it needs them.
+std::string ShellWord(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+// The command that talks to a model: in turns where it was trained on chats.
+Result<std::string> TalkCommand(const std::string& model) {
+  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(model));
+  const auto chat = DetectChatFormat(tokenizer.chat_template());
+  return fmt::format("fulmen run -m {} {}", ShellWord(model),
+                     chat && *chat ? "--chat" : "-p \"The\"");
 }
 
 Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
@@ -57,7 +77,11 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
   options.say = [&](const std::string& sentence) { line.Say(sentence); };
   Status status = Train(config, options, pool, *ranks);
   line.End();
-  return status;
+  FULMEN_TRY(std::move(status));
+  if (ranks->rank() != 0) return {};
+  FULMEN_ASSIGN(const std::string talk, TalkCommand(config.output.folder + "/model"));
+  Say("try it: {}\n", talk);
+  return {};
 }
 
 Status RunTrain(const TrainCommand& command) {

@@ -103,7 +103,7 @@ TEST(Charts, TellThoseWhoDoNotSeeThem) {
 }
 
 TEST(LineChart, StepsAreWhole) {
-  const std::string svg = LineChart({.whole_x = true}, {{"loss", {1, 2, 3}, {3, 2, 1}}});
+  const std::string svg = LineChart({.whole_x = true}, {{"loss", {1, 2, 3}, {30, 20, 10}}});
   EXPECT_EQ(svg.find(">1.5<"), std::string::npos) << svg;
   EXPECT_NE(LineChart({}, {{"loss", {1, 2, 3}, {7, 8, 9}}}).find(">1.5<"), std::string::npos);
 }

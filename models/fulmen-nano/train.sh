@@ -34,7 +34,7 @@ if [[ ! -d corpus ]]; then
   python3 -B "$here/corpus.py" --text "$text" --out corpus.part
   mv corpus.part corpus
 fi
-[[ -d data/tokenizer ]] || "$fulmen" train data corpus/tokenizer.jsonl --train-tokenizer 4096 --out data/tokenizer
+[[ -d data/tokenizer ]] || "$fulmen" train data corpus/tokenizer.jsonl --train-tokenizer 4096 --chat-format text-01 --out data/tokenizer
 for file in corpus/*.jsonl; do
   name=$(basename "$file" .jsonl)
   [[ -d data/$name ]] || "$fulmen" train data "$file" -m data/tokenizer --out "data/$name"

@@ -76,7 +76,7 @@ TEST_F(TrainData, TrainsATokenizerThatTheOtherCommandsRead) {
   const std::string out = folder_ / "data";
   const ProgramResult result =
       RunFulmen({"train", "data", Stories(), "--document-separator", "***", "--train-tokenizer",
-                 "300", "--special", "<name>", "--out", out, "--json"});
+                 "300", "--special", "<name>", "--chat-format", "text-01", "--out", out, "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.err, "");
   const auto report = ParseJson(result.out, "report");
@@ -119,6 +119,40 @@ TEST_F(TrainData, SetsDocumentsApart) {
   EXPECT_FALSE(fs::exists(out + "/tokenizer.json"));
 }
 
+// One small file is many documents, so some can be held out without further options.
+TEST_F(TrainData, OneTextFileIsCutAtBlankLines) {
+  std::string text;
+  for (int i = 0; i < 100; ++i)
+    text += fmt::format("Line {}\r\nand its other line.\r\n \r\n\r\n", i);
+  const std::string out = folder_ / "deep/er/data";
+  const ProgramResult result =
+      RunFulmen({"train", "data", Write("one.txt", text), "--held-out", "0.1", "--out", out});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("100 documents cut from text files at blank lines"), std::string::npos)
+      << result.out;
+  EXPECT_TRUE(fs::exists(out + "/held-out/dataset.json"));
+  const ProgramResult whole = RunFulmen({"train", "data", folder_ / "one.txt", "--documents",
+                                         "files", "--json", "--out", folder_ / "whole"});
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  const auto report = ParseJson(whole.out, "report");
+  ASSERT_TRUE(report.has_value()) << whole.out;
+  EXPECT_EQ((*report)["train"]["documents"], 1);
+  EXPECT_EQ((*report)["text_documents"], 1);
+  EXPECT_EQ((*report)["chat_format"], nullptr);
+}
+
+TEST_F(TrainData, InterruptedItLeavesNothing) {
+  std::string text;
+  while (text.size() < 100'000'000) text += "More words than half a second is enough for.\n\n";
+  const std::string input = Write("long.txt", text);
+  const auto before = Entries();
+  const ProgramResult result =
+      RunProgram({"timeout", "--preserve-status", "-s", "INT", "0.5", FulmenBinary(), "train",
+                  "data", input, "--threads", "1", "--out", folder_ / "a/b"});
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_EQ(Entries(), before);
+}
+
 TEST_F(TrainData, BadInputIsRefused) {
   const std::string model = GoldenFolder(kTokenizer);
   if (model.empty()) GTEST_SKIP() << "no golden " << kTokenizer;
@@ -127,6 +161,10 @@ TEST_F(TrainData, BadInputIsRefused) {
   };
   refuse(Write("empty.txt", ""), {"empty.txt", "empty file"});
   refuse(Write("binary.txt", std::string("abc\0def", 7)), {"binary.txt", "NUL", "byte 3"});
+  ExpectRefusal({Stories(), "-m", model, "--document-separator", ""},
+                {"--document-separator", "not empty"});
+  ExpectRefusal({Stories(), "-m", model, "--held-out", "0.1", "--documents", "files"},
+                {"nothing is held out", "--document-separator"});
   refuse(Write("latin1.txt", "caf\xE9 x"), {"latin1.txt", "UTF-8", "byte 3"});
   refuse(Write("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": }\n"), {"bad.jsonl:2", "JSON"});
   refuse(Write("key.jsonl", "{\"body\": \"a\"}\n"), {"key.jsonl:1", "'text'", "'body'"});
