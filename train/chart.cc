@@ -268,7 +268,7 @@ std::string HeatBlock(const HeatMap& map, size_t begin, size_t end, double cell,
 std::string HeatScale(const HeatMap& map, double right) {
   constexpr int kSwatches = 9;
   constexpr double kWidth = 14;
-  const std::string high = TickLabel(map.high) + " " + map.unit;
+  const std::string high = fmt::format("{:.3g} {}", map.high, map.unit);
   double x = right - static_cast<double>(high.size()) * kLetter * 0.85 - kSwatches * kWidth - 5;
   const double y = kTop - 8;
   std::string svg = Text(x - 5, y + 10, "label", "end", TickLabel(map.low));

@@ -1,6 +1,7 @@
 #include "train/dataset.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 
 #include "base/check.h"
@@ -109,6 +110,11 @@ Result<Dataset::Shard> Dataset::OpenShard(const std::string& path, int64_t vocab
 
 Result<Dataset> Dataset::Open(const std::string& folder) {
   const std::string path = folder + "/" + kDatasetInfoName;
+  std::error_code absent;
+  if (std::filesystem::exists(folder + "/train/" + kDatasetInfoName, absent)) {
+    return Fail(ErrorCode::kNotFound,
+                "{0} is no dataset but holds two: {0}/train and {0}/held-out are expected", folder);
+  }
   FULMEN_ASSIGN(const std::string text, ReadFile(path));
   Dataset dataset;
   FULMEN_ASSIGN(dataset.info_, ParseDatasetInfo(text, path));

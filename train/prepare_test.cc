@@ -263,6 +263,16 @@ TEST_F(PrepareTest, ParentsAreMade) {
   EXPECT_EQ(Entries().count(folder_ / "new/folders/out/dataset.json"), 1U);
 }
 
+TEST_F(PrepareTest, AFolderOfTwoDatasetsIsNone) {
+  PrepareOptions options = Options({Corpus("corpus.jsonl")});
+  options.held_out = 0.1;
+  ASSERT_TRUE(Prepare(options).has_value());
+  const auto dataset = Dataset::Open(options.out);
+  ASSERT_FALSE(dataset.has_value());
+  EXPECT_EQ(dataset.error().message, options.out + " is no dataset but holds two: " + options.out +
+                                         "/train and " + options.out + "/held-out are expected");
+}
+
 // Of the dataset and of a tokenizer trained for it.
 TEST_F(PrepareTest, TheChatFormatIsThatOfTheChatsOrTheOneAskedFor) {
   const std::string text = Write("a.txt", "aaaa bbbb\n\naaaa bbbb\n");
