@@ -6,6 +6,7 @@
 
 #include "base/console.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 
 namespace fulmen {
 namespace {
@@ -15,7 +16,7 @@ int ExitStatus(const Error& error) {
   // As a shell reports a program that a write into a closed pipe has ended.
   if (error.code == ErrorCode::kClosedPipe) return 128 + SIGPIPE;
   Say("fulmen: {}\n", error.message);
-  return EXIT_FAILURE;
+  return error.code == ErrorCode::kCancelled ? InterruptGuard::kExitStatus : EXIT_FAILURE;
 }
 
 // Runs the command of `arguments`; the status to exit with.

@@ -10,6 +10,7 @@
 
 #include "base/console.h"
 #include "base/json.h"
+#include "base/machine.h"
 #include "cli/commands.h"
 #include "cli/paired_timing.h"
 #include "cli/session.h"
@@ -78,8 +79,21 @@ double PeakMemory() {
   return 1024.0 * static_cast<double>(usage.ru_maxrss);
 }
 
+// Every layer keeps its input for the way back.
+Status CheckMemory(const TrainBenchOptions& options, const Config& config) {
+  const double tokens = static_cast<double>(options.rows) * static_cast<double>(options.length);
+  const double bytes = tokens * static_cast<double>(config.hidden_size) *
+                       static_cast<double>(config.layer_count()) * sizeof(float);
+  const auto available = static_cast<double>(AvailableMemory());
+  if (bytes <= available) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "a step of {:.0f} tokens needs more than {:.3g} GB, and there are {:.3g}", tokens,
+              bytes / 1e9, available / 1e9);
+}
+
 Status BenchTraining(const TrainBenchOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
+  FULMEN_TRY(CheckMemory(options, session->model.config));
   FULMEN_ASSIGN(const Precision precision, PrecisionFromName(options.precision));
   FULMEN_ASSIGN(const TrainingKernels* training,
                 SelectTrainingKernels(options.session.kernels, precision));

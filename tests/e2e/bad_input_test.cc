@@ -146,6 +146,12 @@ TEST_F(BadInput, PromptOverTheContextLimit) {
   ExpectRefusal({"bench", "-m", folder_.path(), "-p", "16", "-n", "1"}, {"16", "8"});
 }
 
+TEST_F(BadInput, TrainingStepsBeyondAnyMemory) {
+  ExpectRefusal(
+      {"train", "bench", "-m", folder_.path(), "--rows", "1048576", "--length", "16777216"},
+      {"a step of 17592186044416 tokens", "GB"});
+}
+
 TEST_F(BadInput, OutputThatCannotBeWritten) {
   std::vector<std::string> arguments = Logits();
   arguments.back() = folder_ / "no/such/folder/out.safetensors";

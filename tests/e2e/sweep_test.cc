@@ -103,7 +103,7 @@ TEST_F(SweepCommand, InterruptedAndResumedItFindsTheSame) {
   EXPECT_NE(ReadFileOrDie(folder_ / "whole/sweep.html").find("</html>"), std::string::npos);
 
   const ProgramResult cut = Sweep("cut", sizes, {.interrupt_after = {"run 3/9"}});
-  EXPECT_EQ(cut.exit_code, 1) << cut.err;
+  EXPECT_EQ(cut.exit_code, 130) << cut.err;
   EXPECT_EQ(cut.out, "");
   EXPECT_NE(cut.err.find("of 9, "), std::string::npos) << cut.err;
   EXPECT_NE(cut.err.find("--resume goes on from there"), std::string::npos) << cut.err;

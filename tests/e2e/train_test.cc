@@ -130,7 +130,7 @@ TEST_F(TrainCommand, InterruptedItWritesACheckpointAndTellsHowToGoOn) {
   const ProgramResult run =
       RunProgram(Command({}, "run", {"--stages.main.steps=1000000", "--checkpoint.every", "0"}),
                  {.interrupt_after = {"main step 1/1000000"}});
-  EXPECT_EQ(run.exit_code, 1) << run.err;
+  EXPECT_EQ(run.exit_code, 130) << run.err;
   EXPECT_NE(run.err.find("of 1000000; --resume goes on from there"), std::string::npos) << run.err;
   EXPECT_EQ(ListCheckpoints(folder_ / "run/checkpoints").size(), 1U);
 }
