@@ -18,6 +18,10 @@ struct Operation {
   Function Table::*entry;
 };
 
+// Clang 14 deduces no aggregate by itself.
+template <class Table, class Function>
+Operation(const char*, Function Table::*) -> Operation<Table, Function>;
+
 constexpr auto OperationsOf(const Kernels& /*table*/) {
   const std::tuple operations{
       Operation{"embedding", &Kernels::embedding},
