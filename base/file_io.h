@@ -3,20 +3,29 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
+#include "base/temporaries.h"
 
 namespace fulmen {
 
+// Most bytes that are read of what need not end: a pipe, a device.
+constexpr size_t kLongestStream = size_t{1} << 28;
+
+// Refuses what would take more than this process may use of the machine's memory.
 Result<std::string> ReadFile(const std::string& path);
 // Reads descriptor 0 to its end.
 Result<std::string> ReadStandardInput();
 
-// Writes to a temporary beside `path`; Commit() renames it into place. Without Commit() the
-// temporary is removed by the destructor and whatever stood at `path` is untouched.
+// Writes to a temporary beside the file, which Commit() renames into place. Without Commit() the
+// temporary is removed by the destructor, or by base/temporaries.h, and whatever stood at the
+// name is untouched. A symbolic link stays, and what it names is replaced; permissions of an older
+// file are kept. "-" is standard output; that, a device, a FIFO and /dev/fd/N are written into
+// directly, and are never replaced.
 class AtomicFile {
  public:
   static Result<AtomicFile> Create(const std::string& path);
@@ -30,12 +39,14 @@ class AtomicFile {
   Status Commit();
 
  private:
-  AtomicFile(std::string path, std::string temporary, int file)
-      : path_(std::move(path)), temporary_(std::move(temporary)), file_(file) {}
+  AtomicFile(std::string name, int file) : name_(std::move(name)), file_(file) {}
+  // The error of errno value `number`.
+  tl::unexpected<Error> Refused(int number) const;
 
-  std::string path_;
-  std::string temporary_;
+  std::string name_;  // for messages
   int file_ = -1;
+  std::optional<Temporary> temporary_;  // empty when written directly
+  std::string target_;                  // what it is renamed to
 };
 
 Status WriteFileAtomically(const std::string& path, std::string_view contents);

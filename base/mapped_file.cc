@@ -5,10 +5,86 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <mutex>
 #include <utility>
 
+#include "base/console.h"
+#include "base/temporaries.h"
+
 namespace fulmen {
+namespace {
+
+// What is mapped where, for a signal handler: slots are reused but never freed, and one is in use
+// while it has a path.
+struct Mapping {
+  std::atomic<const std::byte*> data{nullptr};
+  std::atomic<size_t> size{0};
+  std::atomic<char*> path{nullptr};
+  Mapping* next = nullptr;
+};
+std::atomic<Mapping*> mappings{nullptr};
+std::mutex changing;  // held by those who change them
+
+void Publish(const std::byte* data, size_t size, const std::string& path) {
+  const std::lock_guard<std::mutex> lock(changing);
+  Mapping* slot = mappings;
+  while (slot != nullptr && slot->path != nullptr) slot = slot->next;
+  if (slot == nullptr) {
+    slot = new Mapping;
+    slot->next = mappings;
+    mappings = slot;
+  }
+  slot->data = data;
+  slot->size = size;
+  slot->path = strdup(path.c_str());
+}
+
+void Withdraw(const std::byte* data) {
+  const std::lock_guard<std::mutex> lock(changing);
+  for (Mapping* slot = mappings; slot != nullptr; slot = slot->next) {
+    if (slot->path == nullptr || slot->data != data) continue;
+    std::free(slot->path.exchange(nullptr));
+    return;
+  }
+}
+
+struct sigaction bus_error_before;
+
+void OnBusError(int signal, siginfo_t* info, void*) {
+  const auto* address = static_cast<const std::byte*>(info->si_addr);
+  for (const Mapping* slot = mappings; slot != nullptr; slot = slot->next) {
+    const char* path = slot->path;
+    const std::byte* data = slot->data;
+    if (path == nullptr || std::less<>()(address, data) ||
+        !std::less<>()(address, data + slot->size)) {
+      continue;
+    }
+    SayText("fulmen: ");
+    SayText(path);
+    SayText(": the file was cut short, or its disk failed, while it was being read\n");
+    RemoveTemporaries();
+    _exit(EXIT_FAILURE);
+  }
+  // The instruction is tried again; a signal that a program sent has to be sent anew.
+  sigaction(signal, &bus_error_before, nullptr);
+  if (info->si_code <= 0) raise(signal);
+}
+
+}  // namespace
+
+void EndWhenMappedFilesShrink() {
+  struct sigaction action = {};
+  action.sa_sigaction = OnBusError;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, &bus_error_before);
+}
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -29,6 +105,7 @@ Result<MappedFile> MappedFile::Open(const std::string& path) {
     }
   }
   close(file);  // the mapping keeps the file
+  if (data != nullptr) Publish(static_cast<const std::byte*>(data), size, path);
   return MappedFile(path, static_cast<const std::byte*>(data), size);
 }
 
@@ -45,7 +122,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  Withdraw(data_);
+  munmap(const_cast<std::byte*>(data_), size_);
 }
 
 }  // namespace fulmen

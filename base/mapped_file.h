@@ -9,6 +9,10 @@
 
 namespace fulmen {
 
+// From now on, when somebody cuts a mapped file short and its lost pages are read, the program says
+// so and exits with status 1. Any other SIGBUS does what it did before.
+void EndWhenMappedFilesShrink();
+
 class MappedFile {
  public:
   static Result<MappedFile> Open(const std::string& path);

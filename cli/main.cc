@@ -5,6 +5,8 @@
 #include <sstream>
 
 #include "base/console.h"
+#include "base/mapped_file.h"
+#include "base/temporaries.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 
@@ -51,6 +53,10 @@ void RunOrExit(const std::function<Status()>& body) {
 
 int main(int argc, char** argv) {
   fulmen::OpenConsole();
+  // A file that grows past a limit is an error to tell, as a full disk is, not a reason to die.
+  std::signal(SIGXFSZ, SIG_IGN);
+  fulmen::RemoveTemporariesOnSignals();
+  fulmen::EndWhenMappedFilesShrink();
   CLI::App app("Fulmen runs and measures the MiniMax-01 family of language models.", "fulmen");
   app.set_version_flag("--version", "fulmen " FULMEN_VERSION);
   app.require_subcommand(1);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "base/console.h"
@@ -12,7 +14,17 @@
 namespace fulmen {
 
 Progress::Progress(std::string what, int64_t total) : what_(std::move(what)), total_(total) {
-  if (!what_.empty()) watcher_ = std::thread([this] { ShowWhileRunning(); });
+  if (what_.empty()) return;
+  // The work matters, not the talk about it: without the memory or the thread it goes on silently.
+  try {
+    watcher_ = std::thread([this] {
+      try {
+        ShowWhileRunning();
+      } catch (const std::bad_alloc&) {
+      }
+    });
+  } catch (const std::system_error&) {
+  }
 }
 
 Progress::~Progress() {

@@ -1,7 +1,6 @@
 // fulmen train CONFIG.toml: the trainer itself.
 #include <fmt/core.h>
 
-#include <csignal>
 #include <memory>
 
 #include "base/console.h"
@@ -54,8 +53,6 @@ Result<std::string> TalkCommand(const std::string& model) {
 }
 
 Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
-  // A file that grows past a limit is an error to tell, as a full disk is, not a reason to die.
-  std::signal(SIGXFSZ, SIG_IGN);
   FULMEN_ASSIGN(const std::unique_ptr<Communicator> ranks, OpenCommunicator());
   if (command.dry_run) {
     FULMEN_ASSIGN(const std::string description, DescribeRun(config, ranks->size()));

@@ -1,7 +1,6 @@
 // fulmen train sweep: models of several kinds and sizes on the same tokens, and their scaling laws.
 #include <fmt/core.h>
 
-#include <csignal>
 #include <memory>
 
 #include "base/console.h"
@@ -44,8 +43,6 @@ std::string ProgressText(const SweepProgress& progress, size_t runs) {
 }
 
 Status Run(const SweepCommand& command) {
-  // A file that grows past a limit is an error to tell, as a full disk is, not a reason to die.
-  std::signal(SIGXFSZ, SIG_IGN);
   FULMEN_ASSIGN(const TrainingConfig config, LoadConfig(command.arguments, "fulmen train sweep"));
   FULMEN_ASSIGN(const std::vector<SweepRun> runs, PlanRuns(config, command));
   FULMEN_ASSIGN(const std::unique_ptr<Communicator> ranks, OpenCommunicator());

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/file_io.h"
+#include "base/temporaries.h"
 #include "formats/safetensors.h"
 #include "model/cost.h"
 #include "model/tensor_table.h"
@@ -98,7 +99,9 @@ class PieceWriter {
       Generate(tensor, first, count, buffer);
       FULMEN_TRY(Settle());
       const size_t bytes = static_cast<size_t>(count) * DTypeSize(options_.dtype);
-      pending_ = std::async(std::launch::async, [&writer, buffer, bytes] {
+      // Where no thread can be started, Settle() does it.
+      const auto both = std::launch::async | std::launch::deferred;
+      pending_ = std::async(both, [&writer, buffer, bytes] {
         return writer.Write(std::span<const std::byte>(buffer, bytes));
       });
       if (!progress_(bytes)) {
@@ -196,52 +199,44 @@ Result<std::vector<std::string>> WriteWeights(const Config& config, const SynthO
   return names;
 }
 
-// A folder inside the target that holds the files until all are whole.
+// A folder that holds the files until all are whole: inside the target where that exists already,
+// else beside it.
 class Staging {
  public:
-  static Result<Staging> Create(const std::string& target) {
+  static Result<Staging> Create(std::string target) {
+    while (target.size() > 1 && target.ends_with('/')) target.pop_back();
     std::error_code error;
     const bool existed = fs::exists(target, error);
-    fs::create_directories(target, error);
-    std::string path = target + "/.synth-XXXXXX";
-    if (error || mkdtemp(path.data()) == nullptr) {
-      const std::string reason = error ? error.message() : ErrnoMessage(errno);
-      if (!existed) fs::remove(target, error);
-      return Fail(ErrorCode::kIo, "cannot write {}: {}", target, reason);
-    }
-    return Staging(target, path, existed);
-  }
-  Staging(Staging&& other) noexcept
-      : target_(std::move(other.target_)),
-        path_(std::exchange(other.path_, "")),
-        existed_(other.existed_) {}
-  Staging& operator=(Staging&&) = delete;
-  ~Staging() {
-    if (path_.empty()) return;
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-    if (!existed_) fs::remove(target_, ignored);  // only ever an empty folder
+    Staging staging(target, existed, TemporaryName(existed ? target + "/.synth" : target));
+    fs::create_directories(staging.path(), error);
+    if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target, error.message());
+    return staging;
   }
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return folder_.path(); }
 
-  // Moves the named files to their place, in order.
+  // Gives the named files their place, in order.
   Status Publish(const std::vector<std::string>& names) {
     std::error_code error;
+    if (!existed_) {
+      fs::rename(path(), target_, error);
+      if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target_, error.message());
+      folder_.Keep();
+      return {};
+    }
     RemoveFormerWeights();
     for (const std::string& name : names) {
-      fs::rename(path_ + "/" + name, target_ + "/" + name, error);
+      fs::rename(path() + "/" + name, target_ + "/" + name, error);
       if (error) {
         return Fail(ErrorCode::kIo, "cannot write {}/{}: {}", target_, name, error.message());
       }
     }
-    existed_ = true;
     return {};
   }
 
  private:
-  Staging(std::string target, std::string path, bool existed)
-      : target_(std::move(target)), path_(std::move(path)), existed_(existed) {}
+  Staging(std::string target, bool existed, std::string folder)
+      : target_(std::move(target)), existed_(existed), folder_(std::move(folder)) {}
 
   // Shards of a former model under names the new one does not use would stay beside it.
   void RemoveFormerWeights() const {
@@ -258,8 +253,8 @@ class Staging {
   }
 
   std::string target_;
-  std::string path_;
   bool existed_;
+  Temporary folder_;
 };
 
 Status CheckTarget(const std::string& folder, size_t bytes, bool force) {

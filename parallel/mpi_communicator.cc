@@ -10,8 +10,10 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <queue>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -139,12 +141,21 @@ class MpiCommunicator final : public Communicator {
       if (!operation) return;
       if (status_) {
         lock.unlock();
-        Status status = operation();
+        Status status = Attempt(operation);
         lock.lock();
         status_ = std::move(status);
       }
       operations_.pop();
       changed_.notify_all();
+    }
+  }
+
+  // An exception would end the program from this thread.
+  static Status Attempt(const Operation& operation) {
+    try {
+      return operation();
+    } catch (const std::bad_alloc&) {
+      return Fail(ErrorCode::kIo, "out of memory");
     }
   }
 
@@ -231,7 +242,12 @@ class MpiCommunicator final : public Communicator {
 }  // namespace
 
 Result<std::unique_ptr<Communicator>> OpenMpi() {
-  auto communicator = std::make_unique<MpiCommunicator>();
+  std::unique_ptr<MpiCommunicator> communicator;
+  try {
+    communicator = std::make_unique<MpiCommunicator>();
+  } catch (const std::system_error& error) {
+    return Fail(ErrorCode::kIo, "cannot start a thread: {}", error.code().message());
+  }
   FULMEN_TRY(communicator->Start());
   return communicator;
 }

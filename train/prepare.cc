@@ -1,17 +1,14 @@
 #include "train/prepare.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "base/file_io.h"
+#include "base/temporaries.h"
 #include "model/weights.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe_trainer.h"
@@ -52,33 +49,29 @@ class PartialFolder {
     folder.parents_ = MissingParents(target);
     fs::create_directories(fs::absolute(target).parent_path(), error);
     if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target, error.message());
-    std::string path = target + ".XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) {
-      return Fail(ErrorCode::kIo, "cannot write {}: {}", target, ErrnoMessage(errno));
-    }
-    folder.path_ = path;
+    folder.folder_.emplace(TemporaryName(target));
+    fs::create_directory(folder.path(), error);
+    if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target, error.message());
     return folder;
   }
   PartialFolder(PartialFolder&& other) noexcept
       : target_(std::move(other.target_)),
-        path_(std::exchange(other.path_, {})),
+        folder_(std::move(other.folder_)),
         parents_(std::exchange(other.parents_, {})) {}
   PartialFolder& operator=(PartialFolder&&) = delete;
   ~PartialFolder() {
     std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
+    folder_.reset();
     for (const fs::path& parent : parents_) fs::remove(parent, ignored);  // only if empty
   }
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return folder_->path(); }
 
   Status Commit() {
-    const mode_t mask = umask(0);  // mkdtemp made it private; give it what mkdir() would have
-    umask(mask);
-    if (chmod(path_.c_str(), 0777 & ~mask) != 0 || rename(path_.c_str(), target_.c_str()) != 0) {
-      return Fail(ErrorCode::kIo, "cannot write {}: {}", target_, ErrnoMessage(errno));
-    }
-    path_.clear();
+    std::error_code error;
+    fs::rename(path(), target_, error);
+    if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target_, error.message());
+    folder_->Keep();
     parents_.clear();
     return {};
   }
@@ -87,7 +80,7 @@ class PartialFolder {
   explicit PartialFolder(std::string target) : target_(std::move(target)) {}
 
   std::string target_;
-  std::string path_;
+  std::optional<Temporary> folder_;
   std::vector<fs::path> parents_;
 };
 

@@ -1,0 +1,84 @@
+#include "base/mapped_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <csignal>
+#include <filesystem>
+#include <string>
+
+#include "base/file_io.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen {
+namespace {
+
+using testing::TemporaryFolder;
+
+constexpr size_t kBytes = 1 << 16;
+
+TEST(MappedFile, MapsWholeFiles) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(WriteFileAtomically(folder / "a", "contents"));
+  Result<MappedFile> file = MappedFile::Open(folder / "a");
+  ASSERT_TRUE(file);
+  MappedFile moved = std::move(*file);
+  const auto* text = reinterpret_cast<const char*>(moved.bytes().data());
+  EXPECT_EQ(std::string(text, moved.bytes().size()), "contents");
+  EXPECT_EQ(moved.path(), folder / "a");
+
+  ASSERT_TRUE(WriteFileAtomically(folder / "empty", ""));
+  EXPECT_EQ(MappedFile::Open(folder / "empty").value().bytes().size(), 0U);
+}
+
+TEST(MappedFile, RefusesFoldersAndMissingFiles) {
+  const TemporaryFolder folder;
+  ASSERT_FALSE(MappedFile::Open(folder.path()));
+  const Result<MappedFile> missing = MappedFile::Open(folder / "none");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().message, (folder / "none") + ": No such file or directory");
+}
+
+TEST(MappedFileDeathTest, CutShortIsToldByName) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  const auto cut_and_read = [&] {
+    EndWhenMappedFilesShrink();
+    if (!WriteFileAtomically(path, std::string(kBytes, 'x'))) return;
+    // Others come and go, and files that were moved are known still.
+    const auto other = MappedFile::Open(path);
+    { const auto third = MappedFile::Open(path); }
+    MappedFile file = *MappedFile::Open(path);
+    MappedFile moved = std::move(file);
+    std::filesystem::resize_file(path, 1);
+    volatile std::byte last = moved.bytes()[kBytes - 1];
+    (void)last;
+  };
+  EXPECT_EXIT(cut_and_read(), ::testing::ExitedWithCode(EXIT_FAILURE),
+              "file: the file was cut short");
+}
+
+TEST(MappedFileDeathTest, OtherBusErrorsStayWhatTheyAre) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto send = [] {
+    EndWhenMappedFilesShrink();
+    raise(SIGBUS);
+  };
+  EXPECT_EXIT(send(), ::testing::KilledBySignal(SIGBUS), "");
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  const auto read_beyond_the_end = [&] {
+    if (!WriteFileAtomically(path, std::string(kBytes, 'x'))) return;
+    EndWhenMappedFilesShrink();
+    FILE* file = std::fopen(path.c_str(), "re");
+    void* data = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fileno(file), 0);
+    std::filesystem::resize_file(path, 1);
+    volatile std::byte last = static_cast<std::byte*>(data)[kBytes - 1];
+    (void)last;
+  };
+  EXPECT_EXIT(read_beyond_the_end(), ::testing::KilledBySignal(SIGBUS), "");
+}
+
+}  // namespace
+}  // namespace fulmen
