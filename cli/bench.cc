@@ -113,6 +113,19 @@ class Bench {
   PeakRange bandwidth_;
 };
 
+// "0,8192" into `depths`.
+Status ParseDepths(const std::string& text, std::vector<int64_t>& depths) {
+  depths.clear();
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    FULMEN_ASSIGN(
+        depths.emplace_back(),
+        ParseNumber<int64_t>(std::string_view(text).substr(begin, end - begin), {.low = 0}));
+    begin = end + 1;
+  }
+  return {};
+}
+
 Json ToJson(const Peaks& peaks) {
   return {{"fma_f32_flops", peaks.fma_flops},
           {"int8_dot_ops", peaks.int8_dot ? Json(peaks.int8_dot->ops) : Json(nullptr)},
@@ -177,7 +190,7 @@ Status BenchModel(const BenchOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   const Config& config = session->model.config;
   for (const int64_t depth : options.depths) {
-    if (depth < 0 || depth + std::max(options.prompt, options.generated) > config.max_position) {
+    if (depth + std::max(options.prompt, options.generated) > config.max_position) {
       return Fail(ErrorCode::kInvalidArgument,
                   "depth {} with {} prompt and {} new tokens does not fit the context limit of {}",
                   depth, options.prompt, options.generated, config.max_position);
@@ -217,33 +230,32 @@ Status BenchModel(const BenchOptions& options) {
 
 }  // namespace
 
-void AddBenchCommand(CLI::App& app) {
+void AddBenchCommand(Command& program) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* command = app.add_subcommand(
+  Command& command = program.AddCommand(
       "bench", "Measure prompt and decode rates against the machine's own peaks");
-  AddSessionOptions(*command, options->session);
-  command->add_option("-p,--prompt-tokens", options->prompt, "Tokens of the prompt (default 512)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
-  command->add_option("-n,--new-tokens", options->generated, "Tokens to decode (default 64)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  AddSessionOptions(command, options->session);
+  command.Add("-p,--prompt-tokens N", options->prompt, "Tokens of the prompt", {1, 1 << 24});
+  command.Add("-n,--new-tokens N", options->generated, "Tokens to decode", {1, 1 << 24});
   command
-      ->add_option("-d,--depths", options->depths,
-                   "Tokens already in the context before both, one row each (default 0)")
-      ->delimiter(',');
-  command
-      ->add_option("-r,--repetitions", options->repetitions,
-                   "Measurements, after a warm-up; the median counts (default 5)")
-      ->check(CLI::Range(1, 1000));
-  command->add_flag("--peak", options->peak_only, "Only the machine's peaks");
-  command->add_flag("--json", options->json, "Print JSON, rates in units of one");
-  command->footer(
+      .Add(
+          "-d,--depths N,...",
+          [options](const std::string& text) { return ParseDepths(text, options->depths); },
+          "Tokens already in the context before both, one row each")
+      .Default("0");
+  command.Add("-r,--repetitions N", options->repetitions,
+              "Measurements, after a warm-up; the median counts", {1, 1000});
+  command.Add("--peak", options->peak_only, "Only the machine's peaks")
+      .Excludes(
+          {"--model", "--kernels", "--prompt-tokens", "--new-tokens", "--depths", "--repetitions"});
+  command.Add("--json", options->json, "Print JSON, rates in units of one");
+  command.Notes(
       "Shares: the prompt's floating-point operations against the float32 FMA peak, the bytes a "
-      "decoded\n"
-      "token must move against read bandwidth; each peak is measured just before and after.\n"
-      "Example: fulmen bench -m MODEL -p 512 -n 64 -d 0,8192");
-  command->callback([options] {
-    RunOrExit([&] { return options->peak_only ? BenchPeaks(*options) : BenchModel(*options); });
-  });
+      "decoded token must move against read bandwidth; each peak is measured just before and "
+      "after.");
+  command.Examples({"fulmen bench -p 64 -n 8 -r 1 -d 0,256", "fulmen bench --peak"});
+  command.Run(
+      [options] { return options->peak_only ? BenchPeaks(*options) : BenchModel(*options); });
 }
 
 }  // namespace fulmen

@@ -1,32 +1,28 @@
-// One function per command: each adds its subcommand to the application. A command's work runs as
-// the subcommand's callback and throws ExitWith to end the program with a code.
+// One function per command: each adds its command to the program's table (cli/command.h).
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <string>
 
-#include <functional>
-
-#include "base/status.h"
+#include "cli/command.h"
 
 namespace fulmen {
 
-void AddRunCommand(CLI::App& app);
-void AddInspectCommand(CLI::App& app);
-void AddEvalCommand(CLI::App& app);
-void AddTrainCommand(CLI::App& app);
-void AddTrainBench(CLI::App& train);
-void AddTrainData(CLI::App& train);
-void AddTrainSweep(CLI::App& train);
+void AddRunCommand(Command& program);
+void AddInspectCommand(Command& program);
+void AddEvalCommand(Command& program);
+void AddTrainCommand(Command& program);
+void AddTrainBench(Command& train);
+void AddTrainData(Command& train);
+void AddTrainSweep(Command& train);
 // Makes `train` itself run the trainer. Call after its subcommands were added.
-void AddTrainRun(CLI::App& train);
+void AddTrainRun(Command& train);
 // --precision of the training commands.
-void AddPrecisionOption(CLI::App& command, std::string& precision);
-void AddTokenizeCommand(CLI::App& app);
-void AddDetokenizeCommand(CLI::App& app);
-void AddSynthCommand(CLI::App& app);
-void AddBenchCommand(CLI::App& app);
-
-// Runs `body`; on failure prints "fulmen: <message>" on standard error and exits with status 1.
-void RunOrExit(const std::function<Status()>& body);
+void AddPrecisionOption(Command& command, std::string& precision);
+void AddTokenizeCommand(Command& program);
+void AddDetokenizeCommand(Command& program);
+void AddSynthCommand(Command& program);
+void AddBenchCommand(Command& program);
+// `completion` and `manual`, which tell of all commands that were added before or are added later.
+void AddManualCommands(Command& program);
 
 }  // namespace fulmen

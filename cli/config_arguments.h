@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/command.h"
 #include "train/training_config.h"
 
 namespace fulmen {
@@ -13,10 +14,9 @@ struct ConfigArguments {
   std::vector<Override> overrides;
 };
 
-// Takes in what CLI11 does not know: the config, and flags that are named after its fields.
-Status TakeExtras(const std::vector<std::string>& extras, ConfigArguments& arguments);
-
-// `command` is how it is called, for the error when no config was given.
-Result<TrainingConfig> LoadConfig(const ConfigArguments& arguments, const std::string& command);
+// The argument CONFIG, which is returned, and --out.
+Option& AddConfigArguments(Command& command, ConfigArguments& arguments);
+// An option for every field of the config, those of stages included.
+void AddFieldOptions(Command& command, ConfigArguments& arguments);
 
 }  // namespace fulmen

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/console.h"
-#include "base/file_io.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/progress.h"
 #include "cli/sampling_options.h"
 #include "cli/session.h"
@@ -38,12 +39,12 @@ struct EvalOptions {
   bool stop_at_eos = false;
   // perplexity
   std::string text;
-  int64_t context = 0;  // 0: kDefaultContext, or the model's limit where that is lower
+  std::optional<int64_t> context;
 };
 
 Result<std::vector<NamedIds>> ReadPrompts(const std::string& path, const Config& config) {
-  FULMEN_ASSIGN(const Json json, ReadJsonFile(path));
-  return ParsePrompts(json, config, path);
+  FULMEN_ASSIGN(const Json json, ReadJsonInput(path));
+  return ParsePrompts(json, config, InputName(path));
 }
 
 int64_t TotalTokens(const std::vector<NamedIds>& prompts) {
@@ -75,7 +76,7 @@ Status EvalGenerate(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::vector<NamedIds> prompts,
                 ReadPrompts(options.tokens, session->model.config));
   GenerateRequest request;
-  FULMEN_ASSIGN(request.sampling, options.sampling.Apply({}));
+  request.sampling = options.sampling.Apply({});
   request.max_tokens = options.count;
   if (options.stop_at_eos) {
     FULMEN_ASSIGN(request.stop_tokens, EndOfText(*session));
@@ -104,20 +105,19 @@ Status EvalPerplexity(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->folder));
   const Config& config = session->model.config;
-  if (options.context > config.max_position) {
+  const int64_t context = options.context.value_or(std::min(kDefaultContext, config.max_position));
+  if (context > config.max_position) {
     return Fail(ErrorCode::kInvalidArgument, "--context {} exceeds the model's context limit of {}",
-                options.context, config.max_position);
+                context, config.max_position);
   }
-  const int64_t context =
-      options.context > 0 ? options.context : std::min(kDefaultContext, config.max_position);
-  FULMEN_ASSIGN(const std::string text, ReadFile(options.text));
+  FULMEN_ASSIGN(const std::string text, ReadInput(options.text));
   const std::vector<int32_t> ids = tokenizer.Encode(text, Tokenizer::Markers::kPlain);
   for (const int32_t id : ids) {
     if (id >= config.vocab_size) {
       return Fail(ErrorCode::kInvalidArgument,
                   "{}: token id {} of the tokenizer is outside the model's "
                   "vocabulary of {}",
-                  options.text, id, config.vocab_size);
+                  InputName(options.text), id, config.vocab_size);
     }
   }
   const auto start = std::chrono::steady_clock::now();
@@ -140,73 +140,76 @@ Status EvalPerplexity(const EvalOptions& options) {
   return {};
 }
 
-void AddLogits(CLI::App& eval) {
-  auto options = std::make_shared<EvalOptions>();
-  CLI::App* command =
-      eval.add_subcommand("logits", "Write the logits of given tokens as safetensors");
-  AddSessionOptions(*command, options->session);
-  command->add_option("--tokens", options->tokens, "JSON: a list of ids, or {NAME: ids}")
-      ->required();
-  command
-      ->add_option("--out", options->out,
-                   "File to write: NAME.logits [T, vocab] and what is asked below")
-      ->required();
-  command->add_option("--chunk", options->logits.chunk, "Tokens per forward call (default 512)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
-  command->add_option("--last", options->logits.last, "Logits of this many last positions only")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
-  command->add_flag("--hidden", options->logits.hidden, "Also NAME.hidden [layers + 1, T, hidden]");
-  command->add_flag("--state", options->logits.state,
-                    "Also NAME.state.L [heads, head_dim, head_dim]");
-  command->add_flag("--experts", options->logits.experts,
-                    "Also NAME.experts and NAME.expert_weights [layers, T, k]");
-  command->footer(
-      "Example: fulmen eval logits -m MODEL --tokens ids.json --out logits.safetensors --last 1");
-  command->callback([options] { RunOrExit([&] { return EvalLogits(*options); }); });
+void AddTokensOption(Command& command, std::string& tokens) {
+  command.Add("--tokens FILE", tokens, "JSON: a list of ids, or {NAME: ids}; - is standard input")
+      .Required();
 }
 
-void AddGenerate(CLI::App& eval) {
+void AddLogits(Command& eval) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = eval.add_subcommand(
-      "generate", "Continue given tokens, greedily unless sampling is asked for");
-  AddSessionOptions(*command, options->session);
-  command->add_option("--tokens", options->tokens, "JSON: a list of ids, or {NAME: ids}")
-      ->required();
-  command->add_option("-n", options->count, "New tokens per prompt (default 16)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 31));
-  command->add_flag("--json", options->json, "Print {NAME: [new ids]}");
-  command->add_flag("--stop-at-eos", options->stop_at_eos,
-                    "End at an end-of-text token, which is not part of the result");
-  AddSamplingOptions(*command, options->sampling);
-  command->footer("Example: fulmen eval generate -m MODEL --tokens ids.json -n 32 --json");
-  command->callback([options] { RunOrExit([&] { return EvalGenerate(*options); }); });
+  Command& command = eval.AddCommand("logits", "Write the logits of given tokens as safetensors");
+  AddSessionOptions(command, options->session);
+  AddTokensOption(command, options->tokens);
+  command
+      .Add("--out FILE", options->out,
+           "File to write: NAME.logits [T, vocab] and what is asked below")
+      .Required();
+  command.Add("--chunk N", options->logits.chunk, "Tokens per forward call", {1, 1 << 20});
+  command
+      .Add("--last N", options->logits.last, "Logits of this many last positions only",
+           {1, int64_t{1} << 31})
+      .Default("all positions");
+  command.Add("--hidden", options->logits.hidden, "Also NAME.hidden [layers + 1, T, hidden]");
+  command.Add("--state", options->logits.state, "Also NAME.state.L [heads, head_dim, head_dim]");
+  command.Add("--experts", options->logits.experts,
+              "Also NAME.experts and NAME.expert_weights [layers, T, k]");
+  command.Examples(
+      {"echo \"[1, 2, 3]\" | fulmen eval logits --tokens - --out /tmp/logits.safetensors --last "
+       "1"});
+  command.Run([options] { return EvalLogits(*options); });
 }
 
-void AddPerplexity(CLI::App& eval) {
+void AddGenerate(Command& eval) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = eval.add_subcommand("perplexity", "Measure the perplexity of a text");
-  AddSessionOptions(*command, options->session);
-  command->add_option("-f,--file", options->text, "The text")->required();
+  Command& command =
+      eval.AddCommand("generate", "Continue given tokens, greedily unless sampling is asked for");
+  AddSessionOptions(command, options->session);
+  AddTokensOption(command, options->tokens);
+  command.Add("-n,--max-tokens N", options->count, "New tokens per prompt", {1, int64_t{1} << 31});
+  command.Add("--json", options->json, "Print {NAME: [new ids]}");
+  command.Add("--stop-at-eos", options->stop_at_eos,
+              "End at an end-of-text token, which is not part of the result");
+  AddSamplingOptions(command, options->sampling);
+  command.Examples(
+      {"fulmen tokenize --json \"What is Fulmen?\" | fulmen eval generate --tokens - "
+       "-n 32 --json"});
+  command.Check([options] { return options->sampling.Check(); });
+  command.Run([options] { return EvalGenerate(*options); });
+}
+
+void AddPerplexity(Command& eval) {
+  auto options = std::make_shared<EvalOptions>();
+  Command& command = eval.AddCommand("perplexity", "Measure the perplexity of a text");
+  AddSessionOptions(command, options->session);
+  command.Add("-f,--file FILE", options->text, "The text; - is standard input").Required();
   command
-      ->add_option(
-          "--context", options->context,
-          "Window in tokens; windows do not overlap and begin with an empty state (default 2048)")
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 31));
-  command->add_flag("--json", options->json,
-                    "Print perplexity, tokens, scored and seconds as JSON");
-  command->footer("Example: fulmen eval perplexity -f book.txt --context 512");
-  command->callback([options] { RunOrExit([&] { return EvalPerplexity(*options); }); });
+      .Add("--context N", options->context,
+           "Window in tokens; windows do not overlap and begin with an empty state",
+           {2, int64_t{1} << 31})
+      .Default(fmt::format("{}, or the model's limit where that is lower", kDefaultContext));
+  command.Add("--json", options->json, "Print perplexity, tokens, scored and seconds as JSON");
+  command.Examples({"fulmen eval perplexity -f README.md --context 512"});
+  command.Run([options] { return EvalPerplexity(*options); });
 }
 
 }  // namespace
 
-void AddEvalCommand(CLI::App& app) {
-  CLI::App* eval = app.add_subcommand("eval", "Measure a model: logits, continuations, perplexity");
-  eval->require_subcommand(1);
-  AddLogits(*eval);
-  AddGenerate(*eval);
-  AddPerplexity(*eval);
-  eval->footer("Example: fulmen eval perplexity -f book.txt --context 512 --json");
+void AddEvalCommand(Command& program) {
+  Command& eval = program.AddCommand("eval", "Measure a model: logits, continuations, perplexity");
+  AddLogits(eval);
+  AddGenerate(eval);
+  AddPerplexity(eval);
+  eval.Examples({"fulmen eval perplexity -f README.md --context 512 --json"});
 }
 
 }  // namespace fulmen

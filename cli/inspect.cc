@@ -1,10 +1,15 @@
 // fulmen inspect: what a checkpoint holds, and what it needs on this machine.
 #include <fmt/core.h>
 
+#include <atomic>
+#include <memory>
+
 #include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/default_model.h"
 #include "cli/progress.h"
+#include "cli/session.h"
 #include "cli/units.h"
 #include "model/summary.h"
 
@@ -132,7 +137,10 @@ Status Verify(const InspectOptions& options, Json& json) {
               found.size(), checkpoint.tensors().size(), found.front().name);
 }
 
-Status Inspect(const InspectOptions& options) {
+Status Inspect(InspectOptions& options) {
+  if (options.model.empty()) {
+    FULMEN_ASSIGN(options.model, DefaultModelPath());
+  }
   FULMEN_ASSIGN(const ModelSummary summary, SummarizeModel(options.model));
   Json json = SummaryJson(summary);
   if (!options.json) PrintSummary(summary);
@@ -146,19 +154,20 @@ Status Inspect(const InspectOptions& options) {
 
 }  // namespace
 
-void AddInspectCommand(CLI::App& app) {
+void AddInspectCommand(Command& program) {
   auto options = std::make_shared<InspectOptions>();
-  CLI::App* command =
-      app.add_subcommand("inspect", "Say what a checkpoint holds, and what it needs here");
-  command->add_option("MODEL", options->model, "Folder with config.json and weights or their index")
-      ->required();
-  command->add_flag("--json", options->json, "Print one JSON object");
-  command->add_flag("--verify", options->verify,
-                    "Read every tensor; report NaN and infinity by name and fail if there are any");
-  command->add_option("--threads", options->threads, "Threads of --verify (default: all)")
-      ->check(CLI::Range(0, 1024));
-  command->footer("Example: fulmen inspect models/fulmen-nano --verify");
-  command->callback([options] { RunOrExit([&] { return Inspect(*options); }); });
+  Command& command =
+      program.AddCommand("inspect", "Say what a checkpoint holds, and what it needs here");
+  command.Add("MODEL", options->model, "Folder with config.json and weights or their index")
+      .Completes(Completion::kFolders)
+      .Excludes({"--model"});
+  AddModelOption(command, options->model, "The same, as in other commands");
+  command.Add("--json", options->json, "Print one JSON object");
+  command.Add("--verify", options->verify,
+              "Read every tensor; report NaN and infinity by name and fail if there are any");
+  AddThreadsOption(command, options->threads).Needs({"--verify"});
+  command.Examples({"fulmen inspect", "fulmen inspect models/fulmen-nano --verify"});
+  command.Run([options] { return Inspect(*options); });
 }
 
 }  // namespace fulmen

@@ -2,7 +2,8 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
-#include <sstream>
+#include <string>
+#include <vector>
 
 #include "base/console.h"
 #include "base/mapped_file.h"
@@ -21,34 +22,35 @@ int ExitStatus(const Error& error) {
   return error.code == ErrorCode::kCancelled ? InterruptGuard::kExitStatus : EXIT_FAILURE;
 }
 
-// Runs the command of `arguments`; the status to exit with.
-int RunCommand(CLI::App& app, int argc, char** argv) {
+// Runs the command that `words` ask for; the status to exit with.
+int RunProgram(Command& program, const std::vector<std::string>& words) {
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    std::ostringstream out;
-    std::ostringstream err;
-    const int status = app.exit(error, out, err);
-    PrintText(out.str());
-    SayText(err.str());
-    if (status != EXIT_SUCCESS) return status;
+    const Result<int> status = RunCommandLine(program, words);
+    const Status written = FlushOutput();
+    if (!status) return ExitStatus(status.error());
+    return written ? *status : ExitStatus(written.error());
+  } catch (const ExitWith& exit) {
+    return exit.status;
   } catch (const std::bad_alloc&) {
     return ExitStatus({ErrorCode::kIo, "out of memory"});
   } catch (const std::exception& error) {
     return ExitStatus({ErrorCode::kIo, error.what()});
   }
-  const Status written = FlushOutput();
-  return written ? EXIT_SUCCESS : ExitStatus(written.error());
+}
+
+void AddCommands(Command& program) {
+  AddRunCommand(program);
+  AddInspectCommand(program);
+  AddEvalCommand(program);
+  AddTrainCommand(program);
+  AddTokenizeCommand(program);
+  AddDetokenizeCommand(program);
+  AddSynthCommand(program);
+  AddBenchCommand(program);
+  AddManualCommands(program);
 }
 
 }  // namespace
-
-void RunOrExit(const std::function<Status()>& body) {
-  Status status = body();
-  if (status) status = FlushOutput();
-  if (!status) throw CLI::RuntimeError(ExitStatus(status.error()));
-}
-
 }  // namespace fulmen
 
 int main(int argc, char** argv) {
@@ -57,17 +59,20 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   fulmen::RemoveTemporariesOnSignals();
   fulmen::EndWhenMappedFilesShrink();
-  CLI::App app("Fulmen runs and measures the MiniMax-01 family of language models.", "fulmen");
-  app.set_version_flag("--version", "fulmen " FULMEN_VERSION);
-  app.require_subcommand(1);
-  app.footer("Example: fulmen run -p \"Alice was beginning to\"");
-  fulmen::AddRunCommand(app);
-  fulmen::AddInspectCommand(app);
-  fulmen::AddEvalCommand(app);
-  fulmen::AddTrainCommand(app);
-  fulmen::AddTokenizeCommand(app);
-  fulmen::AddDetokenizeCommand(app);
-  fulmen::AddSynthCommand(app);
-  fulmen::AddBenchCommand(app);
-  return fulmen::RunCommand(app, argc, argv);
+  fulmen::Command program(
+      "fulmen", "Fulmen runs, measures and trains the MiniMax-01 family of language models.");
+  bool version = false;
+  program.Add("--version", version, "Print the version");
+  fulmen::AddCommands(program);
+  program.Examples({"fulmen run \"What is Fulmen?\""});
+  program.Notes("`fulmen COMMAND --help` tells more of a command.");
+  program.Check([&version]() -> fulmen::Status {
+    if (version) return {};
+    return fulmen::Fail(fulmen::ErrorCode::kInvalidArgument, "a command should follow fulmen");
+  });
+  program.Run([]() -> fulmen::Status {
+    fulmen::Print("fulmen {}\n", FULMEN_VERSION);
+    return {};
+  });
+  return fulmen::RunProgram(program, {argv + (argc > 0 ? 1 : 0), argv + argc});
 }

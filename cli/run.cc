@@ -3,15 +3,15 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <limits>
 #include <memory>
 #include <random>
 #include <utility>
 
 #include "base/console.h"
-#include "base/file_io.h"
 #include "base/json.h"
+#include "base/status.h"
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/line_reader.h"
 #include "cli/progress.h"
@@ -23,13 +23,6 @@
 
 namespace fulmen {
 namespace {
-
-constexpr const char* kExamples = R"(Examples:
-  fulmen run -p "Alice was beginning to"
-  fulmen run -m MiniMax-M1 -p "Why is the sky blue?"
-  fulmen run -m MiniMax-M1 --chat --system "You are a patient teacher."
-  fulmen run -p "In the beginning God" --temperature 0 -n 60
-  fulmen run -f story.txt --temperature 0.8 --seed 1 --stop "THE END" --json)";
 
 struct RunOptions {
   SessionOptions session;
@@ -77,38 +70,33 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-Status CheckFlags(const RunOptions& options) {
-  const auto conflict = [](const char* first, const char* second) {
-    return Fail(ErrorCode::kInvalidArgument, "{} and {} exclude each other", first, second);
-  };
-  if (options.prompt && options.file) return conflict("-p", "-f");
-  if (options.raw && !options.chat_format.empty()) return conflict("--raw", "--chat-format");
-  if (options.raw && !options.system.empty()) return conflict("--raw", "--system");
-  if (options.chat && options.json) return conflict("--chat", "--json");
+Status CheckOptions(const RunOptions& options) {
+  if (options.prompt == "") return Fail(ErrorCode::kInvalidArgument, "the prompt is empty");
   if (options.chat && options.file == "-") {
     return Fail(ErrorCode::kInvalidArgument,
                 "--chat reads standard input itself, so -f cannot be -");
   }
-  // The vocabulary is not known yet; the ids are checked again once it is.
-  FULMEN_ASSIGN(const SamplingParams params, options.sampling.Apply({}));
-  return params.Validate(std::numeric_limits<int32_t>::max());
+  return options.sampling.Check();
+}
+
+Result<std::optional<std::string>> ReadPromptFile(const std::string& file) {
+  FULMEN_ASSIGN(std::string text, ReadInput(file));
+  if (!text.empty()) return text;
+  return Fail(ErrorCode::kInvalidArgument, "{}: the prompt is empty", InputName(file));
 }
 
 // The prompt of the command line; nullopt when there is none and the user is to type.
 Result<std::optional<std::string>> ReadPrompt(const RunOptions& options) {
   if (options.prompt) return options.prompt;
-  if (options.file && *options.file != "-") {
-    FULMEN_ASSIGN(std::string text, ReadFile(*options.file));
-    return text;
-  }
+  if (options.file) return ReadPromptFile(*options.file);
   if (options.chat) return std::nullopt;
-  if (!options.file && isatty(STDIN_FILENO) == 1) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "there is no prompt: give one with -p TEXT or -f FILE, pipe it in, or talk with "
-                "--chat");
+  if (isatty(STDIN_FILENO) == 1) {
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "there is no prompt: give one, as in fulmen run \"What is Fulmen?\", name a file with -f, "
+        "pipe it in, or talk with --chat");
   }
-  FULMEN_ASSIGN(std::string text, ReadStandardInput());
-  return text;
+  return ReadPromptFile("-");
 }
 
 Result<std::optional<ChatFormat>> ChooseFormat(const RunOptions& options,
@@ -116,11 +104,6 @@ Result<std::optional<ChatFormat>> ChooseFormat(const RunOptions& options,
   std::optional<ChatFormat> format;
   if (!options.chat_format.empty()) {
     format = ChatFormatFromName(options.chat_format);
-    if (!format) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "--chat-format knows text-01, vl-01, m1 and m1-llama-cpp, not '{}'",
-                  options.chat_format);
-    }
   } else if (!options.raw) {
     FULMEN_ASSIGN(format, DetectChatFormat(tokenizer.chat_template()));
   }
@@ -151,7 +134,7 @@ class Runner {
     params.top_p = defaults.top_p;
     std::random_device entropy;
     params.seed = entropy();
-    FULMEN_ASSIGN(sampling_, options_.sampling.Apply(params));
+    sampling_ = options_.sampling.Apply(params);
     max_tokens_ = options_.max_tokens.value_or(defaults.max_tokens);
     return {};
   }
@@ -164,7 +147,7 @@ class Runner {
       ShowTimings(result);
     }
     if (result.finish_reason == FinishReason::kCancelled) {
-      throw CLI::RuntimeError(InterruptGuard::kExitStatus);
+      throw ExitWith{InterruptGuard::kExitStatus};
     }
     return {};
   }
@@ -295,7 +278,6 @@ class Runner {
 };
 
 Status Run(const RunOptions& options) {
-  FULMEN_TRY(CheckFlags(options));
   FULMEN_ASSIGN(const std::optional<std::string> prompt, ReadPrompt(options));
 
   const auto start = std::chrono::steady_clock::now();
@@ -312,38 +294,41 @@ Status Run(const RunOptions& options) {
 
 }  // namespace
 
-void AddRunCommand(CLI::App& app) {
+void AddRunCommand(Command& program) {
   auto options = std::make_shared<RunOptions>();
-  CLI::App* command = app.add_subcommand("run", "Answer one prompt, or chat in the terminal");
-  AddSessionOptions(*command, options->session);
-  command->add_option("-p,--prompt", options->prompt, "The prompt");
-  command->add_option("-f,--file", options->file,
-                      "A file with the prompt, taken as it is to its last newline; - is standard "
-                      "input, which is read when neither -p nor -f is given");
-  command->add_flag("--chat", options->chat, "Talk: several turns, typed or one per line of input");
-  command->add_option("--system", options->system, "What the model is told before the first turn");
-  command->add_flag("--raw", options->raw,
-                    "Continue the text itself, whatever chat format the model has; markers in it "
-                    "count");
-  command->add_option("--chat-format", options->chat_format,
-                      "text-01, vl-01, m1 or m1-llama-cpp (default: the model's own)");
+  Command& command = program.AddCommand("run", "Answer one prompt, or chat in the terminal");
+  command.Add("PROMPT", options->prompt, "The prompt, in quotes where it has spaces")
+      .Excludes({"--prompt", "--file"});
+  AddSessionOptions(command, options->session);
+  command.Add("-p,--prompt TEXT", options->prompt, "The prompt, too").Excludes({"--file"});
+  command.Add("-f,--file FILE", options->file,
+              "A file with the prompt, taken as it is to its last newline; - is standard input, "
+              "which is read when there is no prompt");
+  command.Add("--chat", options->chat, "Talk: several turns, typed or one per line of input")
+      .Excludes({"--json"});
+  command.Add("--system TEXT", options->system, "What the model is told before the first turn");
   command
-      ->add_option("-n,--max-tokens", options->max_tokens,
-                   "Length of an answer at most (default: 256 for a text, 2048 for text-01 and "
-                   "vl-01, 8192 for m1)")
-      ->check([](const std::string& text) {
-        return text.starts_with('-') || text == "0" ? "must be at least 1, not " + text : "";
-      });
-  command
-      ->add_option("--stop", options->stops,
-                   "End the answer before this text; may be given several times")
-      ->allow_extra_args(false);
-  command->add_flag("--ignore-eos", options->ignore_eos, "Go on where the model would end");
-  command->add_flag("--json", options->json, "Print one JSON object at the end");
-  command->add_flag("-q,--quiet", options->quiet, "No progress, timings and hints");
-  AddSamplingOptions(*command, options->sampling);
-  command->footer(kExamples);
-  command->callback([options] { RunOrExit([&options] { return Run(*options); }); });
+      .Add("--raw", options->raw,
+           "Continue the text itself, whatever chat format the model has; markers in it count")
+      .Excludes({"--chat-format", "--system"});
+  command.Add("--chat-format NAME", options->chat_format, "Format of prompts and answers")
+      .Choices(ChatFormatNames())
+      .Default("the model's own");
+  command.Add("-n,--max-tokens N", options->max_tokens, "Length of an answer at most", {.low = 1})
+      .Default("256 for a text, 2048 for text-01 and vl-01, 8192 for m1");
+  command.Add("--stop TEXT", options->stops, "End the answer before this text");
+  command.Add("--ignore-eos", options->ignore_eos, "Go on where the model would end");
+  command.Add("--json", options->json, "Print one JSON object at the end");
+  command.Add("-q,--quiet", options->quiet, "No progress, timings and hints");
+  AddSamplingOptions(command, options->sampling);
+  command.Examples({
+      "fulmen run \"What is Fulmen?\"",
+      "fulmen run -p \"What is 12 + 7?\" --temperature 0 -n 60",
+      "fulmen run -m MiniMax-M1 --chat --system \"You are a patient teacher.\"",
+      "fulmen run -f story.txt --temperature 0.8 --seed 1 --stop \"THE END\" --json",
+  });
+  command.Check([options] { return CheckOptions(*options); });
+  command.Run([options] { return Run(*options); });
 }
 
 }  // namespace fulmen

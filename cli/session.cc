@@ -1,17 +1,26 @@
 #include "cli/session.h"
 
+#include "base/machine.h"
 #include "cli/default_model.h"
 
 namespace fulmen {
 
-void AddSessionOptions(CLI::App& command, SessionOptions& options) {
-  command.add_option("-m,--model", options.model,
-                     "Folder of the model (default: the embedded one)");
-  command
-      .add_option("--kernels", options.kernels, "ref or cpu (default: $FULMEN_KERNELS, else cpu)")
-      ->check(CLI::IsMember({"ref", "cpu"}));
-  command.add_option("--threads", options.threads, "Threads to use (default: all processors)")
-      ->check(CLI::Range(1, 1024));
+Option& AddModelOption(Command& command, std::string& model, std::string help) {
+  return command.Add("-m,--model FOLDER", model, std::move(help))
+      .Default("$FULMEN_MODEL, else the model that comes with Fulmen");
+}
+
+Option& AddThreadsOption(Command& command, int& threads) {
+  return command.Add("--threads N", threads, "Threads that compute", {0, 1024})
+      .Default("0, all processors this program may use", fmt::format("{}", AvailableProcessors()));
+}
+
+void AddSessionOptions(Command& command, SessionOptions& options) {
+  AddModelOption(command, options.model, "Folder of the model");
+  command.Add("--kernels NAME", options.kernels, "Which implementation of the operations computes")
+      .Choices({"ref", "cpu"})
+      .Default("$FULMEN_KERNELS, else cpu");
+  AddThreadsOption(command, options.threads);
 }
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options) {

@@ -1,14 +1,13 @@
 // What every command that computes needs: a model, the kernels, threads and scratch memory.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <memory>
 #include <string>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "base/workspace.h"
+#include "cli/command.h"
 #include "kernels/kernels.h"
 #include "model/weights.h"
 
@@ -21,7 +20,10 @@ struct SessionOptions {
 };
 
 // -m/--model, --kernels, --threads.
-void AddSessionOptions(CLI::App& command, SessionOptions& options);
+void AddSessionOptions(Command& command, SessionOptions& options);
+// Those of commands that need only some of it.
+Option& AddModelOption(Command& command, std::string& model, std::string help);
+Option& AddThreadsOption(Command& command, int& threads);
 
 // Not movable: `context` points into it.
 struct Session {

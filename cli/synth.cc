@@ -1,19 +1,27 @@
 // fulmen synth: a model of random weights, of any geometry.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
+#include <limits>
+#include <memory>
 #include <optional>
 
 #include "base/console.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/session.h"
 #include "cli/units.h"
 #include "model/cost.h"
 #include "model/synth.h"
 
 namespace fulmen {
 namespace {
+
+// Of layers, channels, experts, tokens: any int32, which no sum or product of a few can overflow.
+constexpr Range<int64_t> kCount{1, std::numeric_limits<int32_t>::max()};
 
 struct GeometryOverrides {
   std::optional<int64_t> layers;
@@ -42,6 +50,27 @@ struct SynthCommandOptions {
   bool force = false;
   int threads = 0;
 };
+
+// "500MB", "2 GB" or bytes into `bytes`: decimal units, as HumanBytes prints them.
+Status ParseBytes(const std::string& text, uint64_t& bytes) {
+  constexpr std::array<std::string_view, 5> kUnits = {"B", "kB", "MB", "GB", "TB"};
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  std::string_view unit = std::string_view(text).substr(digits);
+  if (unit.starts_with(' ')) unit.remove_prefix(1);
+  uint64_t factor = 1;
+  for (const std::string_view known : kUnits) {
+    if (unit.empty() || unit == known) break;
+    factor *= 1000;
+  }
+  const auto number = ParseNumber<uint64_t>(std::string_view(text).substr(0, digits),
+                                            {1, std::numeric_limits<int64_t>::max() / factor});
+  if (factor > 1'000'000'000'000 || !number) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "should be a size in bytes or as in 500MB or 5GB, found \"{}\"", text);
+  }
+  bytes = *number * factor;
+  return {};
+}
 
 // The preset's own spacing of softmax layers: its first one ends the first group.
 int64_t SoftmaxEvery(const Config& config) {
@@ -114,50 +143,52 @@ Status Synth(const SynthCommandOptions& options) {
 
 }  // namespace
 
-void AddSynthCommand(CLI::App& app) {
+void AddSynthCommand(Command& program) {
   auto options = std::make_shared<SynthCommandOptions>();
   GeometryOverrides& geometry = options->geometry;
-  CLI::App* command =
-      app.add_subcommand("synth", "Write a model of random weights, for measuring without one");
-  command->add_option("OUT", options->folder, "Folder to write, new or empty")->required();
-  command->add_option("--type", options->type, "Type of the weights")
-      ->required()
-      ->check(CLI::IsMember({"f32", "bf16", "f16"}));
+  Command& command =
+      program.AddCommand("synth", "Write a model of random weights, for measuring without one");
+  command.Add("OUT", options->folder, "Folder to write, new or empty")
+      .Completes(Completion::kFolders)
+      .Required();
+  command.Add("--type TYPE", options->type, "Type of the weights")
+      .Choices({"f32", "bf16", "f16"})
+      .Required();
   command
-      ->add_option("--preset", options->preset,
-                   "small (16 layers, 0.7 billion parameters), text-01-slice (2 layers of the "
-                   "published geometry) or train-37m (8 layers, what `train bench` is judged on)")
-      ->check(CLI::IsMember({"small", "text-01-slice", "train-37m"}))
-      ->capture_default_str();
-  command->add_option("--layers", geometry.layers, "Layers");
-  command->add_option("--softmax-every", geometry.softmax_every,
-                      "Every Nth layer is softmax attention, the others lightning; 0: none is");
-  command->add_option("--hidden", geometry.hidden, "Width of the residual stream");
-  command->add_option("--heads", geometry.heads, "Attention heads");
-  command->add_option("--kv-heads", geometry.kv_heads, "KV heads of softmax layers");
-  command->add_option("--head-dim", geometry.head_dim, "Channels of a head");
-  command->add_option("--rotary-dim", geometry.rotary_dim,
-                      "Channels of a head that RoPE rotates (default: half of them)");
-  command->add_option("--rope-base", geometry.rope_base, "Base of RoPE's frequencies");
-  command->add_option("--ffn", geometry.ffn, "Width of one expert");
-  command->add_option("--experts", geometry.experts, "Experts of a layer");
-  command->add_option("--top-k", geometry.top_k, "Experts each token is routed to");
-  command->add_option("--vocab", geometry.vocab, "Vocabulary");
-  command->add_option("--max-position", geometry.max_position, "Context limit in tokens");
-  command->add_flag("--tied", geometry.tied, "The embedding serves as the head");
-  command->add_option("--seed", options->seed, "The same seed writes the same bytes")
-      ->capture_default_str();
+      .Add("--preset NAME", options->preset,
+           "small (16 layers, 0.7 billion parameters), text-01-slice (2 layers of the published "
+           "geometry) or train-37m (8 layers, what `train bench` is judged on)")
+      .Choices({"small", "text-01-slice", "train-37m"});
+  command.Add("--seed N", options->seed, "The same seed writes the same bytes");
   command
-      ->add_option("--shard-size", options->shard_bytes,
-                   "Largest file, in bytes or as in 500MB (default 5 GB)")
-      ->transform(CLI::AsSizeValue(true));
-  command->add_flag("--force", options->force,
-                    "Write into a folder that is not empty, replacing the model in it");
-  command->add_option("--threads", options->threads, "Threads (default: all)")
-      ->check(CLI::Range(0, 1024));
-  command->footer(
-      "Example: fulmen synth /tmp/slice --type bf16 --preset text-01-slice --experts 8");
-  command->callback([options] { RunOrExit([&] { return Synth(*options); }); });
+      .Add(
+          "--shard-size SIZE",
+          [options](const std::string& text) { return ParseBytes(text, options->shard_bytes); },
+          "Largest file, in bytes or as in 500MB")
+      .Default(HumanBytes(static_cast<int64_t>(options->shard_bytes)));
+  command.Add("--force", options->force,
+              "Write into a folder that is not empty, replacing the model in it");
+  AddThreadsOption(command, options->threads);
+  command.Group("Geometry, instead of the preset's");
+  command.Add("--layers N", geometry.layers, "Layers", kCount);
+  command.Add("--softmax-every N", geometry.softmax_every,
+              "Every Nth layer is softmax attention, the others lightning; 0: none is",
+              {0, kCount.high});
+  command.Add("--hidden N", geometry.hidden, "Width of the residual stream", kCount);
+  command.Add("--heads N", geometry.heads, "Attention heads", kCount);
+  command.Add("--kv-heads N", geometry.kv_heads, "KV heads of softmax layers", kCount);
+  command.Add("--head-dim N", geometry.head_dim, "Channels of a head", kCount);
+  command.Add("--rotary-dim N", geometry.rotary_dim, "Channels of a head that RoPE rotates", kCount)
+      .Default("half of them");
+  command.Add("--rope-base B", geometry.rope_base, "Base of RoPE's frequencies", {1, 1e30});
+  command.Add("--ffn N", geometry.ffn, "Width of one expert", kCount);
+  command.Add("--experts N", geometry.experts, "Experts of a layer", kCount);
+  command.Add("--top-k N", geometry.top_k, "Experts each token is routed to", kCount);
+  command.Add("--vocab N", geometry.vocab, "Vocabulary", kCount);
+  command.Add("--max-position N", geometry.max_position, "Context limit in tokens", kCount);
+  command.Add("--tied", geometry.tied, "The embedding serves as the head");
+  command.Examples({"fulmen synth /tmp/slice --type bf16 --preset text-01-slice --experts 8"});
+  command.Run([options] { return Synth(*options); });
 }
 
 }  // namespace fulmen

@@ -3,14 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/console.h"
-#include "base/file_io.h"
 #include "base/json.h"
+#include "base/parse_number.h"
 #include "cli/commands.h"
 #include "cli/default_model.h"
+#include "cli/input.h"
+#include "cli/session.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/utf8.h"
@@ -20,11 +23,10 @@ namespace {
 
 struct TokenizeOptions {
   std::string model;
-  std::string text;
-  std::string file;
+  std::optional<std::string> text;
+  std::string file = "-";
   std::string chat;
   std::string chat_format;
-  bool has_text = false;
   bool json = false;
   bool plain = false;
   bool jsonl = false;
@@ -33,7 +35,7 @@ struct TokenizeOptions {
 struct DetokenizeOptions {
   std::string model;
   std::vector<std::string> ids;
-  std::string file;
+  std::string file = "-";
   bool json = false;
   bool jsonl = false;
 };
@@ -42,10 +44,6 @@ Result<Tokenizer> LoadTokenizer(const std::string& model) {
   if (!model.empty()) return Tokenizer::Load(model);
   FULMEN_ASSIGN(const std::string path, DefaultModelPath());
   return Tokenizer::Load(path);
-}
-
-Result<std::string> ReadInput(const std::string& file) {
-  return file.empty() ? ReadStandardInput() : ReadFile(file);
 }
 
 std::string FormatIds(const std::vector<int32_t>& ids, bool json) {
@@ -61,7 +59,7 @@ Status ForEachLine(
     const std::string_view line = input.substr(0, input.find('\n'));
     input.remove_prefix(std::min(line.size() + 1, input.size()));
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{}:{}", file.empty() ? "standard input" : file, number);
+    const std::string where = fmt::format("{}:{}", InputName(file), number);
     FULMEN_ASSIGN(const std::string output, body(line, where));
     PrintText(output);
     FULMEN_TRY(FlushOutput());
@@ -70,11 +68,7 @@ Status ForEachLine(
 }
 
 Result<ChatFormat> FormatOf(const Tokenizer& tokenizer, const std::string& name) {
-  if (!name.empty()) {
-    if (const auto format = ChatFormatFromName(name)) return *format;
-    return Fail(ErrorCode::kInvalidArgument,
-                "--chat-format: text-01, vl-01, m1 or m1-llama-cpp is expected, found '{}'", name);
-  }
+  if (!name.empty()) return *ChatFormatFromName(name);
   FULMEN_ASSIGN(const auto format, DetectChatFormat(tokenizer.chat_template()));
   if (format) return *format;
   return Fail(ErrorCode::kInvalidArgument,
@@ -83,10 +77,10 @@ Result<ChatFormat> FormatOf(const Tokenizer& tokenizer, const std::string& name)
 
 Status TokenizeChat(const Tokenizer& tokenizer, const TokenizeOptions& options) {
   FULMEN_ASSIGN(const ChatFormat format, FormatOf(tokenizer, options.chat_format));
-  FULMEN_ASSIGN(const Json request, ReadJsonFile(options.chat));
+  FULMEN_ASSIGN(const Json request, ReadJsonInput(options.chat));
   const auto pieces = FormatChat(format, request);
   if (!pieces) {
-    return Fail(pieces.error().code, "{}: {}", options.chat, pieces.error().message);
+    return Fail(pieces.error().code, "{}: {}", InputName(options.chat), pieces.error().message);
   }
   PrintText(FormatIds(EncodeChat(tokenizer, *pieces), options.json));
   return {};
@@ -96,8 +90,8 @@ Status RunTokenize(const TokenizeOptions& options) {
   FULMEN_ASSIGN(const Tokenizer tokenizer, LoadTokenizer(options.model));
   if (!options.chat.empty()) return TokenizeChat(tokenizer, options);
   const auto markers = options.plain ? Tokenizer::Markers::kPlain : Tokenizer::Markers::kParse;
-  std::string text = options.text;
-  if (!options.has_text) {
+  std::string text = options.text.value_or("");
+  if (!options.text) {
     FULMEN_ASSIGN(text, ReadInput(options.file));
   }
   if (!options.jsonl) {
@@ -137,13 +131,11 @@ Result<std::vector<int32_t>> ParseIds(std::string_view text, const std::string& 
   for (size_t begin = first; begin != std::string_view::npos;) {
     const size_t end = std::min(text.find_first_of(kSpace, begin), text.size());
     const std::string_view word = text.substr(begin, end - begin);
-    int32_t id = -1;
-    const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-    if (error != std::errc() || stop != word.data() + word.size() || id < 0) {
-      return Fail(ErrorCode::kInvalidArgument, "{}: a token id is expected, found '{}'", where,
-                  word.substr(0, 40));
+    const auto id = ParseNumber<int32_t>(word, {.low = 0});
+    if (!id) {
+      return Fail(ErrorCode::kInvalidArgument, "{}: a token id {}", where, id.error().message);
     }
-    ids.push_back(id);
+    ids.push_back(*id);
     begin = text.find_first_not_of(kSpace, end);
   }
   return ids;
@@ -159,7 +151,7 @@ Status RunDetokenize(const DetokenizeOptions& options) {
   std::string where = "the arguments";
   if (options.ids.empty()) {
     FULMEN_ASSIGN(input, ReadInput(options.file));
-    where = options.file.empty() ? "standard input" : options.file;
+    where = InputName(options.file);
   } else {
     input = fmt::format("{}", fmt::join(options.ids, " "));
   }
@@ -186,51 +178,44 @@ Status RunDetokenize(const DetokenizeOptions& options) {
 
 }  // namespace
 
-void AddTokenizeCommand(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("tokenize", "Turn text into token ids");
+void AddTokenizeCommand(Command& program) {
+  Command& command = program.AddCommand("tokenize", "Turn text into token ids");
   auto options = std::make_shared<TokenizeOptions>();
-  command->add_option("-m,--model", options->model, "Folder with a model, or only its tokenizer");
-  CLI::Option* text = command->add_option("TEXT", options->text,
-                                          "The text; without it, and without -f, standard input");
-  CLI::Option* file =
-      command->add_option("-f,--file", options->file, "Read the text from this file");
-  CLI::Option* chat = command->add_option("--chat", options->chat,
-                                          "Format a chat: a JSON file with messages, and tools and "
-                                          "add_generation_prompt where wanted");
+  AddModelOption(command, options->model, "Folder with a model, or only its tokenizer");
+  command.Add("TEXT", options->text, "The text; without it, and without -f, standard input");
+  command.Add("-f,--file FILE", options->file, "Read the text from this file; - is standard input")
+      .Excludes({"TEXT"});
   command
-      ->add_option("--chat-format", options->chat_format,
-                   "text-01, vl-01, m1 or m1-llama-cpp, instead of the model's own")
-      ->needs(chat);
-  command->add_flag("--json", options->json, "Print a JSON list");
-  CLI::Option* plain = command->add_flag("--plain", options->plain,
-                                         "Marker strings such as <end_of_sentence> are plain text");
-  CLI::Option* jsonl = command->add_flag("--jsonl", options->jsonl,
-                                         "One JSON string per line in, one JSON list per line out");
-  file->excludes(text);
-  chat->excludes(text)->excludes(file)->excludes(plain)->excludes(jsonl);
-  jsonl->excludes(text);
-  command->footer("Example: fulmen tokenize -m models/fulmen-nano \"Alice was beginning to\"");
-  command->callback([options, text] {
-    options->has_text = text->count() > 0;
-    RunOrExit([&] { return RunTokenize(*options); });
-  });
+      .Add("--chat FILE", options->chat,
+           "Format a chat: a JSON file with messages, and tools and add_generation_prompt where "
+           "wanted; - is standard input")
+      .Excludes({"TEXT", "--file", "--plain", "--jsonl"});
+  command.Add("--chat-format NAME", options->chat_format, "Format of the chat")
+      .Choices(ChatFormatNames())
+      .Default("the model's own")
+      .Needs({"--chat"});
+  command.Add("--json", options->json, "Print a JSON list").Excludes({"--jsonl"});
+  command.Add("--plain", options->plain, "Marker strings such as <end_of_sentence> are plain text");
+  command.Add("--jsonl", options->jsonl, "One JSON string per line in, one JSON list per line out")
+      .Excludes({"TEXT"});
+  command.Examples({"fulmen tokenize \"Once upon a time\"", "fulmen tokenize < README.md"});
+  command.Run([options] { return RunTokenize(*options); });
 }
 
-void AddDetokenizeCommand(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("detokenize", "Turn token ids into text");
+void AddDetokenizeCommand(Command& program) {
+  Command& command = program.AddCommand("detokenize", "Turn token ids into text");
   auto options = std::make_shared<DetokenizeOptions>();
-  command->add_option("-m,--model", options->model, "Folder with a model, or only its tokenizer");
-  CLI::Option* ids = command->add_option("ID", options->ids,
-                                         "Token ids; without them, and without -f, standard input");
-  CLI::Option* file = command->add_option("-f,--file", options->file,
-                                          "Read the ids, separated by spaces or as a JSON list");
-  command->add_flag("--json", options->json, "Print a JSON string");
-  CLI::Option* jsonl = command->add_flag("--jsonl", options->jsonl,
-                                         "One JSON list per line in, one JSON string per line out");
-  file->excludes(ids);
-  jsonl->excludes(ids);
-  command->footer("Example: fulmen tokenize \"Once upon\" | fulmen detokenize");
-  command->callback([options] { RunOrExit([&] { return RunDetokenize(*options); }); });
+  AddModelOption(command, options->model, "Folder with a model, or only its tokenizer");
+  command.Add("ID", options->ids, "Token ids; without them, and without -f, standard input");
+  command
+      .Add("-f,--file FILE", options->file,
+           "Read the ids, separated by spaces or as a JSON list; - is standard input")
+      .Excludes({"ID"});
+  command.Add("--json", options->json, "Print a JSON string").Excludes({"--jsonl"});
+  command.Add("--jsonl", options->jsonl, "One JSON list per line in, one JSON string per line out")
+      .Excludes({"ID"});
+  command.Examples({"fulmen tokenize \"Once upon\" | fulmen detokenize"});
+  command.Run([options] { return RunDetokenize(*options); });
 }
 
 }  // namespace fulmen

@@ -6,6 +6,7 @@
 #include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
+#include "cli/input.h"
 #include "cli/session.h"
 #include "train/gradients.h"
 
@@ -26,10 +27,10 @@ Status RunGradients(const GradientsCommand& command) {
   FULMEN_ASSIGN(const Precision precision, PrecisionFromName(command.precision));
   FULMEN_ASSIGN(const TrainingKernels* training,
                 SelectTrainingKernels(command.session.kernels, precision));
-  FULMEN_ASSIGN(const Json batches, ReadJsonFile(command.batches));
+  FULMEN_ASSIGN(const Json batches, ReadJsonInput(command.batches));
   FULMEN_ASSIGN(const Json report,
                 CheckGradients(session->model, session->kernels, *training, session->context,
-                               batches, command.batches, command.options, command.out));
+                               batches, InputName(command.batches), command.options, command.out));
   if (command.json) {
     Print("{}\n", report.dump());
     return {};
@@ -46,73 +47,57 @@ Status RunGradients(const GradientsCommand& command) {
   return {};
 }
 
-void AddGradients(CLI::App& train) {
-  auto command = std::make_shared<GradientsCommand>();
-  CLI::App* app = train.add_subcommand(
+void AddGradients(Command& train) {
+  auto options = std::make_shared<GradientsCommand>();
+  Command& command = train.AddCommand(
       "gradients", "Write the gradients and a few steps of a model on given batches, for checking");
-  AddSessionOptions(*app, command->session);
-  app->add_option("--batches", command->batches,
-                  "JSON: {KIND: [row, ...]}, a row a list of documents, a document a list of ids")
-      ->required();
-  app->add_option("--out", command->out, "File to write: KIND.grad.TENSOR and KIND.afterN.TENSOR")
-      ->required();
-  app->add_option("--steps", command->options.steps, "Steps on the same data (default 3)")
-      ->check(CLI::Range(1, 1000000));
-  OptimizerOptions& optimizer = command->options.optimizer;
-  app->add_option("--lr", optimizer.learning_rate, "Learning rate (default 1e-3)")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--beta1", optimizer.beta1, "Decay of the first moment (default 0.9)")
-      ->check(CLI::Range(0.0, 1.0));
-  app->add_option("--beta2", optimizer.beta2, "Decay of the second moment (default 0.95)")
-      ->check(CLI::Range(0.0, 1.0));
-  app->add_option("--epsilon", optimizer.epsilon,
-                  "Added to the root of the second moment (default 1e-6)")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--weight-decay", optimizer.weight_decay,
-                  "Decoupled, on every tensor (default 0.1)")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--clip", optimizer.clip,
-                  "Largest global norm of the gradients, 0 for any (default 0.5)")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--aux", command->options.loss.auxiliary,
-                  "Weight of the load-balance loss (default 0.01)")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--z-loss", command->options.loss.z, "Weight of the router z-loss (default 0)")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--capacity", command->options.loss.capacity,
-                  "Share of an even load at which an expert drops tokens, 0 for never (default 0)")
-      ->check(CLI::NonNegativeNumber);
-  app->add_flag(
-      "--recompute", command->options.loss.recompute,
-      "Keep the inputs of layers and what softmax attention gave, compute the rest again");
-  AddPrecisionOption(*app, command->precision);
-  app->add_flag("--json", command->json, "Print {KIND: [losses and gradient norm per step]}");
-  app->footer(
-      "Example: fulmen train gradients -m MODEL --batches batches.json --steps 3 --out "
-      "gradients.safetensors");
-  app->callback([command] { RunOrExit([&] { return RunGradients(*command); }); });
+  AddSessionOptions(command, options->session);
+  command
+      .Add("--batches FILE", options->batches,
+           "JSON: {KIND: [row, ...]}, a row a list of documents, a document a list of ids; - is "
+           "standard input")
+      .Required();
+  command.Add("--out FILE", options->out, "File to write: KIND.grad.TENSOR and KIND.afterN.TENSOR")
+      .Required();
+  command.Add("--steps N", options->options.steps, "Steps on the same data", {1, 1'000'000});
+  OptimizerOptions& optimizer = options->options.optimizer;
+  LossOptions& loss = options->options.loss;
+  command.Add("--lr RATE", optimizer.learning_rate, "Learning rate", {.low = 0});
+  command.Add("--beta1 B", optimizer.beta1, "Decay of the first moment", {0, 1});
+  command.Add("--beta2 B", optimizer.beta2, "Decay of the second moment", {0, 1});
+  command.Add("--epsilon E", optimizer.epsilon, "Added to the root of the second moment",
+              {.low = 0});
+  command.Add("--weight-decay D", optimizer.weight_decay, "Decoupled, on every tensor", {.low = 0});
+  command.Add("--clip NORM", optimizer.clip, "Largest global norm of the gradients, 0 for any",
+              {.low = 0});
+  command.Add("--aux W", loss.auxiliary, "Weight of the load-balance loss", {.low = 0});
+  command.Add("--z-loss W", loss.z, "Weight of the router z-loss", {.low = 0});
+  command.Add("--capacity C", loss.capacity,
+              "Share of an even load at which an expert drops tokens, 0 for never", {.low = 0});
+  command.Add("--recompute", loss.recompute,
+              "Keep the inputs of layers and what softmax attention gave, compute the rest again");
+  AddPrecisionOption(command, options->precision);
+  command.Add("--json", options->json, "Print {KIND: [losses and gradient norm per step]}");
+  command.Examples(
+      {"echo '{\"short\": [[[1, 2, 3, 4]]]}' | fulmen train gradients --batches - "
+       "--steps 1 --out /tmp/gradients.safetensors"});
+  command.Run([options] { return RunGradients(*options); });
 }
 
 }  // namespace
 
-void AddPrecisionOption(CLI::App& command, std::string& precision) {
-  command.add_option("--precision", precision, "What dense products round their operands to")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
-      ->capture_default_str();
+void AddPrecisionOption(Command& command, std::string& precision) {
+  command.Add("--precision NAME", precision, "What dense products round their operands to")
+      .Choices({"float32", "bfloat16"});
 }
 
-void AddTrainCommand(CLI::App& app) {
-  CLI::App* train = app.add_subcommand("train", "Train a model: fulmen train CONFIG.toml");
-  train->require_subcommand(0, 1);
-  AddGradients(*train);
-  AddTrainBench(*train);
-  AddTrainData(*train);
-  AddTrainSweep(*train);
-  AddTrainRun(*train);
-  train->footer(
-      "CONFIG is a TOML file; any field of it can be given as a flag, those of a stage as\n"
-      "--stages.NAME.FIELD. Several ranks: mpirun -np 2 fulmen train CONFIG.toml\n\n"
-      "Example: fulmen train run.toml --optimizer.learning_rate 3e-4 --out runs/first");
+void AddTrainCommand(Command& program) {
+  Command& train = program.AddCommand("train", "Train a model, and what belongs to it");
+  AddGradients(train);
+  AddTrainBench(train);
+  AddTrainData(train);
+  AddTrainSweep(train);
+  AddTrainRun(train);
 }
 
 }  // namespace fulmen

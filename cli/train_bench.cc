@@ -153,37 +153,28 @@ Status BenchTraining(const TrainBenchOptions& options) {
 
 }  // namespace
 
-void AddTrainBench(CLI::App& train) {
+void AddTrainBench(Command& train) {
   auto options = std::make_shared<TrainBenchOptions>();
-  CLI::App* command =
-      train.add_subcommand("bench", "Measure training steps against the machine's own peak");
-  AddSessionOptions(*command, options->session);
+  Command& command =
+      train.AddCommand("bench", "Measure training steps against the machine's own peak");
+  AddSessionOptions(command, options->session);
   command
-      ->add_option("--documents", options->documents,
-                   "full: one document a row; packed: lengths log-uniform from 16 to a row")
-      ->check(CLI::IsMember({"full", "packed"}))
-      ->capture_default_str();
-  command->add_option("--rows", options->rows, "Rows of a step")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  command->add_option("--length", options->length, "Tokens of a row")
-      ->check(CLI::Range(2, 1 << 24))
-      ->capture_default_str();
-  command
-      ->add_option("-r,--repetitions", options->repetitions,
-                   "Steps measured, after a warm-up; the median counts")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  command->add_flag(
-      "--recompute", options->recompute,
-      "Keep the inputs of layers and what softmax attention gave, compute the rest again");
-  AddPrecisionOption(*command, options->precision);
-  command->add_flag("--json", options->json, "Print JSON, rates in units of one");
-  command->footer(
-      "A step is forward, backward and AdamW on random tokens, counted as three times the forward\n"
-      "products; the peak is measured just before and after each.\n"
-      "Example: fulmen synth /tmp/m --type f32 --preset train-37m && fulmen train bench -m /tmp/m");
-  command->callback([options] { RunOrExit([&] { return BenchTraining(*options); }); });
+      .Add("--documents KIND", options->documents,
+           "full: one document a row; packed: lengths log-uniform from 16 to a row")
+      .Choices({"full", "packed"});
+  command.Add("--rows N", options->rows, "Rows of a step", {1, 1 << 20});
+  command.Add("--length N", options->length, "Tokens of a row", {2, 1 << 24});
+  command.Add("-r,--repetitions N", options->repetitions,
+              "Steps measured, after a warm-up; the median counts", {1, 1000});
+  command.Add("--recompute", options->recompute,
+              "Keep the inputs of layers and what softmax attention gave, compute the rest again");
+  AddPrecisionOption(command, options->precision);
+  command.Add("--json", options->json, "Print JSON, rates in units of one");
+  command.Notes(
+      "A step is forward, backward and AdamW on random tokens, counted as three times the forward "
+      "products; the peak is measured just before and after each.");
+  command.Examples({"fulmen train bench --rows 1 --length 128 -r 1"});
+  command.Run([options] { return BenchTraining(*options); });
 }
 
 }  // namespace fulmen

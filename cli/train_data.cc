@@ -10,6 +10,7 @@
 #include "cli/default_model.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
+#include "cli/session.h"
 #include "cli/units.h"
 #include "train/prepare.h"
 
@@ -161,65 +162,57 @@ Status RunData(DataCommand& command) {
 
 }  // namespace
 
-void AddTrainData(CLI::App& train) {
-  auto command = std::make_shared<DataCommand>();
-  PrepareOptions& options = command->options;
-  DocumentOptions& documents = options.documents;
-  CLI::App* app = train.add_subcommand("data", "Turn text, JSONL or chats into token shards");
-  app->add_option("INPUT", command->inputs,
-                  "Files, or folders with *.txt and *.jsonl anywhere below")
-      ->required();
-  app->add_option("--out", options.out, "Folder to write, new")->required();
-  CLI::Option* model =
-      app->add_option("-m,--model", options.model, "Folder with a model, or only its tokenizer");
-  app->add_option(
-         "--format", command->format,
-         "text: documents as --documents says; jsonl: an object per line with a text, or a "
-         "prompt and a completion; chat: an object per line with messages; auto: by file "
-         "name and line")
-      ->check(CLI::IsMember({"auto", "text", "jsonl", "chat"}))
-      ->capture_default_str();
-  app->add_option("--text-key", documents.text_key, "Where the text of a JSON object is")
-      ->capture_default_str();
-  CLI::Option* cut =
-      app->add_option("--documents", command->cut,
-                      "What a document of a text file is: what lies between blank lines, or all of "
-                      "it (files)")
-          ->check(CLI::IsMember({"blank-lines", "files"}))
-          ->capture_default_str();
-  app->add_option("--document-separator", command->separator,
-                  "Cut text files into documents at lines that are this, instead")
-      ->excludes(cut);
-  app->add_option("--chat-format", command->chat_format,
-                  "text-01, vl-01, m1 or m1-llama-cpp, instead of the tokenizer's own; a model "
-                  "trained on the data gets its chat template, even without chats")
-      ->check(CLI::IsMember({"text-01", "vl-01", "m1", "m1-llama-cpp"}));
-  CLI::Option* vocabulary =
-      app->add_option("--train-tokenizer", options.train_vocabulary,
-                      "Train a tokenizer of this many tokens on the input and write it to the "
-                      "folder, too")
-          ->check(CLI::Range(int64_t{262}, int64_t{4'000'000}))
-          ->excludes(model);
-  app->add_option("--special", options.special,
-                  "A special token of the tokenizer to train, besides those of chats; may be given "
-                  "several times")
-      ->needs(vocabulary)
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app->add_option("--shard-tokens", options.shard_tokens, "Most tokens of one file")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32))
-      ->capture_default_str();
-  app->add_option("--held-out", options.held_out,
-                  "Share of documents to set apart: the folder then holds train and held-out")
-      ->check(CLI::Range(0.0, 1.0));
-  app->add_flag("--no-end", command->no_end,
-                "Do not close documents with the end-of-sentence token");
-  app->add_option("--threads", command->threads, "Threads (default: all)")
-      ->check(CLI::Range(0, 1024));
-  app->add_flag("--json", command->json, "Print the counts as JSON");
-  app->footer(
-      "Example: fulmen train data books/ --train-tokenizer 4096 --held-out 0.01 --out data/books");
-  app->callback([command] { RunOrExit([&] { return RunData(*command); }); });
+void AddTrainData(Command& train) {
+  auto options = std::make_shared<DataCommand>();
+  PrepareOptions& prepare = options->options;
+  DocumentOptions& documents = prepare.documents;
+  Command& command = train.AddCommand("data", "Turn text, JSONL or chats into token shards");
+  command.Add("INPUT", options->inputs, "Files, or folders with *.txt and *.jsonl anywhere below")
+      .Completes(Completion::kFiles)
+      .Required();
+  command.Add("--out FOLDER", prepare.out, "Folder to write, new").Required();
+  AddModelOption(command, prepare.model, "Folder with a model, or only its tokenizer");
+  command
+      .Add("--format NAME", options->format,
+           "text: documents as --documents says; jsonl: an object per line with a text, or a "
+           "prompt and a completion; chat: an object per line with messages; auto: by file name "
+           "and line")
+      .Choices({"auto", "text", "jsonl", "chat"});
+  command.Add("--text-key KEY", documents.text_key, "Where the text of a JSON object is");
+  command
+      .Add("--documents KIND", options->cut,
+           "What a document of a text file is: what lies between blank lines, or all of it (files)")
+      .Choices({"blank-lines", "files"});
+  command
+      .Add("--document-separator LINE", options->separator,
+           "Cut text files into documents at lines that are this, instead")
+      .Excludes({"--documents"});
+  command
+      .Add("--chat-format NAME", options->chat_format,
+           "Format of chats; a model trained on the data gets its chat template, even without chats")
+      .Choices(ChatFormatNames())
+      .Default("the tokenizer's own");
+  command
+      .Add("--train-tokenizer N", prepare.train_vocabulary,
+           "Train a tokenizer of this many tokens on the input and write it to the folder, too",
+           {262, 4'000'000})
+      .Excludes({"--model"})
+      .Default("none is trained");
+  command
+      .Add("--special TOKEN", prepare.special,
+           "A special token of the tokenizer to train, besides those of chats")
+      .Needs({"--train-tokenizer"});
+  command.Add("--shard-tokens N", prepare.shard_tokens, "Most tokens of one file",
+              {1, int64_t{1} << 32});
+  command.Add("--held-out SHARE", prepare.held_out,
+              "Share of documents to set apart: the folder then holds train and held-out", {0, 1});
+  command.Add("--no-end", options->no_end, "Do not close documents with the end-of-sentence token");
+  AddThreadsOption(command, options->threads);
+  command.Add("--json", options->json, "Print the counts as JSON");
+  command.Examples(
+      {"fulmen train data books/ --train-tokenizer 4096 --held-out 0.01 --out "
+       "data/books"});
+  command.Run([options] { return RunData(*options); });
 }
 
 }  // namespace fulmen

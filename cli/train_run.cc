@@ -13,7 +13,6 @@
 #include "tokenizer/tokenizer.h"
 #include "train/trainer.h"
 #include "train/training_config.h"
-#include "train/training_fields.h"
 
 namespace fulmen {
 namespace {
@@ -82,11 +81,11 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
 }
 
 Status RunTrain(const TrainCommand& command) {
-  if (command.print_config && command.arguments.config.empty()) {
-    Print("{}", WriteTrainingConfig(ExampleTrainingConfig()));
-    return {};
-  }
-  FULMEN_ASSIGN(const TrainingConfig config, LoadConfig(command.arguments, "fulmen train"));
+  const auto& [path, overrides] = command.arguments;
+  FULMEN_ASSIGN(const TrainingConfig config,
+                path.empty() ? ParseTrainingConfig(WriteTrainingConfig(ExampleTrainingConfig()),
+                                                   "the config to start from", overrides)
+                             : ReadTrainingConfig(path, overrides));
   if (command.print_config) {
     Print("{}", WriteTrainingConfig(config));
     return {};
@@ -94,51 +93,31 @@ Status RunTrain(const TrainCommand& command) {
   return RunTraining(config, command);
 }
 
-void AddFieldFlags(CLI::App& train, const std::shared_ptr<TrainCommand>& command) {
-  TrainingConfig defaults;
-  for (const Section& section : TrainingSections(defaults)) {
-    std::string group = fmt::format("[{}] {}", section.name, section.documentation);
-    group.pop_back();  // CLI11 writes a colon where the documentation has its full stop
-    for (const Field& field : section.fields) {
-      const std::string name = fmt::format("{}.{}", section.name, field.name);
-      train
-          .add_option_function<std::string>(
-              "--" + name,
-              [command, name](const std::string& value) {
-                command->arguments.overrides.emplace_back(name, value);
-              },
-              fmt::format("{} (default {})", field.documentation, FormatField(field.value)))
-          ->type_name("")
-          ->group(group);
-    }
-  }
-}
-
 }  // namespace
 
-void AddTrainRun(CLI::App& train) {
-  auto command = std::make_shared<TrainCommand>();
-  train.add_flag("--resume", command->resume,
-                 "Go on with the run in the output folder, from its newest checkpoint");
-  train.add_option_function<std::string>(
-      "--out",
-      [command](const std::string& folder) {
-        command->arguments.overrides.emplace_back("output.folder", folder);
-      },
-      "Folder of the run, in place of the config's output.folder");
-  train.add_flag("--dry-run", command->dry_run,
-                 "Check the config and the data, and say what would be trained");
-  train.add_flag("--print-config", command->print_config,
-                 "Print the config with every field documented; without CONFIG one to start from");
-  AddFieldFlags(train, command);
-  train.allow_extras();
-  train.callback([command, &train] {
-    if (!train.get_subcommands().empty()) return;
-    RunOrExit([&]() -> Status {
-      FULMEN_TRY(TakeExtras(train.remaining(), command->arguments));
-      return RunTrain(*command);
-    });
+void AddTrainRun(Command& train) {
+  auto options = std::make_shared<TrainCommand>();
+  AddConfigArguments(train, options->arguments);
+  train.Add("--resume", options->resume,
+            "Go on with the run in the output folder, from its newest checkpoint");
+  train.Add("--dry-run", options->dry_run,
+            "Check the config and the data, and say what would be trained");
+  train.Add("--print-config", options->print_config,
+            "Print the config with every field documented; without CONFIG one to start from");
+  AddFieldOptions(train, options->arguments);
+  train.Notes(
+      "CONFIG is a TOML file; any field of it can be given as an option, those of a stage as "
+      "--stages.NAME.FIELD. Several ranks: mpirun -np 2 fulmen train CONFIG.toml");
+  train.Examples({"fulmen train --print-config",
+                  "fulmen train run.toml --optimizer.learning_rate 3e-4 --out runs/first"});
+  train.Check([options]() -> Status {
+    if (options->print_config || !options->arguments.config.empty()) return {};
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "CONFIG is missing, as in fulmen train run.toml; fulmen train --print-config prints "
+        "one to start from");
   });
+  train.Run([options] { return RunTrain(*options); });
 }
 
 }  // namespace fulmen

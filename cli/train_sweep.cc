@@ -1,5 +1,5 @@
 // fulmen train sweep: models of several kinds and sizes on the same tokens, and their scaling laws.
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 
@@ -17,20 +17,11 @@ namespace {
 
 struct SweepCommand {
   ConfigArguments arguments;
-  std::string sizes;
-  std::string kinds = "softmax,lightning,hybrid";
+  std::vector<SweepSize> sizes;  // empty: those around the config's own
+  std::vector<std::string> kinds = {"softmax", "lightning", "hybrid"};
   bool resume = false;
   bool json = false;
 };
-
-Result<std::vector<SweepRun>> PlanRuns(const TrainingConfig& config, const SweepCommand& command) {
-  std::vector<SweepSize> sizes = DefaultSweepSizes(config.model);
-  if (!command.sizes.empty()) {
-    FULMEN_ASSIGN(sizes, ParseSweepSizes(command.sizes));
-  }
-  FULMEN_ASSIGN(const std::vector<std::string> kinds, ParseSweepKinds(command.kinds));
-  return PlanSweep(config, sizes, kinds);
-}
 
 std::string ProgressText(const SweepProgress& progress, size_t runs) {
   const StepMetrics& m = progress.training.metrics;
@@ -43,8 +34,12 @@ std::string ProgressText(const SweepProgress& progress, size_t runs) {
 }
 
 Status Run(const SweepCommand& command) {
-  FULMEN_ASSIGN(const TrainingConfig config, LoadConfig(command.arguments, "fulmen train sweep"));
-  FULMEN_ASSIGN(const std::vector<SweepRun> runs, PlanRuns(config, command));
+  FULMEN_ASSIGN(const TrainingConfig config,
+                ReadTrainingConfig(command.arguments.config, command.arguments.overrides));
+  FULMEN_ASSIGN(
+      const std::vector<SweepRun> runs,
+      PlanSweep(config, command.sizes.empty() ? DefaultSweepSizes(config.model) : command.sizes,
+                command.kinds));
   FULMEN_ASSIGN(const std::unique_ptr<Communicator> ranks, OpenCommunicator());
   ThreadPool pool(static_cast<int>(config.run.threads));
   double peak = MeasureFmaFlops(pool);
@@ -70,38 +65,39 @@ Status Run(const SweepCommand& command) {
 
 }  // namespace
 
-void AddTrainSweep(CLI::App& train) {
-  auto command = std::make_shared<SweepCommand>();
-  CLI::App* app = train.add_subcommand(
+void AddTrainSweep(Command& train) {
+  auto options = std::make_shared<SweepCommand>();
+  Command& command = train.AddCommand(
       "sweep", "Train softmax, lightning and hybrid models of several sizes; fit scaling laws");
-  app->add_option_function<std::string>(
-      "--out",
-      [command](const std::string& folder) {
-        command->arguments.overrides.emplace_back("output.folder", folder);
-      },
-      "Folder of the sweep, in place of the config's output.folder");
-  app->add_option("--sizes", command->sizes,
-                  "HIDDENxLAYERS,...: widths of heads and experts keep the config's ratios\n"
-                  "(default: two thirds, one and one and a half times the config's hidden_size)")
-      ->take_last();
-  app->add_option("--kinds", command->kinds, "Some of softmax, lightning, hybrid")
-      ->capture_default_str();
-  app->add_flag("--resume", command->resume,
-                "Go on with the sweep in the folder; runs that are done are not repeated");
-  app->add_flag("--json", command->json, "Print what FOLDER/sweep.json holds");
-  app->footer(
-      "CONFIG.toml is that of `fulmen train`, and its fields can be given as flags here, too. "
-      "Every\n"
-      "run goes to FOLDER/KIND-SIZE; sweep.json and sweep.html in FOLDER are written anew after\n"
-      "each. docs/sweep.md tells what is measured and how.\n\n"
-      "Example: fulmen train sweep run.toml --sizes 64x8,96x8,144x8 --out runs/sweep");
-  app->allow_extras();
-  app->callback([command, app] {
-    RunOrExit([&]() -> Status {
-      FULMEN_TRY(TakeExtras(app->remaining(), command->arguments));
-      return Run(*command);
-    });
-  });
+  AddConfigArguments(command, options->arguments).Required();
+  command
+      .Add(
+          "--sizes SIZES",
+          [options](const std::string& text) -> Status {
+            FULMEN_ASSIGN(options->sizes, ParseSweepSizes(text));
+            return {};
+          },
+          "HIDDENxLAYERS,...: widths of heads and experts keep the config's ratios")
+      .Default("two thirds, one and one and a half times the config's hidden_size");
+  command
+      .Add(
+          "--kinds KINDS",
+          [options](const std::string& text) -> Status {
+            FULMEN_ASSIGN(options->kinds, ParseSweepKinds(text));
+            return {};
+          },
+          "Some of softmax, lightning, hybrid")
+      .Default(fmt::format("{}", fmt::join(options->kinds, ",")));
+  command.Add("--resume", options->resume,
+              "Go on with the sweep in the folder; runs that are done are not repeated");
+  command.Add("--json", options->json, "Print what FOLDER/sweep.json holds");
+  AddFieldOptions(command, options->arguments);
+  command.Notes(
+      "CONFIG.toml is that of `fulmen train`. Every run goes to FOLDER/KIND-SIZE; sweep.json and "
+      "sweep.html in FOLDER are written anew after each. docs/sweep.md tells what is measured and "
+      "how.");
+  command.Examples({"fulmen train sweep run.toml --sizes 64x8,96x8,144x8 --out runs/sweep"});
+  command.Run([options] { return Run(*options); });
 }
 
 }  // namespace fulmen

@@ -7,12 +7,12 @@ root=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/.." && pwd)
 # What `cmake --preset release` asks for (cmake/fulmen.cmake says what each is used by).
 build_packages=(
   g++ cmake ninja-build pkg-config
-  libhwy-dev libonig-dev libutf8proc-dev libfmt-dev nlohmann-json3-dev libcli11-dev
+  libhwy-dev libonig-dev libutf8proc-dev libfmt-dev nlohmann-json3-dev
   libexpected-dev libedit-dev libtomlplusplus-dev libgtest-dev libbenchmark-dev libssl-dev
   libopenmpi-dev openmpi-bin
 )
 # What the tests ask for besides.
-test_packages=(ccache)
+test_packages=(ccache zsh fish man-db groff-base)
 # One cache for every checkout, wherever it lies.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 

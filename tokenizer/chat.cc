@@ -321,6 +321,12 @@ std::optional<ChatFormat> ChatFormatFromName(std::string_view name) {
   return std::nullopt;
 }
 
+std::vector<std::string> ChatFormatNames() {
+  std::vector<std::string> names;
+  for (const auto& [format, name] : kNames) names.emplace_back(name);
+  return names;
+}
+
 Result<std::optional<ChatFormat>> DetectChatFormat(std::string_view chat_template) {
   const auto has = [chat_template](std::string_view text) {
     return chat_template.find(text) != std::string_view::npos;

@@ -18,6 +18,7 @@ enum class ChatFormat : uint8_t { kText01, kVl01, kM1, kM1LlamaCpp };
 
 std::string_view ChatFormatName(ChatFormat format);  // "text-01", "vl-01", "m1", "m1-llama-cpp"
 std::optional<ChatFormat> ChatFormatFromName(std::string_view name);
+std::vector<std::string> ChatFormatNames();
 
 // Which format a checkpoint's chat template stands for; nullopt when the template is empty; an
 // error when it is of a kind we do not know.

@@ -160,10 +160,10 @@ Result<std::vector<SweepSize>> ParseSweepSizes(const std::string& text) {
     if (!crossed || !rest.empty() || size.hidden < 1 || size.layers < 1 || size.hidden > kMost ||
         size.layers > kMost) {
       return Fail(ErrorCode::kInvalidArgument,
-                  "--sizes: expected HIDDENxLAYERS, as in 64x8,96x8, found \"{}\"", part);
+                  "should be HIDDENxLAYERS, as in 64x8,96x8, found \"{}\"", part);
     }
     if (std::ranges::find(sizes, size) != sizes.end()) {
-      return Fail(ErrorCode::kInvalidArgument, "--sizes: {} stands there twice", part);
+      return Fail(ErrorCode::kInvalidArgument, "should name a size once, found {} twice", part);
     }
     sizes.push_back(size);
   }
@@ -187,7 +187,7 @@ Result<std::vector<std::string>> ParseSweepKinds(const std::string& text) {
   for (const std::string& part : Split(text)) {
     if (std::ranges::find(kKinds, part) == kKinds.end()) {
       return Fail(ErrorCode::kInvalidArgument,
-                  "--kinds: expected some of softmax, lightning, hybrid, found \"{}\"", part);
+                  "should be some of softmax, lightning, hybrid, found \"{}\"", part);
     }
     if (std::ranges::find(kinds, part) == kinds.end()) kinds.push_back(part);
   }

@@ -24,7 +24,8 @@ struct SweepSize {
   bool operator==(const SweepSize&) const = default;
 };
 
-// "64x8,96x8": hidden size and layers of each.
+// "64x8,96x8": hidden size and layers of each. Errors of this and of ParseSweepKinds read on after
+// the option's name.
 Result<std::vector<SweepSize>> ParseSweepSizes(const std::string& text);
 // The config's own size between one of two thirds of its heads and one of half as many again.
 std::vector<SweepSize> DefaultSweepSizes(const ModelSection& model);

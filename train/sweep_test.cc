@@ -32,8 +32,9 @@ TEST(SweepSizes, AreReadAndRefused) {
     EXPECT_FALSE(ParseSweepSizes(bad)) << bad;
   }
   EXPECT_EQ(ParseSweepSizes("64x8,wide").error().message,
-            "--sizes: expected HIDDENxLAYERS, as in 64x8,96x8, found \"wide\"");
-  EXPECT_EQ(ParseSweepSizes("64x8,64x8").error().message, "--sizes: 64x8 stands there twice");
+            "should be HIDDENxLAYERS, as in 64x8,96x8, found \"wide\"");
+  EXPECT_EQ(ParseSweepSizes("64x8,64x8").error().message,
+            "should name a size once, found 64x8 twice");
 }
 
 TEST(SweepSizes, LieAroundThatOfTheConfigByDefault) {
@@ -49,7 +50,7 @@ TEST(SweepSizes, LieAroundThatOfTheConfigByDefault) {
 TEST(SweepKinds, AreReadAndRefused) {
   EXPECT_EQ(*ParseSweepKinds("hybrid,softmax"), (std::vector<std::string>{"hybrid", "softmax"}));
   EXPECT_EQ(ParseSweepKinds("softmax,mamba").error().message,
-            "--kinds: expected some of softmax, lightning, hybrid, found \"mamba\"");
+            "should be some of softmax, lightning, hybrid, found \"mamba\"");
 }
 
 TEST(PlanSweep, ChangesSizesAndKindsAndNothingElse) {

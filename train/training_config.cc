@@ -4,35 +4,15 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
-#include <numeric>
 
 #include "base/file_io.h"
+#include "base/nearest_name.h"
+#include "base/parse_number.h"
 #include "train/training_check.h"
 #include "train/training_fields.h"
 
 namespace fulmen {
 namespace {
-
-// Levenshtein's distance: letters to insert, remove or replace.
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (const char letter : a) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (letter == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({row[j] + 1, row[j + 1] + 1, replaced});
-    }
-  }
-  return row.back();
-}
-
-std::string_view Nearest(std::string_view name, const std::vector<std::string_view>& known) {
-  return *std::min_element(known.begin(), known.end(), [&](auto a, auto b) {
-    return EditDistance(name, a) < EditDistance(name, b);
-  });
-}
 
 std::string Shown(const toml::node& node) {
   std::ostringstream out;
@@ -149,7 +129,7 @@ Result<const Field*> FindField(const Section& section, std::string_view name,
   }
   return Fail(ErrorCode::kInvalidArgument,
               "{}: [{}] has no field \"{}\"; the nearest name is \"{}\"", where, section.name, name,
-              Nearest(name, known));
+              NearestName(name, known));
 }
 
 Result<const Section*> FindSection(const std::vector<Section>& sections, std::string_view name,
@@ -161,7 +141,7 @@ Result<const Section*> FindSection(const std::vector<Section>& sections, std::st
   }
   return Fail(ErrorCode::kInvalidArgument,
               "{}: there is no section \"{}\"; the nearest name is \"{}\"", where, name,
-              Nearest(name, known));
+              NearestName(name, known));
 }
 
 Status ReadSection(const Section& section, const toml::table& table, const std::string& where,
@@ -217,6 +197,31 @@ Result<Section> FindStage(std::string_view name, const std::string& where,
   return Fail(ErrorCode::kInvalidArgument, "{}: there is no stage called \"{}\"", where, name);
 }
 
+template <class T>
+Status ReadNumber(const FieldReader& reader, const std::string& flag, const std::string& value) {
+  const Result<T> number = ParseNumber<T>(value);
+  if (number) return reader.Read(toml::value(*number));
+  return Fail(ErrorCode::kInvalidArgument, "{} {}", flag, number.error().message);
+}
+
+// Texts are taken as they are, and numbers are those of every other option of the command line
+// (toml++ takes 0x10 and 1_000, and refuses 010); everything else is TOML.
+Status ReadFlag(const Field& field, const Override& given_flag, const std::string& flag) {
+  const auto& [name, value] = given_flag;
+  const FieldReader reader(field, name, flag);
+  if (std::holds_alternative<int64_t*>(field.value)) {
+    return ReadNumber<int64_t>(reader, flag, value);
+  }
+  if (std::holds_alternative<double*>(field.value)) return ReadNumber<double>(reader, flag, value);
+  const bool text = std::holds_alternative<std::string*>(field.value);
+  std::string copy = value;
+  const Result<toml::table> table =
+      ParseToml("value = " + (text ? FormatField(&copy) : value), flag);
+  if (table && table->size() == 1) return reader.Read(*table->get("value"));
+  return Fail(ErrorCode::kInvalidArgument, "{}: {} should be {}, found {}", flag, name,
+              FieldKind(field.value), value);
+}
+
 Status ApplyOverride(const Override& given_flag, TrainingConfig& config,
                      std::set<std::string>& given) {
   const std::string flag = "--" + given_flag.first;
@@ -236,14 +241,7 @@ Status ApplyOverride(const Override& given_flag, TrainingConfig& config,
   }
   FULMEN_ASSIGN(const Field* field, FindField(section, field_name, flag));
   given.insert(given_flag.first);
-  std::string value = given_flag.second;
-  if (std::holds_alternative<std::string*>(field->value)) value = FormatField(&value);
-  const Result<toml::table> table = ParseToml("value = " + value, flag);
-  if (table && table->size() == 1) {
-    return FieldReader(*field, given_flag.first, flag).Read(*table->get("value"));
-  }
-  return Fail(ErrorCode::kInvalidArgument, "{}: {} should be {}, found {}", flag, given_flag.first,
-              FieldKind(field->value), given_flag.second);
+  return ReadFlag(*field, given_flag, flag);
 }
 
 void AppendSection(const Section& section, std::string_view header, std::string& text) {

@@ -1,66 +1,75 @@
-#include <fmt/ranges.h>
+// What the command line promises of itself: help, examples, usage errors.
 #include <gtest/gtest.h>
 
-#include <set>
-#include <sstream>
+#include <algorithm>
+#include <regex>
 #include <string>
 #include <vector>
 
+#include "base/file_io.h"
+#include "tests/testing/command_table.h"
+#include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
 namespace fulmen::testing {
 namespace {
 
-using Words = std::vector<std::string>;
+std::string Joined(const Words& words) {
+  std::string text = "fulmen";
+  for (const std::string& word : words) text += " " + word;
+  return text;
+}
 
-// The commands that a help text lists: what follows the line "Subcommands:", each indented by two.
-Words Listed(const std::string& help) {
-  Words commands;
-  std::istringstream lines(help);
-  bool listing = false;
-  for (std::string line; std::getline(lines, line);) {
-    if (!line.starts_with("  ")) {
-      listing = line == "Subcommands:";
-    } else if (listing && line[2] != ' ') {
-      commands.push_back(line.substr(2, line.find(' ', 2) - 2));
+TEST(Help, HasAnExampleForEveryCommand) {
+  const std::vector<Words> commands = AllCommands();
+  ASSERT_GE(commands.size(), 18U);
+  for (const Words& command : commands) {
+    SCOPED_TRACE(Joined(command));
+    Words words = command;
+    words.emplace_back("--help");
+    const ProgramResult result = RunFulmen(words);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_EQ(result.out.find('\x1b'), std::string::npos) << "colour codes in a pipe";
+    const CommandHelp help = HelpOf(command);
+    EXPECT_FALSE(help.examples.empty()) << result.out;
+    for (const std::string& example : help.examples) {
+      EXPECT_NE(example.find(Joined(command)), std::string::npos) << example;
+    }
+    words.back() = "-h";
+    EXPECT_EQ(RunFulmen(words).out, result.out);
+  }
+}
+
+// Those that need nothing but what comes with the program succeed; of the others the command line
+// is understood, and what they miss is told.
+TEST(Help, ItsExamplesWork) {
+  const TemporaryFolder folder;
+  const std::string path = FulmenBinary().substr(0, FulmenBinary().rfind('/'));
+  for (const Words& command : AllCommands()) {
+    for (std::string example : HelpOf(command).examples) {
+      SCOPED_TRACE(example);
+      if (command.size() > 0 && command.back() == "bench") continue;  // bench_test.cc runs these
+      const auto mentions = [&](const char* word) {
+        return example.find(word) != std::string::npos;
+      };
+      const bool external = mentions("MiniMax-M1") || mentions("run.toml") ||
+                            mentions("story.txt") || mentions("books/");
+      if (mentions("text-01-slice")) example += " --layers 1 --hidden 64 --vocab 64 --ffn 64";
+      example = std::regex_replace(example, std::regex("/tmp/"), folder.path() + "/");
+      if (mentions("man -l")) example = "MANPAGER=cat " + example;
+      const ProgramResult result =
+          RunProgram({"bash", "-c", "set -o pipefail; PATH=" + path + ":$PATH; " + example},
+                     {.folder = SourcePath("")});
+      EXPECT_EQ(result.exit_code, external ? 1 : 0) << result.err;
     }
   }
-  return commands;
 }
 
-// Checks the help of `command` and of all commands below it; adds their names to `seen`.
-void ExpectHelp(const Words& command, std::set<std::string>& seen) {
-  const std::string name = fmt::format("{}", fmt::join(command, " "));
-  SCOPED_TRACE(name);
-  Words arguments = command;
-  arguments.emplace_back("--help");
-  const ProgramResult result = RunFulmen(arguments);
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.out.find("Example"), std::string::npos) << result.out;
-  EXPECT_NE(result.out.find("fulmen " + name), std::string::npos) << result.out;
-  EXPECT_EQ(result.out.find('\x1b'), std::string::npos) << "colour codes in a pipe";
-  seen.insert(name);
-  for (const std::string& below : Listed(result.out)) {
-    Words longer = command;
-    longer.push_back(below);
-    ExpectHelp(longer, seen);
-  }
-}
-
-TEST(Help, OfEveryCommandShowsAnExample) {
-  std::set<std::string> seen;
-  ExpectHelp({}, seen);
-  // So that a list that is not found cannot pass.
-  for (const char* name : {"run", "bench", "eval perplexity", "train bench"}) {
-    EXPECT_TRUE(seen.contains(name)) << name;
-  }
-}
-
-TEST(CommandLine, WithoutACommandSaysWhatToGive) {
-  const ProgramResult result = RunFulmen({});
-  EXPECT_NE(result.exit_code, 0);
-  EXPECT_EQ(result.out, "");
-  EXPECT_NE(result.err, "");
+TEST(Help, TellsTheDefaultsThatHold) {
+  const std::string help = RunFulmen({"eval", "logits", "--help"}).out;
+  EXPECT_NE(help.find("(default: 512)"), std::string::npos) << help;
+  const std::string one = RunProgram({"taskset", "-c", "0", FulmenBinary(), "bench", "--help"}).out;
+  EXPECT_NE(one.find("here 1)"), std::string::npos) << one;
 }
 
 TEST(CommandLine, TellsItsVersion) {
@@ -69,11 +78,167 @@ TEST(CommandLine, TellsItsVersion) {
   EXPECT_TRUE(result.out.starts_with("fulmen ")) << result.out;
 }
 
-TEST(CommandLine, UnknownCommandIsRefused) {
-  const ProgramResult result = RunFulmen({"fly"});
-  EXPECT_NE(result.exit_code, 0);
+struct Mistake {
+  Words words;
+  std::string sentence;  // the whole first line
+  std::string hint;      // the last one
+};
+
+void ExpectUsageError(const Mistake& mistake) {
+  SCOPED_TRACE(Joined(mistake.words));
+  const ProgramResult result = RunFulmen(mistake.words);
+  EXPECT_EQ(result.exit_code, 2);
   EXPECT_EQ(result.out, "");
-  EXPECT_NE(result.err, "");
+  EXPECT_EQ(result.err.substr(0, result.err.find('\n')), "fulmen: " + mistake.sentence);
+  EXPECT_TRUE(result.err.ends_with("\nTry " + mistake.hint + " --help\n")) << result.err;
+}
+
+TEST(CommandLine, UnknownCommandsAreAnsweredWithTheList) {
+  const std::vector<Words> commands = AllCommands();
+  for (const Mistake& mistake : std::vector<Mistake>{
+           {{}, "a command should follow fulmen", "fulmen"},
+           {{"inspct"}, "fulmen has no command inspct; did you mean inspect?", "fulmen"},
+           {{"tok"}, "fulmen has no command tok; did you mean tokenize?", "fulmen"},
+           {{"fly"}, "fulmen has no command fly", "fulmen"},
+           {{"eval"}, "a command should follow fulmen eval", "fulmen eval"},
+           {{"eval", "logit"},
+            "fulmen eval has no command logit; did you mean logits?",
+            "fulmen eval"},
+       }) {
+    ExpectUsageError(mistake);
+    const std::string err = RunFulmen(mistake.words).err;
+    const Words first = mistake.hint == "fulmen" ? Words{} : Words{"eval"};
+    for (const Words& command : commands) {
+      if (command.size() != first.size() + 1 ||
+          !std::equal(first.begin(), first.end(), command.begin()))
+        continue;
+      EXPECT_NE(err.find("\n  " + command.back() + " "), std::string::npos) << err;
+    }
+  }
+}
+
+TEST(CommandLine, MistakesGetOnePlainSentence) {
+  for (const Mistake& mistake : std::vector<Mistake>{
+           {{"run", "--temprature", "1"},
+            "fulmen run has no option --temprature; did you mean --temperature?",
+            "fulmen run"},
+           {{"run", "-seed", "1"},
+            "fulmen run has no option -seed; did you mean --seed?",
+            "fulmen run"},
+           {{"run", "--seed"}, "--seed should be followed by a value, found the end", "fulmen run"},
+           {{"run", "-p", "--json"},
+            "-p should be followed by a value, found the option --json (-p--json if that is meant)",
+            "fulmen run"},
+           {{"run", "--json=yes", "x"}, "--json takes no value, found \"yes\"", "fulmen run"},
+           {{"run", "a", "b"}, "fulmen run takes one argument, found \"b\" besides", "fulmen run"},
+           {{"run", "-f", "a", "-p", "b"}, "-f and -p exclude each other", "fulmen run"},
+           {{"run", "-p", "b", "-f", "a"}, "-p and -f exclude each other", "fulmen run"},
+           {{"run", "a", "--prompt", "b"}, "PROMPT and --prompt exclude each other", "fulmen run"},
+           {{"run", "--chat-format=m1", "--raw", "x"},
+            "--chat-format and --raw exclude each other",
+            "fulmen run"},
+           {{"run", "--chat-format", "m2", "x"},
+            "--chat-format should be text-01, vl-01, m1 or m1-llama-cpp, found \"m2\"",
+            "fulmen run"},
+           {{"run", "-n", "1", "--max-tokens", "2", "x"},
+            "--max-tokens may be given once, found \"1\" and \"2\"",
+            "fulmen run"},
+           {{"eval", "perplexity"},
+            "--file FILE is missing: The text; - is standard input",
+            "fulmen eval perplexity"},
+           {{"synth", "--type", "f32"},
+            "OUT is missing: Folder to write, new or empty",
+            "fulmen synth"},
+           {{"inspect", "--threads", "2"},
+            "--threads does nothing without --verify",
+            "fulmen inspect"},
+           {{"bench", "-d", "0", "--peak"}, "-d and --peak exclude each other", "fulmen bench"},
+           {{"bench", "--peak", "--model", "m"},
+            "--peak and --model exclude each other",
+            "fulmen bench"},
+           {{"completion", "csh"},
+            "SHELL should be bash, zsh or fish, found \"csh\"",
+            "fulmen completion"},
+           {{"detokenize", "-5"}, "fulmen detokenize has no option -5", "fulmen detokenize"},
+           {{"run", "--top-k", "3", "--temperature", "0", "x"},
+            "--top-k does nothing with --temperature 0, which always takes the most probable token",
+            "fulmen run"},
+       }) {
+    ExpectUsageError(mistake);
+  }
+}
+
+TEST(CommandLine, NumbersAreReadStrictly) {
+  const std::string seed = "--seed should be a whole number of at least 0, found ";
+  const std::string length = "-n should be a whole number of at least 1, found ";
+  for (const auto& [words, sentence] : std::vector<std::pair<Words, std::string>>{
+           {{"run", "x", "--seed", "99999999999999999999999999"},
+            seed + "\"99999999999999999999999999\", beyond 0 to 18446744073709551615"},
+           {{"run", "x", "--seed", "-1"}, seed + "\"-1\""},
+           {{"run", "x", "--seed", ""}, seed + "\"\""},
+           {{"run", "x", "--seed", "0x10"}, seed + "\"0x10\""},
+           {{"run", "x", "-n", "0"}, length + "\"0\""},
+           {{"run", "x", "-n", "1e3"}, length + "\"1e3\""},
+           {{"run", "x", "-n", "3.5"}, length + "\"3.5\""},
+           {{"run", "x", "-n", " 5"}, length + "\" 5\""},
+           {{"run", "x", "-n", "+5"}, length + "\"+5\""},
+           {{"run", "x", "--temperature", "nan"},
+            "--temperature should be a number of at least 0, found \"nan\""},
+           {{"run", "x", "--top-p", "1.5"},
+            "--top-p should be a number from 0 to 1, found \"1.5\""},
+           {{"run", "x", "--logit-bias", "-5=1"},
+            "--logit-bias ID=BIAS: ID should be a whole number of at least 0, found \"-5\""},
+           {{"run", "x", "--logit-bias", "5=inf"},
+            "--logit-bias ID=BIAS: BIAS should be a number from -100 to 100, found \"inf\""},
+           {{"run", "x", "--logit-bias", "5"},
+            "--logit-bias should be ID=BIAS, as in 42=-100, found \"5\""},
+           {{"synth", "x", "--type", "f32", "--layers", "-3"},
+            "--layers should be a whole number from 1 to 2147483647, found \"-3\""},
+           {{"synth", "x", "--type", "f32", "--shard-size", "5 apples"},
+            "--shard-size should be a size in bytes or as in 500MB or 5GB, found \"5 apples\""},
+           {{"bench", "-d", "0,-1"}, "-d should be a whole number of at least 0, found \"-1\""},
+           {{"bench", "--threads", "1025"},
+            "--threads should be a whole number from 0 to 1024, found \"1025\""},
+       }) {
+    ExpectUsageError({words, sentence, words[0] == "run" ? "fulmen run" : "fulmen " + words[0]});
+  }
+  const ProgramResult ten = RunFulmen(
+      {"run", "What is Fulmen?", "-n", "010", "--temperature", "0", "--ignore-eos", "--json"});
+  EXPECT_EQ(ten.exit_code, 0) << ten.err;
+  EXPECT_NE(ten.out.find("\"decode_tokens\": 9"), std::string::npos) << ten.out;
+}
+
+TEST(CommandLine, AnEmptyPromptIsRefused) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(WriteFileAtomically(folder / "empty", ""));
+  for (const Words& words :
+       std::vector<Words>{{"run", ""}, {"run", "-p", ""}, {"run", "--prompt="}}) {
+    ExpectUsageError({words, "the prompt is empty", "fulmen run"});
+  }
+  for (const Words& words : std::vector<Words>{{"run", "-f", folder / "empty"},
+                                               {"run", "-f", "-"},
+                                               {"run"},
+                                               {"eval", "perplexity", "-f", "-"},
+                                               {"eval", "generate", "--tokens", "-"}}) {
+    const ProgramResult result = RunFulmen(words);
+    EXPECT_EQ(result.exit_code, 1) << Joined(words);
+    EXPECT_EQ(result.out, "");
+  }
+  EXPECT_EQ(RunFulmen({"tokenize", ""}).out, "\n");
+}
+
+TEST(CommandLine, ADashIsStandardInput) {
+  const std::string ids = RunFulmen({"tokenize", "Once upon"}).out;
+  EXPECT_EQ(RunFulmen({"tokenize", "-f", "-"}, {.input = "Once upon"}).out, ids);
+  EXPECT_EQ(RunFulmen({"detokenize", "-f", "-"}, {.input = ids}).out, "Once upon");
+  const Words greedy = {"--temperature", "0", "-n", "5", "-q"};
+  Words bare = {"run", "What is Fulmen?"};
+  Words dash = {"run", "-f", "-"};
+  bare.insert(bare.end(), greedy.begin(), greedy.end());
+  dash.insert(dash.end(), greedy.begin(), greedy.end());
+  const ProgramResult answer = RunFulmen(bare);
+  EXPECT_NE(answer.out, "");
+  EXPECT_EQ(RunFulmen(dash, {.input = "What is Fulmen?"}).out, answer.out);
 }
 
 }  // namespace

@@ -135,13 +135,10 @@ TEST_F(SweepCommand, PrintsTablesAndTakesFieldsAsFlags) {
 
 TEST_F(SweepCommand, SaysWhatIsWrongWithACommandLine) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
-      {{"--sizes", "16x2,big"}, "--sizes: expected HIDDENxLAYERS"},
       {{"--sizes", "20x2"}, "size 20x2 has no whole model.heads"},
-      {{"--kinds", "softmax,linear"}, "--kinds: expected some of softmax, lightning, hybrid"},
       {{"--schedule.kind", "cosine"}, "schedule.kind should be constant"},
       {{"--evaluation.data", ""}, "evaluation.data is missing"},
-      {{"--optimizer.lr", "1"}, "[optimizer] has no field \"lr\""},
-      {{"other.toml"}, "one config is expected"},
+      {{"--stages.main.lr", "1"}, "[stages] has no field \"lr\""},
   };
   for (const auto& [arguments, expected] : cases) {
     const ProgramResult run = Sweep("bad", arguments);
@@ -150,9 +147,18 @@ TEST_F(SweepCommand, SaysWhatIsWrongWithACommandLine) {
     EXPECT_NE(run.err.find(expected), std::string::npos) << run.err;
     EXPECT_FALSE(fs::exists(folder_ / "bad")) << expected;
   }
-  const ProgramResult without = RunFulmen({"train", "sweep"});
-  EXPECT_NE(without.err.find("as in fulmen train sweep CONFIG.toml"), std::string::npos)
-      << without.err;
+  const std::vector<std::pair<std::vector<std::string>, std::string>> usage = {
+      {{"--sizes", "16x2,big"}, "--sizes should be HIDDENxLAYERS"},
+      {{"--kinds", "softmax,linear"}, "--kinds should be some of softmax, lightning, hybrid"},
+      {{"--optimizer.learning_rat", "1"}, "did you mean --optimizer.learning_rate?"},
+      {{"other.toml"}, "takes one argument, found \"other.toml\" besides"},
+  };
+  for (const auto& [arguments, expected] : usage) {
+    const ProgramResult run = Sweep("bad", arguments);
+    EXPECT_EQ(run.exit_code, 2) << expected;
+    EXPECT_NE(run.err.find(expected), std::string::npos) << run.err;
+  }
+  EXPECT_NE(RunFulmen({"train", "sweep"}).err.find("CONFIG is missing"), std::string::npos);
 }
 
 }  // namespace

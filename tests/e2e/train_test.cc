@@ -166,19 +166,25 @@ TEST_F(TrainCommand, PrintsAConfigThatItReads) {
 
 TEST_F(TrainCommand, SaysWhatIsWrongWithACommandLine) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
-      {{"train"}, "a config is needed"},
-      {{"train", "a.toml", "b.toml"}, "one config is expected, found a.toml and b.toml"},
-      {{"train", "a.toml", "--optimizer.lr", "1"}, "a.toml: No such file"},
-      {{"train", folder_ / "run.toml", "--optimizer.lr", "1"},
-       "--optimizer.lr: [optimizer] has no field \"lr\""},
-      {{"train", folder_ / "run.toml", "--steps"}, "--steps needs a value"},
+      {{"train"}, "CONFIG is missing"},
+      {{"train", "a.toml", "b.toml"}, "fulmen train takes one argument, found \"b.toml\" besides"},
+      {{"train", "a.toml", "--optimiser.clip", "1"}, "did you mean --optimizer.clip?"},
+      {{"train", "a.toml", "--batch.tokens", "0x400"}, "found \"0x400\""},
+      {{"train", "a.toml", "--batch.tokens", "1"},
+       "a whole number from 2 to 1073741824, found \"1\""},
+      {{"train", "a.toml", "--schedule.kind", "step"}, "constant, linear, cosine or wsd"},
+      {{"train", "a.toml", "--stages.main.steps"}, "followed by a value"},
   };
   for (const auto& [arguments, expected] : cases) {
     const ProgramResult run = RunFulmen(arguments);
-    EXPECT_EQ(run.exit_code, 1);
+    EXPECT_EQ(run.exit_code, 2) << run.err;
     EXPECT_EQ(run.out, "");
     EXPECT_NE(run.err.find(expected), std::string::npos) << run.err;
   }
+  const ProgramResult stage = RunFulmen({"train", folder_ / "run.toml", "--stages.main.lr", "1"});
+  EXPECT_EQ(stage.exit_code, 1);
+  EXPECT_NE(stage.err.find("--stages.main.lr: [stages] has no field \"lr\""), std::string::npos)
+      << stage.err;
 }
 
 }  // namespace
