@@ -1,104 +1,98 @@
 #include "cli/line_reader.h"
 
-#include <histedit.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <clocale>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 #include <utility>
 
+#include "cli/line_editor.h"
+#include "cli/signal_pipe.h"
+
 namespace fulmen {
+namespace {
 
-// libedit on the terminal. The prompt and what is typed are talk, so they go to standard error.
-class LineReader::Editor {
- public:
-  Editor() : history_(history_init()), line_(el_init("fulmen", stdin, stderr, stderr)) {
-    std::setlocale(LC_CTYPE, "");  // libedit counts characters, not bytes
-    HistEvent event;
-    history(history_, &event, H_SETSIZE, 1000);
-    el_set(line_, EL_CLIENTDATA, this);
-    el_set(line_, EL_PROMPT, &Prompt);
-    el_set(line_, EL_EDITOR, "emacs");
-    el_set(line_, EL_HIST, history, history_);
-    el_set(line_, EL_BIND, "^[[3~", "ed-delete-next-char", nullptr);
-    el_source(line_, nullptr);  // the user's own ~/.editrc
-  }
-  ~Editor() {
-    el_end(line_);
-    history_end(history_);
-  }
-  Editor(const Editor&) = delete;
-  Editor& operator=(const Editor&) = delete;
+// Where a user sees what is typed: what is typed is talk, so standard error comes first.
+FILE* Screen() {
+  if (isatty(STDERR_FILENO) == 1) return stderr;
+  return isatty(STDOUT_FILENO) == 1 ? stdout : nullptr;
+}
 
-  Outcome Read(const std::string& prompt, std::string& line) {
-    prompt_ = prompt;
-    int count = 0;
-    errno = 0;
-    const char* text = el_gets(line_, &count);
-    if (text == nullptr || count <= 0) {
-      return errno == EINTR ? Outcome::kInterrupted : Outcome::kEnd;
-    }
-    line.assign(text, static_cast<size_t>(count));
-    if (line.back() == '\n') line.pop_back();
-    HistEvent event;
-    if (!line.empty()) history(history_, &event, H_ENTER, line.c_str());
-    return Outcome::kLine;
-  }
+bool CanEdit() {
+  const char* term = std::getenv("TERM");
+  return Screen() != nullptr && term != nullptr && *term != '\0' &&
+         std::string_view(term) != "dumb";
+}
 
- private:
-  static const char* Prompt(EditLine* line) {
-    Editor* self = nullptr;
-    el_get(line, EL_CLIENTDATA, &self);
-    return self->prompt_.c_str();
-  }
+}  // namespace
 
-  History* history_;
-  EditLine* line_;
-  std::string prompt_;
-};
-
-LineReader::LineReader() {
-  if (isatty(STDIN_FILENO) == 1) editor_ = std::make_unique<Editor>();
+LineReader::LineReader(const std::string& prompt, const InterruptGuard& interrupt)
+    : prompt_(prompt), interrupt_(interrupt), interactive_(isatty(STDIN_FILENO) == 1) {
+  if (interactive_ && CanEdit()) editor_ = std::make_unique<LineEditor>(Screen(), prompt);
 }
 
 LineReader::~LineReader() = default;
 
-LineReader::Outcome LineReader::Read(const std::string& prompt, std::string& line) {
-  line.clear();
-  std::string shown = prompt;
+TurnOutcome LineReader::Read(std::string& turn) {
+  return editor_ ? editor_->Read(turn) : ReadPlain(turn);
+}
+
+TurnOutcome LineReader::ReadPlain(std::string& turn) {
+  SignalPipe signals({SIGINT, SIGTERM, SIGHUP});
+  turn.clear();
+  if (interrupt_.flag() && !interactive_) return TurnOutcome::kSignal;  // it came before the pipe
   while (true) {
-    std::string part;
-    const Outcome outcome = editor_ ? editor_->Read(shown, part) : ReadOne(part);
-    if (outcome != Outcome::kLine) return outcome;
-    line += part;
-    if (line.empty() || line.back() != '\\') return outcome;
-    line.back() = '\n';
-    shown.assign(prompt.size(), '.');
-    shown.back() = ' ';
+    if (interactive_ && Screen() != nullptr) {
+      std::fputs(prompt_.c_str(), Screen());
+      std::fflush(Screen());
+    }
+    std::string line;
+    int signal = 0;
+    const TurnOutcome outcome = ReadLine(signals, line, signal);
+    if (outcome == TurnOutcome::kEnd && !turn.empty()) return TurnOutcome::kTurn;
+    if (outcome == TurnOutcome::kSignal && interactive_ && signal == SIGINT) {
+      // The terminal has dropped what was typed, and does not tell whether that was anything.
+      if (std::exchange(interrupted_, true)) return TurnOutcome::kEnd;
+      std::fputs("\n", stderr);
+      turn.clear();
+      continue;
+    }
+    if (outcome == TurnOutcome::kSignal) signals.PassOn(signal);
+    if (outcome != TurnOutcome::kTurn) return outcome;
+    interrupted_ = false;
+    turn += line;
+    const bool goes_on = turn.ends_with('\\');
+    if (!goes_on && !IsOpenBlock(turn)) return TurnOutcome::kTurn;
+    if (goes_on) turn.pop_back();
+    turn += '\n';
   }
 }
 
-// Reads the descriptor itself: streams retry after a signal, or take it for the end of the input.
-LineReader::Outcome LineReader::ReadOne(std::string& line) {
+// Reads the descriptor itself: a stream would keep what came before a signal.
+TurnOutcome LineReader::ReadLine(SignalPipe& signals, std::string& line, int& signal) {
   while (true) {
     if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
       line = buffer_.substr(0, end);
       buffer_.erase(0, end + 1);
-      return Outcome::kLine;
+      return TurnOutcome::kTurn;
     }
+    signal = signals.Wait(STDIN_FILENO);
+    if (signal != 0) return TurnOutcome::kSignal;
     std::array<char, 4096> bytes;
     const ssize_t count = read(STDIN_FILENO, bytes.data(), bytes.size());
     if (count > 0) {
       buffer_.append(bytes.data(), static_cast<size_t>(count));
-    } else if (count < 0 && errno == EINTR) {
-      return Outcome::kInterrupted;
+    } else if (count < 0 && (errno == EINTR || errno == EAGAIN)) {
+      continue;
     } else if (buffer_.empty()) {
-      return Outcome::kEnd;
+      return TurnOutcome::kEnd;
     } else {
       line = std::exchange(buffer_, "");
-      return Outcome::kLine;
+      return TurnOutcome::kTurn;
     }
   }
 }

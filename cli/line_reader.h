@@ -1,34 +1,45 @@
-// Reads lines typed by a user, or piped in.
+// Reads the turns of a chat, typed by a user or piped in.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include "cli/interrupt.h"
+#include "cli/turn.h"
+
 namespace fulmen {
 
-// On a terminal lines can be edited and earlier ones called back (libedit); elsewhere they are read
-// as they come. Not thread safe.
+class LineEditor;
+class SignalPipe;
+
+// On a terminal turns are edited and earlier ones called back; elsewhere, and on a terminal that
+// cannot move its cursor, lines are read as they come. Not thread safe.
 class LineReader {
  public:
-  LineReader();
+  // `prompt` is shown where a user is there to see it. The guard must outlive the reader.
+  LineReader(const std::string& prompt, const InterruptGuard& interrupt);
   ~LineReader();
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
 
-  enum class Outcome { kLine, kEnd, kInterrupted };
-  // Shows `prompt` when a user is there to see it, and reads one line without its newline. A line
-  // that ends in a backslash goes on in the next. kInterrupted: a signal came first.
-  Outcome Read(const std::string& prompt, std::string& line);
+  // A turn is a line, or more where each but the last ends in a backslash (which is taken out), or
+  // all lines of a block; without the last newline.
+  TurnOutcome Read(std::string& turn);
 
   // Whether standard input is a terminal.
-  bool interactive() const { return editor_ != nullptr; }
+  bool interactive() const { return interactive_; }
 
  private:
-  class Editor;
-  Outcome ReadOne(std::string& line);
+  TurnOutcome ReadPlain(std::string& turn);
+  // One line without its newline. kSignal: `signal` came.
+  TurnOutcome ReadLine(SignalPipe& signals, std::string& line, int& signal);
 
-  std::unique_ptr<Editor> editor_;  // null unless standard input is a terminal
-  std::string buffer_;              // read from standard input, not yet returned
+  const std::string prompt_;
+  const InterruptGuard& interrupt_;
+  const bool interactive_;
+  std::unique_ptr<LineEditor> editor_;  // null where lines are read as they come
+  std::string buffer_;                  // read from standard input, not yet returned
+  bool interrupted_ = false;            // by Ctrl-C, without an editor, since the last line
 };
 
 }  // namespace fulmen

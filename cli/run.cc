@@ -1,23 +1,21 @@
 // fulmen run: answers one prompt, or talks in the terminal.
-#include <fmt/core.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <memory>
 #include <random>
-#include <utility>
 
 #include "base/console.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
-#include "cli/line_reader.h"
 #include "cli/progress.h"
+#include "cli/responder.h"
 #include "cli/sampling_options.h"
 #include "cli/session.h"
-#include "engine/conversation.h"
 #include "engine/generate.h"
 #include "tokenizer/chat.h"
 
@@ -37,6 +35,8 @@ struct RunOptions {
   std::vector<std::string> stops;
   bool ignore_eos = false;
   bool json = false;
+  bool pretty = false;
+  bool verbose = false;
   bool quiet = false;
 };
 
@@ -62,8 +62,8 @@ Defaults DefaultsFor(std::optional<ChatFormat> format) {
 }
 
 // A stop string of odd bytes may cut a character in two, which JSON cannot hold.
-std::string Dump(const Json& json) {
-  return json.dump(1, ' ', false, Json::error_handler_t::replace);
+std::string Dump(const Json& json, bool pretty) {
+  return json.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
 }
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
@@ -115,167 +115,37 @@ Result<std::optional<ChatFormat>> ChooseFormat(const RunOptions& options,
   return format;
 }
 
-// One run of the command: everything is loaded, and turns are answered.
-class Runner {
- public:
-  Runner(const RunOptions& options, Session& session, const Tokenizer& tokenizer,
-         std::optional<ChatFormat> format, double load_seconds)
-      : options_(options),
-        session_(session),
-        tokenizer_(tokenizer),
-        format_(format),
-        load_seconds_(load_seconds),
-        conversation_(session.model, tokenizer, format, options.system) {}
+// Everything the flags and the format say of an answer.
+AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> format) {
+  const Defaults defaults = DefaultsFor(format);
+  SamplingParams params;
+  params.temperature = defaults.temperature;
+  params.top_p = defaults.top_p;
+  std::random_device entropy;
+  params.seed = entropy();
+  AnswerOptions answer;
+  answer.sampling = options.sampling.Apply(params);
+  answer.max_tokens = options.max_tokens.value_or(defaults.max_tokens);
+  answer.stops = options.stops;
+  answer.ignore_eos = options.ignore_eos;
+  answer.stream = !options.json;
+  answer.progress = !options.quiet;
+  return answer;
+}
 
-  Status Prepare() {
-    const Defaults defaults = DefaultsFor(format_);
-    SamplingParams params;
-    params.temperature = defaults.temperature;
-    params.top_p = defaults.top_p;
-    std::random_device entropy;
-    params.seed = entropy();
-    sampling_ = options_.sampling.Apply(params);
-    max_tokens_ = options_.max_tokens.value_or(defaults.max_tokens);
-    return {};
-  }
-
-  Status AnswerOnce(const std::string& prompt) {
-    FULMEN_ASSIGN(const GenerateResult result, Answer(prompt));
-    if (options_.json) {
-      FULMEN_TRY(Write(Dump(ToJson(result)) + "\n"));
-    } else {
-      ShowTimings(result);
-    }
-    if (result.finish_reason == FinishReason::kCancelled) {
-      throw ExitWith{InterruptGuard::kExitStatus};
-    }
-    return {};
-  }
-
-  Status Chat(std::optional<std::string> first) {
-    LineReader reader;
-    if (!options_.quiet) Greet();
-    while (true) {
-      std::string line;
-      if (first) {
-        line = *std::exchange(first, std::nullopt);
-      } else {
-        interrupt_.Clear();
-        if (reader.Read("> ", line) != LineReader::Outcome::kLine) {
-          if (reader.interactive()) Say("\n");
-          return {};
-        }
-      }
-      if (line == "/exit" || line == "/quit") return {};
-      if (line == "/help") Greet();
-      if (line == "/reset") conversation_.Reset();
-      if (line.empty() || line == "/help" || line == "/reset") continue;
-      interrupt_.Clear();
-      const Result<GenerateResult> result = Answer(line);
-      if (result) {
-        ShowTimings(*result);
-      } else if (reader.interactive() && result.error().code == ErrorCode::kInvalidArgument) {
-        Say("fulmen: {} (/reset starts over)\n", result.error().message);
-      } else {
-        return tl::unexpected<Error>(result.error());
-      }
-    }
-  }
-
- private:
-  // Answers one turn and streams the answer, unless it is to be JSON.
-  Result<GenerateResult> Answer(const std::string& message) {
-    FULMEN_ASSIGN(GenerateRequest request, conversation_.AddUser(message));
-    request.sampling = sampling_;
-    request.sampling.seed += static_cast<uint64_t>(turns_);
-    request.max_tokens = max_tokens_;
-    request.stop_strings = options_.stops;
-    if (!options_.ignore_eos) {
-      request.stop_tokens = EndTokens(session_.model.config, &tokenizer_, format_.has_value());
-    }
-
-    Status written;
-    auto progress = std::make_unique<Progress>(options_.quiet ? "" : "reading the prompt",
-                                               static_cast<int64_t>(request.prompt.size()));
-    int64_t shown = 0;
-    GenerateHooks hooks;
-    hooks.cancel = &interrupt_.flag();
-    hooks.on_prompt_read = [&](int64_t read, int64_t total) {
-      if (progress) progress->Add(read - std::exchange(shown, read));
-      if (read == total) progress.reset();
-    };
-    hooks.on_text = [&](std::string_view text) {
-      if (options_.json || !written) return;
-      written = Write(text);
-      if (!written) interrupt_.flag() = true;  // nobody is there to read the rest
-    };
-    Result<GenerateResult> result =
-        Generate(session_.model, &tokenizer_, session_.kernels, session_.context,
-                 conversation_.state(), request, hooks);
-    progress.reset();
-    if (!result) {
-      conversation_.Withdraw();
-      return result;
-    }
-    FULMEN_TRY(written);
-    if (!options_.json) FULMEN_TRY(Write("\n"));
-    conversation_.AddAnswer(request, *result);
-    ++turns_;
-    return result;
-  }
-
-  static Status Write(std::string_view text) {
-    PrintText(text);
-    return FlushOutput();
-  }
-
-  void Greet() const {
-    Say("{}\n", format_ ? fmt::format("Chat, in the {} format.", ChatFormatName(*format_))
-                        : "This model has no chat format: it continues what you type.");
-    Say("/reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer; a line that "
-        "ends in \\ goes on in the next.\n");
-  }
-
-  void ShowTimings(const GenerateResult& result) const {
-    if (options_.quiet) return;
-    const GenerateTimings& timings = result.timings;
-    const auto rate = [](int64_t tokens, double seconds) {
-      return tokens == 0 ? std::string()
-                         : fmt::format(" ({:.1f} tokens/s)", static_cast<double>(tokens) / seconds);
-    };
-    Say("[prompt: {} tokens in {:.2f} s{}; answer: {} tokens in {:.2f} s{}; {}{}]\n",
-        timings.prompt_tokens, timings.prompt_seconds,
-        rate(timings.prompt_tokens, timings.prompt_seconds), result.ids.size(),
-        timings.decode_seconds, rate(timings.decode_tokens, timings.decode_seconds),
-        FinishReasonName(result.finish_reason),
-        sampling_.temperature > 0 ? fmt::format("; seed {}", sampling_.seed) : "");
-  }
-
-  Json ToJson(const GenerateResult& result) const {
-    const GenerateTimings& timings = result.timings;
-    return {{"text", result.text},
-            {"ids", result.ids},
-            {"finish_reason", FinishReasonName(result.finish_reason)},
-            {"seed", sampling_.seed},
-            {"timings",
-             {{"load_seconds", load_seconds_},
-              {"prompt_tokens", timings.prompt_tokens},
-              {"prompt_seconds", timings.prompt_seconds},
-              {"decode_tokens", timings.decode_tokens},
-              {"decode_seconds", timings.decode_seconds}}}};
-  }
-
-  const RunOptions& options_;
-  Session& session_;
-  const Tokenizer& tokenizer_;
-  const std::optional<ChatFormat> format_;
-  const double load_seconds_;
-  Conversation conversation_;
-  SamplingParams sampling_;
-  int64_t max_tokens_ = 0;
-  int64_t turns_ = 0;
-  InterruptGuard interrupt_;
-};
+Json ToJson(const GenerateResult& result, uint64_t seed, double load_seconds) {
+  const GenerateTimings& timings = result.timings;
+  return {{"text", result.text},
+          {"ids", result.ids},
+          {"finish_reason", FinishReasonName(result.finish_reason)},
+          {"seed", seed},
+          {"timings",
+           {{"load_seconds", load_seconds},
+            {"prompt_tokens", timings.prompt_tokens},
+            {"prompt_seconds", timings.prompt_seconds},
+            {"decode_tokens", timings.decode_tokens},
+            {"decode_seconds", timings.decode_seconds}}}};
+}
 
 Status Run(const RunOptions& options) {
   FULMEN_ASSIGN(const std::optional<std::string> prompt, ReadPrompt(options));
@@ -285,11 +155,29 @@ Status Run(const RunOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->folder));
   FULMEN_ASSIGN(const std::optional<ChatFormat> format, ChooseFormat(options, tokenizer));
+  const AnswerOptions answer = ChooseAnswer(options, format);
   progress.reset();
+  const double load_seconds = SecondsSince(start);
 
-  Runner runner(options, *session, tokenizer, format, SecondsSince(start));
-  FULMEN_TRY(runner.Prepare());
-  return options.chat ? runner.Chat(prompt) : runner.AnswerOnce(*prompt);
+  const InterruptGuard interrupt;
+  Responder responder(*session, tokenizer, interrupt, format, options.system, answer);
+  if (options.chat) {
+    FULMEN_ASSIGN(const ChatEnd end,
+                  Chat(responder, interrupt, prompt,
+                       {.raw = options.raw, .hints = !options.quiet, .timings = options.verbose}));
+    if (end == ChatEnd::kInterrupted) throw ExitWith{InterruptGuard::kExitStatus};
+    return {};
+  }
+  FULMEN_ASSIGN(const GenerateResult result, responder.Answer(*prompt));
+  if (options.json) {
+    Print("{}\n", Dump(ToJson(result, answer.sampling.seed, load_seconds), options.pretty));
+  }
+  if (options.verbose) Say("{}\n", responder.TimingLine(result));
+  FULMEN_TRY(FlushOutput());
+  if (result.finish_reason == FinishReason::kCancelled) {
+    throw ExitWith{InterruptGuard::kExitStatus};
+  }
+  return {};
 }
 
 }  // namespace
@@ -318,8 +206,10 @@ void AddRunCommand(Command& program) {
       .Default("256 for a text, 2048 for text-01 and vl-01, 8192 for m1");
   command.Add("--stop TEXT", options->stops, "End the answer before this text");
   command.Add("--ignore-eos", options->ignore_eos, "Go on where the model would end");
-  command.Add("--json", options->json, "Print one JSON object at the end");
-  command.Add("-q,--quiet", options->quiet, "No progress, timings and hints");
+  command.Add("--json", options->json, "Print one JSON object at the end, on one line");
+  command.Add("--pretty", options->pretty, "Indent the JSON, on many lines").Needs({"--json"});
+  command.Add("--verbose", options->verbose, "Tell tokens, times and the seed of each answer");
+  command.Add("-q,--quiet", options->quiet, "No progress and no hints");
   AddSamplingOptions(command, options->sampling);
   command.Examples({
       "fulmen run \"What is Fulmen?\"",

@@ -205,7 +205,7 @@ TEST(CommandLine, NumbersAreReadStrictly) {
   const ProgramResult ten = RunFulmen(
       {"run", "What is Fulmen?", "-n", "010", "--temperature", "0", "--ignore-eos", "--json"});
   EXPECT_EQ(ten.exit_code, 0) << ten.err;
-  EXPECT_NE(ten.out.find("\"decode_tokens\": 9"), std::string::npos) << ten.out;
+  EXPECT_NE(ten.out.find("\"decode_tokens\":9"), std::string::npos) << ten.out;
 }
 
 TEST(CommandLine, AnEmptyPromptIsRefused) {

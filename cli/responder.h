@@ -1,0 +1,55 @@
+// Answers of a model, turn after turn, as `fulmen run` gives them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cli/interrupt.h"
+#include "cli/session.h"
+#include "engine/conversation.h"
+#include "engine/generate.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer.h"
+
+namespace fulmen {
+
+struct AnswerOptions {
+  SamplingParams sampling;  // of the first turn; each next one has the next seed
+  int64_t max_tokens = 0;
+  std::vector<std::string> stops;
+  bool ignore_eos = false;
+  bool stream = true;    // writes an answer to standard output as it comes, then a newline
+  bool progress = true;  // shows how far reading a long prompt is
+};
+
+// One conversation. Session, tokenizer and guard must outlive it. Not thread safe.
+class Responder {
+ public:
+  // Without a format the turns are one text, which the model continues. `system` needs a format.
+  Responder(Session& session, const Tokenizer& tokenizer, const InterruptGuard& interrupt,
+            std::optional<ChatFormat> format, const std::string& system, AnswerOptions options);
+
+  // An interrupt ends the answer where it is, with kCancelled as its finish reason. After an error
+  // the message counts as not said.
+  Result<GenerateResult> Answer(const std::string& message);
+  // Begins anew; the system text stays.
+  void Reset() { conversation_.Reset(); }
+
+  std::optional<ChatFormat> format() const { return format_; }
+  // "[prompt: 7 tokens in 0.01 s (700.0 tokens/s); answer: …]"
+  std::string TimingLine(const GenerateResult& result) const;
+
+ private:
+  Session& session_;
+  const Tokenizer& tokenizer_;
+  const InterruptGuard& interrupt_;
+  const std::optional<ChatFormat> format_;
+  const AnswerOptions options_;
+  Conversation conversation_;
+  uint64_t turns_ = 0;
+};
+
+}  // namespace fulmen
