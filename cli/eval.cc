@@ -6,12 +6,14 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/console.h"
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/input.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/sampling_options.h"
 #include "cli/session.h"
@@ -57,9 +59,18 @@ Status EvalLogits(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const std::vector<NamedIds> prompts,
                 ReadPrompts(options.tokens, session->model.config));
+  const InterruptGuard interrupt;
   Progress progress("computing logits", TotalTokens(prompts));
-  return WriteLogits(session->model, session->kernels, session->context, prompts, options.logits,
-                     options.out, [&](int64_t tokens) { progress.Add(tokens); });
+  int64_t done = 0;
+  const auto add = [&](int64_t tokens) {
+    done += tokens;
+    progress.Add(tokens);
+  };
+  const Status status = WriteLogits(session->model, session->kernels, session->context, prompts,
+                                    options.logits, options.out, add, &interrupt.flag());
+  if (status || status.error().code != ErrorCode::kCancelled) return status;
+  return Fail(ErrorCode::kCancelled, "interrupted after {} of {} tokens; {} was not written", done,
+              TotalTokens(prompts), options.out);
 }
 
 // The ids that end a text, from the config and, where the folder has one, the tokenizer.
@@ -69,6 +80,44 @@ Result<std::vector<int32_t>> EndOfText(const Session& session) {
     return tl::unexpected<Error>(tokenizer.error());
   }
   return EndTokens(session.model.config, tokenizer ? &*tokenizer : nullptr, /*chat=*/false);
+}
+
+struct Continuations {
+  Json ids = Json::object();  // by name
+  std::string notes;          // a line for each that ended before its time
+  bool cancelled = false;     // then the last is not whole, and others may lack
+};
+
+// Continues every prompt, with the rest of `request`.
+Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& prompts,
+                               GenerateRequest request, const InterruptGuard& interrupt) {
+  const auto count = static_cast<int64_t>(prompts.size());
+  Progress progress("generating", TotalTokens(prompts) + count * request.max_tokens);
+  Continuations continuations;
+  for (const NamedIds& prompt : prompts) {
+    request.prompt = prompt.ids;
+    SequenceState state(session.model.config);
+    int64_t prompt_read = 0;
+    GenerateHooks hooks;
+    hooks.on_prompt_read = [&](int64_t read, int64_t) {
+      progress.Add(read - std::exchange(prompt_read, read));
+    };
+    hooks.on_token = [&] { progress.Add(1); };
+    hooks.cancel = &interrupt.flag();
+    FULMEN_ASSIGN(const GenerateResult result, Generate(session.model, nullptr, session.kernels,
+                                                        session.context, state, request, hooks));
+    const auto found = static_cast<int64_t>(result.ids.size());
+    progress.Add(request.max_tokens - found);
+    continuations.ids[prompt.name] = result.ids;
+    continuations.cancelled = result.finish_reason == FinishReason::kCancelled;
+    if (continuations.cancelled) break;
+    if (result.finish_reason == FinishReason::kContext) {
+      continuations.notes +=
+          fmt::format("{}: stopped after {} of {} tokens, at the model's context limit of {}\n",
+                      prompt.name, found, request.max_tokens, session.model.config.max_position);
+    }
+  }
+  return continuations;
 }
 
 Status EvalGenerate(const EvalOptions& options) {
@@ -81,24 +130,17 @@ Status EvalGenerate(const EvalOptions& options) {
   if (options.stop_at_eos) {
     FULMEN_ASSIGN(request.stop_tokens, EndOfText(*session));
   }
-  Progress progress("generating", static_cast<int64_t>(prompts.size()) * options.count);
-  Json continuations = Json::object();
-  for (const NamedIds& prompt : prompts) {
-    request.prompt = prompt.ids;
-    SequenceState state(session->model.config);
-    FULMEN_ASSIGN(const GenerateResult result, Generate(session->model, nullptr, session->kernels,
-                                                        session->context, state, request));
-    progress.Add(options.count);
-    continuations[prompt.name] = result.ids;
+  const InterruptGuard interrupt;
+  FULMEN_ASSIGN(const Continuations continuations, Continue(*session, prompts, request, interrupt));
+  if (options.json) Print("{}\n", continuations.ids.dump());
+  for (const auto& [name, ids] : continuations.ids.items()) {
+    if (!options.json) Print("{}: {}\n", name, fmt::join(ids.get<std::vector<int32_t>>(), " "));
   }
-  if (options.json) {
-    Print("{}\n", continuations.dump());
-    return {};
-  }
-  for (const auto& [name, ids] : continuations.items()) {
-    Print("{}: {}\n", name, fmt::join(ids.get<std::vector<int32_t>>(), " "));
-  }
-  return {};
+  FULMEN_TRY(FlushOutput());
+  SayText(continuations.notes);
+  if (!continuations.cancelled) return {};
+  return Fail(ErrorCode::kCancelled, "interrupted in continuation {} of {}",
+              continuations.ids.size(), prompts.size());
 }
 
 Status EvalPerplexity(const EvalOptions& options) {
@@ -121,10 +163,14 @@ Status EvalPerplexity(const EvalOptions& options) {
     }
   }
   const auto start = std::chrono::steady_clock::now();
-  Progress progress("measuring perplexity", static_cast<int64_t>(ids.size()));
+  const InterruptGuard interrupt;
+  auto progress =
+      std::make_unique<Progress>("measuring perplexity", static_cast<int64_t>(ids.size()));
   FULMEN_ASSIGN(const Perplexity result,
-                MeasurePerplexity(session->model, session->kernels, session->context, ids, context,
-                                  [&](int64_t tokens) { progress.Add(tokens); }));
+                MeasurePerplexity(
+                    session->model, session->kernels, session->context, ids, context,
+                    [&](int64_t tokens) { progress->Add(tokens); }, &interrupt.flag()));
+  progress.reset();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.json) {
@@ -137,7 +183,10 @@ Status EvalPerplexity(const EvalOptions& options) {
     Print("perplexity {:.4f} over {} scored of {} tokens, windows of {}, {:.1f} s\n",
           result.perplexity, result.scored, result.tokens, context, seconds);
   }
-  return {};
+  FULMEN_TRY(FlushOutput());
+  const auto read = static_cast<size_t>(result.tokens);
+  if (read == ids.size()) return {};
+  return Fail(ErrorCode::kCancelled, "interrupted after {} of {} tokens", read, ids.size());
 }
 
 void AddTokensOption(Command& command, std::string& tokens) {

@@ -41,6 +41,7 @@ Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
     const int64_t count = static_cast<int64_t>(work.tokens.size());
     const Matrix wanted(logits.data(), work.wants_logits ? 1 : 0, model.config.vocab_size);
     FULMEN_TRY(Forward(model, kernels, context, work.tokens, state, wanted));
+    const size_t before = sequence.ids().size();
     const std::string text = sequence.Postprocess(work, logits);
     if (reading_prompt) {
       timings.prompt_tokens += count;
@@ -53,6 +54,7 @@ Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
       timings.decode_seconds += SecondsSince(start);
     }
     emit(text);
+    if (hooks.on_token && sequence.ids().size() > before) hooks.on_token();
   }
   return GenerateResult{
       sequence.ids(),    sequence.text(), *sequence.finish_reason(), sequence.at_stop_string(),

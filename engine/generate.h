@@ -22,6 +22,7 @@ namespace fulmen {
 struct GenerateHooks {
   std::function<void(std::string_view text)> on_text;               // as it becomes final
   std::function<void(int64_t read, int64_t total)> on_prompt_read;  // after each chunk, in tokens
+  std::function<void()> on_token;                                   // after each of the answer
   const std::atomic<bool>* cancel = nullptr;  // looked at between chunks and between tokens
 };
 

@@ -70,8 +70,11 @@ TEST_F(GenerateTest, AGreedyTextIsStreamedWhole) {
   for (const char* kernels : {"ref", "cpu"}) {
     std::string streamed;
     GenerateHooks hooks;
+    int64_t tokens = 0;
     hooks.on_text = [&streamed](std::string_view text) { streamed += text; };
+    hooks.on_token = [&tokens] { ++tokens; };
     const GenerateResult result = ValueOrDie(Run(request, hooks, 1, kernels));
+    EXPECT_EQ(tokens, 30);
     EXPECT_EQ(result.ids, ids);
     EXPECT_EQ(result.text, ValueOrDie(TestTokenizer().Decode(ids)));
     EXPECT_EQ(streamed, result.text);

@@ -78,7 +78,7 @@ class Gathered {
 
 Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& context,
                    const NamedIds& prompt, const LogitsOptions& options, SafetensorsWriter& writer,
-                   const std::function<void(int64_t)>& progress) {
+                   const std::function<void(int64_t)>& progress, const std::atomic<bool>* cancel) {
   const Config& config = model.config;
   const auto tokens = static_cast<int64_t>(prompt.ids.size());
   const int64_t chunk = std::min(options.chunk, tokens);
@@ -94,6 +94,7 @@ Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& co
       static_cast<size_t>(std::min(chunk, LogitRows(prompt, options)) * config.vocab_size));
   const int64_t first_row = tokens - LogitRows(prompt, options);
   for (int64_t first = 0; first < tokens; first += chunk) {
+    if (cancel != nullptr && cancel->load()) return Fail(ErrorCode::kCancelled, "interrupted");
     const int64_t count = std::min(chunk, tokens - first);
     const int64_t rows = std::clamp(first + count - first_row, int64_t{0}, count);
     const std::span ids =
@@ -123,11 +124,12 @@ Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& co
 
 Status WriteLogits(const Model& model, const Kernels& kernels, KernelContext& context,
                    const std::vector<NamedIds>& prompts, const LogitsOptions& options,
-                   const std::string& path, const std::function<void(int64_t)>& progress) {
+                   const std::string& path, const std::function<void(int64_t)>& progress,
+                   const std::atomic<bool>* cancel) {
   FULMEN_ASSIGN(SafetensorsWriter writer,
                 SafetensorsWriter::Create(path, Declare(model.config, prompts, options)));
   for (const NamedIds& prompt : prompts) {
-    FULMEN_TRY(WritePrompt(model, kernels, context, prompt, options, writer, progress));
+    FULMEN_TRY(WritePrompt(model, kernels, context, prompt, options, writer, progress, cancel));
   }
   return writer.Finish();
 }

@@ -1,6 +1,7 @@
 // Logits and, where asked, everything on the way to them, written as the golden files are.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -25,8 +26,10 @@ struct LogitsOptions {
 // vocab] and, as asked, NAME.hidden [layers + 1, T, hidden], NAME.state.L [heads, head_dim,
 // head_dim], NAME.experts [layers, T, k] I32 and NAME.expert_weights [layers, T, k]. Logits are
 // streamed to the disk; the rest is held for one prompt at a time. `progress` hears of tokens done.
+// Once `cancel`, looked at between chunks, is true, nothing is written and the error is kCancelled.
 Status WriteLogits(const Model& model, const Kernels& kernels, KernelContext& context,
                    const std::vector<NamedIds>& prompts, const LogitsOptions& options,
-                   const std::string& path, const std::function<void(int64_t tokens)>& progress);
+                   const std::string& path, const std::function<void(int64_t tokens)>& progress,
+                   const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace fulmen

@@ -23,7 +23,8 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t target) {
 
 Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
                                      KernelContext& context, std::span<const int32_t> ids,
-                                     int64_t window, const std::function<void(int64_t)>& progress) {
+                                     int64_t window, const std::function<void(int64_t)>& progress,
+                                     const std::atomic<bool>* cancel) {
   const auto tokens = static_cast<int64_t>(ids.size());
   if (tokens < 2 || window < 2) {
     return Fail(
@@ -34,12 +35,12 @@ Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
   const int64_t vocab = model.config.vocab_size;
   std::vector<float> logits(static_cast<size_t>(std::min(kChunk, window) * vocab));
   Perplexity result;
-  result.tokens = tokens;
+  const auto cancelled = [cancel] { return cancel != nullptr && cancel->load(); };
   double total = 0;
-  for (int64_t start = 0; start < tokens; start += window) {
+  for (int64_t start = 0; start < tokens && !cancelled(); start += window) {
     const int64_t end = std::min(start + window, tokens);
     SequenceState state(model.config);
-    for (int64_t first = start; first < end; first += kChunk) {
+    for (int64_t first = start; first < end && !cancelled(); first += kChunk) {
       const int64_t count = std::min(kChunk, end - first);
       FULMEN_TRY(Forward(model, kernels, context,
                          ids.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), state,
@@ -51,9 +52,13 @@ Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
             std::span(logits).subspan(static_cast<size_t>(t * vocab), static_cast<size_t>(vocab)),
             ids[static_cast<size_t>(first + t + 1)]);
       }
+      result.tokens += count;
       result.scored += scored;
       progress(count);
     }
+  }
+  if (result.scored == 0) {
+    return Fail(ErrorCode::kCancelled, "interrupted before any token was scored");
   }
   result.perplexity = std::exp(total / static_cast<double>(result.scored));
   return result;

@@ -1,8 +1,12 @@
 // The eval commands against the goldens, as a script would use them.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -15,6 +19,8 @@
 
 namespace fulmen::testing {
 namespace {
+
+namespace fs = std::filesystem;
 
 const char* const kModel = "text/hybrid-bf16";
 
@@ -101,6 +107,76 @@ TEST_F(EvalCommand, GenerateGivesTheGreedyContinuations) {
     const auto* data = reinterpret_cast<const int64_t*>(greedy.data);
     EXPECT_EQ(ids.get<std::vector<int64_t>>(), std::vector<int64_t>(data, data + 12)) << name;
   }
+}
+
+TEST_F(EvalCommand, GenerateSaysWhatTheContextLimitEnded) {
+  for (const char* file : {"config.json", "model.safetensors"}) {
+    fs::copy_file(model_ + "/" + file, folder_ / file);
+  }
+  Json config = *ReadJsonFile(folder_ / "config.json");
+  config["max_position_embeddings"] = 8;
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "config.json", config.dump()));
+  const ProgramResult result =
+      RunFulmen({"eval", "generate", "-m", folder_.path(), "--tokens", "/dev/stdin", "-n", "6"},
+                {.input = R"({"short": [1, 2], "long": [1, 2, 3, 4, 5]})"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "long: stopped after 4 of 6 tokens, at the model's context limit of 8\n");
+  EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 2);
+}
+
+// Work for a minute or more, of which two seconds are done before it is interrupted: progress is
+// shown then.
+class InterruptedEval : public ::testing::Test {
+ protected:
+  void SetUp() override { WritePrompts(2000); }
+  // A hundred prompts of as many tokens.
+  void WritePrompts(size_t tokens) {
+    Json prompts = Json::object();
+    for (int i = 0; i < 100; ++i) {
+      prompts[fmt::format("p{}", i)] = std::vector<int>(tokens, 17 + i);
+    }
+    ASSERT_TRUE(WriteFileAtomically(folder_ / "ids.json", prompts.dump()));
+  }
+  ProgramResult RunUntil(const std::string& marker, std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "eval");
+    arguments.insert(arguments.end(), {"--kernels", "ref", "--threads", "1"});
+    const ProgramResult result = RunFulmen(arguments, {.interrupt_after = {marker}});
+    EXPECT_EQ(result.exit_code, 130) << result.err;
+    EXPECT_NE(result.err.find("fulmen: interrupted"), std::string::npos) << result.err;
+    return result;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(InterruptedEval, GeneratePrintsWhatItHas) {
+  WritePrompts(2);
+  const ProgramResult result = RunUntil(
+      "generating: ", {"generate", "--tokens", folder_ / "ids.json", "-n", "10000", "--json"});
+  EXPECT_EQ(result.err.find("generating: 0 of"), std::string::npos) << result.err;
+  const Result<Json> continuations = ParseJson(result.out, "standard output");
+  ASSERT_TRUE(continuations) << continuations.error().message;
+  EXPECT_TRUE(continuations->contains("p0"));
+}
+
+TEST_F(InterruptedEval, PerplexityIsOfWhatWasRead) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += fmt::format("The number is {}.\n", i);
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "text.txt", text));
+  const ProgramResult result =
+      RunUntil("measuring perplexity: ", {"perplexity", "-f", folder_ / "text.txt", "--json"});
+  const Result<Json> perplexity = ParseJson(result.out, "standard output");
+  ASSERT_TRUE(perplexity) << perplexity.error().message;
+  EXPECT_GT((*perplexity)["scored"].get<int64_t>(), 0);
+  const auto tokens = (*perplexity)["tokens"].get<int64_t>();
+  EXPECT_LT(tokens, 500'000);
+  EXPECT_NE(result.err.find(fmt::format("interrupted after {} of ", tokens)), std::string::npos);
+}
+
+TEST_F(InterruptedEval, LogitsLeaveNoFile) {
+  RunUntil("computing logits: ", {"logits", "--tokens", folder_ / "ids.json", "--out",
+                                  folder_ / "out.safetensors", "--last", "1"});
+  const fs::directory_iterator files(folder_.path());
+  EXPECT_EQ(std::distance(begin(files), end(files)), 1);  // ids.json
 }
 
 // The recorded perplexity and greedy texts of a model that the authors' code trained.
