@@ -41,6 +41,9 @@ if(FULMEN_SANITIZE)
   add_link_options(-fsanitize=${FULMEN_SANITIZE})
 endif()
 
+# For tests: optimizing them takes longer than running them.
+set(FULMEN_QUICK_BUILD $<$<CONFIG:Release>:-O1>)
+
 # fulmen_library(NAME [DEPS ...] [LIBS ...]): every source of this folder that is neither a test nor a
 # fuzz target becomes the library fulmen_NAME. DEPS are fulmen folders, LIBS are foreign libraries.
 function(fulmen_library name)
@@ -61,6 +64,7 @@ function(fulmen_tests name)
   if(sources)
     add_executable(${name}_test ${sources})
     target_link_libraries(${name}_test PRIVATE fulmen_${name} ${arg_DEPS} fulmen_testing GTest::gtest_main)
+    target_compile_options(${name}_test PRIVATE ${FULMEN_QUICK_BUILD})
     add_test(NAME ${name} COMMAND ${name}_test --gtest_brief=1)
   endif()
   if(FULMEN_FUZZ)
