@@ -18,8 +18,8 @@ struct Range {
   T high = std::numeric_limits<T>::max();
 };
 
-// T is int32_t, int64_t, uint64_t, float or double. The error reads on after what was to be a number:
-// `should be a whole number of at least 1, found "0"`.
+// T is int32_t, int64_t, uint64_t, float or double. The error reads on after what was to be a
+// number: `should be a whole number of at least 1, found "0"`.
 template <class T>
 Result<T> ParseNumber(std::string_view text, Range<T> range = {});
 

@@ -12,7 +12,8 @@ namespace {
 
 constexpr uint32_t kOpen = uint32_t{1} << 31;
 
-// Longer than the gap between two loops of a token, and nothing to a program that would run instead.
+// Longer than the gap between two loops of a token, and nothing to a program that would run
+// instead.
 constexpr std::chrono::microseconds kSpinTime{50};
 
 inline void Pause() {

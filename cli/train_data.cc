@@ -188,8 +188,9 @@ void AddTrainData(Command& train) {
            "Cut text files into documents at lines that are this, instead")
       .Excludes({"--documents"});
   command
-      .Add("--chat-format NAME", options->chat_format,
-           "Format of chats; a model trained on the data gets its chat template, even without chats")
+      .Add(
+          "--chat-format NAME", options->chat_format,
+          "Format of chats; a model trained on the data gets its chat template, even without chats")
       .Choices(ChatFormatNames())
       .Default("the tokenizer's own");
   command
