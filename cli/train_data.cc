@@ -84,13 +84,13 @@ void PrintInfo(const std::string& folder, const DatasetInfo& info) {
 std::string_view HowCut(DocumentOptions::Cut cut) {
   switch (cut) {
     case DocumentOptions::Cut::kBlankLines:
-      return "cut from text files at blank lines (--documents files leaves them whole)";
+      return "cut at blank lines (--documents files leaves files whole)";
     case DocumentOptions::Cut::kSeparator:
-      return "cut from text files at the separator";
+      return "cut at the separator";
     case DocumentOptions::Cut::kFile:
       break;
   }
-  return "whole text files (--documents blank-lines cuts them)";
+  return "each a whole file (--documents blank-lines cuts files)";
 }
 
 void PrintReport(const DataCommand& command, const PrepareReport& report) {
@@ -117,7 +117,7 @@ void PrintReport(const DataCommand& command, const PrepareReport& report) {
   Print("{} of text, {:.2f} bytes per token, vocabulary of {}\n", HumanBytes(report.text_bytes),
         bytes_per_token, report.train.vocabulary);
   if (report.text_documents > 0) {
-    Print("{} {}\n", Counted(report.text_documents, "document"),
+    Print("{} of text files, {}\n", Counted(report.text_documents, "document"),
           HowCut(command.options.documents.cut));
   }
   if (report.train.chat_format) {

@@ -175,9 +175,11 @@ void CountWords(std::string_view text, WordCounts& counts) {
   }
 }
 
-Result<BpeMerges> TrainBpe(const WordCounts& counts, int64_t vocabulary, int64_t special) {
+Result<BpeMerges> TrainBpe(const WordCounts& counts, int64_t vocabulary, int64_t special,
+                           const std::function<bool()>& go_on) {
   Trainer trainer(counts);
   while (trainer.tokens() + special < vocabulary) {
+    if (!go_on()) return Fail(ErrorCode::kCancelled, "interrupted");
     if (trainer.MergeOnce()) continue;
     return Fail(ErrorCode::kInvalidArgument,
                 "the text is too short for a vocabulary of {}: it gives one of {} at most, as no "

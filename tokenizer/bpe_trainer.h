@@ -34,9 +34,11 @@ void CountWords(std::string_view text, WordCounts& counts);
 // made). Ends when there are `vocabulary` tokens, 256 bytes and `special` ones that the caller adds
 // among them; fails when every pair that is left occurs but once. The result depends on the counts
 // alone. A pair may make a string that is already a token: then there are more merges than new
-// tokens.
+// tokens. `go_on` is asked now and then; when it says no, kCancelled is returned.
 using BpeMerges = std::vector<std::pair<std::string, std::string>>;
-Result<BpeMerges> TrainBpe(const WordCounts& counts, int64_t vocabulary, int64_t special);
+Result<BpeMerges> TrainBpe(
+    const WordCounts& counts, int64_t vocabulary, int64_t special,
+    const std::function<bool()>& go_on = [] { return true; });
 
 // The special tokens of the family's chat formats.
 std::vector<std::string> FamilySpecialTokens();

@@ -121,6 +121,13 @@ TEST(BpeTrainer, TooShortATextIsSaid) {
             "further pair of tokens occurs twice");
 }
 
+TEST(BpeTrainer, CanBeStopped) {
+  int asked = 0;
+  const auto merges = TrainBpe({{"ababab", 9}}, 258, 0, [&] { return ++asked < 2; });
+  ASSERT_FALSE(merges.has_value());
+  EXPECT_EQ(merges.error().code, ErrorCode::kCancelled);
+}
+
 // Merging by rank, which is what the file means to any reader of it.
 TEST(BpeTrainer, TheTokenizerDoesWhatTheMergesSay) {
   const std::string text =

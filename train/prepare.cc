@@ -167,8 +167,9 @@ Status TrainTokenizer(const PrepareOptions& options, bool states_chat, const std
     for (const auto& [word, count] : counts[i]) counts[0][word] += count;
     counts[i].clear();
   }
-  FULMEN_ASSIGN(const BpeMerges merges, TrainBpe(counts[0], options.train_vocabulary,
-                                                 static_cast<int64_t>(special.size())));
+  FULMEN_ASSIGN(const BpeMerges merges,
+                TrainBpe(counts[0], options.train_vocabulary, static_cast<int64_t>(special.size()),
+                         [&] { return progress(0); }));
   FULMEN_TRY(WriteFileAtomically(folder + "/tokenizer.json", TokenizerJson(merges, special)));
   const auto chat = chats ? options.documents.chat : std::nullopt;
   return WriteFileAtomically(folder + "/tokenizer_config.json", TokenizerConfigJson(chat));

@@ -130,7 +130,7 @@ std::string Totals(const TrainingConfig& config, const Config& geometry, const H
   };
   row("Steps", fmt::format("{} of {}", last.step, TrainingPlan(config).steps()));
   row("Stage", last.stage);
-  row("Tokens", fmt::format("{:.4g}", last.tokens));
+  row("Tokens", fmt::format("{:.0f}", last.tokens));
   row("Time in steps", fmt::format("{:.1f} min", last.seconds / 60));
   row("Tokens per second over all steps",
       fmt::format("{:.0f}", last.tokens / std::max(last.seconds, 1e-9)));

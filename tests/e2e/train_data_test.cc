@@ -128,7 +128,7 @@ TEST_F(TrainData, OneTextFileIsCutAtBlankLines) {
   const ProgramResult result =
       RunFulmen({"train", "data", Write("one.txt", text), "--held-out", "0.1", "--out", out});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.out.find("100 documents cut from text files at blank lines"), std::string::npos)
+  EXPECT_NE(result.out.find("100 documents of text files, cut at blank lines"), std::string::npos)
       << result.out;
   EXPECT_TRUE(fs::exists(out + "/held-out/dataset.json"));
   const ProgramResult whole = RunFulmen({"train", "data", folder_ / "one.txt", "--documents",
