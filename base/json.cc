@@ -1,10 +1,13 @@
 #include "base/json.h"
 
+#include <limits>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "base/file_io.h"
+#include "base/file_kind.h"
+#include "base/printable.h"
 
 namespace fulmen {
 namespace {
@@ -92,7 +95,13 @@ class Builder : public Json::json_sax_t {
 Result<Json> ParseJson(std::string_view text, const std::string& where) {
   Builder builder;
   if (!Json::sax_parse(text, &builder)) {
-    return Fail(ErrorCode::kCorrupt, "{}: {}", where, builder.problem());
+    const std::string_view kind = FileKind(text);
+    if (kind.empty()) return Fail(ErrorCode::kCorrupt, "{}: {}", where, builder.problem());
+    return Fail(ErrorCode::kCorrupt, "{}: JSON is expected, found {}", where, kind);
+  }
+  // The parser takes a NUL outside of strings for the end of its input.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return Fail(ErrorCode::kCorrupt, "{}: not valid JSON at byte {}", where, nul + 1);
   }
   return builder.TakeRoot();
 }
@@ -100,6 +109,44 @@ Result<Json> ParseJson(std::string_view text, const std::string& where) {
 Result<Json> ReadJsonFile(const std::string& path) {
   FULMEN_ASSIGN(const std::string text, ReadFile(path));
   return ParseJson(text, path);
+}
+
+std::string Shown(const Json& value) {
+  constexpr size_t kMost = 60;
+  return Printable(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMost);
+}
+
+// The JSON library keeps numbers above 2^63 unsigned and those made by a program signed.
+std::optional<int64_t> IntegerIn(const Json& value, int64_t low, int64_t high) {
+  if (!value.is_number_integer()) return std::nullopt;
+  constexpr auto kLargest = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  if (value.is_number_unsigned() && value.get<uint64_t>() > kLargest) return std::nullopt;
+  const auto integer = value.get<int64_t>();
+  return integer >= low && integer <= high ? std::optional(integer) : std::nullopt;
+}
+
+const Json& Member(const Json& value, std::string_view key) {
+  static const Json null;
+  if (!value.is_object()) return null;
+  const auto found = value.find(key);
+  return found != value.end() ? *found : null;
+}
+
+Result<std::string> StringMember(const Json& value, std::string_view key,
+                                 const std::string& where) {
+  const Json& member = Member(value, key);
+  if (member.is_string()) return member.get<std::string>();
+  return Fail(ErrorCode::kCorrupt, "{}: '{}' should be a string, found {}", where, key,
+              Shown(member));
+}
+
+Result<bool> BoolMember(const Json& value, std::string_view key, bool otherwise,
+                        const std::string& where) {
+  const Json& member = Member(value, key);
+  if (member.is_null()) return otherwise;
+  if (member.is_boolean()) return member.get<bool>();
+  return Fail(ErrorCode::kCorrupt, "{}: '{}' should be true or false, found {}", where, key,
+              Shown(member));
 }
 
 }  // namespace fulmen

@@ -1,5 +1,7 @@
 #include "base/mapped_file.h"
 
+#include "base/file_kind.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -87,12 +89,12 @@ void EndWhenMappedFilesShrink() {
 }
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO would wait
   if (file < 0) return Fail(ErrorCode::kNotFound, "{}: {}", path, ErrnoMessage(errno));
   struct stat info {};
   if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
     close(file);
-    return Fail(ErrorCode::kIo, "{}: expected a regular file", path);
+    return Fail(ErrorCode::kIo, "{}: expected a regular file, found {}", path, PathKind(path));
   }
   const auto size = static_cast<size_t>(info.st_size);
   void* data = nullptr;

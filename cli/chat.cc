@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/console.h"
+#include "base/printable.h"
 #include "cli/line_reader.h"
 
 namespace fulmen {
@@ -80,7 +81,7 @@ Result<ChatEnd> Chat(Responder& responder, const InterruptGuard& interrupt,
     if (result) {
       if (options.timings) Say("{}\n", responder.TimingLine(*result));
     } else if (reader.interactive() && result.error().code == ErrorCode::kInvalidArgument) {
-      Say("fulmen: {} (/clear starts over)\n", result.error().message);
+      Say("fulmen: {} (/clear starts over)\n", PrintableMessage(result.error()));
     } else {
       return tl::unexpected<Error>(result.error());
     }

@@ -79,7 +79,7 @@ Result<std::vector<int32_t>> EndOfText(const Session& session) {
   if (!tokenizer && tokenizer.error().code != ErrorCode::kNotFound) {
     return tl::unexpected<Error>(tokenizer.error());
   }
-  return EndTokens(session.model.config, tokenizer ? &*tokenizer : nullptr, /*chat=*/false);
+  return EndTokens(session.model, tokenizer ? &*tokenizer : nullptr, /*chat=*/false);
 }
 
 struct Continuations {

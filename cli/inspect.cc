@@ -6,6 +6,7 @@
 
 #include "base/console.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/default_model.h"
 #include "cli/progress.h"
@@ -120,7 +121,7 @@ Status Verify(const InspectOptions& options, Json& json) {
     list.push_back(
         {{"tensor", tensor.name}, {"nan", tensor.nans}, {"infinity", tensor.infinities}});
     if (!options.json) {
-      Print("{:<16}{}: {} NaN, {} infinity\n", "not finite", tensor.name, tensor.nans,
+      Print("{:<16}{}: {} NaN, {} infinity\n", "not finite", Printable(tensor.name), tensor.nans,
             tensor.infinities);
     }
   }

@@ -7,6 +7,7 @@
 
 #include "base/console.h"
 #include "base/mapped_file.h"
+#include "base/printable.h"
 #include "base/temporaries.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -18,7 +19,7 @@ namespace {
 int ExitStatus(const Error& error) {
   // As a shell reports a program that a write into a closed pipe has ended.
   if (error.code == ErrorCode::kClosedPipe) return 128 + SIGPIPE;
-  Say("fulmen: {}\n", error.message);
+  Say("fulmen: {}\n", PrintableMessage(error));
   return error.code == ErrorCode::kCancelled ? InterruptGuard::kExitStatus : EXIT_FAILURE;
 }
 

@@ -38,7 +38,7 @@ Result<GenerateResult> Responder::Answer(const std::string& message) {
   request.max_tokens = options_.max_tokens;
   request.stop_strings = options_.stops;
   if (!options_.ignore_eos) {
-    request.stop_tokens = EndTokens(session_.model.config, &tokenizer_, format_.has_value());
+    request.stop_tokens = EndTokens(session_.model, &tokenizer_, format_.has_value());
   }
 
   Status written;

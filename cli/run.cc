@@ -40,9 +40,9 @@ struct RunOptions {
   bool quiet = false;
 };
 
-// What an answer is made with when no flag says otherwise: the family's own advice, from the
-// README of M1 and the hosted API of Text-01. A text being continued has no natural end, so it gets
-// a short length.
+// What an answer is made with when neither a flag nor the model's generation_config.json says
+// otherwise: the family's own advice, from the README of M1 and the hosted API of Text-01. A text
+// being continued has no natural end, so it gets a short length.
 struct Defaults {
   double temperature;
   double top_p;
@@ -105,7 +105,12 @@ Result<std::optional<ChatFormat>> ChooseFormat(const RunOptions& options,
   if (!options.chat_format.empty()) {
     format = ChatFormatFromName(options.chat_format);
   } else if (!options.raw) {
-    FULMEN_ASSIGN(format, DetectChatFormat(tokenizer.chat_template()));
+    const auto detected = DetectChatFormat(tokenizer.chat_template());
+    if (!detected) {
+      return Fail(detected.error().code, "{}, or continue plain text with --raw",
+                  detected.error().message);
+    }
+    format = *detected;
   }
   if (!format && !options.system.empty()) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -115,8 +120,9 @@ Result<std::optional<ChatFormat>> ChooseFormat(const RunOptions& options,
   return format;
 }
 
-// Everything the flags and the format say of an answer.
-AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> format) {
+// Everything the flags, the model and the format say of an answer.
+AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> format,
+                           const GenerationConfig& advice) {
   const Defaults defaults = DefaultsFor(format);
   SamplingParams params;
   params.temperature = defaults.temperature;
@@ -124,8 +130,9 @@ AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> 
   std::random_device entropy;
   params.seed = entropy();
   AnswerOptions answer;
-  answer.sampling = options.sampling.Apply(params);
-  answer.max_tokens = options.max_tokens.value_or(defaults.max_tokens);
+  answer.sampling = options.sampling.Apply(AdvisedSampling(advice, params));
+  answer.max_tokens =
+      options.max_tokens.value_or(advice.max_new_tokens.value_or(defaults.max_tokens));
   answer.stops = options.stops;
   answer.ignore_eos = options.ignore_eos;
   answer.stream = !options.json;
@@ -155,7 +162,7 @@ Status Run(const RunOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->folder));
   FULMEN_ASSIGN(const std::optional<ChatFormat> format, ChooseFormat(options, tokenizer));
-  const AnswerOptions answer = ChooseAnswer(options, format);
+  const AnswerOptions answer = ChooseAnswer(options, format, session->model.generation);
   progress.reset();
   const double load_seconds = SecondsSince(start);
 

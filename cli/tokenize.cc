@@ -10,13 +10,13 @@
 #include "base/console.h"
 #include "base/json.h"
 #include "base/parse_number.h"
+#include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/default_model.h"
 #include "cli/input.h"
 #include "cli/session.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
-#include "tokenizer/utf8.h"
 
 namespace fulmen {
 namespace {
@@ -104,7 +104,7 @@ Status RunTokenize(const TokenizeOptions& options) {
         FULMEN_ASSIGN(const Json value, ParseJson(line, where));
         if (!value.is_string()) {
           return Fail(ErrorCode::kInvalidArgument, "{}: a JSON string is expected, found {}", where,
-                      value.type_name());
+                      Shown(value));
         }
         return FormatIds(tokenizer.Encode(value.get_ref<const std::string&>(), markers), true);
       });
@@ -112,13 +112,20 @@ Status RunTokenize(const TokenizeOptions& options) {
 
 Result<std::vector<int32_t>> IdsFromJson(std::string_view text, const std::string& where) {
   FULMEN_ASSIGN(const Json list, ParseJson(text, where));
-  const auto is_id = [](const Json& id) {
-    return id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX;
-  };
-  if (!list.is_array() || !std::all_of(list.begin(), list.end(), is_id)) {
-    return Fail(ErrorCode::kInvalidArgument, "{}: a JSON list of token ids is expected", where);
+  if (!list.is_array()) {
+    return Fail(ErrorCode::kInvalidArgument, "{}: a JSON list of token ids is expected, found {}",
+                where, Shown(list));
   }
-  return list.get<std::vector<int32_t>>();
+  std::vector<int32_t> ids;
+  for (const Json& item : list) {
+    const std::optional<int64_t> id = IntegerIn(item, 0, INT32_MAX);
+    if (!id) {
+      return Fail(ErrorCode::kInvalidArgument, "{}: entry {} is {}, expected a token id", where,
+                  ids.size(), Shown(item));
+    }
+    ids.push_back(static_cast<int32_t>(*id));
+  }
+  return ids;
 }
 
 // Ids separated by white space, or a JSON list of them.

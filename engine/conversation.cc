@@ -29,11 +29,11 @@ Result<GenerateRequest> Conversation::AddUser(const std::string& message) {
     const std::optional<std::vector<PromptPiece>> remainder = Remainder(pieces);
     // A format may show an answer otherwise than it was given, e.g. without its thoughts.
     if (!remainder) ClearState();
-    fresh = EncodeChat(tokenizer_, remainder ? *remainder : pieces);
+    fresh = EncodeChat(tokenizer_, remainder ? *remainder : pieces, !read_text_.empty());
   } else {
     const std::string text = read_text_.empty() ? message : "\n" + message;
     turn_text_ = read_text_ + text;
-    fresh = tokenizer_.Encode(text, Tokenizer::Markers::kParse);
+    fresh = tokenizer_.Encode(text, Tokenizer::Markers::kParse, !read_text_.empty());
   }
   request.prompt = unread_;
   request.prompt.insert(request.prompt.end(), fresh.begin(), fresh.end());

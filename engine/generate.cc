@@ -1,5 +1,6 @@
 #include "engine/generate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 #include <utility>
@@ -21,8 +22,9 @@ Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
                                 SequenceState& state, GenerateRequest request,
                                 const GenerateHooks& hooks, int64_t chunk) {
   FULMEN_CHECK(chunk >= 1, "a chunk of {}", chunk);
+  const std::vector<int32_t> forbidden = ForbiddenTokens(model, tokenizer);
   const SequenceLimits limits{model.config.vocab_size, model.config.max_position, state.position(),
-                              model.unused_ids};
+                              forbidden};
   FULMEN_ASSIGN(Sequence sequence, Sequence::Create(std::move(request), limits, tokenizer));
 
   std::vector<float> logits(static_cast<size_t>(model.config.vocab_size));
@@ -61,8 +63,9 @@ Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
       sequence.Unread(), timings};
 }
 
-std::vector<int32_t> EndTokens(const Config& config, const Tokenizer* tokenizer, bool chat) {
-  std::set<int32_t> ids(config.eos_ids.begin(), config.eos_ids.end());
+std::vector<int32_t> EndTokens(const Model& model, const Tokenizer* tokenizer, bool chat) {
+  std::set<int32_t> ids(model.config.eos_ids.begin(), model.config.eos_ids.end());
+  ids.insert(model.generation.eos_ids.begin(), model.generation.eos_ids.end());
   if (tokenizer != nullptr) {
     if (const auto eos = tokenizer->eos_id()) ids.insert(*eos);
     if (chat) {
@@ -72,6 +75,23 @@ std::vector<int32_t> EndTokens(const Config& config, const Tokenizer* tokenizer,
     }
   }
   return {ids.begin(), ids.end()};
+}
+
+std::vector<int32_t> ForbiddenTokens(const Model& model, const Tokenizer* tokenizer) {
+  const std::vector<int32_t> ends = EndTokens(model, tokenizer, /*chat=*/true);
+  std::vector<int32_t> forbidden = model.unused_ids;
+  std::erase_if(forbidden,
+                [&ends](int32_t id) { return std::binary_search(ends.begin(), ends.end(), id); });
+  return forbidden;
+}
+
+SamplingParams AdvisedSampling(const GenerationConfig& advice, SamplingParams defaults) {
+  defaults.temperature = advice.temperature.value_or(defaults.temperature);
+  defaults.top_k = advice.top_k.value_or(defaults.top_k);
+  defaults.top_p = advice.top_p.value_or(defaults.top_p);
+  defaults.min_p = advice.min_p.value_or(defaults.min_p);
+  defaults.repetition_penalty = advice.repetition_penalty.value_or(defaults.repetition_penalty);
+  return defaults;
 }
 
 }  // namespace fulmen

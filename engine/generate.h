@@ -53,8 +53,15 @@ Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
                                 SequenceState& state, GenerateRequest request,
                                 const GenerateHooks& hooks = {}, int64_t chunk = 512);
 
-// The ids that end an answer: the config's and the tokenizer's end of sequence and, in a chat, the
-// end of a turn. `tokenizer` may be null.
-std::vector<int32_t> EndTokens(const Config& config, const Tokenizer* tokenizer, bool chat);
+// The ids that end an answer: the end of sequence of the config, the generation config and the
+// tokenizer and, in a chat, the end of a turn. `tokenizer` may be null.
+std::vector<int32_t> EndTokens(const Model& model, const Tokenizer* tokenizer, bool chat);
+
+// The ids never to be sampled: unused ones, unless they end an answer. A padding token often does,
+// and its embedding row is zero.
+std::vector<int32_t> ForbiddenTokens(const Model& model, const Tokenizer* tokenizer);
+
+// `defaults` with what the generation config says in their place.
+SamplingParams AdvisedSampling(const GenerationConfig& advice, SamplingParams defaults);
 
 }  // namespace fulmen

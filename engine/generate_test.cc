@@ -250,11 +250,59 @@ TEST_F(GenerateTest, UnusedIdsAreNeverSampled) {
 TEST_F(GenerateTest, EndTokens) {
   const std::vector<int32_t> end =
       TestTokenizer().Encode("<end_of_sentence>", Tokenizer::Markers::kParse);
-  EXPECT_EQ(EndTokens(TestModel().config, &TestTokenizer(), false), end);
-  EXPECT_EQ(EndTokens(TestModel().config, nullptr, false), end);
-  Config silent = TestModel().config;
-  silent.eos_ids.clear();
-  EXPECT_TRUE(EndTokens(silent, nullptr, false).empty());
+  EXPECT_EQ(EndTokens(TestModel(), &TestTokenizer(), false), end);
+  EXPECT_EQ(EndTokens(TestModel(), nullptr, false), end);
+  Model other{TestModel().config, nullptr, TestModel().weights, {}};
+  other.config.eos_ids.clear();
+  EXPECT_TRUE(EndTokens(other, nullptr, false).empty());
+  other.config.eos_ids = {9};
+  other.generation.eos_ids = {7, 9};
+  EXPECT_EQ(EndTokens(other, nullptr, false), (std::vector<int32_t>{7, 9}));
+}
+
+TEST_F(GenerateTest, DeclaredEndTokensAreNotForbidden) {
+  const int32_t end_of_turn = *TestTokenizer().TokenId("<end_of_sentence>");
+  Model model{TestModel().config, nullptr, TestModel().weights, {3, 7, 9, end_of_turn}};
+  model.config.eos_ids = {9};
+  model.generation.eos_ids = {7};
+  EXPECT_EQ(ForbiddenTokens(model, nullptr), (std::vector<int32_t>{3, end_of_turn}));
+  EXPECT_EQ(ForbiddenTokens(model, &TestTokenizer()), std::vector<int32_t>{3});
+
+  // What is generated first ends the answer although its embedding row may be zero.
+  GenerateRequest request = Continue("Alice was beginning to", 40);
+  const std::vector<int32_t> ids = ValueOrDie(Run(request)).ids;
+  model.unused_ids = {ids[5]};
+  model.generation.eos_ids = {ids[5]};
+  request.stop_tokens = EndTokens(model, nullptr, false);
+  ThreadPool pool(1);
+  Workspace scratch;
+  KernelContext context{pool, scratch};
+  SequenceState state(model.config);
+  const GenerateResult result = ValueOrDie(
+      Generate(model, nullptr, *ValueOrDie(SelectKernels("cpu")), context, state, request));
+  EXPECT_EQ(result.finish_reason, FinishReason::kStop);
+  EXPECT_LE(result.ids.size(), 5U);
+}
+
+TEST(AdvisedSampling, TheGenerationConfigGoesBeforeDefaults) {
+  SamplingParams defaults;
+  defaults.temperature = 1;
+  defaults.top_p = 0.95;
+  defaults.seed = 7;
+  GenerationConfig advice;
+  advice.temperature = 0.25;
+  advice.top_k = 40;
+  advice.min_p = 0.05;
+  advice.repetition_penalty = 1.5;
+  const SamplingParams params = AdvisedSampling(advice, defaults);
+  EXPECT_EQ(params.temperature, 0.25);
+  EXPECT_EQ(params.top_k, 40);
+  EXPECT_EQ(params.top_p, 0.95);
+  EXPECT_EQ(params.min_p, 0.05);
+  EXPECT_EQ(params.repetition_penalty, 1.5);
+  EXPECT_EQ(params.seed, 7U);
+  advice.top_p = 0.5;
+  EXPECT_EQ(AdvisedSampling(advice, defaults).top_p, 0.5);
 }
 
 }  // namespace

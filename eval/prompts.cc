@@ -15,12 +15,13 @@ Result<std::vector<int32_t>> ParseIds(const Json& json, const Config& config,
   std::vector<int32_t> ids;
   ids.reserve(json.size());
   for (const Json& id : json) {
-    if (!id.is_number_integer() || id < 0 || id >= config.vocab_size) {
+    const std::optional<int64_t> token = IntegerIn(id, 0, config.vocab_size - 1);
+    if (!token) {
       return Fail(ErrorCode::kInvalidArgument,
                   "{}: entry {} is {}, expected a token id from 0 to {} (the model's vocabulary)",
-                  where, ids.size(), id.dump(), config.vocab_size - 1);
+                  where, ids.size(), Shown(id), config.vocab_size - 1);
     }
-    ids.push_back(id.get<int32_t>());
+    ids.push_back(static_cast<int32_t>(*token));
   }
   return ids;
 }

@@ -24,11 +24,21 @@ Result<std::string> FindSingleFile(const std::string& folder) {
     return (fs::path(folder) / kSingleName).string();
   }
   std::vector<std::string> found;
+  std::vector<std::string> others;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() == ".safetensors") found.push_back(it->path().string());
+    const fs::path extension = it->path().extension();
+    if (extension == ".safetensors") found.push_back(it->path().string());
+    if (extension == ".bin" || extension == ".pth" || extension == ".pt" || extension == ".gguf") {
+      others.push_back(it->path().filename().string());
+    }
   }
   if (error) return Fail(ErrorCode::kIo, "{}: {}", folder, error.message());
   if (found.size() == 1) return found.front();
+  if (found.empty() && !others.empty()) {
+    return Fail(ErrorCode::kUnsupported,
+                "{}: weights are read from safetensors files only, found none but {}", folder,
+                *std::min_element(others.begin(), others.end()));
+  }
   return Fail(ErrorCode::kNotFound,
               "{}: expected {}, {} or one .safetensors file, found {} .safetensors files", folder,
               kCheckpointIndexName, kSingleName, found.size());
@@ -61,7 +71,7 @@ Result<CheckpointIndex> ReadCheckpointIndex(const std::string& path) {
   const auto bad = [&](std::string_view what) {
     return Fail(ErrorCode::kCorrupt, "{}: {}", path, what);
   };
-  if (!json.is_object()) return bad("expected an object");
+  if (!json.is_object()) return bad("expected an object, found " + Shown(json));
   const auto map = json.find("weight_map");
   if (map == json.end() || !map->is_object() || map->empty()) {
     return bad("expected \"weight_map\", an object of tensor names and file names");
@@ -71,7 +81,7 @@ Result<CheckpointIndex> ReadCheckpointIndex(const std::string& path) {
     if (!file.is_string() || !IsPlainFileName(file.get_ref<const std::string&>())) {
       return Fail(ErrorCode::kCorrupt,
                   "{}: tensor \"{}\" should name a file of this folder, found {}", path, name,
-                  file.dump());
+                  Shown(file));
     }
     index.shard_of.emplace(name, file.get<std::string>());
   }
@@ -81,7 +91,7 @@ Result<CheckpointIndex> ReadCheckpointIndex(const std::string& path) {
     // Some writers give a whole number as a float.
     if (!size.is_number() || size.get<double>() < 0 || size.get<double>() > 0x1p62) {
       return Fail(ErrorCode::kCorrupt, "{}: total_size should be a number of bytes, found {}", path,
-                  size.dump());
+                  Shown(size));
     }
     index.total_size =
         size.is_number_float() ? static_cast<size_t>(size.get<double>()) : size.get<size_t>();

@@ -1,6 +1,7 @@
 #include "formats/checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <filesystem>
@@ -81,6 +82,36 @@ TEST(Checkpoint, OpensShards) {
   WriteTensors(folder / "2.safetensors", {"b"});
   WriteText(index, R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})");
   EXPECT_NE(ProblemOf(folder.path()).find("tensor \"b\" is also in"), std::string::npos);
+}
+
+TEST(Checkpoint, TheIndexGoesBeforeASingleFile) {
+  const testing::TemporaryFolder folder;
+  WriteTensors(folder / "1.safetensors", {"a"});
+  WriteTensors(folder / "model.safetensors", {"other"});
+  WriteText(folder / kCheckpointIndexName, R"({"weight_map": {"a": "1.safetensors"}})");
+  const Checkpoint checkpoint = Checkpoint::Open(folder.path()).value();
+  EXPECT_EQ(checkpoint.tensors().size(), 1U);
+  EXPECT_EQ(checkpoint.tensors().count("a"), 1U);
+}
+
+TEST(Checkpoint, NamesWeightsOfAnotherFormat) {
+  const testing::TemporaryFolder folder;
+  WriteText(folder / "pytorch_model.bin", "PK");
+  WriteText(folder / "model.gguf", "GGUF");
+  EXPECT_EQ(ProblemOf(folder.path()),
+            folder.path() +
+                ": weights are read from safetensors files only, found none but "
+                "model.gguf");
+  fs::create_directory(folder / "model.safetensors");
+  EXPECT_EQ(ProblemOf(folder.path()),
+            (folder / "model.safetensors") + ": expected a regular file, found a folder");
+}
+
+TEST(Checkpoint, DoesNotWaitForAFifo) {
+  const testing::TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "model.safetensors").c_str(), 0600), 0);
+  EXPECT_EQ(ProblemOf(folder.path()),
+            (folder / "model.safetensors") + ": expected a regular file, found a FIFO");
 }
 
 TEST(Checkpoint, RefusesHostileIndexes) {

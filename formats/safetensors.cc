@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/file_kind.h"
 #include "base/json.h"
 
 namespace fulmen {
@@ -60,8 +61,9 @@ class HeaderReader : public nlohmann::json::json_sax_t {
 
   bool string(std::string& value) override {
     if (state_ == State::kMetadata) {
-      metadata[key_] = std::move(value);
-      return true;
+      if (metadata.emplace(key_, std::move(value)).second) return true;
+      problem = fmt::format("__metadata__ \"{}\" stands twice", key_);
+      return false;
     }
     if (state_ != State::kEntry || key_ != "dtype") return Unexpected("a string");
     entry_.dtype = std::move(value);
@@ -73,6 +75,10 @@ class HeaderReader : public nlohmann::json::json_sax_t {
       state_ = State::kTensors;
     } else if (state_ == State::kTensors && key_ == "__metadata__") {
       state_ = State::kMetadata;
+      if (std::exchange(has_metadata_, true)) {
+        problem = "__metadata__ stands twice in the header";
+        return false;
+      }
     } else if (state_ == State::kTensors) {
       state_ = State::kEntry;
       entry_ = RawEntry();
@@ -164,6 +170,7 @@ class HeaderReader : public nlohmann::json::json_sax_t {
   }
 
   State state_ = State::kStart;
+  bool has_metadata_ = false;
   std::string key_;
   RawEntry entry_;
 };
@@ -239,6 +246,10 @@ Result<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> star
   uint64_t length = 0;
   std::memcpy(&length, start.data(), kLengthBytes);
   if (length > kMaxHeader) {
+    const auto kind = FileKind({reinterpret_cast<const char*>(start.data()), start.size()});
+    if (!kind.empty()) {
+      return Fail(ErrorCode::kCorrupt, "{}: not a safetensors file but {}", where, kind);
+    }
     return Fail(ErrorCode::kCorrupt,
                 "{}: not a safetensors file, its header would be {} bytes (at most {} allowed)",
                 where, length, kMaxHeader);
@@ -253,6 +264,11 @@ Result<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> star
   HeaderReader reader;
   if (!nlohmann::json::sax_parse(text, &reader)) {
     return Fail(ErrorCode::kCorrupt, "{}: {}", where, reader.problem);
+  }
+  // The parser takes a NUL outside of strings for the end of its input.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return Fail(ErrorCode::kCorrupt, "{}: the header is not valid JSON at its byte {}", where,
+                nul + 1);
   }
 
   SafetensorsHeader header;

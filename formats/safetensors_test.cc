@@ -42,6 +42,36 @@ TEST(SafetensorsHeader, ReadsEntriesAndMetadata) {
   EXPECT_TRUE(Parse("{}", 0));
 }
 
+TEST(SafetensorsHeader, RefusesWhatFollowsTheJson) {
+  using std::string_literals::operator""s;
+  const std::string good = R"({"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  EXPECT_EQ(ProblemOf(good + "   ", 8), "");
+  for (const std::string& tail : {"\0"s, "  \0\0\0"s, "\0{\"not\":\"json"s, "{\"not\":\"json"s}) {
+    EXPECT_EQ(ProblemOf(good + tail, 8).find("x.safetensors: the header is not valid JSON"), 0U)
+        << tail;
+  }
+}
+
+TEST(SafetensorsHeader, NamesAFileOfAnotherKind) {
+  const auto problem = [](const std::string& file) {
+    return ParseSafetensorsHeader(std::as_bytes(std::span(file)), file.size(), "x").error().message;
+  };
+  EXPECT_EQ(problem("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n"),
+            "x: not a safetensors file but a Git LFS pointer (git lfs pull fetches the file it "
+            "stands for)");
+  EXPECT_EQ(problem("<!DOCTYPE html>"), "x: not a safetensors file but a web page");
+  // A header whose length begins like a pickle.
+  const std::string header = "{}" + std::string(0x280 - 2, ' ');
+  EXPECT_EQ(ProblemOf(header, 0), "");
+}
+
+TEST(SafetensorsHeader, RefusesMetadataThatContradictsItself) {
+  EXPECT_EQ(ProblemOf(R"({"__metadata__":{"a":"1","a":"2"}})", 0),
+            "x.safetensors: __metadata__ \"a\" stands twice");
+  EXPECT_EQ(ProblemOf(R"({"__metadata__":{},"__metadata__":{}})", 0),
+            "x.safetensors: __metadata__ stands twice in the header");
+}
+
 TEST(SafetensorsHeader, RefusesLies) {
   const auto one = [](const std::string& fields) { return "{\"t\":{" + fields + "}}"; };
   const auto expect = [](const std::string& problem, const std::string& part) {

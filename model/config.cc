@@ -5,11 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <string_view>
 
 #include "base/check.h"
+#include "model/generation_config.h"
+#include "model/json_fields.h"
 
 namespace fulmen {
 namespace {
@@ -41,24 +42,9 @@ constexpr std::array kUnsupported = {
 
 constexpr std::array kOriginalArchitectures = {"MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"};
 constexpr std::string_view kNativeArchitecture = "MiniMaxForCausalLM";
+constexpr const char* kNativeLightning = "linear_attention";
+constexpr const char* kNativeSoftmax = "full_attention";
 constexpr std::string_view kVisionArchitecture = "MiniMaxVL01ForConditionalGeneration";
-
-// Short enough for one sentence, whatever the file holds.
-std::string Shown(const Json& value) {
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 60) text = text.substr(0, 57) + "...";
-  return text;
-}
-
-// The JSON library keeps numbers above 2^63 unsigned and those made by a program signed.
-bool IsWholeNumberIn(const Json& value, int64_t low, int64_t high) {
-  if (!value.is_number_integer()) return false;
-  if (value.is_number_unsigned() &&
-      value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-    return false;
-  }
-  return value.get<int64_t>() >= low && value.get<int64_t>() <= high;
-}
 
 bool IsSwitchedOff(const Json& value) {
   if (value.is_null()) return true;
@@ -68,83 +54,6 @@ bool IsSwitchedOff(const Json& value) {
   return false;
 }
 
-// Reads fields of one object, keeping the first thing that was wrong; after that every read returns
-// its default, so the caller checks once at the end.
-class Fields {
- public:
-  Fields(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
-
-  Status status() const {
-    if (!problem_) return {};
-    return tl::unexpected<Error>(*problem_);
-  }
-  bool ok() const { return !problem_; }
-
-  template <class... Args>
-  void Refuse(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) {
-    if (problem_) return;
-    problem_ = Error{code, where_ + ": " + fmt::format(format, std::forward<Args>(args)...)};
-  }
-
-  // Null counts as absent.
-  const Json* Find(std::string_view name) const { return Find(json_, name); }
-  static const Json* Find(const Json& object, std::string_view name) {
-    if (!object.is_object()) return nullptr;
-    const auto found = object.find(name);
-    return found == object.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  int64_t Integer(std::string_view name, int64_t max, std::optional<int64_t> fallback = {}) {
-    const Json* value = Find(name);
-    if (value == nullptr) {
-      if (!fallback) {
-        Refuse(ErrorCode::kCorrupt, "{} is missing, expected a whole number from 1 to {}", name,
-               max);
-      }
-      return fallback.value_or(1);
-    }
-    if (!IsWholeNumberIn(*value, 1, max)) {
-      Refuse(ErrorCode::kCorrupt, "{} should be a whole number from 1 to {}, found {}", name, max,
-             Shown(*value));
-      return 1;
-    }
-    return value->get<int64_t>();
-  }
-
-  double Number(const Json* value, std::string_view name, double low, double high,
-                double fallback) {
-    if (value == nullptr) return fallback;
-    const double number = value->is_number() ? value->get<double>() : std::nan("");
-    if (!(number >= low && number <= high)) {
-      Refuse(ErrorCode::kCorrupt, "{} should be a number from {:g} to {:g}, found {}", name, low,
-             high, Shown(*value));
-      return fallback;
-    }
-    return number;
-  }
-
-  bool Boolean(std::string_view name, bool fallback) {
-    const Json* value = Find(name);
-    if (value == nullptr) return fallback;
-    if (!value->is_boolean()) {
-      Refuse(ErrorCode::kCorrupt, "{} should be true or false, found {}", name, Shown(*value));
-      return fallback;
-    }
-    return value->get<bool>();
-  }
-
-  ResidualScale Residual(const std::string& alpha, const std::string& beta) {
-    constexpr double kLimit = 1e6;
-    return {static_cast<float>(Number(Find(alpha), alpha, -kLimit, kLimit, 1)),
-            static_cast<float>(Number(Find(beta), beta, -kLimit, kLimit, 1))};
-  }
-
- private:
-  const Json& json_;
-  std::string where_;
-  std::optional<Error> problem_;
-};
-
 // The shortest decimal that reads back as the same float, not the digits of its double.
 double Shortest(float value) { return std::stod(fmt::format("{}", value)); }
 
@@ -153,7 +62,7 @@ bool IsOriginal(const std::string& architecture) {
          kOriginalArchitectures.end();
 }
 
-std::string ReadArchitecture(Fields& fields) {
+std::string ReadArchitecture(JsonFields& fields) {
   const std::string known =
       fmt::format("{} and {}", fmt::join(kOriginalArchitectures, ", "), kNativeArchitecture);
   const Json* list = fields.Find("architectures");
@@ -174,7 +83,7 @@ std::string ReadArchitecture(Fields& fields) {
   return name;
 }
 
-void RefuseUnsupported(Fields& fields) {
+void RefuseUnsupported(JsonFields& fields) {
   for (const char* name : kUnsupported) {
     const Json* value = fields.Find(name);
     if (value == nullptr || IsSwitchedOff(*value)) continue;
@@ -188,7 +97,7 @@ void RefuseUnsupported(Fields& fields) {
 }
 
 // The list under `name`, one entry per layer, each `lightning` or `softmax`.
-void ReadLayerList(Fields& fields, const char* name, const Json& lightning, const Json& softmax,
+void ReadLayerList(JsonFields& fields, const char* name, const Json& lightning, const Json& softmax,
                    std::vector<LayerKind>& layers) {
   const Json* list = fields.Find(name);
   if (list == nullptr || !list->is_array()) {
@@ -212,26 +121,26 @@ void ReadLayerList(Fields& fields, const char* name, const Json& lightning, cons
   }
 }
 
-void ReadLayers(Fields& fields, bool native, Config& config) {
+void ReadLayers(JsonFields& fields, Config& config) {
   const auto count = static_cast<size_t>(fields.Integer("num_hidden_layers", kMaxLayers));
   config.layers.assign(count, LayerKind::kLightning);
-  if (!native) {
+  if (!config.native) {
     ReadLayerList(fields, "attn_type_list", 0, 1, config.layers);
   } else if (fields.Find("layer_types") != nullptr) {
-    ReadLayerList(fields, "layer_types", "linear_attention", "full_attention", config.layers);
+    ReadLayerList(fields, "layer_types", kNativeLightning, kNativeSoftmax, config.layers);
   } else {  // Transformers' default: alternate, softmax first
     for (size_t i = 0; i < count; i += 2) config.layers[i] = LayerKind::kSoftmax;
   }
 }
 
 // Refuses every rope type but the plain one.
-void CheckRopeType(Fields& fields, std::string_view name, const Json& scaling) {
+void CheckRopeType(JsonFields& fields, std::string_view name, const Json& scaling) {
   if (!scaling.is_object()) {
     fields.Refuse(ErrorCode::kCorrupt, "{} should be an object, found {}", name, Shown(scaling));
     return;
   }
   for (const char* key : {"rope_type", "type"}) {
-    const Json* type = Fields::Find(scaling, key);
+    const Json* type = JsonFields::Find(scaling, key);
     if (type != nullptr && *type != "default") {
       fields.Refuse(ErrorCode::kUnsupported, "{}.{} should be \"default\", found {}", name, key,
                     Shown(*type));
@@ -239,19 +148,19 @@ void CheckRopeType(Fields& fields, std::string_view name, const Json& scaling) {
   }
 }
 
-void ReadRope(Fields& fields, Config& config) {
+void ReadRope(JsonFields& fields, Config& config) {
   const Json* parameters = fields.Find("rope_parameters");
   if (parameters != nullptr) CheckRopeType(fields, "rope_parameters", *parameters);
   if (const Json* scaling = fields.Find("rope_scaling"); scaling != nullptr) {
     CheckRopeType(fields, "rope_scaling", *scaling);
-    if (fields.ok() && Fields::Find(*scaling, "rope_type") == nullptr &&
-        Fields::Find(*scaling, "type") == nullptr) {
+    if (fields.ok() && JsonFields::Find(*scaling, "rope_type") == nullptr &&
+        JsonFields::Find(*scaling, "type") == nullptr) {
       fields.Refuse(ErrorCode::kUnsupported, "rope_scaling is not supported, found {}",
                     Shown(*scaling));
     }
   }
   const auto find = [&](std::string_view name) {
-    const Json* inner = parameters == nullptr ? nullptr : Fields::Find(*parameters, name);
+    const Json* inner = parameters == nullptr ? nullptr : JsonFields::Find(*parameters, name);
     return inner != nullptr ? inner : fields.Find(name);
   };
   const Json* base = find("rope_theta");
@@ -279,7 +188,7 @@ void ReadRope(Fields& fields, Config& config) {
   }
 }
 
-void ReadGeometry(Fields& fields, Config& config) {
+void ReadGeometry(JsonFields& fields, Config& config) {
   config.vocab_size = fields.Integer("vocab_size", kMaxVocab);
   config.hidden_size = fields.Integer("hidden_size", kMaxWidth);
   config.ffn_size = fields.Integer("intermediate_size", kMaxWidth);
@@ -315,70 +224,33 @@ void ReadGeometry(Fields& fields, Config& config) {
   config.max_position = fields.Integer("max_position_embeddings", kMaxPosition);
 }
 
-void ReadEosIds(Fields& fields, Config& config) {
-  const Json* value = fields.Find("eos_token_id");
-  if (value == nullptr) return;
-  const Json list = value->is_array() ? *value : Json::array({*value});
-  for (const Json& id : list) {
-    if (!IsWholeNumberIn(id, 0, config.vocab_size - 1)) {
-      fields.Refuse(ErrorCode::kCorrupt,
-                    "eos_token_id should be a token below vocab_size {}, found {}",
-                    config.vocab_size, Shown(id));
-      return;
-    }
-    config.eos_ids.push_back(id.get<int32_t>());
-  }
+ResidualScale ReadResidual(JsonFields& fields, const std::string& alpha, const std::string& beta) {
+  constexpr double kLimit = 1e6;
+  return {static_cast<float>(fields.Number(alpha, -kLimit, kLimit, 1)),
+          static_cast<float>(fields.Number(beta, -kLimit, kLimit, 1))};
 }
 
-}  // namespace
-
-Result<Config> ParseConfig(const Json& json, const std::string& where) {
-  if (!json.is_object()) {
-    return Fail(ErrorCode::kCorrupt, "{}: expected an object, found {}", where, json.type_name());
+// The slopes of the heads, before the layer's factor.
+std::vector<float> HeadSlopes(const Config& config) {
+  const auto slope = [](int64_t index, int64_t of) {
+    return static_cast<float>(
+        std::exp2(-8.0 * static_cast<double>(index + 1) / static_cast<double>(of)));
+  };
+  // ALiBi's geometric sequence. In the original scheme a count that is no power of two takes that
+  // of the power below, then every second one of the power above.
+  int64_t whole = 1;
+  while (2 * whole <= config.heads) whole *= 2;
+  if (config.native) whole = config.heads;
+  std::vector<float> slopes;
+  for (int64_t h = 0; h < config.heads; ++h) {
+    slopes.push_back(h < whole ? slope(h, whole) : slope(2 * (h - whole), 2 * whole));
   }
-  Fields fields(json, where);
-  Config config;
-  config.architecture = ReadArchitecture(fields);
-  FULMEN_TRY(fields.status());
-  const bool native = !IsOriginal(config.architecture);
-  RefuseUnsupported(fields);
-  ReadLayers(fields, native, config);
-  ReadGeometry(fields, config);
-  FULMEN_TRY(fields.status());
-  ReadRope(fields, config);
-  ReadEosIds(fields, config);
-  config.rms_norm_epsilon = static_cast<float>(
-      fields.Number(fields.Find("rms_norm_eps"), "rms_norm_eps", 1e-12, 1, 1e-5));
-  config.tied_embeddings = fields.Boolean("tie_word_embeddings", false);
-  config.post_norm = native || fields.Boolean("postnorm", false);
-  if (native) {
-    config.lightning_residual =
-        fields.Residual("linear_attn_alpha_factor", "linear_attn_beta_factor");
-    config.softmax_residual = fields.Residual("full_attn_alpha_factor", "full_attn_beta_factor");
-    config.mlp_residual = fields.Residual("mlp_alpha_factor", "mlp_beta_factor");
-  } else {
-    config.lightning_residual =
-        fields.Residual("layernorm_linear_attention_alpha", "layernorm_linear_attention_beta");
-    config.softmax_residual =
-        fields.Residual("layernorm_full_attention_alpha", "layernorm_full_attention_beta");
-    config.mlp_residual = fields.Residual("layernorm_mlp_alpha", "layernorm_mlp_beta");
-  }
-  FULMEN_TRY(fields.status());
-  return config;
+  return slopes;
 }
 
-Result<Config> ReadConfig(const std::string& path) {
-  FULMEN_ASSIGN(const Json json, ReadJsonFile(path));
-  return ParseConfig(json, path);
-}
-
-Json ConfigToJson(const Config& config, const std::string& dtype) {
-  const bool m1 = config.architecture == "MiniMaxM1ForCausalLM";
-  std::vector<int> kinds;
-  for (const LayerKind kind : config.layers) kinds.push_back(kind == LayerKind::kSoftmax ? 1 : 0);
+// The part of a config.json that the schemes name alike.
+Json CommonFields(const Config& config) {
   Json json;
-  json["architectures"] = {m1 ? kOriginalArchitectures[1] : kOriginalArchitectures[0]};
-  json["model_type"] = m1 ? "minimax_m1" : "minimax_text_01";
   json["vocab_size"] = config.vocab_size;
   json["hidden_size"] = config.hidden_size;
   json["intermediate_size"] = config.ffn_size;
@@ -391,17 +263,7 @@ Json ConfigToJson(const Config& config, const std::string& dtype) {
   json["max_position_embeddings"] = config.max_position;
   json["num_local_experts"] = config.experts;
   json["num_experts_per_tok"] = config.experts_per_token;
-  json["attn_type_list"] = kinds;
-  json["postnorm"] = config.post_norm;
-  json["layernorm_full_attention_alpha"] = Shortest(config.softmax_residual.alpha);
-  json["layernorm_full_attention_beta"] = Shortest(config.softmax_residual.beta);
-  json["layernorm_linear_attention_alpha"] = Shortest(config.lightning_residual.alpha);
-  json["layernorm_linear_attention_beta"] = Shortest(config.lightning_residual.beta);
-  json["layernorm_mlp_alpha"] = Shortest(config.mlp_residual.alpha);
-  json["layernorm_mlp_beta"] = Shortest(config.mlp_residual.beta);
   json["rms_norm_eps"] = Shortest(config.rms_norm_epsilon);
-  json["shared_intermediate_size"] = 0;
-  json["shared_moe_mode"] = "sigmoid";
   json["hidden_act"] = "silu";
   json["tie_word_embeddings"] = config.tied_embeddings;
   json["bos_token_id"] = nullptr;
@@ -411,30 +273,104 @@ Json ConfigToJson(const Config& config, const std::string& dtype) {
   json["attention_dropout"] = 0.0;
   json["sliding_window"] = nullptr;
   json["use_cache"] = true;
+  return json;
+}
+
+Json OriginalFields(const Config& config) {
+  const bool m1 = config.architecture == kOriginalArchitectures[1];
+  std::vector<int> kinds;
+  for (const LayerKind kind : config.layers) kinds.push_back(kind == LayerKind::kSoftmax ? 1 : 0);
+  Json json;
+  json["architectures"] = {kOriginalArchitectures[m1 ? 1 : 0]};
+  json["model_type"] = m1 ? "minimax_m1" : "minimax_text_01";
+  json["attn_type_list"] = kinds;
+  json["postnorm"] = config.post_norm;
+  json["layernorm_full_attention_alpha"] = Shortest(config.softmax_residual.alpha);
+  json["layernorm_full_attention_beta"] = Shortest(config.softmax_residual.beta);
+  json["layernorm_linear_attention_alpha"] = Shortest(config.lightning_residual.alpha);
+  json["layernorm_linear_attention_beta"] = Shortest(config.lightning_residual.beta);
+  json["layernorm_mlp_alpha"] = Shortest(config.mlp_residual.alpha);
+  json["layernorm_mlp_beta"] = Shortest(config.mlp_residual.beta);
+  json["shared_intermediate_size"] = 0;
+  json["shared_moe_mode"] = "sigmoid";
+  return json;
+}
+
+Json NativeFields(const Config& config) {
+  Json json;
+  json["architectures"] = {kNativeArchitecture};
+  json["model_type"] = "minimax";
+  json["layer_types"] = Json::array();
+  for (const LayerKind kind : config.layers) {
+    json["layer_types"].push_back(kind == LayerKind::kSoftmax ? kNativeSoftmax : kNativeLightning);
+  }
+  json["full_attn_alpha_factor"] = Shortest(config.softmax_residual.alpha);
+  json["full_attn_beta_factor"] = Shortest(config.softmax_residual.beta);
+  json["linear_attn_alpha_factor"] = Shortest(config.lightning_residual.alpha);
+  json["linear_attn_beta_factor"] = Shortest(config.lightning_residual.beta);
+  json["mlp_alpha_factor"] = Shortest(config.mlp_residual.alpha);
+  json["mlp_beta_factor"] = Shortest(config.mlp_residual.beta);
+  return json;
+}
+
+}  // namespace
+
+Result<Config> ParseConfig(const Json& json, const std::string& where) {
+  if (!json.is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: expected an object, found {}", where, Shown(json));
+  }
+  JsonFields fields(json, where);
+  Config config;
+  config.architecture = ReadArchitecture(fields);
+  FULMEN_TRY(fields.status());
+  config.native = !IsOriginal(config.architecture);
+  RefuseUnsupported(fields);
+  ReadLayers(fields, config);
+  ReadGeometry(fields, config);
+  FULMEN_TRY(fields.status());
+  ReadRope(fields, config);
+  config.eos_ids = ReadEosIds(fields, config.vocab_size);
+  config.rms_norm_epsilon = static_cast<float>(fields.Number("rms_norm_eps", 1e-12, 1, 1e-5));
+  config.tied_embeddings = fields.Boolean("tie_word_embeddings", false);
+  config.post_norm = config.native || fields.Boolean("postnorm", false);
+  if (config.native) {
+    config.lightning_residual =
+        ReadResidual(fields, "linear_attn_alpha_factor", "linear_attn_beta_factor");
+    config.softmax_residual =
+        ReadResidual(fields, "full_attn_alpha_factor", "full_attn_beta_factor");
+    config.mlp_residual = ReadResidual(fields, "mlp_alpha_factor", "mlp_beta_factor");
+  } else {
+    config.lightning_residual =
+        ReadResidual(fields, "layernorm_linear_attention_alpha", "layernorm_linear_attention_beta");
+    config.softmax_residual =
+        ReadResidual(fields, "layernorm_full_attention_alpha", "layernorm_full_attention_beta");
+    config.mlp_residual = ReadResidual(fields, "layernorm_mlp_alpha", "layernorm_mlp_beta");
+  }
+  FULMEN_TRY(fields.status());
+  return config;
+}
+
+Result<Config> ReadConfig(const std::string& path) {
+  FULMEN_ASSIGN(const Json json, ReadJsonFile(path));
+  return ParseConfig(json, path);
+}
+
+Json ConfigToJson(const Config& config, const std::string& dtype) {
+  Json json = config.native ? NativeFields(config) : OriginalFields(config);
+  json.update(CommonFields(config));
   json["torch_dtype"] = dtype;
   return json;
 }
 
 std::vector<float> LightningDecay(const Config& config, int64_t layer) {
   FULMEN_CHECK(layer >= 0 && layer < config.layer_count(), "layer {}", layer);
-  // ALiBi slopes: a geometric sequence for a power of two; any other count takes those of the power
-  // below, then every second one of the power above.
-  const auto slope = [](int64_t index, int64_t of) {
-    return std::exp2(-8.0 * static_cast<double>(index + 1) / static_cast<double>(of));
-  };
-  int64_t below = 1;
-  while (2 * below <= config.heads) below *= 2;
+  constexpr double kEpsilon = 1e-5;
+  const auto last = static_cast<double>(config.layer_count() - 1) + (config.native ? kEpsilon : 0);
+  const double depth = last == 0 ? 0.0 : static_cast<double>(layer) / last;
   // Rounded to float32 where the released code rounds.
-  const double depth =
-      config.layer_count() == 1
-          ? 0.0
-          : static_cast<double>(layer) / static_cast<double>(config.layer_count() - 1);
-  const auto factor = static_cast<float>(1 - depth + 1e-5);
-  std::vector<float> decay;
-  for (int64_t h = 0; h < config.heads; ++h) {
-    const double base = h < below ? slope(h, below) : slope(2 * (h - below), 2 * below);
-    decay.push_back(static_cast<float>(base) * factor);
-  }
+  const auto factor = static_cast<float>(1 - depth + kEpsilon);
+  std::vector<float> decay = HeadSlopes(config);
+  for (float& slope : decay) slope *= factor;
   return decay;
 }
 

@@ -24,6 +24,7 @@ struct ResidualScale {
 // Immutable once made. Dimensions are named as in the literature; all are counts of elements.
 struct Config {
   std::string architecture;  // as the file spells it, e.g. "MiniMaxText01ForCausalLM"
+  bool native = false;       // the Transformers-native scheme, which has slopes of its own
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
   int64_t ffn_size = 0;  // width of one expert
@@ -56,11 +57,12 @@ Result<Config> ParseConfig(const Json& json, const std::string& where);
 // Reads and parses the file at `path`.
 Result<Config> ReadConfig(const std::string& path);
 
-// Inverse of ParseConfig, in the original scheme. `dtype` is "float32", "bfloat16" or "float16".
+// Inverse of ParseConfig, in the config's scheme. `dtype` is "float32", "bfloat16" or "float16".
 Json ConfigToJson(const Config& config, const std::string& dtype);
 
-// decay[h] of layer `layer`: 2^(-8(h+1)/heads) * (1 - layer/(L-1) + 1e-5), with the ALiBi
-// interpolation for head counts that are no power of two. MiniMax-01 released code.
+// decay[h] of layer `layer`: 2^(-8(h+1)/heads) * (1 - layer/(L-1) + 1e-5). In the original scheme
+// with the ALiBi interpolation for head counts that are no power of two, as in the released code of
+// MiniMax-01; in the native scheme with L - 1 + 1e-5 for L - 1, as in Transformers.
 std::vector<float> LightningDecay(const Config& config, int64_t layer);
 
 // base^(-2i/rotary_dim) for i in [0, rotary_dim/2).

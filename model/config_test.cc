@@ -199,7 +199,7 @@ TEST(Config, SizesMustBeWholeAndSane) {
   EXPECT_NE(ProblemWith("rms_norm_eps", "x").find("rms_norm_eps should be a number"),
             std::string::npos);
   EXPECT_NE(ProblemWith("postnorm", 1).find("postnorm should be true or false"), std::string::npos);
-  EXPECT_EQ(ParseConfig(Json::array(), "x").error().message, "x: expected an object, found array");
+  EXPECT_EQ(ParseConfig(Json::array(), "x").error().message, "x: expected an object, found []");
 }
 
 TEST(Config, JsonRoundTrips) {
@@ -218,6 +218,29 @@ TEST(Config, JsonRoundTrips) {
   EXPECT_TRUE(again.tied_embeddings);
 }
 
+TEST(Config, NativeJsonRoundTrips) {
+  Json source = Native();
+  source["num_attention_heads"] = 6;
+  source["rotary_dim"] = 8;
+  source["eos_token_id"] = 5;
+  const Config config = Parsed(source);
+  const Json json = ConfigToJson(config, "float32");
+  EXPECT_EQ(json["architectures"], Json::array({"MiniMaxForCausalLM"}));
+  EXPECT_EQ(json["layer_types"], source["layer_types"]);
+  const Config again = Parsed(ParseJson(json.dump(), "again").value());
+  EXPECT_EQ(ConfigToJson(again, "float32"), json);
+  EXPECT_EQ(again.layers, config.layers);
+  EXPECT_EQ(again.lightning_residual.alpha, 2.5F);
+  EXPECT_EQ(again.softmax_residual.alpha, 1.5F);
+  EXPECT_EQ(again.mlp_residual.beta, 0.25F);
+  EXPECT_EQ(again.rope_base, 5000);
+  EXPECT_EQ(again.rotary_dim, 8);
+  EXPECT_EQ(again.eos_ids, std::vector<int32_t>{5});
+  for (int layer = 0; layer < 3; ++layer) {
+    EXPECT_EQ(LightningDecay(again, layer), LightningDecay(config, layer));
+  }
+}
+
 TEST(Config, LightningDecay) {
   Config config = Parsed(Original());
   config.heads = 4;
@@ -234,6 +257,26 @@ TEST(Config, LightningDecay) {
   EXPECT_FLOAT_EQ(three[2], 1.0F / 4 * 1.00001F);
   config.layers.resize(1);
   EXPECT_FLOAT_EQ(LightningDecay(config, 0)[0], 1.0F / 16 * 1.00001F);
+}
+
+// Transformers' rule for its own scheme, which it stores as `slope_rate`.
+TEST(Config, LightningDecayOfTheNativeScheme) {
+  for (const int heads : {1, 3, 4, 6, 12}) {
+    Json json = Native();
+    json["num_attention_heads"] = heads;
+    json["num_key_value_heads"] = 1;
+    const Config config = Parsed(json);
+    for (int layer = 0; layer < 3; ++layer) {
+      const std::vector<float> decay = LightningDecay(config, layer);
+      ASSERT_EQ(decay.size(), static_cast<size_t>(heads));
+      for (int h = 0; h < heads; ++h) {
+        const double expected =
+            std::pow(2, -8.0 * (h + 1) / heads) * (1 - layer / (2 + 1e-5) + 1e-5);
+        EXPECT_NEAR(decay[static_cast<size_t>(h)], expected, 1e-6 * expected)
+            << heads << " heads, layer " << layer << ", head " << h;
+      }
+    }
+  }
 }
 
 TEST(Config, RopeFrequencies) {

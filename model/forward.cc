@@ -1,7 +1,10 @@
 #include "model/forward.h"
 
 #include <algorithm>
+#include <bit>
+#include <limits>
 #include <numeric>
+#include <string>
 
 #include "base/check.h"
 #include "model/forward_pass.h"
@@ -34,6 +37,34 @@ void CaptureHidden(const ForwardCapture& capture, int64_t layer, ConstMatrix x) 
   std::copy_n(x.data, x.rows * x.cols, capture.hidden + layer * x.rows * x.cols);
 }
 
+// Whether a sum of squares that a norm takes of a row overflows. The norm would give zeros, so that
+// the logits would say nothing and still be finite.
+bool SquaresOverflow(ConstMatrix x) {
+  constexpr uint32_t kMagnitude = 0x7fffffff;
+  for (int64_t row = 0; row < x.rows; ++row) {
+    const float* values = x.row(row);
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < x.cols; ++i) {
+      largest = std::max(largest, std::bit_cast<uint32_t>(values[i]) & kMagnitude);
+    }
+    // No sum of this many can overflow below 2^50.
+    if (std::bit_cast<float>(largest) < 0x1p50F) continue;
+    double sum = 0;
+    for (int64_t i = 0; i < x.cols; ++i) sum += double{values[i]} * values[i];
+    if (sum > std::numeric_limits<float>::max()) return true;
+  }
+  return false;
+}
+
+Status CheckNormInput(const Config& config, int64_t layer, ConstMatrix hidden) {
+  if (!SquaresOverflow(hidden)) return {};
+  const std::string reader =
+      layer == config.layer_count() ? std::string("the last norm") : fmt::format("layer {}", layer);
+  return Fail(ErrorCode::kNonFinite,
+              "the logits overflowed: what {} reads is so large that its squares exceed float32",
+              reader);
+}
+
 }  // namespace
 
 Status Forward(const Model& model, const Kernels& kernels, KernelContext& context,
@@ -53,10 +84,12 @@ Status Forward(const Model& model, const Kernels& kernels, KernelContext& contex
   kernels.embedding(context, tokens, model.weights.token_embedding, hidden);
   for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
     CaptureHidden(capture, layer, hidden);
+    FULMEN_TRY(CheckNormInput(config, layer, hidden));
     const Workspace::Frame layer_frame(context.scratch);
     FULMEN_ASSIGN(const LayerActivations activations, pass.Layer(layer, hidden, hidden));
     CaptureLayer(capture, layer, activations);
   }
+  FULMEN_TRY(CheckNormInput(config, config.layer_count(), hidden));
   pass.Norm(hidden, model.weights.output_norm, hidden);
   CaptureHidden(capture, config.layer_count(), hidden);
   if (logits.rows > 0) {
@@ -64,8 +97,8 @@ Status Forward(const Model& model, const Kernels& kernels, KernelContext& contex
                    logits);
     if (!kernels.all_finite(context, logits)) {
       return Fail(ErrorCode::kNonFinite,
-                  "the head (after layer {}) gave NaN or infinity as a logit",
-                  config.layer_count() - 1);
+                  "the logits overflowed: the head (after layer {}) gave NaN or infinity ({})",
+                  config.layer_count() - 1, kNonFiniteHint);
     }
   }
   state.Advance(count);

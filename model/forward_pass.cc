@@ -48,10 +48,11 @@ Result<LayerActivations> ForwardPass::Layer(int64_t layer, ConstMatrix input, Ma
   Attention(layer, input, /*known=*/false, a);
   FULMEN_TRY(Mlp(layer, a, output));
   if (kernels_.all_finite(context_, output)) return a;
-  return Fail(ErrorCode::kNonFinite, "layer {} ({}) gave NaN or infinity at a position in {}..{}",
-              layer, IsLightning(layer) ? "lightning" : "softmax",
+  return Fail(ErrorCode::kNonFinite,
+              "layer {} ({}) gave NaN or infinity at a position in {}..{} ({})", layer,
+              IsLightning(layer) ? "lightning" : "softmax",
               *std::ranges::min_element(scope_.positions),
-              *std::ranges::max_element(scope_.positions));
+              *std::ranges::max_element(scope_.positions), kNonFiniteHint);
 }
 
 Result<LayerActivations> ForwardPass::Recompute(int64_t layer, ConstMatrix input,

@@ -52,6 +52,10 @@ struct AttentionScope {
   ExpertCapacity* capacity = nullptr;         // training with token drop
 };
 
+// What a result that is not finite comes from.
+inline constexpr const char* kNonFiniteHint =
+    "float32 overflowed, or a weight is not finite, which fulmen inspect --verify finds";
+
 class ForwardPass {
  public:
   ForwardPass(const Config& config, const Weights& weights, const Kernels& kernels,

@@ -249,10 +249,10 @@ std::vector<TensorInstance> ExpectedTensors(const Config& config) {
 }
 
 bool IsStoredConstant(std::string_view name) {
-  constexpr std::array<std::string_view, 4> kConstants = {
+  constexpr std::array<std::string_view, 5> kConstants = {
       ".self_attn.slope_rate", ".self_attn.query_decay", ".self_attn.key_decay",
-      ".self_attn.diagonal_decay"};
-  return name.starts_with("model.layers.") &&
+      ".self_attn.diagonal_decay", ".rotary_emb.inv_freq"};
+  return name.starts_with("model.") &&
          std::any_of(kConstants.begin(), kConstants.end(),
                      [&](std::string_view suffix) { return name.ends_with(suffix); });
 }

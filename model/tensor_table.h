@@ -67,7 +67,8 @@ struct TensorInstance {
 // Every tensor of the model, in file order: embedding, layers, norm, head.
 std::vector<TensorInstance> ExpectedTensors(const Config& config);
 
-// Constants Transformers stores beside the weights of lightning layers; the config implies them.
+// Constants some writers store beside the weights, which the config implies: the decay of lightning
+// layers (Transformers), and the frequencies of RoPE.
 bool IsStoredConstant(std::string_view name);
 
 // Replaces {L} and {E}.

@@ -29,6 +29,8 @@ TEST(TensorTable, StoredConstants) {
   EXPECT_TRUE(IsStoredConstant("model.layers.3.self_attn.slope_rate"));
   EXPECT_TRUE(IsStoredConstant("model.layers.3.self_attn.diagonal_decay"));
   EXPECT_FALSE(IsStoredConstant("model.layers.3.self_attn.q_proj.weight"));
+  EXPECT_TRUE(IsStoredConstant("model.layers.3.self_attn.rotary_emb.inv_freq"));
+  EXPECT_TRUE(IsStoredConstant("model.rotary_emb.inv_freq"));
   EXPECT_FALSE(IsStoredConstant("slope_rate"));
 }
 

@@ -1,9 +1,12 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <unordered_set>
 #include <utility>
+
+#include "base/file_kind.h"
 
 namespace fulmen {
 namespace {
@@ -149,6 +152,44 @@ Result<TensorView> FetchTensor(const TensorSource& source, const Checkpoint& che
   return stored.Slice(source.tensor.expert).Rows(source.first_row, source.tensor.shape[0]);
 }
 
+// How far a stored value may be from ours: the power was computed in float32 and rounded to the
+// type. The schemes place an epsilon of 1e-5 in the layer's factor differently, and a file may have
+// come from the other one.
+double SlopeTolerance(DType dtype, double slope, double head_slope) {
+  constexpr double kEpsilonPlaced = 1.01e-5;
+  const double rounding = dtype == DType::kF32 ? 0 : dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+  const double subnormal = dtype == DType::kF16 ? 0x1p-25 : 0;
+  return slope * (0x1p-20 + rounding) + subnormal + head_slope * kEpsilonPlaced;
+}
+
+// Refuses a `slope_rate` of a lightning layer that contradicts the config's slopes: the layer was
+// trained with those. The other stored constants follow from it.
+Status CheckStoredSlopes(const Config& config, const Checkpoint& checkpoint) {
+  const std::vector<float> head_slopes = LightningDecay(config, 0);
+  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+    const std::string name = TensorName("model.layers.{L}.self_attn.slope_rate", layer, -1);
+    const auto found = checkpoint.tensors().find(name);
+    if (found == checkpoint.tensors().end()) continue;
+    const TensorView& stored = found->second;
+    if (!IsWeightType(stored.dtype) || stored.elements() != config.heads) {
+      return Fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" should hold {} slopes, found {} {}",
+                  checkpoint.FileOf(name), name, config.heads, DTypeName(stored.dtype),
+                  ShapeString(stored.shape));
+    }
+    const std::vector<float> slopes = LightningDecay(config, layer);
+    for (size_t h = 0; h < slopes.size(); ++h) {
+      const double value = LoadFloat(stored.dtype, stored.data, h);
+      if (std::abs(value - slopes[h]) <= SlopeTolerance(stored.dtype, slopes[h], head_slopes[h])) {
+        continue;
+      }
+      return Fail(ErrorCode::kCorrupt,
+                  "{}: tensor \"{}\" gives head {} the slope {:.6g}, the rule of {} {:.6g}",
+                  checkpoint.FileOf(name), name, h, value, config.architecture, slopes[h]);
+    }
+  }
+  return {};
+}
+
 // True when the bits of every element but the sign are zero.
 template <class Bits>
 bool RowIsZero(const std::byte* data, int64_t count) {
@@ -236,6 +277,7 @@ Result<Weights> BindWeights(const Config& config, const Checkpoint& checkpoint,
     FULMEN_ASSIGN(TensorView view, FetchTensor(source, checkpoint));
     tensors.push_back(std::move(view));
   }
+  FULMEN_TRY(CheckStoredSlopes(config, checkpoint));
   return ArrangeWeights(config, tensors);
 }
 
@@ -244,11 +286,16 @@ Result<Config> ReadFolderConfig(const std::string& path) {
   if (!fs::is_directory(path, error)) {
     return Fail(ErrorCode::kNotFound,
                 "{}: expected a model folder with config.json and safetensors files, found {}",
-                path, fs::exists(path, error) ? "a file" : "nothing");
+                path, PathKind(path));
   }
   const std::string config_path = (fs::path(path) / "config.json").string();
   if (!fs::exists(config_path, error)) {
+    if (error) return Fail(ErrorCode::kIo, "{}: {}", config_path, error.message());
     return Fail(ErrorCode::kNotFound, "{}: not a model folder, it has no config.json", path);
+  }
+  if (!fs::is_regular_file(config_path, error)) {
+    return Fail(ErrorCode::kIo, "{}: expected a file, found {}", config_path,
+                PathKind(config_path));
   }
   return ReadConfig(config_path);
 }
@@ -260,6 +307,7 @@ Result<Model> LoadModel(const std::string& path) {
   model.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
   FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, path));
   model.unused_ids = ZeroRows(model.weights.token_embedding);
+  FULMEN_ASSIGN(model.generation, ReadGenerationConfig(path, model.config.vocab_size));
   return model;
 }
 

@@ -13,6 +13,7 @@
 #include "formats/checkpoint.h"
 #include "kernels/moe.h"
 #include "model/config.h"
+#include "model/generation_config.h"
 #include "model/tensor_table.h"
 
 namespace fulmen {
@@ -63,13 +64,15 @@ struct Model {
   Config config;
   std::unique_ptr<Checkpoint> checkpoint;
   Weights weights;
-  std::vector<int32_t> unused_ids;  // tokens whose embedding rows are all zero: never to be sampled
+  std::vector<int32_t> unused_ids;  // tokens whose embedding rows are all zero
+  GenerationConfig generation = {};
 };
 
 // The config of the model folder `path`; says so when that is no model folder.
 Result<Config> ReadFolderConfig(const std::string& path);
 
-// `path` is a folder with config.json and safetensors. Every tensor the config calls for must be
+// `path` is a folder with config.json and safetensors, and generation_config.json where there is
+// one. Every tensor the config calls for must be
 // there with its shape, in either naming scheme; tensors nobody calls for are refused, stored decay
 // constants excepted.
 Result<Model> LoadModel(const std::string& path);

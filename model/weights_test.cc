@@ -1,11 +1,15 @@
 #include "model/weights.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 
 #include "formats/safetensors.h"
@@ -178,7 +182,71 @@ TEST(LoadModel, RefusesWhatContradictsTheConfig) {
          "the config calls for no tensor \"model.layers.2.input_layernorm.weight\"");
   expect(problem([&](Tensors& t) { t["vision_tower.patch.weight"] = small; }),
          "belongs to a vision model, which is not supported yet");
-  EXPECT_EQ(problem([&](Tensors& t) { t["model.layers.0.self_attn.slope_rate"] = small; }), "");
+  EXPECT_EQ(problem([&](Tensors& t) {
+              t["model.layers.1.self_attn.rotary_emb.inv_freq"] = small;
+              t["model.layers.0.self_attn.key_decay"] = small;
+            }),
+            "");
+}
+
+// `values` as a tensor of the type.
+Stored Slopes(DType dtype, const std::vector<double>& values) {
+  Stored stored{dtype, {static_cast<int64_t>(values.size()), 1, 1}, {}};
+  const auto append = [&stored](auto bits) {
+    const auto bytes = std::as_bytes(std::span(&bits, 1));
+    stored.bytes.insert(stored.bytes.end(), bytes.begin(), bytes.end());
+  };
+  for (const double value : values) {
+    const auto f = static_cast<float>(value);
+    if (dtype == DType::kF32) append(f);
+    if (dtype == DType::kF16) append(F16FromF32(f));
+    if (dtype == DType::kBF16) append(BF16FromF32(f));
+  }
+  return stored;
+}
+
+TEST(LoadModel, ChecksStoredSlopes) {
+  Config config = TinyConfig();
+  config.heads = 3;
+  config.layers.assign(4, LayerKind::kLightning);
+  const Tensors tensors = RandomTensors(config);
+  Config native = config;
+  native.native = true;
+  native.architecture = "MiniMaxForCausalLM";
+  const auto problem = [&](const Config& changed, int layer, const Stored& slopes) {
+    Tensors with = tensors;
+    with[fmt::format("model.layers.{}.self_attn.slope_rate", layer)] = slopes;
+    return ProblemOf(changed, with);
+  };
+  // As Transformers computes them: the epsilon also in the denominator.
+  const auto rule = [](int layer) {
+    std::vector<double> slopes;
+    for (int h = 0; h < 3; ++h) {
+      slopes.push_back(std::exp2(-8.0 * (h + 1) / 3) * (1 - layer / (3 + 1e-5) + 1e-5));
+    }
+    return slopes;
+  };
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (int layer = 0; layer < 4; ++layer) {
+      EXPECT_EQ(problem(native, layer, Slopes(dtype, rule(layer))), "") << DTypeName(dtype);
+    }
+  }
+  const auto expect = [](const std::string& text, const std::string& part) {
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  };
+  // Three heads in the original scheme: 1/16, 1/256, 1/4.
+  expect(problem(config, 0, Slopes(DType::kF32, rule(0))),
+         "tensor \"model.layers.0.self_attn.slope_rate\" gives head 0 the slope 0.157492, the "
+         "rule of MiniMaxText01ForCausalLM 0.0625006");
+  expect(problem(native, 1, Slopes(DType::kBF16, {1.0 / 16, 1.0 / 256, 1.0 / 4})),
+         "model.layers.1.self_attn.slope_rate\" gives head 0 the slope 0.0625");
+  std::vector<double> odd = rule(2);
+  odd[2] *= 1.01;
+  expect(problem(native, 2, Slopes(DType::kF32, odd)), "gives head 2 the slope");
+  odd[2] = std::nan("");
+  expect(problem(native, 2, Slopes(DType::kF32, odd)), "gives head 2 the slope nan");
+  expect(problem(native, 0, Slopes(DType::kF32, {0.5, 0.25})),
+         "should hold 3 slopes, found F32 [2, 1, 1]");
 }
 
 TEST(LoadModel, TypesMayBeMixed) {
@@ -231,6 +299,40 @@ TEST(LoadModel, SaysWhatIsNoModel) {
             std::string::npos);
   EXPECT_NE(LoadModel(folder / "config.json").error().message.find("found a file"),
             std::string::npos);
+  ASSERT_TRUE(WriteFileAtomically(folder / "model.gguf", "GGUF\x03"));
+  EXPECT_NE(LoadModel(folder / "model.gguf").error().message.find("found a GGUF file"),
+            std::string::npos);
+  ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);  // must not be waited for
+  EXPECT_NE(LoadModel(folder / "fifo").error().message.find("found a FIFO"), std::string::npos);
+  fs::create_symlink("loop", folder / "loop");  // cannot be looked at, by root either
+  EXPECT_NE(LoadModel(folder / "loop").error().message.find("Too many levels of symbolic links"),
+            std::string::npos);
+  fs::remove(folder / "config.json");
+  fs::create_symlink("config.json", folder / "config.json");
+  EXPECT_EQ(LoadModel(folder.path()).error().message,
+            (folder / "config.json") + ": Too many levels of symbolic links");
+  fs::remove(folder / "config.json");
+  fs::create_directory(folder / "config.json");
+  EXPECT_EQ(LoadModel(folder.path()).error().message,
+            (folder / "config.json") + ": expected a file, found a folder");
+}
+
+TEST(LoadModel, ReadsTheGenerationConfig) {
+  const Config config = TinyConfig();
+  const testing::TemporaryFolder folder;
+  ThreadPool pool(1);
+  ASSERT_TRUE(WriteRandomModel(config, {}, folder / "m", pool, [](size_t) { return true; }));
+  EXPECT_TRUE(LoadModel(folder / "m")->generation.eos_ids.empty());
+  const std::string path = folder / "m/generation_config.json";
+  ASSERT_TRUE(WriteFileAtomically(path, R"({"eos_token_id": [3, 4], "temperature": 0.7})"));
+  const Model model = LoadModel(folder / "m").value();
+  EXPECT_EQ(model.generation.eos_ids, (std::vector<int32_t>{3, 4}));
+  EXPECT_EQ(model.generation.temperature, 0.7);
+  ASSERT_TRUE(WriteFileAtomically(path, R"({"eos_token_id": 20})"));
+  EXPECT_EQ(LoadModel(folder / "m").error().message,
+            path + ": eos_token_id should be a token below vocab_size 20, found 20");
+  ASSERT_TRUE(WriteFileAtomically(path, "{"));
+  EXPECT_EQ(LoadModel(folder / "m").error().message, path + ": not valid JSON at byte 2");
 }
 
 TEST(LoadModel, TornFilesAreRefused) {

@@ -34,6 +34,11 @@ Result<Bpe> Bpe::Build(Vocabulary vocabulary,
     }
     bpe.byte_ids_[byte] = *id;
   }
+  bpe.unmade_.resize(static_cast<size_t>(bpe.vocabulary_.size()));
+  for (int32_t id = 0; id < bpe.vocabulary_.size(); ++id) {
+    bpe.unmade_[static_cast<size_t>(id)] = bpe.vocabulary_.Bytes(id).has_value();
+  }
+  for (const int32_t id : bpe.byte_ids_) bpe.unmade_[static_cast<size_t>(id)] = false;
   FULMEN_TRY(bpe.AddMerges(merges, where));
   bpe.MarkWholeTokens(ignore_merges);
   return bpe;
@@ -66,6 +71,7 @@ Status Bpe::AddMerges(const std::vector<std::pair<std::string, std::string>>& me
       i = (i + 1) & (merges_.size() - 1);
     }
     merges_[i] = {pair, static_cast<uint32_t>(rank), *id};
+    unmade_[static_cast<size_t>(*id)] = false;
   }
   return {};
 }
@@ -79,6 +85,14 @@ void Bpe::MarkWholeTokens(bool ignore_merges) {
     if (!ignore_merges) EncodeByMerging(*bytes, ids);
     if (ignore_merges || (ids.size() == 1 && ids[0] == id)) vocabulary_.MarkWhole(id);
   }
+}
+
+bool Bpe::Rename(int32_t id, std::string_view bytes) {
+  const auto index = static_cast<size_t>(id);
+  if (index >= unmade_.size() || !unmade_[index]) return false;
+  unmade_[index] = false;
+  vocabulary_.Rename(id, bytes);
+  return true;
 }
 
 inline const Bpe::Merge& Bpe::FindMerge(int32_t left, int32_t right) const {

@@ -28,6 +28,10 @@ class Bpe {
   // The same, always by merging: the specification of Encode().
   void EncodeByMerging(std::string_view piece, std::vector<int32_t>& ids) const;
 
+  // Gives a token other bytes, once; Encode() does not find it any more. False, and nothing
+  // changes, if the token is a byte's or a merge makes it, or if it came after Build().
+  bool Rename(int32_t id, std::string_view bytes);
+
   const Vocabulary& vocabulary() const { return vocabulary_; }
   Vocabulary& vocabulary() { return vocabulary_; }
 
@@ -51,6 +55,7 @@ class Bpe {
   Vocabulary vocabulary_;
   std::array<int32_t, 256> byte_ids_{};
   std::vector<Merge> merges_;  // an open-addressing table
+  std::vector<bool> unmade_;   // by id: in the vocabulary, but neither a byte's nor any merge's
 };
 
 }  // namespace fulmen

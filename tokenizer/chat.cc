@@ -3,10 +3,11 @@
 #include <array>
 #include <utility>
 
+#include "base/printable.h"
+#include "base/utf8.h"
 #include "tokenizer/chat_messages.h"
 #include "tokenizer/python_json.h"
 #include "tokenizer/unicode_classes.h"
-#include "tokenizer/utf8.h"
 
 namespace fulmen {
 namespace {
@@ -305,6 +306,50 @@ class Formatter {
   std::vector<PromptPiece> pieces_;
 };
 
+// Encodes pieces one after the other. The text between two markers is one string to the tokenizer,
+// in as many parts as ids() is asked for within it.
+class PieceEncoder {
+ public:
+  // `within_text`: text that was encoded before goes on.
+  PieceEncoder(const Tokenizer& tokenizer, bool within_text)
+      : tokenizer_(tokenizer), within_text_(within_text) {}
+
+  void Add(const PromptPiece& piece) {
+    size_t done = 0;
+    if (piece.trusted) {
+      for (const Tokenizer::Marker& marker : tokenizer_.FindMarkers(piece.text)) {
+        pending_.append(piece.text, done, marker.begin - done);
+        EncodePending();
+        ids_.push_back(marker.id);
+        within_text_ = false;
+        done = marker.end;
+      }
+    }
+    pending_.append(piece.text, done);
+  }
+
+  // Of all pieces so far.
+  const std::vector<int32_t>& ids() {
+    EncodePending();
+    return ids_;
+  }
+
+ private:
+  void EncodePending() {
+    if (pending_.empty()) return;
+    const std::vector<int32_t> plain =
+        tokenizer_.Encode(pending_, Tokenizer::Markers::kPlain, within_text_);
+    ids_.insert(ids_.end(), plain.begin(), plain.end());
+    within_text_ = true;
+    pending_.clear();
+  }
+
+  const Tokenizer& tokenizer_;
+  bool within_text_;
+  std::string pending_;
+  std::vector<int32_t> ids_;
+};
+
 }  // namespace
 
 std::string_view ChatFormatName(ChatFormat format) {
@@ -339,8 +384,9 @@ Result<std::optional<ChatFormat>> DetectChatFormat(std::string_view chat_templat
   if (has("<image>")) return std::optional(ChatFormat::kVl01);
   if (has("<beginning_of_sentence>")) return std::optional(ChatFormat::kText01);
   return Fail(ErrorCode::kUnsupported,
-              "the checkpoint's chat template is none of the family's (text-01, vl-01, m1, "
-              "m1-llama-cpp); name one of them to use it");
+              "the model's chat template is none of the family's, it begins \"{}\"; name a format "
+              "with --chat-format (text-01, vl-01, m1 or m1-llama-cpp)",
+              Printable(chat_template, 60));
 }
 
 Result<std::vector<PromptPiece>> FormatChat(ChatFormat format, const Json& request) {
@@ -356,41 +402,22 @@ std::string ChatText(const std::vector<PromptPiece>& pieces) {
   return text;
 }
 
-std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces) {
-  std::vector<int32_t> ids;
-  std::string between;
-  const auto flush = [&] {
-    const std::vector<int32_t> plain = tokenizer.Encode(between, Tokenizer::Markers::kPlain);
-    ids.insert(ids.end(), plain.begin(), plain.end());
-    between.clear();
-  };
-  for (const PromptPiece& piece : pieces) {
-    size_t done = 0;
-    if (piece.trusted) {
-      for (const Tokenizer::Marker& marker : tokenizer.FindMarkers(piece.text)) {
-        between.append(piece.text, done, marker.begin - done);
-        flush();
-        ids.push_back(marker.id);
-        done = marker.end;
-      }
-    }
-    between.append(piece.text, done);
-  }
-  flush();
-  return ids;
+std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces,
+                                bool continues) {
+  PieceEncoder encoder(tokenizer, continues);
+  for (const PromptPiece& piece : pieces) encoder.Add(piece);
+  return encoder.ids();
 }
 
 LearntTokens EncodeLearnt(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces) {
-  LearntTokens tokens;
-  while (!pieces.empty()) {
-    size_t count = 1;
-    while (count < pieces.size() && pieces[count].learnt == pieces[0].learnt) ++count;
-    const std::vector<int32_t> ids = EncodeChat(tokenizer, pieces.first(count));
-    tokens.ids.insert(tokens.ids.end(), ids.begin(), ids.end());
-    tokens.learnt.resize(tokens.ids.size(), pieces[0].learnt ? 1 : 0);
-    pieces = pieces.subspan(count);
+  PieceEncoder encoder(tokenizer, false);
+  std::vector<uint8_t> learnt;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    encoder.Add(pieces[i]);
+    if (i + 1 < pieces.size() && pieces[i + 1].learnt == pieces[i].learnt) continue;
+    learnt.resize(encoder.ids().size(), pieces[i].learnt ? 1 : 0);
   }
-  return tokens;
+  return {encoder.ids(), std::move(learnt)};
 }
 
 }  // namespace fulmen

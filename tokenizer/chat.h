@@ -43,12 +43,14 @@ struct PromptPiece {
 Result<std::vector<PromptPiece>> FormatChat(ChatFormat format, const Json& request);
 
 // The pieces joined, and the pieces encoded: text between two markers is one string to the
-// tokenizer.
+// tokenizer. `continues`: the first piece goes on with text that was encoded before.
 std::string ChatText(const std::vector<PromptPiece>& pieces);
-std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces);
+std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces,
+                                bool continues = false);
 
 // The same for training: text is also cut where learnt pieces begin and end, as it is when a model
-// is asked to go on after its generation prompt.
+// is asked to go on after its generation prompt. Parts of one text count as one: the space that a
+// tokenizer puts before a text stands before the first of them only.
 struct LearntTokens {
   std::vector<int32_t> ids;
   std::vector<uint8_t> learnt;  // as many: 1 in learnt pieces, else 0

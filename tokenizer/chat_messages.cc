@@ -12,16 +12,10 @@ constexpr const char* kRoles =
 
 using CallNames = std::map<std::string, std::string>;  // call id -> function name
 
-const Json& Member(const Json& object, const char* key) {
-  static const Json null;
-  const auto found = object.find(key);
-  return found != object.end() ? *found : null;
-}
-
 Status CheckType(bool right, const char* expected, const Json& found, const std::string& where) {
   if (right) return {};
   return Fail(ErrorCode::kInvalidArgument, "{}: {} is expected, found {}", where, expected,
-              found.is_null() ? "nothing" : found.type_name());
+              found.is_null() ? "nothing" : Shown(found));
 }
 
 Result<std::string> ReadString(const Json& object, const char* key, const std::string& where) {

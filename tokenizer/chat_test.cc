@@ -148,6 +148,46 @@ TEST(Chat, LlamaCppStripsAndUsesTheFirstSystemMessageOnly) {
       "<end_of_sentence>\n<beginning_of_sentence>user name=user\na b<end_of_sentence>\n");
 }
 
+// A tokenizer that puts a space before a text: bytes are ids, "<x>" is 256.
+Tokenizer PrefixSpaceTokenizer() {
+  Json vocab;
+  for (int byte = 0; byte < 256; ++byte) {
+    vocab[SpellingFromBytes(std::string(1, static_cast<char>(byte)))] = byte;
+  }
+  const Json json = {
+      {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", Json::array()}}},
+      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", true}}},
+      {"decoder", {{"type", "ByteLevel"}}},
+      {"added_tokens", Json::array({{{"id", 256}, {"content", "<x>"}, {"special", true}}})}};
+  return Tokenizer::Parse(json.dump(), "test").value();
+}
+
+TEST(Chat, PartsOfOneTextGetOnePrefixSpace) {
+  using Ids = std::vector<int32_t>;
+  const Tokenizer tokenizer = PrefixSpaceTokenizer();
+  const auto learnt = [&](const std::vector<PromptPiece>& pieces) {
+    return EncodeLearnt(tokenizer, pieces);
+  };
+  const LearntTokens completion = learnt({{"2=", false, false}, {"4", false, true}});
+  EXPECT_EQ(completion.ids, (Ids{' ', '2', '=', '4'}));
+  EXPECT_EQ(completion.learnt, (std::vector<uint8_t>{0, 0, 0, 1}));
+  EXPECT_EQ(completion.ids, learnt({{"2=4", false, true}}).ids);
+  // A marker ends a text, wherever the pieces are cut.
+  const std::vector<PromptPiece> chat = {
+      {"a<x>", true, false}, {"b", false, true}, {"c<x>", true, true}, {"d", false, false}};
+  const Ids whole = {' ', 'a', 256, ' ', 'b', 'c', 256, ' ', 'd'};
+  EXPECT_EQ(learnt(chat).ids, whole);
+  EXPECT_EQ(EncodeChat(tokenizer, chat), whole);
+  EXPECT_EQ(EncodeChat(tokenizer, chat, true), Ids(whole.begin() + 1, whole.end()));
+}
+
+TEST(Chat, ATemplateOfAnotherKindIsNamedWithTheFlagThatHelps) {
+  EXPECT_EQ(DetectChatFormat("{% for m in messages %}\n<|im_start|>").error().message,
+            "the model's chat template is none of the family's, it begins "
+            "\"{% for m in messages %}\\n<|im_start|>\"; name a format with --chat-format "
+            "(text-01, vl-01, m1 or m1-llama-cpp)");
+}
+
 TEST(Chat, ErrorsNameMessageAndField) {
   const auto error = [](const std::string& messages, ChatFormat format = ChatFormat::kText01) {
     return Render(format, Messages(messages));
@@ -161,7 +201,7 @@ TEST(Chat, ErrorsNameMessageAndField) {
   EXPECT_EQ(error(R"({"role": "user"})"),
             "error: messages[0].content: a string or a list of parts is expected, found nothing");
   EXPECT_EQ(error(R"({"role": "user", "content": 7})"),
-            "error: messages[0].content: a string or a list of parts is expected, found number");
+            "error: messages[0].content: a string or a list of parts is expected, found 7");
   EXPECT_EQ(error(R"({"role": "user", "content": [{"type": "text"}]})"),
             "error: messages[0].content[0].text: a string is expected, found nothing");
   EXPECT_EQ(error(R"({"role": "user", "content": [{"type": "video"}]})"),
@@ -172,17 +212,17 @@ TEST(Chat, ErrorsNameMessageAndField) {
   EXPECT_EQ(error(R"({"role": "user", "content": [{"type": "image"}]})", ChatFormat::kM1),
             "error: messages[0].content[0]: a text part is expected here by the chat format m1, "
             "found an image");
-  EXPECT_EQ(error("3"), "error: messages[0]: an object is expected, found number");
+  EXPECT_EQ(error("3"), "error: messages[0]: an object is expected, found 3");
   EXPECT_EQ(error(R"({"role": "assistant", "content": "", "tool_calls":
                 [{"function": {"name": "f", "arguments": "{"}}]})"),
             "error: messages[0].tool_calls[0].function.arguments: not valid JSON at byte 2");
   EXPECT_EQ(Render(ChatFormat::kM1, R"({"messages": 3})"),
-            "error: messages: a list is expected, found number");
+            "error: messages: a list is expected, found 3");
   EXPECT_EQ(Render(ChatFormat::kM1, "[]"),
-            "error: the chat request: an object is expected, found array");
+            "error: the chat request: an object is expected, found []");
   EXPECT_EQ(
       Render(ChatFormat::kM1, R"({"messages": [{"role": "user", "content": "x"}], "tools": [3]})"),
-      "error: tools[0]: an object is expected, found number");
+      "error: tools[0]: an object is expected, found 3");
 }
 
 }  // namespace

@@ -64,13 +64,13 @@ PreTokenizer PreTokenizer::Published() {
   return result;
 }
 
-Result<PreTokenizer> PreTokenizer::FromJson(const LooseJson& json, const std::string& where) {
+Result<PreTokenizer> PreTokenizer::FromJson(const Json& json, const std::string& where) {
   PreTokenizer result;
   if (Member(json, "type") != "Sequence") {
     FULMEN_TRY(result.AddStep(json, true, where));
     return result;
   }
-  const LooseJson& list = Member(json, "pretokenizers");
+  const Json& list = Member(json, "pretokenizers");
   if (!list.is_array() || list.empty()) {
     return Fail(ErrorCode::kCorrupt, "{}: 'pretokenizers' of the Sequence should be a list", where);
   }
@@ -80,11 +80,11 @@ Result<PreTokenizer> PreTokenizer::FromJson(const LooseJson& json, const std::st
   return result;
 }
 
-Status PreTokenizer::AddStep(const LooseJson& json, bool last, const std::string& where) {
+Status PreTokenizer::AddStep(const Json& json, bool last, const std::string& where) {
   if (!json.is_object()) {
     return Fail(ErrorCode::kUnsupported,
                 "{}: a pre-tokenizer of type ByteLevel or Split is expected, found {}", where,
-                json.type_name());
+                Shown(json));
   }
   FULMEN_ASSIGN(const std::string type, StringMember(json, "type", where));
   if (type == "ByteLevel" && last) return AddByteLevel(json, where);
@@ -98,14 +98,14 @@ Status PreTokenizer::AddStep(const LooseJson& json, bool last, const std::string
   return Fail(ErrorCode::kUnsupported, "{}: pre-tokenizer {} is not supported", where, type);
 }
 
-Status PreTokenizer::AddSplit(const LooseJson& json, const std::string& where) {
+Status PreTokenizer::AddSplit(const Json& json, const std::string& where) {
   FULMEN_ASSIGN(const std::string behavior, StringMember(json, "behavior", where));
   if (behavior != "Isolated") {
     return Fail(ErrorCode::kUnsupported, "{}: split behavior {} is not supported, only Isolated",
                 where, behavior);
   }
-  const LooseJson& pattern = Member(json, "pattern");
-  if (const LooseJson& regex = Member(pattern, "Regex"); regex.is_string()) {
+  const Json& pattern = Member(json, "pattern");
+  if (const Json& regex = Member(pattern, "Regex"); regex.is_string()) {
     if (regex == kPublishedSplitPattern) {
       steps_.emplace_back(PublishedSplit());
       return {};
@@ -114,7 +114,7 @@ Status PreTokenizer::AddSplit(const LooseJson& json, const std::string& where) {
     steps_.emplace_back(std::move(compiled));
     return {};
   }
-  if (const LooseJson& needle = Member(pattern, "String"); needle.is_string()) {
+  if (const Json& needle = Member(pattern, "String"); needle.is_string()) {
     auto text = needle.get<std::string>();
     if (text.empty()) return Fail(ErrorCode::kCorrupt, "{}: an empty split string", where);
     steps_.emplace_back(std::move(text));
@@ -123,7 +123,7 @@ Status PreTokenizer::AddSplit(const LooseJson& json, const std::string& where) {
   return Fail(ErrorCode::kCorrupt, "{}: 'pattern' of Split should hold a Regex or a String", where);
 }
 
-Status PreTokenizer::AddByteLevel(const LooseJson& json, const std::string& where) {
+Status PreTokenizer::AddByteLevel(const Json& json, const std::string& where) {
   FULMEN_ASSIGN(const bool prefix, BoolMember(json, "add_prefix_space", true, where));
   FULMEN_ASSIGN(const bool use_regex, BoolMember(json, "use_regex", true, where));
   if (prefix) steps_.emplace_back(PrefixSpace());
@@ -134,7 +134,7 @@ Status PreTokenizer::AddByteLevel(const LooseJson& json, const std::string& wher
   return {};
 }
 
-std::vector<std::string_view> PreTokenizer::RunSteps(std::string_view text,
+std::vector<std::string_view> PreTokenizer::RunSteps(std::string_view text, bool continues,
                                                      std::deque<std::string>& prefixed) const {
   Pieces pieces;
   if (!text.empty()) pieces.push_back(text);
@@ -142,8 +142,9 @@ std::vector<std::string_view> PreTokenizer::RunSteps(std::string_view text,
     Pieces next;
     for (const std::string_view piece : pieces) {
       if (std::holds_alternative<PrefixSpace>(step)) {
-        if (!piece.starts_with(' ')) prefixed.emplace_back(" ").append(piece);
-        next.push_back(piece.starts_with(' ') ? piece : prefixed.back());
+        const bool bare = piece.starts_with(' ') || (continues && piece.data() == text.data());
+        if (!bare) prefixed.emplace_back(" ").append(piece);
+        next.push_back(bare ? piece : prefixed.back());
       } else if (const auto* published = std::get_if<PublishedSplit>(&step)) {
         Split(*published, piece, next);
       } else if (const auto* regex = std::get_if<Regex>(&step)) {

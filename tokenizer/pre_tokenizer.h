@@ -7,8 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
-#include "tokenizer/loose_json.h"
 #include "tokenizer/published_split.h"
 #include "tokenizer/regex.h"
 
@@ -19,13 +19,14 @@ class PreTokenizer {
  public:
   // The `pre_tokenizer` of a tokenizer.json: Split (Isolated) and ByteLevel, alone or in a
   // Sequence that ends with ByteLevel.
-  static Result<PreTokenizer> FromJson(const LooseJson& json, const std::string& where);
+  static Result<PreTokenizer> FromJson(const Json& json, const std::string& where);
   // Of the published models.
   static PreTokenizer Published();
 
-  // Calls piece(std::string_view) for each piece from left to right.
+  // Calls piece(std::string_view) for each piece from left to right. `continues`: the text goes on
+  // where another stopped, so no space is put before it.
   template <class F>
-  void ForEachPiece(std::string_view text, const F& piece) const {
+  void ForEachPiece(std::string_view text, bool continues, const F& piece) const {
     const auto* split = steps_.size() == 1 ? std::get_if<PublishedSplit>(&steps_[0]) : nullptr;
     if (split != nullptr) {
       const char* end = text.data() + text.size();
@@ -37,18 +38,18 @@ class PreTokenizer {
       return;
     }
     std::deque<std::string> prefixed;
-    for (const std::string_view found : RunSteps(text, prefixed)) piece(found);
+    for (const std::string_view found : RunSteps(text, continues, prefixed)) piece(found);
   }
 
  private:
   struct PrefixSpace {};  // a space before each piece that has none
   using Step = std::variant<PublishedSplit, Regex, std::string, PrefixSpace>;
 
-  Status AddStep(const LooseJson& json, bool last, const std::string& where);
-  Status AddSplit(const LooseJson& json, const std::string& where);
-  Status AddByteLevel(const LooseJson& json, const std::string& where);
+  Status AddStep(const Json& json, bool last, const std::string& where);
+  Status AddSplit(const Json& json, const std::string& where);
+  Status AddByteLevel(const Json& json, const std::string& where);
   // `prefixed` owns the pieces that are not parts of `text`.
-  std::vector<std::string_view> RunSteps(std::string_view text,
+  std::vector<std::string_view> RunSteps(std::string_view text, bool continues,
                                          std::deque<std::string>& prefixed) const;
 
   std::vector<Step> steps_;

@@ -1,6 +1,6 @@
 #include "tokenizer/published_split.h"
 
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 namespace fulmen {
 

@@ -2,7 +2,7 @@
 
 #include <oniguruma.h>
 
-#include "tokenizer/utf8.h"
+#include "base/utf8.h"
 
 namespace fulmen {
 namespace {

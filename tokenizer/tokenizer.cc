@@ -4,22 +4,24 @@
 #include <filesystem>
 
 #include "base/file_io.h"
+#include "base/file_kind.h"
+#include "base/utf8.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/tokenizer_data.h"
-#include "tokenizer/utf8.h"
 
 namespace fulmen {
 namespace {
 
 namespace fs = std::filesystem;
 
-void EncodePlain(const TokenizerData& data, std::string_view text, std::vector<int32_t>& ids) {
+void EncodePlain(const TokenizerData& data, std::string_view text, bool continues,
+                 std::vector<int32_t>& ids) {
   std::string normalized;
   if (data.nfc) {
     normalized = NormalizeNfc(text);
     text = normalized;
   }
-  data.pre_tokenizer.ForEachPiece(text,
+  data.pre_tokenizer.ForEachPiece(text, continues,
                                   [&](std::string_view piece) { data.bpe.Encode(piece, ids); });
 }
 
@@ -38,7 +40,8 @@ Result<Tokenizer> Tokenizer::Parse(std::string_view tokenizer_json, const std::s
 Result<Tokenizer> Tokenizer::Load(const std::string& folder) {
   std::error_code unreadable;  // reading will say why
   if (!fs::is_directory(folder, unreadable)) {
-    return Fail(ErrorCode::kNotFound, "{}: no such folder", folder);
+    return Fail(ErrorCode::kNotFound, "{}: expected a folder with a tokenizer, found {}", folder,
+                PathKind(folder));
   }
   const fs::path json = fs::path(folder) / "tokenizer.json";
   const fs::path vocab = fs::path(folder) / "vocab.json";
@@ -60,18 +63,20 @@ Result<Tokenizer> Tokenizer::Load(const std::string& folder) {
   return Tokenizer(std::make_unique<const TokenizerData>(std::move(data)));
 }
 
-std::vector<int32_t> Tokenizer::Encode(std::string_view text, Markers markers) const {
+std::vector<int32_t> Tokenizer::Encode(std::string_view text, Markers markers,
+                                       bool continues) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3);
   size_t done = 0;
   if (markers == Markers::kParse) {
     for (const Marker& marker : FindMarkers(text)) {
-      EncodePlain(*data_, text.substr(done, marker.begin - done), ids);
+      EncodePlain(*data_, text.substr(done, marker.begin - done), continues, ids);
       ids.push_back(marker.id);
       done = marker.end;
+      continues = false;
     }
   }
-  EncodePlain(*data_, text.substr(done), ids);
+  EncodePlain(*data_, text.substr(done), continues, ids);
   return ids;
 }
 

@@ -34,8 +34,9 @@ class Tokenizer {
     kPlain,  // all text is ordinary text
   };
   // Any bytes are text: those that are no part of valid UTF-8 are characters of no class to the
-  // split pattern, and Decode() gives them back.
-  std::vector<int32_t> Encode(std::string_view text, Markers markers) const;
+  // split pattern, and Decode() gives them back. A tokenizer may put a space before each text;
+  // `continues`: this one goes on where another stopped, so none is put.
+  std::vector<int32_t> Encode(std::string_view text, Markers markers, bool continues = false) const;
 
   // Where the strings of special and added tokens stand in `text`, from left to right.
   struct Marker {

@@ -40,6 +40,13 @@ std::string PublishedContent(int32_t id) {
 
 }  // namespace
 
+std::optional<int32_t> TokenizerData::FindSpelled(std::string_view spelling) const {
+  const auto added = added_ids.find(spelling);
+  if (added != added_ids.end()) return added->second;
+  const auto bytes = BytesFromSpelling(spelling);
+  return vocabulary().Find(bytes ? *bytes : spelling);
+}
+
 Status TokenizerData::AddToken(const AddedToken& token, const std::string& where) {
   if (token.content.empty()) return {};
   if (const auto known = added_ids.find(token.content); known != added_ids.end()) {
@@ -55,6 +62,7 @@ Status TokenizerData::AddToken(const AddedToken& token, const std::string& where
                   "{}: added token '{}' has id {}, but the vocabulary gives it {}", where,
                   token.content, token.id, *id);
     }
+    if (id && *bytes != token.content) bpe.Rename(*id, token.content);
   }
   if (nfc && token.normalized) {
     return Fail(ErrorCode::kUnsupported,

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
-#include "tokenizer/loose_json.h"
 #include "tokenizer/pre_tokenizer.h"
 
 namespace fulmen {
@@ -35,7 +35,11 @@ struct TokenizerData {
   std::string chat_template;
 
   const Vocabulary& vocabulary() const { return bpe.vocabulary(); }
-  // An error when it contradicts the vocabulary or an earlier one.
+  // The token that files spell like this: an added one, whose content is literal, or one of the
+  // vocabulary, whose entries are written in the byte alphabet or, where they cannot be, literally.
+  std::optional<int32_t> FindSpelled(std::string_view spelling) const;
+  // An error when it contradicts the vocabulary or an earlier one. Where the vocabulary has it, too
+  // (trainers put special tokens there, spelled as they are), its content is literal all the same.
   Status AddToken(const AddedToken& token, const std::string& where);
   void MarkSpecial(int32_t id);
 };
@@ -47,7 +51,9 @@ Result<TokenizerData> DataFromVocabAndMerges(std::string_view vocab_json, std::s
 // The published special tokens, if the vocabulary is the published one.
 Status AddPublishedSpecialTokens(TokenizerData& data, const std::string& where);
 // An object of an added-token list; `id` stands beside it.
-Result<AddedToken> AddedTokenFromJson(const LooseJson& json, int64_t id, const std::string& where);
+Result<AddedToken> AddedTokenFromJson(const Json& json, const Json& id, const std::string& where);
+// The id of `token`, which the error names.
+Result<int64_t> TokenIdFromJson(const Json& id, std::string_view token, const std::string& where);
 
 // tokenizer_config.json, added_tokens.json and chat_template.jinja of `folder`, where present.
 // `bare`: there is no tokenizer.json, so special tokens that no file names are the published ones.

@@ -16,32 +16,32 @@ bool Exists(const fs::path& path) {
 }
 
 // The JSON object in the file; null when there is none.
-Result<LooseJson> ReadOptional(const fs::path& path) {
-  if (!Exists(path)) return LooseJson();
+Result<Json> ReadOptional(const fs::path& path) {
+  if (!Exists(path)) return Json();
   FULMEN_ASSIGN(const std::string text, ReadFile(path.string()));
-  FULMEN_ASSIGN(LooseJson json, ParseLooseJson(text, path.string()));
+  FULMEN_ASSIGN(Json json, ParseJson(text, path.string()));
   if (!json.is_object()) {
     return Fail(ErrorCode::kCorrupt, "{}: an object is expected, found {}", path.string(),
-                json.type_name());
+                Shown(json));
   }
   return json;
 }
 
 // A token of tokenizer_config.json is a string or an object that describes an added token.
-std::optional<std::string> TokenContent(const LooseJson& json) {
-  const LooseJson& content = json.is_object() ? Member(json, "content") : json;
+std::optional<std::string> TokenContent(const Json& json) {
+  const Json& content = json.is_object() ? Member(json, "content") : json;
   return content.is_string() ? std::optional(content.get<std::string>()) : std::nullopt;
 }
 
 // The strings that tokenizer_config.json names as special tokens.
-std::set<std::string> SpecialContents(const LooseJson& config) {
+std::set<std::string> SpecialContents(const Json& config) {
   std::set<std::string> contents;
   for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token",
                           "cls_token", "mask_token"}) {
     if (const auto content = TokenContent(Member(config, key))) contents.insert(*content);
   }
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
-    for (const LooseJson& item : Member(config, key)) {
+    for (const Json& item : Member(config, key)) {
       if (const auto content = TokenContent(item)) contents.insert(*content);
     }
   }
@@ -49,31 +49,28 @@ std::set<std::string> SpecialContents(const LooseJson& config) {
 }
 
 // added_tokens_decoder: {"200019": {"content": …}, …}
-Status AddFromConfig(const LooseJson& decoder, const std::string& where, TokenizerData& data) {
+Status AddFromConfig(const Json& decoder, const std::string& where, TokenizerData& data) {
   if (!decoder.is_object()) {
     return Fail(ErrorCode::kCorrupt, "{}: 'added_tokens_decoder' should be an object, found {}",
-                where, decoder.type_name());
+                where, Shown(decoder));
   }
   for (const auto& [key, item] : decoder.items()) {
     if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != std::string::npos) {
       return Fail(ErrorCode::kCorrupt, "{}: 'added_tokens_decoder' has '{}' for a token id", where,
                   key);
     }
-    FULMEN_ASSIGN(const AddedToken token, AddedTokenFromJson(item, std::stoll(key), where));
+    FULMEN_ASSIGN(const AddedToken token, AddedTokenFromJson(item, Json(std::stoll(key)), where));
     FULMEN_TRY(data.AddToken(token, where));
   }
   return {};
 }
 
 // added_tokens.json: {"<beginning_of_sentence>": 200019, …}
-Status AddFromList(const LooseJson& list, const std::set<std::string>& special,
-                   const std::string& where, TokenizerData& data) {
+Status AddFromList(const Json& list, const std::set<std::string>& special, const std::string& where,
+                   TokenizerData& data) {
   for (const auto& [content, id] : list.items()) {
-    if (!id.is_number_integer()) {
-      return Fail(ErrorCode::kCorrupt, "{}: the id of '{}' should be a number, found {}", where,
-                  content, id.type_name());
-    }
-    const AddedToken token{content, id.get<int64_t>(), special.contains(content), false};
+    FULMEN_ASSIGN(const int64_t number, TokenIdFromJson(id, content, where));
+    const AddedToken token{content, number, special.contains(content), false};
     FULMEN_TRY(data.AddToken(token, where));
   }
   return {};
@@ -83,8 +80,7 @@ Status AddFromList(const LooseJson& list, const std::set<std::string>& special,
 Status MarkNamedTokens(const std::set<std::string>& contents, const std::string& where,
                        TokenizerData& data) {
   for (const std::string& content : contents) {
-    const auto added = data.added_ids.find(content);
-    const auto id = added != data.added_ids.end() ? added->second : data.vocabulary().Find(content);
+    const auto id = data.FindSpelled(content);
     if (!id) continue;
     FULMEN_TRY(data.AddToken({content, *id, true, false}, where));
     data.MarkSpecial(*id);
@@ -92,30 +88,27 @@ Status MarkNamedTokens(const std::set<std::string>& contents, const std::string&
   return {};
 }
 
-Result<std::optional<int32_t>> NamedId(const LooseJson& config, const char* key,
+Result<std::optional<int32_t>> NamedId(const Json& config, const char* key,
                                        const std::string& where, const TokenizerData& data) {
   const auto content = TokenContent(Member(config, key));
   if (!content) return std::optional<int32_t>();
-  const auto added = data.added_ids.find(*content);
-  if (added != data.added_ids.end()) return std::optional(added->second);
-  const auto id = data.vocabulary().Find(*content);
-  if (id) return id;
+  if (const auto id = data.FindSpelled(*content)) return id;
   return Fail(ErrorCode::kCorrupt, "{}: '{}' is '{}', which is not in the vocabulary", where, key,
               *content);
 }
 
 // A string, or a list of {name, template}, of which "default" counts.
-Result<std::string> TemplateOf(const LooseJson& json, const std::string& where) {
+Result<std::string> TemplateOf(const Json& json, const std::string& where) {
   if (json.is_null()) return std::string();
   if (json.is_string()) return json.get<std::string>();
   if (json.is_array()) {
-    for (const LooseJson& item : json) {
+    for (const Json& item : json) {
       if (Member(item, "name") == "default") return StringMember(item, "template", where);
     }
     return std::string();
   }
   return Fail(ErrorCode::kCorrupt, "{}: 'chat_template' should be a string or a list, found {}",
-              where, json.type_name());
+              where, Shown(json));
 }
 
 }  // namespace
@@ -125,11 +118,11 @@ Status ReadFilesBeside(const std::string& folder, bool bare, TokenizerData& data
   const fs::path added_path = fs::path(folder) / "added_tokens.json";
   const fs::path template_path = fs::path(folder) / "chat_template.jinja";
   const std::string where = config_path.string();
-  FULMEN_ASSIGN(const LooseJson config, ReadOptional(config_path));
-  FULMEN_ASSIGN(const LooseJson added, ReadOptional(added_path));
+  FULMEN_ASSIGN(const Json config, ReadOptional(config_path));
+  FULMEN_ASSIGN(const Json added, ReadOptional(added_path));
   const std::set<std::string> special = SpecialContents(config);
 
-  const LooseJson& decoder = Member(config, "added_tokens_decoder");
+  const Json& decoder = Member(config, "added_tokens_decoder");
   if (!decoder.is_null()) FULMEN_TRY(AddFromConfig(decoder, where, data));
   FULMEN_TRY(AddFromList(added, special, added_path.string(), data));
   if (bare && decoder.is_null() && added.is_null()) {

@@ -16,21 +16,18 @@ struct FileVocabulary {
   std::vector<std::pair<std::string, int64_t>> others;
 };
 
-Result<FileVocabulary> ReadVocabulary(const LooseJson& json, const std::string& where) {
+Result<FileVocabulary> ReadVocabulary(const Json& json, const std::string& where) {
   if (!json.is_object()) {
     return Fail(ErrorCode::kCorrupt, "{}: the vocabulary should be an object, found {}", where,
-                json.type_name());
+                Shown(json));
   }
   FileVocabulary vocabulary;
   for (const auto& [spelling, id] : json.items()) {
-    if (!id.is_number_integer()) {
-      return Fail(ErrorCode::kCorrupt, "{}: the id of token '{}' should be a number, found {}",
-                  where, spelling, id.type_name());
-    }
+    FULMEN_ASSIGN(const int64_t number, TokenIdFromJson(id, spelling, where));
     if (const auto bytes = BytesFromSpelling(spelling)) {
-      FULMEN_TRY(vocabulary.bytes.Add(*bytes, id.get<int64_t>(), where));
+      FULMEN_TRY(vocabulary.bytes.Add(*bytes, number, where));
     } else {
-      vocabulary.others.emplace_back(spelling, id.get<int64_t>());
+      vocabulary.others.emplace_back(spelling, number);
     }
   }
   return vocabulary;
@@ -61,14 +58,13 @@ Result<std::pair<std::string, std::string>> MergeFromLine(std::string_view line,
   return MergeFromSpelling(line.substr(0, space), line.substr(space + 1), number, where);
 }
 
-Result<Merges> ReadMerges(const LooseJson& json, const std::string& where) {
+Result<Merges> ReadMerges(const Json& json, const std::string& where) {
   if (!json.is_array()) {
-    return Fail(ErrorCode::kCorrupt, "{}: 'merges' should be a list, found {}", where,
-                json.type_name());
+    return Fail(ErrorCode::kCorrupt, "{}: 'merges' should be a list, found {}", where, Shown(json));
   }
   Merges merges;
   merges.reserve(json.size());
-  for (const LooseJson& item : json) {
+  for (const Json& item : json) {
     if (item.is_string()) {
       const auto& line = item.get_ref<const std::string&>();
       FULMEN_ASSIGN(auto merge, MergeFromLine(line, merges.size(), where));
@@ -99,20 +95,20 @@ Result<Merges> ReadMergesText(std::string_view text, const std::string& where) {
   return merges;
 }
 
-Status CheckModel(const LooseJson& model, const std::string& where) {
+Status CheckModel(const Json& model, const std::string& where) {
   if (!model.is_object()) {
     return Fail(ErrorCode::kCorrupt, "{}: 'model' should be an object, found {}", where,
-                model.type_name());
+                Shown(model));
   }
-  if (const LooseJson& type = Member(model, "type"); !type.is_null() && type != "BPE") {
+  if (const Json& type = Member(model, "type"); !type.is_null() && type != "BPE") {
     return Fail(ErrorCode::kUnsupported, "{}: model type {} is not supported, only BPE", where,
-                type.is_string() ? type.get<std::string>() : type.type_name());
+                type.is_string() ? type.get<std::string>() : Shown(type));
   }
-  if (const LooseJson& dropout = Member(model, "dropout"); !dropout.is_null() && dropout != 0) {
+  if (const Json& dropout = Member(model, "dropout"); !dropout.is_null() && dropout != 0) {
     return Fail(ErrorCode::kUnsupported, "{}: BPE 'dropout' is not supported", where);
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    const LooseJson& affix = Member(model, key);
+    const Json& affix = Member(model, key);
     if (affix.is_string() && affix.get_ref<const std::string&>().empty()) continue;
     if (!affix.is_null()) {
       return Fail(ErrorCode::kUnsupported, "{}: BPE '{}' is not supported", where, key);
@@ -122,7 +118,7 @@ Status CheckModel(const LooseJson& model, const std::string& where) {
 }
 
 // Whether the normalizer is NFC; null and an empty Sequence are none.
-Result<bool> ReadNormalizer(const LooseJson& json, const std::string& where) {
+Result<bool> ReadNormalizer(const Json& json, const std::string& where) {
   if (json.is_null()) return false;
   FULMEN_ASSIGN(const std::string type, StringMember(json, "type", where));
   if (type == "NFC") return true;
@@ -130,11 +126,11 @@ Result<bool> ReadNormalizer(const LooseJson& json, const std::string& where) {
     return Fail(ErrorCode::kUnsupported, "{}: normalizer {} is not supported, only NFC", where,
                 type);
   }
-  const LooseJson& list = Member(json, "normalizers");
+  const Json& list = Member(json, "normalizers");
   if (!list.is_array()) {
     return Fail(ErrorCode::kCorrupt, "{}: 'normalizers' of the Sequence should be a list", where);
   }
-  for (const LooseJson& item : list) {
+  for (const Json& item : list) {
     if (Member(item, "type") != "NFC") {
       return Fail(ErrorCode::kUnsupported, "{}: only NFC is supported in a normalizer Sequence",
                   where);
@@ -144,18 +140,18 @@ Result<bool> ReadNormalizer(const LooseJson& json, const std::string& where) {
 }
 
 // Whether the steps of a TemplateProcessing for one text are that text alone.
-bool AddsNothing(const LooseJson& steps) {
+bool AddsNothing(const Json& steps) {
   return steps.is_array() && steps.size() == 1 && steps[0].is_object() &&
          steps[0].contains("Sequence");
 }
 
-Status CheckPostProcessor(const LooseJson& json, const std::string& where) {
+Status CheckPostProcessor(const Json& json, const std::string& where) {
   if (json.is_null()) return {};
   FULMEN_ASSIGN(const std::string type, StringMember(json, "type", where));
   if (type == "ByteLevel") return {};  // changes offsets only
   if (type == "TemplateProcessing" && AddsNothing(Member(json, "single"))) return {};
   if (type == "Sequence") {
-    for (const LooseJson& item : Member(json, "processors")) {
+    for (const Json& item : Member(json, "processors")) {
       if (Member(item, "type") == "Sequence") {
         return Fail(ErrorCode::kUnsupported, "{}: nested post-processors are not supported", where);
       }
@@ -167,15 +163,15 @@ Status CheckPostProcessor(const LooseJson& json, const std::string& where) {
               where, type);
 }
 
-Status CheckDecoder(const LooseJson& json, const std::string& where) {
-  const LooseJson* decoder = &json;
-  if (const LooseJson& list = Member(json, "decoders"); list.is_array() && list.size() == 1) {
+Status CheckDecoder(const Json& json, const std::string& where) {
+  const Json* decoder = &json;
+  if (const Json& list = Member(json, "decoders"); list.is_array() && list.size() == 1) {
     decoder = &list[0];
   }
   if (Member(*decoder, "type") == "ByteLevel") return {};
-  const LooseJson& type = Member(*decoder, "type");
+  const Json& type = Member(*decoder, "type");
   return Fail(ErrorCode::kUnsupported, "{}: decoder {} is not supported, only ByteLevel", where,
-              type.is_string() ? type.get<std::string>() : type.type_name());
+              type.is_string() ? type.get<std::string>() : Shown(type));
 }
 
 Result<TokenizerData> BuildData(FileVocabulary vocabulary, const Merges& merges, bool ignore_merges,
@@ -190,10 +186,18 @@ Result<TokenizerData> BuildData(FileVocabulary vocabulary, const Merges& merges,
 
 }  // namespace
 
-Result<AddedToken> AddedTokenFromJson(const LooseJson& json, int64_t id, const std::string& where) {
+Result<int64_t> TokenIdFromJson(const Json& id, std::string_view token, const std::string& where) {
+  constexpr int64_t kLargest = Vocabulary::kMaxSize - 1;
+  if (const auto number = IntegerIn(id, 0, kLargest)) return *number;
+  return Fail(ErrorCode::kCorrupt,
+              "{}: the id of token '{}' should be a whole number from 0 to {}, found {}", where,
+              token, kLargest, Shown(id));
+}
+
+Result<AddedToken> AddedTokenFromJson(const Json& json, const Json& id, const std::string& where) {
   AddedToken token;
-  token.id = id;
   FULMEN_ASSIGN(token.content, StringMember(json, "content", where));
+  FULMEN_ASSIGN(token.id, TokenIdFromJson(id, token.content, where));
   FULMEN_ASSIGN(token.special, BoolMember(json, "special", false, where));
   FULMEN_ASSIGN(token.normalized, BoolMember(json, "normalized", !token.special, where));
   for (const char* key : {"single_word", "lstrip", "rstrip"}) {
@@ -207,12 +211,11 @@ Result<AddedToken> AddedTokenFromJson(const LooseJson& json, int64_t id, const s
 }
 
 Result<TokenizerData> DataFromTokenizerJson(std::string_view text, const std::string& where) {
-  FULMEN_ASSIGN(const LooseJson json, ParseLooseJson(text, where));
+  FULMEN_ASSIGN(const Json json, ParseJson(text, where));
   if (!json.is_object()) {
-    return Fail(ErrorCode::kCorrupt, "{}: an object is expected, found {}", where,
-                json.type_name());
+    return Fail(ErrorCode::kCorrupt, "{}: an object is expected, found {}", where, Shown(json));
   }
-  const LooseJson& model = Member(json, "model");
+  const Json& model = Member(json, "model");
   FULMEN_TRY(CheckModel(model, where));
   FULMEN_TRY(CheckPostProcessor(Member(json, "post_processor"), where));
   FULMEN_TRY(CheckDecoder(Member(json, "decoder"), where));
@@ -225,17 +228,13 @@ Result<TokenizerData> DataFromTokenizerJson(std::string_view text, const std::st
   FULMEN_ASSIGN(TokenizerData data, BuildData(std::move(vocabulary), merges, ignore_merges, where));
   data.nfc = nfc;
   data.pre_tokenizer = std::move(pre_tokenizer);
-  const LooseJson& added = Member(json, "added_tokens");
+  const Json& added = Member(json, "added_tokens");
   if (!added.is_null() && !added.is_array()) {
     return Fail(ErrorCode::kCorrupt, "{}: 'added_tokens' should be a list, found {}", where,
-                added.type_name());
+                Shown(added));
   }
-  for (const LooseJson& item : added) {
-    const LooseJson& id = Member(item, "id");
-    if (!id.is_number_integer()) {
-      return Fail(ErrorCode::kCorrupt, "{}: the 'id' of an added token should be a number", where);
-    }
-    FULMEN_ASSIGN(const AddedToken token, AddedTokenFromJson(item, id.get<int64_t>(), where));
+  for (const Json& item : added) {
+    FULMEN_ASSIGN(const AddedToken token, AddedTokenFromJson(item, Member(item, "id"), where));
     FULMEN_TRY(data.AddToken(token, where));
   }
   return data;
@@ -243,7 +242,7 @@ Result<TokenizerData> DataFromTokenizerJson(std::string_view text, const std::st
 
 Result<TokenizerData> DataFromVocabAndMerges(std::string_view vocab_json, std::string_view merges,
                                              const std::string& where) {
-  FULMEN_ASSIGN(const LooseJson json, ParseLooseJson(vocab_json, where + "/vocab.json"));
+  FULMEN_ASSIGN(const Json json, ParseJson(vocab_json, where + "/vocab.json"));
   FULMEN_ASSIGN(FileVocabulary vocabulary, ReadVocabulary(json, where + "/vocab.json"));
   FULMEN_ASSIGN(const Merges pairs, ReadMergesText(merges, where + "/merges.txt"));
   FULMEN_ASSIGN(TokenizerData data, BuildData(std::move(vocabulary), pairs, false, where));

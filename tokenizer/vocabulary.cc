@@ -29,7 +29,7 @@ void Vocabulary::Grow() {
   std::vector<Slot> old(std::max<size_t>(1024, slots_.size() * 2));
   old.swap(slots_);
   for (const Slot& slot : old) {
-    if (slot.id < 0) continue;
+    if (slot.id < 0 || slot.length == Slot::kGone) continue;
     size_t i = Home(slot.key, slot.length);
     while (slots_[i].id >= 0) i = (i + 1) & (slots_.size() - 1);
     slots_[i] = slot;
@@ -40,7 +40,7 @@ Status Vocabulary::Add(std::string_view bytes, int64_t id, const std::string& wh
   if (id < 0 || id >= kMaxSize) {
     return Fail(ErrorCode::kCorrupt, "{}: token id {} is outside [0, {})", where, id, kMaxSize);
   }
-  if (bytes.size() > UINT32_MAX) {
+  if (bytes.size() >= Slot::kGone) {
     return Fail(ErrorCode::kCorrupt, "{}: token {} is longer than 4 GiB", where, id);
   }
   if (const auto present = Bytes(id)) {
@@ -52,17 +52,28 @@ Status Vocabulary::Add(std::string_view bytes, int64_t id, const std::string& wh
     spans_.resize(static_cast<size_t>(id) + 1);
     whole_.resize(spans_.size());
   }
+  Insert(bytes, static_cast<int32_t>(id));
+  return {};
+}
+
+void Vocabulary::Insert(std::string_view bytes, int32_t id) {
   spans_[static_cast<size_t>(id)] = {text_.size(), bytes.size()};
   text_ += bytes;
   longest_ = std::max(longest_, bytes.size());
-  if (FindSlot(bytes) != nullptr) return {};
+  if (FindSlot(bytes) != nullptr) return;
   if (used_ * 5 >= slots_.size() * 2) Grow();
   const uint64_t key = Key(bytes);
   size_t i = Home(key, bytes.size());
   while (slots_[i].id >= 0) i = (i + 1) & (slots_.size() - 1);
-  slots_[i] = {key, static_cast<uint32_t>(bytes.size()), static_cast<int32_t>(id)};
+  slots_[i] = {key, static_cast<uint32_t>(bytes.size()), id};
   ++used_;
-  return {};
+}
+
+void Vocabulary::Rename(int32_t id, std::string_view bytes) {
+  const Slot* old = FindSlot(*Bytes(id));
+  if (old->id == id) slots_[static_cast<size_t>(old - slots_.data())].length = Slot::kGone;
+  whole_[static_cast<size_t>(id)] = false;
+  Insert(bytes, id);
 }
 
 std::optional<std::string_view> Vocabulary::Bytes(int64_t id) const {

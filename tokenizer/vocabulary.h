@@ -20,6 +20,9 @@ class Vocabulary {
   // other bytes already or is outside [0, kMaxSize).
   Status Add(std::string_view bytes, int64_t id, const std::string& where);
 
+  // Gives a token other bytes; its old ones are found no longer.
+  void Rename(int32_t id, std::string_view bytes);
+
   // nullopt for ids without a token.
   std::optional<std::string_view> Bytes(int64_t id) const;
   std::optional<int32_t> Find(std::string_view bytes) const;
@@ -43,13 +46,15 @@ class Vocabulary {
   struct Slot {
     uint64_t key = 0;
     uint32_t length = 0;
-    int32_t id = -1;  // -1: free
+    int32_t id = -1;                               // -1: free
+    static constexpr uint32_t kGone = UINT32_MAX;  // as length: the token was renamed
   };
 
   static uint64_t Key(std::string_view bytes);
   size_t Home(uint64_t key, size_t length) const;
   const Slot* FindSlot(std::string_view bytes) const;
   void Grow();
+  void Insert(std::string_view bytes, int32_t id);
 
   std::string text_;  // all tokens, one behind the other
   std::vector<Span> spans_;

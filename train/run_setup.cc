@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/printable.h"
 #include "model/weights.h"
 #include "train/initialize.h"
 #include "train/schedule.h"
@@ -125,7 +126,7 @@ Result<std::optional<RunState>> ResumeRun(const TrainingConfig& config,
   for (const std::string& folder : ListCheckpoints(CheckpointsFolder(config))) {
     Result<LoadedCheckpoint> loaded = LoadCheckpoint(folder);
     if (!loaded) {
-      say(fmt::format("passing over a broken checkpoint: {}", loaded.error().message));
+      say(fmt::format("passing over a broken checkpoint: {}", PrintableMessage(loaded.error())));
       continue;
     }
     FULMEN_ASSIGN(const TrainingConfig former, FormerConfig(loaded->state, folder));

@@ -1,6 +1,7 @@
 // Bad input gets one clear sentence on standard error and a non-zero exit, and nothing is left
 // behind.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -83,6 +84,80 @@ TEST_F(BadInput, GeometriesThatNoMachineHolds) {
   refuse("--ffn", "2000000000", "524288");
   refuse("--experts", "2000000000", "16384");
   refuse("--vocab", "2000000000", "16777216");
+}
+
+TEST_F(BadInput, PathsThatAreNoModelFolder) {
+  ASSERT_EQ(mkfifo((folder_ / "fifo").c_str(), 0600), 0);
+  Write("model.gguf", "GGUF\x03");
+  for (const char* command : {"run", "inspect", "tokenize"}) {
+    const auto refuse = [&](const std::string& name, const std::string& words) {
+      std::vector<std::string> arguments = {command, "-m", folder_ / name, "x"};
+      if (std::string(command) == "inspect") arguments = {command, folder_ / name};
+      if (std::string(command) == "run") arguments.insert(arguments.end() - 1, "-p");
+      ExpectRefusal(arguments, {name, words});
+    };
+    refuse("fifo", "found a FIFO");  // nobody writes into it
+    refuse("model.gguf", "found a GGUF file");
+    refuse("config.json", "found a file");
+  }
+}
+
+TEST_F(BadInput, GitLfsPointers) {
+  const std::string pointer =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2145\nsize 12345\n";
+  for (const char* file : {"model.safetensors", "tokenizer.json", "config.json"}) {
+    Write(file, pointer);
+    ExpectRefusal({"run", "-m", folder_.path(), "--raw", "-p", "x"},
+                  {file, "a Git LFS pointer (git lfs pull fetches the file it stands for)"});
+  }
+}
+
+// A terminal must not be moved by what a file calls its tensors.
+TEST_F(BadInput, ControlCharactersAreEscaped) {
+  Write("model.safetensors.index.json", R"({"weight_map": {"a\u001b[2J": "model.safetensors"}})");
+  ExpectRefusal(Logits(), {"tensor \"a\\x1b[2J\" is not in model.safetensors"});
+  fs::remove(folder_ / "model.safetensors.index.json");
+  Configure("hidden_act", "\x1b]0;title\x07");
+  ExpectRefusal(Logits(), {"hidden_act should be \"silu\", found \"\\u001b]0;title\\u0007\""});
+  Configure("hidden_act", "silu");
+  Write("ids.json", "{\"a\\u001b[2J\": [1.5]}");
+  ExpectRefusal(Logits(), {"a\\x1b[2J: entry 0 is 1.5, expected a token id from 0 to 511"});
+  std::vector<std::string> arguments = Logits();
+  arguments[5] = folder_ / "no\n\x1b[31m\xff.json";
+  ExpectRefusal(arguments, {"no\\n\\x1b[31m\\xff.json: No such file"});
+}
+
+TEST_F(BadInput, ChatTemplatesOfAnotherKindAreNamedWithTheFlag) {
+  Write("chat_template.jinja", "{% for m in messages %}\x1b<|im_start|>");
+  ExpectRefusal({"run", "-m", folder_.path(), "-p", "x"},
+                {"begins \"{% for m in messages %}\\x1b<|im_start|>\"", "--chat-format", "--raw"});
+}
+
+TEST_F(BadInput, GenerationConfig) {
+  Write("generation_config.json", "{\"temperature\": \"hot\"}");
+  ExpectRefusal({"run", "-m", folder_.path(), "--raw", "-p", "x"},
+                {"generation_config.json: temperature should be a number"});
+}
+
+// Every weight finite, and no text: norms make zeros of what is too large.
+TEST_F(BadInput, WeightsTooLargeOverflow) {
+  const std::string golden = ReadFileOrDie(folder_ / "model.safetensors");
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, golden.data(), sizeof header_size);
+  const auto fill = [&](uint16_t bits) {
+    std::string file = golden;
+    for (size_t i = 8 + header_size; i + 1 < file.size(); i += 2) {
+      std::memcpy(file.data() + i, &bits, sizeof bits);
+    }
+    Write("model.safetensors", file);
+  };
+  for (const uint16_t bits : {0x7f7f, 0x7f00}) {  // 3.4e38 and 1.7e38 in BF16
+    fill(bits);
+    ExpectRefusal({"run", "-m", folder_.path(), "--raw", "-q", "-p", "x"}, {"overflowed"});
+  }
+  fill(0x7fc0);
+  ExpectRefusal({"run", "-m", folder_.path(), "--raw", "-q", "-p", "x"},
+                {"layer 0", "NaN", "inspect --verify"});
 }
 
 TEST_F(BadInput, TornWeights) {
