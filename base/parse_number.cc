@@ -34,7 +34,7 @@ Result<T> ParseNumber(std::string_view text, Range<T> range) {
 
 template <class T>
 std::string DescribeRange(Range<T> range) {
-  const std::string kind = std::is_floating_point_v<T> ? "a number" : "a whole number";
+  std::string kind = std::is_floating_point_v<T> ? "a number" : "a whole number";
   const bool from = range.low > Range<T>().low || std::is_unsigned_v<T>;
   const bool to = range.high < Range<T>().high;
   if (from && to) return fmt::format("{} from {} to {}", kind, range.low, range.high);
