@@ -1,5 +1,7 @@
 #include "cli/config_arguments.h"
 
+#include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "train/training_fields.h"
 
 namespace fulmen {
@@ -76,6 +78,18 @@ void AddFieldOptions(Command& command, ConfigArguments& arguments) {
     arguments.overrides.emplace_back(name.substr(2), value);
     return Status();
   });
+}
+
+RunStart StartOf(bool resume, bool resume_or_start) {
+  if (resume_or_start) return RunStart::kResumeOrNew;
+  return resume ? RunStart::kResume : RunStart::kNew;
+}
+
+Status ExitIfStopped(const Status& status) {
+  if (!status && status.error().code == ErrorCode::kCancelled) {
+    throw ExitWith{InterruptGuard::ExitStatus()};
+  }
+  return status;
 }
 
 }  // namespace fulmen

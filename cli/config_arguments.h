@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "base/status.h"
 #include "cli/command.h"
+#include "train/run_setup.h"
 #include "train/training_config.h"
 
 namespace fulmen {
@@ -18,5 +20,11 @@ struct ConfigArguments {
 Option& AddConfigArguments(Command& command, ConfigArguments& arguments);
 // An option for every field of the config, those of stages included.
 void AddFieldOptions(Command& command, ConfigArguments& arguments);
+
+// Of --resume and --resume-or-start, of which one at most is given.
+RunStart StartOf(bool resume, bool resume_or_start);
+
+// `status`, but ends the program where a signal stopped the run: rank 0 has said so already.
+Status ExitIfStopped(const Status& status);
 
 }  // namespace fulmen

@@ -1,15 +1,16 @@
-// Ctrl-C as a request to stop what is under way.
+// Ctrl-C and its like as a request to stop what is under way.
 #pragma once
 
-#include <csignal>
-
+#include <array>
 #include <atomic>
+#include <csignal>
 
 namespace fulmen {
 
-// While it lives, SIGINT raises flag() instead of ending the program, and system calls that wait
-// return early. A second SIGINT before Clear() ends the program at once with status 130, as the
-// shell expects of a program that Ctrl-C ended. One at a time.
+// While it lives, SIGINT, SIGTERM and SIGHUP raise flag() instead of ending the program, and system
+// calls that wait return early. The next SIGINT or SIGTERM before Clear() ends the program at once;
+// a second SIGHUP does not, for a terminal that closes sends one and its shell another. A signal
+// that was ignored stays so: nohup, and what a script starts in the background. One at a time.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -17,13 +18,20 @@ class InterruptGuard {
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-  static constexpr int kExitStatus = 130;
+  // The status a shell expects of a program that the signal ended: 128 + its number, SIGINT's where
+  // none came.
+  static int ExitStatus();
 
+  // Also set by the command itself where its own work is in vain.
   std::atomic<bool>& flag() const;
-  void Clear() const { flag() = false; }
+  // The number of the signal, 0 where none came; also set where another rank got one.
+  std::atomic<int>& signal() const;
+  void Clear() const;
 
  private:
-  struct sigaction previous_;
+  static constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP};
+
+  std::array<struct sigaction, kSignals.size()> previous_;
 };
 
 }  // namespace fulmen

@@ -20,7 +20,7 @@ int ExitStatus(const Error& error) {
   // As a shell reports a program that a write into a closed pipe has ended.
   if (error.code == ErrorCode::kClosedPipe) return 128 + SIGPIPE;
   Say("fulmen: {}\n", PrintableMessage(error));
-  return error.code == ErrorCode::kCancelled ? InterruptGuard::kExitStatus : EXIT_FAILURE;
+  return error.code == ErrorCode::kCancelled ? InterruptGuard::ExitStatus() : EXIT_FAILURE;
 }
 
 // Runs the command that `words` ask for; the status to exit with.

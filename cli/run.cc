@@ -172,7 +172,7 @@ Status Run(const RunOptions& options) {
     FULMEN_ASSIGN(const ChatEnd end,
                   Chat(responder, interrupt, prompt,
                        {.raw = options.raw, .hints = !options.quiet, .timings = options.verbose}));
-    if (end == ChatEnd::kInterrupted) throw ExitWith{InterruptGuard::kExitStatus};
+    if (end == ChatEnd::kInterrupted) throw ExitWith{InterruptGuard::ExitStatus()};
     return {};
   }
   FULMEN_ASSIGN(const GenerateResult result, responder.Answer(*prompt));
@@ -182,7 +182,7 @@ Status Run(const RunOptions& options) {
   if (options.verbose) Say("{}\n", responder.TimingLine(result));
   FULMEN_TRY(FlushOutput());
   if (result.finish_reason == FinishReason::kCancelled) {
-    throw ExitWith{InterruptGuard::kExitStatus};
+    throw ExitWith{InterruptGuard::ExitStatus()};
   }
   return {};
 }

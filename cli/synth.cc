@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <csignal>
 #include <limits>
 #include <memory>
 #include <optional>
 
 #include "base/console.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/units.h"
@@ -108,10 +107,6 @@ Result<Config> BuildConfig(const SynthCommandOptions& options) {
   return ParseConfig(ConfigToJson(config, "float32"), "the model asked for");
 }
 
-std::atomic<bool> interrupted{false};
-
-void OnInterrupt(int) { interrupted = true; }
-
 Status Synth(const SynthCommandOptions& options) {
   FULMEN_ASSIGN(const Config config, BuildConfig(options));
   SynthOptions synth;
@@ -122,8 +117,7 @@ Status Synth(const SynthCommandOptions& options) {
   synth.shard_bytes = options.shard_bytes;
   synth.force = options.force;
   // Stops between two pieces, so that what was written can be removed.
-  std::signal(SIGINT, OnInterrupt);
-  std::signal(SIGTERM, OnInterrupt);
+  const InterruptGuard interrupt;
   ThreadPool pool(options.threads);
   const size_t bytes = RandomModelBytes(config, synth.dtype);
   {
@@ -133,7 +127,7 @@ Status Synth(const SynthCommandOptions& options) {
     FULMEN_TRY(WriteRandomModel(config, synth, options.folder, pool, [&](size_t piece) {
       progress.Add(static_cast<int64_t>((written + piece) / kUnit - written / kUnit));
       written += piece;
-      return !interrupted;
+      return !interrupt.flag();
     }));
   }
   Print("{}: {} parameters, {}\n", options.folder, HumanCount(ParameterCount(config)),

@@ -11,6 +11,7 @@
 #include "kernels/peak.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
+#include "train/run_description.h"
 #include "train/trainer.h"
 #include "train/training_config.h"
 
@@ -20,6 +21,7 @@ namespace {
 struct TrainCommand {
   ConfigArguments arguments;
   bool resume = false;
+  bool resume_or_start = false;
   bool dry_run = false;
   bool print_config = false;
 };
@@ -58,22 +60,22 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
     if (ranks->rank() == 0) Print("{}", description);
     return ranks->Barrier();
   }
+  const InterruptGuard interrupt;
   ThreadPool pool(static_cast<int>(config.run.threads));
   double peak = MeasureFmaFlops(pool);
   FULMEN_TRY(ranks->AllReduceSum({&peak, 1}));
-  const InterruptGuard interrupt;
   TrainingLine line;
   TrainingOptions options;
-  options.resume = command.resume;
+  options.start = StartOf(command.resume, command.resume_or_start);
   options.peak_flops = peak;
-  options.stop = &interrupt.flag();
+  options.stop = &interrupt.signal();
   options.progress = [&](const TrainingProgress& progress) {
     line.Show(ProgressText(progress), progress.metrics.step == progress.steps);
   };
   options.say = [&](const std::string& sentence) { line.Say(sentence); };
-  Status status = Train(config, options, pool, *ranks);
+  const Status status = Train(config, options, pool, *ranks);
   line.End();
-  FULMEN_TRY(std::move(status));
+  FULMEN_TRY(ExitIfStopped(status));
   if (ranks->rank() != 0) return {};
   FULMEN_ASSIGN(const std::string talk, TalkCommand(config.output.folder + "/model"));
   Say("try it: {}\n", talk);
@@ -100,10 +102,18 @@ void AddTrainRun(Command& train) {
   AddConfigArguments(train, options->arguments);
   train.Add("--resume", options->resume,
             "Go on with the run in the output folder, from its newest checkpoint");
-  train.Add("--dry-run", options->dry_run,
-            "Check the config and the data, and say what would be trained");
-  train.Add("--print-config", options->print_config,
-            "Print the config with every field documented; without CONFIG one to start from");
+  train
+      .Add("--resume-or-start", options->resume_or_start,
+           "The same, or begin where there is no checkpoint yet")
+      .Excludes({"--resume"});
+  train
+      .Add("--dry-run", options->dry_run,
+           "Check the config and the data, and say what would be trained and the memory it takes")
+      .Excludes({"--resume", "--resume-or-start"});
+  train
+      .Add("--print-config", options->print_config,
+           "Print the config with every field documented; without CONFIG one to start from")
+      .Excludes({"--resume", "--resume-or-start", "--dry-run"});
   AddFieldOptions(train, options->arguments);
   train.Notes(
       "CONFIG is a TOML file; any field of it can be given as an option, those of a stage as "

@@ -20,6 +20,7 @@ struct SweepCommand {
   std::vector<SweepSize> sizes;  // empty: those around the config's own
   std::vector<std::string> kinds = {"softmax", "lightning", "hybrid"};
   bool resume = false;
+  bool resume_or_start = false;
   bool json = false;
 };
 
@@ -41,22 +42,23 @@ Status Run(const SweepCommand& command) {
       PlanSweep(config, command.sizes.empty() ? DefaultSweepSizes(config.model) : command.sizes,
                 command.kinds));
   FULMEN_ASSIGN(const std::unique_ptr<Communicator> ranks, OpenCommunicator());
+  const InterruptGuard interrupt;
   ThreadPool pool(static_cast<int>(config.run.threads));
   double peak = MeasureFmaFlops(pool);
   FULMEN_TRY(ranks->AllReduceSum({&peak, 1}));
-  const InterruptGuard interrupt;
   TrainingLine line;
   SweepOptions options;
-  options.resume = command.resume;
+  options.start = StartOf(command.resume, command.resume_or_start);
   options.peak_flops = peak;
-  options.stop = &interrupt.flag();
+  options.stop = &interrupt.signal();
+  options.say = [&](const std::string& sentence) { line.Say(sentence); };
   options.progress = [&](const SweepProgress& progress) {
     line.Show(ProgressText(progress, runs.size()),
               progress.training.metrics.step == progress.training.steps);
   };
   Result<Sweep> sweep = RunSweep(config, runs, options, pool, *ranks);
   line.End();
-  if (!sweep) return tl::unexpected(sweep.error());
+  FULMEN_TRY(ExitIfStopped(sweep.map([](const Sweep&) {})));
   if (ranks->rank() != 0) return {};
   Print("{}", command.json ? SweepJson(*sweep).dump() + "\n" : SweepText(*sweep));
   Say("charts are in {}/sweep.html\n", config.output.folder);
@@ -90,6 +92,10 @@ void AddTrainSweep(Command& train) {
       .Default(fmt::format("{}", fmt::join(options->kinds, ",")));
   command.Add("--resume", options->resume,
               "Go on with the sweep in the folder; runs that are done are not repeated");
+  command
+      .Add("--resume-or-start", options->resume_or_start,
+           "The same, or begin where there is none yet")
+      .Excludes({"--resume"});
   command.Add("--json", options->json, "Print what FOLDER/sweep.json holds");
   AddFieldOptions(command, options->arguments);
   command.Notes(

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/status.h"
@@ -11,15 +12,25 @@
 
 namespace fulmen {
 
-// One limit for the tokens of all ranks, as the report's global router has it: with n of them, an
-// expert takes ceil(factor * n * k / experts) choices of a layer, the first ones in the order of
-// rank, token and slot. Which choices are dropped does not depend on how the tokens are split over
-// the ranks, nor on later tokens. Lasts for one forward and backward pass. Not thread safe.
+// What the limit is counted over: one step of training, whatever batches and ranks it is split
+// into.
+struct CapacityStep {
+  int64_t tokens = 0;  // of all its batches on all ranks
+  // Choices of every expert in the batches before, on all ranks, [layers * experts]; those of the
+  // batches under way are added. Not owned; empty: none came before, nor are any to come.
+  std::span<int64_t> choices = {};
+  // Those that run a batch each at the same time, rank 0 the first of these. They all drop the same
+  // layers in the same order. Not owned; null: this process alone.
+  Communicator* ranks = nullptr;
+};
+
+// With n tokens in a step, an expert takes ceil(factor * n * k / experts) choices of a layer, the
+// first ones in the order of batch, token and slot. Which choices are dropped so depends neither on
+// how the tokens are split into batches, nor on who runs these, nor on later tokens: the report's
+// global router, over a step. Lasts for one batch's pass, there and back. Not thread safe.
 class ExpertCapacity {
  public:
-  // `ranks` is not owned; null: this process alone. They all drop the same layers in the same
-  // order.
-  ExpertCapacity(double factor, int64_t layers, int64_t experts, Communicator* ranks);
+  ExpertCapacity(double factor, int64_t layers, int64_t experts, const CapacityStep& step);
 
   // kept = chosen, with -1 where a choice is dropped; both [T, k]. The first call for a layer asks
   // the other ranks how often they chose each expert; when the layer is computed again, the answer
@@ -27,12 +38,12 @@ class ExpertCapacity {
   Status Drop(int64_t layer, MatrixView<const int32_t> chosen, MatrixView<int32_t> kept);
 
  private:
-  // How many choices each expert still takes after those of the ranks before this one, [experts].
-  Result<std::vector<int64_t>> Room(MatrixView<const int32_t> chosen) const;
+  // How many choices each expert still takes after those of earlier batches, [experts].
+  Result<std::vector<int64_t>> Room(int64_t layer, MatrixView<const int32_t> chosen) const;
 
   double factor_;
   int64_t experts_;
-  Communicator* ranks_;
+  CapacityStep step_;
   std::vector<std::vector<int64_t>> rooms_;  // per layer, empty until asked for
 };
 

@@ -66,7 +66,7 @@ TEST(ExpertCapacity, TakesTheFirstChoicesOfAllRanks) {
         const auto rank = static_cast<size_t>(communicator.rank());
         std::vector<int32_t> chosen = ranks[rank].experts;
         kept[rank].assign(chosen.size(), 99);
-        ExpertCapacity capacity(factor, 3, kExperts, &communicator);
+        ExpertCapacity capacity(factor, 3, kExperts, {100, {}, &communicator});
         for (const int64_t layer : {2, 0}) {
           EXPECT_TRUE(capacity.Drop(layer, View(chosen), View(kept[rank])));
         }
@@ -85,11 +85,34 @@ TEST(ExpertCapacity, TakesTheFirstChoicesOfAllRanks) {
   }
 }
 
+TEST(ExpertCapacity, TakesTheFirstChoicesOfAllBatches) {
+  constexpr int32_t kExperts = 5;
+  constexpr int64_t kLayers = 2;
+  const std::vector<Choices> batches = RandomChoices({30, 10, 0, 25, 5, 30}, kExperts, 2);
+  for (const int ranks : {1, 2, 3}) {
+    std::vector<std::vector<int32_t>> kept(batches.size());
+    testing::RunThreadRanks(ranks, [&](Communicator& communicator) {
+      std::vector<int64_t> counts(kLayers * kExperts);
+      for (auto i = static_cast<size_t>(communicator.rank()); i < batches.size();
+           i += static_cast<size_t>(ranks)) {
+        std::vector<int32_t> chosen = batches[i].experts;
+        kept[i].resize(chosen.size());
+        ExpertCapacity capacity(0.9, kLayers, kExperts, {100, counts, &communicator});
+        EXPECT_TRUE(capacity.Drop(1, View(chosen), View(kept[i])));
+        EXPECT_TRUE(capacity.Drop(1, View(chosen), View(kept[i]))) << "counted once";
+      }
+    });
+    std::vector<int32_t> all;
+    for (const auto& of_batch : kept) all.insert(all.end(), of_batch.begin(), of_batch.end());
+    EXPECT_EQ(all, DropInOrder(batches, kExperts, 36)) << ranks << " ranks";
+  }
+}
+
 TEST(ExpertCapacity, RoundsUpButNotTheRoundingOfTheFactor) {
   std::vector<int32_t> chosen(40, 0);  // 20 tokens, all of them of expert 0 twice; 2 experts
   std::vector<int32_t> kept(40);
   const auto taken = [&](double factor) {
-    EXPECT_TRUE(ExpertCapacity(factor, 1, 2, nullptr).Drop(0, View(chosen), View(kept)));
+    EXPECT_TRUE(ExpertCapacity(factor, 1, 2, {20}).Drop(0, View(chosen), View(kept)));
     return std::ranges::count(kept, 0);
   };
   EXPECT_EQ(taken(1.1), 22);

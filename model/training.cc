@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "model/backward_pass.h"
-#include "model/expert_capacity.h"
 #include "model/forward_pass.h"
 #include "model/router_losses.h"
 
@@ -26,6 +25,12 @@ std::vector<int64_t> DocumentPositions(const PackedBatch& batch) {
   return positions;
 }
 
+CapacityStep StepOf(const LossOptions& options, int64_t tokens) {
+  CapacityStep step = options.capacity_step;
+  if (step.tokens == 0) step.tokens = tokens;
+  return step;
+}
+
 // One batch, there and, with gradients, back.
 class TrainingPass {
  public:
@@ -43,7 +48,7 @@ class TrainingPass {
         gradients_(gradients),
         tokens_(static_cast<int64_t>(batch.tokens.size())),
         positions_(DocumentPositions(batch)),
-        capacity_(options.capacity, config.layer_count(), config.experts, options.ranks),
+        capacity_(options.capacity, config.layer_count(), config.experts, StepOf(options, tokens_)),
         scope_{nullptr, &training, batch.starts, positions_,
                options.capacity > 0 ? &capacity_ : nullptr},
         forward_(config, weights, kernels, context, scope_),

@@ -9,11 +9,10 @@
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "kernels/training.h"
+#include "model/expert_capacity.h"
 #include "model/weights.h"
 
 namespace fulmen {
-
-class Communicator;
 
 // Documents packed end to end. Every document stands alone: no attention, state or target crosses
 // its border, and positions restart at 0.
@@ -37,13 +36,13 @@ struct LossOptions {
   // Keeps only each layer's input, and what softmax attention gave, and computes the rest a second
   // time: less memory, more work. The last layer keeps all, for it comes first on the way back.
   bool recompute = false;
-  // An expert takes at most ceil(capacity * tokens * k / E) choices of what all ranks run at once,
+  // An expert takes at most ceil(capacity * tokens * k / E) choices of a layer in the whole step,
   // see ExpertCapacity; the rest are dropped. The weights of a token's other choices stay as they
   // are. 0: as many as come.
   float capacity = 0;
-  // The ranks whose choices count towards the capacity; null: this one alone. Not owned. All of
-  // them run the functions below equally often, with the same options.
-  Communicator* ranks = nullptr;
+  // Of that step; with 0 tokens this batch is the step. Ranks run the functions below equally
+  // often, with the same options.
+  CapacityStep capacity_step = {};
   // Called when the gradients of a layer are complete, from the last layer to the first, and with
   // layer -1 when all others are; for an all-reduce that overlaps the layers still to come.
   std::function<Status(int64_t layer)> gradients_ready;

@@ -171,44 +171,63 @@ TEST(Training, PackedDocumentsAreAsDocumentsAlone) {
   }
 }
 
-TEST(Training, RanksDropTheTokensThatOneRankDrops) {
+// Rank r of R runs every R-th batch, as the trainer has it; losses and gradients of all of them.
+TestModel::Outcome RunSplit(const TestModel& model, const std::vector<PackedBatch>& batches,
+                            int ranks, const PackedBatch& step, float capacity, bool recompute) {
+  std::vector<TestModel::Outcome> outcomes(batches.size());
+  testing::RunThreadRanks(ranks, [&](Communicator& communicator) {
+    std::vector<int64_t> choices(model.config.layers.size() *
+                                 static_cast<size_t>(model.config.experts));
+    for (auto i = static_cast<size_t>(communicator.rank()); i < batches.size();
+         i += static_cast<size_t>(ranks)) {
+      LossOptions options = PartOfStep(batches[i], step);
+      options.capacity = capacity;
+      options.capacity_step = {std::ssize(step.tokens), choices, &communicator};
+      options.recompute = recompute;
+      model.Run(batches[i], options, outcomes[i]);
+    }
+  });
+  TestModel::Outcome sum = outcomes[0];
+  sum.losses.dropped = 0;
+  sum.losses.cross_entropy = 0;
+  for (size_t batch = 0; batch < batches.size(); ++batch) {
+    const TestModel::Outcome& part = outcomes[batch];
+    sum.losses.dropped += PartOfStep(batches[batch], step).step_share * part.losses.dropped;
+    sum.losses.cross_entropy += part.losses.cross_entropy;
+    for (size_t i = 0; batch > 0 && i < sum.gradients.size(); ++i) {
+      for (size_t j = 0; j < sum.gradients[i].size(); ++j) {
+        sum.gradients[i][j] += part.gradients[i][j];
+      }
+    }
+  }
+  return sum;
+}
+
+TEST(Training, AStepDropsTheSameTokensHoweverItIsSplit) {
   const TestModel model;
   const PackedBatch all = Pack(kDocuments);
+  constexpr float kCapacity = 0.8F;
   LossOptions options = PartOfStep(all, all);
-  options.capacity = 0.8F;
+  options.capacity = kCapacity;
   const TestModel::Outcome expected = model.Run(all, options);
   EXPECT_GT(expected.losses.dropped, 0.02);
 
-  for (const bool recompute : {false, true}) {
-    const std::vector<PackedBatch> batches = {
-        Pack({kDocuments[0]}), Pack({kDocuments[1], kDocuments[2]}), Pack({kDocuments[3]})};
-    std::vector<TestModel::Outcome> outcomes(batches.size());
-    testing::RunThreadRanks(3, [&](Communicator& ranks) {
-      const auto rank = static_cast<size_t>(ranks.rank());
-      LossOptions part = PartOfStep(batches[rank], all);
-      part.capacity = options.capacity;
-      part.ranks = &ranks;
-      part.recompute = recompute;
-      model.Run(batches[rank], part, outcomes[rank]);
-    });
-    double dropped = 0;
-    double cross_entropy = 0;
-    std::vector<std::vector<float>> gradients = outcomes[0].gradients;
-    for (size_t rank = 0; rank < batches.size(); ++rank) {
-      const double share =
-          static_cast<double>(batches[rank].tokens.size()) / static_cast<double>(all.tokens.size());
-      dropped += share * outcomes[rank].losses.dropped;
-      cross_entropy += outcomes[rank].losses.cross_entropy;
-      if (rank == 0) continue;
-      for (size_t i = 0; i < gradients.size(); ++i) {
-        for (size_t j = 0; j < gradients[i].size(); ++j) {
-          gradients[i][j] += outcomes[rank].gradients[i][j];
-        }
-      }
+  const std::vector<PackedBatch> three = {
+      Pack({kDocuments[0]}), Pack({kDocuments[1], kDocuments[2]}), Pack({kDocuments[3]})};
+  std::vector<PackedBatch> four;
+  for (const std::vector<int32_t>& document : kDocuments) four.push_back(Pack({document}));
+  const std::vector<std::pair<std::vector<PackedBatch>, int>> layouts = {
+      {{all}, 1}, {three, 1}, {three, 3}, {four, 1}, {four, 2}, {four, 4}};
+  for (const auto& [batches, ranks] : layouts) {
+    for (const bool recompute : {false, true}) {
+      SCOPED_TRACE(
+          fmt::format("{} batches, {} ranks, recompute {}", batches.size(), ranks, recompute));
+      const TestModel::Outcome split = RunSplit(model, batches, ranks, all, kCapacity, recompute);
+      EXPECT_NEAR(split.losses.dropped, expected.losses.dropped, 1e-6);
+      EXPECT_NEAR(split.losses.cross_entropy, expected.losses.cross_entropy,
+                  1e-6 * expected.losses.cross_entropy);
+      ExpectNear(model, split.gradients, expected.gradients);
     }
-    EXPECT_NEAR(dropped, expected.losses.dropped, 1e-12);
-    EXPECT_NEAR(cross_entropy, expected.losses.cross_entropy, 1e-6 * cross_entropy);
-    ExpectNear(model, gradients, expected.gradients);
   }
 }
 

@@ -75,8 +75,7 @@ Result<BatchStream> BatchStream::Create(std::vector<MixtureSource> sources,
 }
 
 int64_t BatchStream::ShuffledIndex(size_t source, const Cursor& cursor) const {
-  const uint64_t key =
-      MixBits(MixBits(options_.seed + source) + static_cast<uint64_t>(cursor.epoch));
+  const uint64_t key = MixSeed({options_.seed, source, static_cast<uint64_t>(cursor.epoch)});
   const auto documents = static_cast<uint64_t>(sources_[source].dataset->documents());
   return static_cast<int64_t>(PermutedIndex(static_cast<uint64_t>(cursor.index), documents, key));
 }
@@ -209,6 +208,12 @@ Status BatchStream::Restore(const Json& state) {
   for (size_t i = 0; i < sources_.size(); ++i) {
     FULMEN_CHECK(Settle(i), "dataset {} has nothing to learn any more", i);
   }
+  return {};
+}
+
+Status BatchStream::Follow(const Json& state) {
+  FULMEN_TRY(Restore(state));
+  for (Cursor& cursor : cursors_) cursor.drawn = 0;
   return {};
 }
 

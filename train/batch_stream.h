@@ -24,8 +24,9 @@ struct BatchStreamOptions {
   uint64_t seed = 0;
 };
 
-// An endless, deterministic sequence of batches. Each source is read in an order shuffled anew for
-// every pass over it, and the next document comes from the source whose share is furthest behind.
+// An endless, deterministic sequence of batches. Each source is read in an order of its own,
+// shuffled anew for every pass over it, and the next document comes from the source whose share is
+// furthest behind.
 // Nothing is padded: a batch holds whole documents until the next would not fit. A piece of a cut
 // document stands alone, as a document does, and the first token of either is no target. What
 // nothing would be learnt from is left out. Every rank runs the same stream and takes its own
@@ -42,11 +43,13 @@ class BatchStream {
   // Passes over a batch without building it.
   void Skip();
 
-  // Where the stream stands, and back there; Restore fails when the state is not of these sources
-  // and this seed, and leaves the stream as it was. Lengths and weights may differ, as they do from
-  // one stage of training to the next.
+  // Where the stream stands, and back there, to go on exactly. Restore fails when the state is not
+  // of these sources and this seed, and leaves the stream as it was.
   Json State() const;
   Status Restore(const Json& state);
+  // Reads on where a stream of the same sources and seed stopped, as the next stage of training
+  // does: with lengths and weights of its own, and what was drawn before counts towards no share.
+  Status Follow(const Json& state);
 
  private:
   // Where a source stands: at `offset` of the `index`-th document of its `epoch`-th pass.
@@ -54,7 +57,7 @@ class BatchStream {
     int64_t epoch = 0;
     int64_t index = 0;
     int64_t offset = 0;
-    int64_t drawn = 0;  // tokens so far
+    int64_t drawn = 0;  // tokens so far, of which the shares are made
   };
   struct Piece {
     Document document = {};  // or a part of it

@@ -121,6 +121,18 @@ TEST(Permutation, IsFair) {
   EXPECT_LT(chi_squared, 44.3);
 }
 
+TEST(Permutation, SeedsOfDifferentNumbersDiffer) {
+  std::set<uint64_t> seeds;
+  for (uint64_t a = 0; a < 30; ++a) {
+    seeds.insert(MixSeed({a}));
+    for (uint64_t b = 0; b < 30; ++b) {
+      seeds.insert(MixSeed({a, b}));
+      for (uint64_t c = 0; c < 30; ++c) seeds.insert(MixSeed({a, b, c}));
+    }
+  }
+  EXPECT_EQ(seeds.size(), 30u + 30u * 30u + 30u * 30u * 30u);
+}
+
 TEST_F(BatchStreamTest, EveryDocumentOncePerPassAndNothingPadded) {
   const std::vector<OwnDocument> documents = Documents(300, 30);
   const Dataset dataset = Write(documents);
@@ -162,6 +174,60 @@ TEST_F(BatchStreamTest, SharesFollowTheWeights) {
     EXPECT_NEAR(static_cast<double>(drawn[0]), static_cast<double>(drawn[1]) / 3, 64);
   }
   EXPECT_GT(drawn[0], 10'000);
+}
+
+// A stage that reads the sources of the one before owes nothing for what that drew.
+TEST_F(BatchStreamTest, AFollowingStreamHasItsOwnWeightsFromItsFirstBatch) {
+  const Dataset a = Write(Documents(200, 20));
+  const Dataset b = Write(Documents(200, 20, 100'000));
+  const BatchStreamOptions options{.batch_tokens = 256, .max_length = 32, .seed = 5};
+  BatchStream first = Create({{&a, 9}, {&b, 1}}, options);
+  for (int i = 0; i < 100; ++i) first.Skip();
+  BatchStream second = Create({{&a, 1}, {&b, 1}}, options);
+  ASSERT_TRUE(second.Follow(first.State()));
+  Json middle;
+  int64_t drawn[2] = {0, 0};
+  std::vector<PackedBatch> batches;
+  for (int batch = 0; batch < 20; ++batch) {
+    if (batch == 7) middle = second.State();
+    batches.push_back(second.Next());
+    for (const int32_t token : batches.back().tokens) ++drawn[token < 100'000 ? 0 : 1];
+    EXPECT_NEAR(static_cast<double>(drawn[0]), static_cast<double>(drawn[1]), 20) << batch;
+  }
+  BatchStream resumed = Create({{&a, 1}, {&b, 1}}, options);
+  ASSERT_TRUE(resumed.Restore(*ParseJson(middle.dump(), "state")));
+  for (size_t batch = 7; batch < 20; ++batch) EXPECT_TRUE(Same(resumed.Next(), batches[batch]));
+}
+
+// Orders of the same documents for any seed, source and pass have nothing in common: of n documents
+// one stands at the same place in two of them on average, and more than eight with probability
+// 1e-6.
+TEST_F(BatchStreamTest, OrdersAreIndependent) {
+  constexpr int kDocuments = 64;
+  const Dataset a = Write(Documents(kDocuments, 2));
+  const Dataset b = Write(Documents(kDocuments, 2));  // the same once more
+  std::vector<std::vector<int32_t>> orders;
+  for (const uint64_t seed : {uint64_t{0}, uint64_t{1}, uint64_t{2}}) {
+    BatchStream stream = Create({{&a}, {&b}}, {.batch_tokens = 4, .max_length = 2, .seed = seed});
+    std::vector<int32_t> of_source[2];
+    for (int i = 0; i < 2 * kDocuments; ++i) {  // one document of each in a batch
+      const PackedBatch batch = stream.Next();
+      for (const size_t source : {size_t{0}, size_t{1}})
+        of_source[source].push_back(batch.tokens[2 * source]);
+    }
+    for (const std::vector<int32_t>& order : of_source) {
+      orders.emplace_back(order.begin(), order.begin() + kDocuments);
+      orders.emplace_back(order.begin() + kDocuments, order.end());
+    }
+  }
+  ASSERT_EQ(orders.size(), 12u);
+  for (size_t i = 0; i < orders.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      int same = 0;
+      for (size_t d = 0; d < kDocuments; ++d) same += orders[i][d] == orders[j][d] ? 1 : 0;
+      EXPECT_LE(same, 8) << i << " and " << j;
+    }
+  }
 }
 
 TEST_F(BatchStreamTest, LongDocumentsAreCutInOrder) {
@@ -251,13 +317,13 @@ TEST_F(BatchStreamTest, StateAndSkipAreExact) {
 }
 
 // A later stage of training may cut longer pieces.
-TEST_F(BatchStreamTest, LengthsMayChangeAtAState) {
+TEST_F(BatchStreamTest, AFollowingStreamMayHaveOtherLengths) {
   const Dataset dataset = Write(Documents(30, 200));
   BatchStream stream = Create({{&dataset}}, {.batch_tokens = 50, .max_length = 20});
   for (int i = 0; i < 17; ++i) stream.Skip();
   const BatchStreamOptions longer{.batch_tokens = 500, .max_length = 300};
   BatchStream next = Create({{&dataset}}, longer);
-  ASSERT_TRUE(next.Restore(stream.State()));
+  ASSERT_TRUE(next.Follow(stream.State()));
   EXPECT_EQ(next.Next().tokens[0], stream.Next().tokens[0]);
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/synth.h"
+#include "train/permutation.h"
 
 namespace fulmen {
 namespace {
@@ -88,8 +89,7 @@ void InitializeWeights(const Config& config, uint64_t seed, ThreadPool& pool, Pa
       std::fill(values.begin(), values.end(), 1.0F);
       continue;
     }
-    // An odd constant spreads seeds; tensors lie further apart than any has blocks.
-    const uint64_t stream = seed * 0x9e3779b97f4a7c15U + (static_cast<uint64_t>(i) << 40);
+    const uint64_t stream = MixSeed({seed, i});
     const auto count = static_cast<int64_t>(values.size());
     pool.ParallelFor((count + kRandomBlock - 1) / kRandomBlock, [&](int64_t block, int) {
       const int64_t first = block * kRandomBlock;

@@ -1,5 +1,7 @@
 #include "train/metrics.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <cerrno>
 #include <filesystem>
@@ -61,17 +63,19 @@ Result<std::string> ReadLines(const std::string& path, int64_t last_step, Histor
   FULMEN_ASSIGN(const std::string text, ReadFile(path));
   std::string kept;
   size_t begin = 0;
+  int64_t number = 0;
   // A last line without its end was cut off when the program was.
   for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
     const std::string line = text.substr(begin, end - begin);
     begin = end + 1;
-    FULMEN_ASSIGN(const Json json, ParseJson(line, path));
+    const std::string where = fmt::format("{}, line {}", path, ++number);
+    FULMEN_ASSIGN(const Json json, ParseJson(line, where));
     try {
       if (json.at("step").get<int64_t>() > last_step) continue;
       AddLine(json, history);
     } catch (const nlohmann::json::exception&) {
-      return Fail(ErrorCode::kCorrupt, "{}: expected lines of metrics, found {}", path,
-                  line.substr(0, 60));
+      return Fail(ErrorCode::kCorrupt, "{}: expected metrics of a step, found {}", where,
+                  json.dump().substr(0, 60));
     }
     kept += line + "\n";
   }
@@ -104,6 +108,11 @@ Status MetricsLog::Append(const std::string& line) {
   if (std::fputs((line + "\n").c_str(), file_.get()) >= 0 && std::fflush(file_.get()) == 0) {
     return {};
   }
+  return Fail(ErrorCode::kIo, "cannot write {}: {}", path_, ErrnoMessage(errno));
+}
+
+Status MetricsLog::Sync() {
+  if (fsync(fileno(file_.get())) == 0) return {};
   return Fail(ErrorCode::kIo, "cannot write {}: {}", path_, ErrnoMessage(errno));
 }
 

@@ -45,7 +45,8 @@ struct History {
   std::vector<ExpertLoad> loads;
 };
 
-// All that a metrics.jsonl says. Numbers that an older file does not have are 0.
+// All that a metrics.jsonl says; a line that says something else is named by its number. Numbers
+// that an older file does not have are 0.
 Result<History> ReadHistory(const std::string& path);
 
 // Appends to the file and keeps it all in memory for the report. Not thread safe. Movable.
@@ -58,6 +59,8 @@ class MetricsLog {
   Status Add(const StepMetrics& metrics);
   Status Add(const HeldOutLoss& held_out);
   Status Add(const ExpertLoad& load);
+  // What was added is on the disk then: a checkpoint must not outlive its part of the log.
+  Status Sync();
 
   const History& history() const { return history_; }
 

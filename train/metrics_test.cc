@@ -76,11 +76,21 @@ TEST_F(MetricsTest, ALineThatWasCutOffIsDropped) {
   EXPECT_EQ(*ReadFile(path_), text);
 }
 
-TEST_F(MetricsTest, AnotherFileIsRefused) {
-  ASSERT_TRUE(WriteFileAtomically(path_, "{\"step\": 1}\n"));
-  const auto log = MetricsLog::Open(path_, 10);
-  ASSERT_FALSE(log);
-  EXPECT_EQ(log.error().message, path_ + ": expected lines of metrics, found {\"step\": 1}");
+TEST_F(MetricsTest, ALineOfSomethingElseIsNamedByItsNumber) {
+  const std::string good = R"({"step": 1, "stage": "main", "loss": 2.5})";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"{\"step\": 1}", "expected metrics of a step, found {\"step\":1}"},
+      {"[1]", "expected metrics of a step, found [1]"},
+      {"{\"step\": \"1\"}", "expected metrics of a step, found {\"step\":\"1\"}"},
+      {"{\"step\": 1,", "not valid JSON at byte "},
+      {"", "not valid JSON at byte "}};
+  for (const auto& [line, found] : cases) {
+    ASSERT_TRUE(WriteFileAtomically(path_, good + "\n" + line + "\n" + good + "\n"));
+    const auto log = MetricsLog::Open(path_, 10);
+    ASSERT_FALSE(log);
+    EXPECT_TRUE(log.error().message.starts_with(path_ + ", line 2: " + found))
+        << log.error().message;
+  }
 }
 
 }  // namespace

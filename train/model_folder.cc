@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr const char* kOptimizerName = "optimizer.safetensors";
 constexpr const char* kStateName = "trainer.json";
 constexpr std::string_view kPrefix = "step-";
+constexpr const char* kPartial = ".partial";
 
 constexpr const char* kTokenizerConfigName = "tokenizer_config.json";
 constexpr const char* kChatTemplateName = "chat_template.jinja";
@@ -40,10 +41,35 @@ Status SyncFolder(const std::string& folder) {
   return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, ErrnoMessage(error));
 }
 
+// What stood at `folder`, if anything, goes once `partial` has its place.
+Status Replace(const std::string& partial, const std::string& folder) {
+  const std::string former = folder + ".former";
+  std::error_code error;
+  fs::remove_all(former, error);
+  if (fs::exists(folder, error)) fs::rename(folder, former, error);
+  if (!error) fs::rename(partial, folder, error);
+  if (error) {
+    std::error_code ignored;
+    fs::rename(former, folder, ignored);
+    return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
+  }
+  fs::remove_all(former, error);
+  return {};
+}
+
+// A folder whose removal was begun no longer has its name.
+void RemoveFolder(const std::string& folder) {
+  std::error_code error;  // one that stays costs nothing but room
+  const std::string partial = folder + kPartial;
+  fs::remove_all(partial, error);
+  fs::rename(folder, partial, error);
+  fs::remove_all(partial, error);
+}
+
 // Has `write` fill FOLDER.partial, and gives it its name when all is on the disk.
 Status WriteFolder(const std::string& folder,
                    const std::function<Status(const std::string&)>& write) {
-  const std::string partial = folder + ".partial";
+  const std::string partial = folder + kPartial;
   std::error_code error;
   fs::remove_all(partial, error);
   fs::create_directories(partial, error);
@@ -54,9 +80,7 @@ Status WriteFolder(const std::string& folder,
     fs::remove_all(partial, error);
     return status;
   }
-  fs::remove_all(folder, error);
-  fs::rename(partial, folder, error);
-  if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
+  FULMEN_TRY(Replace(partial, folder));
   return SyncFolder(fs::absolute(folder).parent_path().string());
 }
 
@@ -179,10 +203,28 @@ std::vector<std::string> ListCheckpoints(const std::string& folder) {
 
 void RemoveOldCheckpoints(const std::string& folder, int64_t keep) {
   const std::vector<std::string> checkpoints = ListCheckpoints(folder);
-  std::error_code ignored;  // one that stays costs nothing but room
   for (size_t i = static_cast<size_t>(keep); i < checkpoints.size(); ++i) {
-    fs::remove_all(checkpoints[i], ignored);
+    RemoveFolder(checkpoints[i]);
   }
+}
+
+Status SetAsideCheckpoint(const std::string& checkpoint) {
+  const std::string aside = checkpoint + ".broken";
+  std::error_code error;
+  fs::remove_all(aside, error);
+  fs::rename(checkpoint, aside, error);
+  if (error) return Fail(ErrorCode::kIo, "cannot rename {}: {}", checkpoint, error.message());
+  return {};
+}
+
+void RemovePartialCheckpoints(const std::string& folder) {
+  std::vector<std::string> partial;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name.starts_with(kPrefix) && name.ends_with(kPartial)) partial.push_back(it->path());
+  }
+  for (const std::string& path : partial) fs::remove_all(path, error);
 }
 
 Result<LoadedCheckpoint> LoadCheckpoint(const std::string& folder) {

@@ -40,6 +40,10 @@ std::string CheckpointName(int64_t step);
 std::vector<std::string> ListCheckpoints(const std::string& folder);
 // Removes all but the `keep` newest.
 void RemoveOldCheckpoints(const std::string& folder, int64_t keep);
+// Renames a checkpoint to NAME.broken, so that it is no checkpoint any more.
+Status SetAsideCheckpoint(const std::string& checkpoint);
+// Removes what a killed process left half written in `folder`, which nobody may be writing to.
+void RemovePartialCheckpoints(const std::string& folder);
 
 struct LoadedCheckpoint {
   Config config;

@@ -13,6 +13,12 @@ uint64_t MixBits(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+uint64_t MixSeed(std::initializer_list<uint64_t> numbers) {
+  uint64_t seed = 0;
+  for (const uint64_t number : numbers) seed = MixBits(seed ^ MixBits(number));
+  return seed;
+}
+
 uint64_t PermutedIndex(uint64_t index, uint64_t count, uint64_t key) {
   FULMEN_CHECK(index < count, "index {} of {}", index, count);
   constexpr uint64_t kRounds = 6;

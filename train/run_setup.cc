@@ -23,6 +23,7 @@ Json StateToJson(const TrainingConfig& config, const RunState& run) {
           {"tokens", run.tokens},
           {"seconds", run.seconds},
           {"stream", run.stream},
+          {"choices", run.choices},
           {"config", WriteTrainingConfig(config)}};
 }
 
@@ -36,9 +37,15 @@ Result<RunState> RunFrom(LoadedCheckpoint loaded, const std::string& where) {
     run.tokens = state.at("tokens").get<double>();
     run.seconds = state.at("seconds").get<double>();
     run.stream = state.at("stream");
+    run.choices = state.at("choices").get<std::vector<double>>();
   } catch (const nlohmann::json::exception&) {
     return Fail(ErrorCode::kCorrupt,
-                "{}/trainer.json: expected step, stage, tokens, seconds and stream", where);
+                "{}/trainer.json: expected step, stage, tokens, seconds, stream and choices",
+                where);
+  }
+  if (std::ssize(run.choices) != run.config.layer_count() * run.config.experts) {
+    return Fail(ErrorCode::kCorrupt, "{}/trainer.json: expected {} choices, found {}", where,
+                run.config.layer_count() * run.config.experts, run.choices.size());
   }
   run.optimizer.set_steps(run.step);
   return run;
@@ -75,11 +82,69 @@ std::string TokenizerFolder(const ModelSection& model) {
   return model.tokenizer.empty() ? model.init : model.tokenizer;
 }
 
-Status CheckFolderIsNew(const std::string& folder) {
-  std::error_code absent;
-  if (!std::filesystem::exists(folder, absent) || std::filesystem::is_empty(folder, absent)) {
-    return {};
+Result<std::optional<RunLock>> LockRun(const std::string& folder, Communicator& ranks,
+                                       const std::function<void(const std::string&)>& say) {
+  std::optional<RunLock> lock;
+  if (ranks.rank() == 0) {
+    std::string warning;
+    FULMEN_ASSIGN(RunLock locked, RunLock::Acquire(folder, warning));
+    if (!warning.empty()) say(warning);
+    lock.emplace(std::move(locked));
   }
+  FULMEN_TRY(ranks.Barrier());
+  return lock;
+}
+
+Status CheckRanks(const TrainingConfig& config, int ranks) {
+  const int64_t smallest =
+      config.batch.warmup_batches > 0 ? config.batch.warmup_batches : config.batch.batches;
+  if (smallest % ranks == 0) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "{} ranks cannot share {} batches evenly: batch.batches (and batch.warmup_batches) "
+              "should be a multiple of the ranks",
+              ranks, smallest);
+}
+
+Status CheckNoDecay(const TrainingConfig& config, const Parameters& weights) {
+  for (const std::string& part : config.optimizer.no_decay) {
+    bool matched = false;
+    for (size_t i = 0; i < weights.size() && !matched; ++i) {
+      matched = !IsDecayed(weights.tensor(i), {part});
+    }
+    if (!matched) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "optimizer.no_decay: no tensor's name contains \"{}\"", part);
+    }
+  }
+  return {};
+}
+
+Status CheckSameStep(int64_t step, Communicator& ranks) {
+  std::vector<int64_t> steps(static_cast<size_t>(ranks.size()));
+  FULMEN_TRY(ranks.AllGather({&step, 1}, steps));
+  for (size_t rank = 0; rank < steps.size(); ++rank) {
+    if (steps[rank] == steps[0]) continue;
+    return Fail(ErrorCode::kCorrupt,
+                "rank 0 would go on after step {}, rank {} after step {}: they do not see the same "
+                "checkpoints",
+                steps[0], rank, steps[rank]);
+  }
+  return {};
+}
+
+bool IsNewFolder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::exists(folder, error)) return true;
+  fs::directory_iterator it(folder, error);
+  for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
+    if (it->path().filename() != RunLock::kFileName) return false;
+  }
+  return !error;
+}
+
+Status CheckFolderIsNew(const std::string& folder) {
+  if (IsNewFolder(folder)) return {};
   return Fail(ErrorCode::kInvalidArgument,
               "{} is not empty; --resume goes on with the run in it, --output.folder names another",
               folder);
@@ -112,6 +177,7 @@ Result<TokenizerFiles> TokenizerFilesOf(const TrainingConfig& config, const Toke
 
 Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, ThreadPool& pool) {
   RunState run{geometry, Parameters(geometry), Optimizer(geometry)};
+  run.choices.resize(static_cast<size_t>(geometry.layer_count() * geometry.experts));
   if (config.model.init.empty()) {
     InitializeWeights(geometry, static_cast<uint64_t>(config.run.seed), pool, run.weights);
   } else {
@@ -121,20 +187,44 @@ Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, 
   return run;
 }
 
-Result<std::optional<RunState>> ResumeRun(const TrainingConfig& config,
-                                          const std::function<void(const std::string&)>& say) {
+Result<std::optional<ResumedRun>> ResumeRun(const TrainingConfig& config,
+                                            const std::function<void(const std::string&)>& say) {
+  std::vector<std::string> broken;
   for (const std::string& folder : ListCheckpoints(CheckpointsFolder(config))) {
     Result<LoadedCheckpoint> loaded = LoadCheckpoint(folder);
     if (!loaded) {
       say(fmt::format("passing over a broken checkpoint: {}", PrintableMessage(loaded.error())));
+      broken.push_back(folder);
       continue;
     }
     FULMEN_ASSIGN(const TrainingConfig former, FormerConfig(loaded->state, folder));
     FULMEN_ASSIGN(RunState run, RunFrom(*std::move(loaded), folder));
     FULMEN_TRY(CheckStanding(config, former, run));
-    return std::optional<RunState>(std::move(run));
+    return std::optional<ResumedRun>({std::move(run), std::move(broken)});
   }
-  return std::optional<RunState>();
+  if (broken.empty()) return std::optional<ResumedRun>();
+  return Fail(ErrorCode::kCorrupt, "{}: every checkpoint is broken", CheckpointsFolder(config));
+}
+
+Status ClearCheckpoints(const TrainingConfig& config, const std::vector<std::string>& broken) {
+  for (const std::string& checkpoint : broken) FULMEN_TRY(SetAsideCheckpoint(checkpoint));
+  RemovePartialCheckpoints(CheckpointsFolder(config));
+  return {};
+}
+
+Result<ResumedRun> StartRun(const TrainingConfig& config, RunStart start, const Config& geometry,
+                            ThreadPool& pool, const std::function<void(const std::string&)>& say) {
+  if (start != RunStart::kNew) {
+    FULMEN_ASSIGN(std::optional<ResumedRun> resumed, ResumeRun(config, say));
+    if (resumed) return *std::move(resumed);
+    if (start == RunStart::kResume) {
+      return Fail(ErrorCode::kNotFound,
+                  "{} has no checkpoint to go on from; --resume-or-start begins anew then",
+                  config.output.folder);
+    }
+  }
+  FULMEN_ASSIGN(RunState state, BeginRun(config, geometry, pool));
+  return ResumedRun{std::move(state), {}};
 }
 
 Status SaveRun(const TrainingConfig& config, const RunState& run) {

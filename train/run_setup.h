@@ -5,19 +5,35 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
+#include "parallel/communicator.h"
 #include "tokenizer/tokenizer.h"
 #include "train/model_folder.h"
+#include "train/run_lock.h"
 #include "train/training_config.h"
 
 namespace fulmen {
 
 std::string TokenizerFolder(const ModelSection& model);
 
+// How a run begins.
+enum class RunStart {
+  kNew,          // in a folder that nothing is in yet
+  kResume,       // from the newest checkpoint in the folder
+  kResumeOrNew,  // from there, or anew where there is none yet
+};
+
+// Rank 0 makes the folder and locks it, before any rank looks into it.
+Result<std::optional<RunLock>> LockRun(const std::string& folder, Communicator& ranks,
+                                       const std::function<void(const std::string&)>& say);
+
+// Whether there is nothing in the folder but a lock.
+bool IsNewFolder(const std::string& folder);
 // Refuses a folder that something is in already.
 Status CheckFolderIsNew(const std::string& folder);
 
@@ -30,6 +46,13 @@ Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokeniz
 Result<TokenizerFiles> TokenizerFilesOf(const TrainingConfig& config, const Tokenizer& tokenizer,
                                         std::optional<ChatFormat> chat);
 
+// Every step must give every rank as many batches as any other.
+Status CheckRanks(const TrainingConfig& config, int ranks);
+// optimizer.no_decay must name tensors that there are.
+Status CheckNoDecay(const TrainingConfig& config, const Parameters& weights);
+// Ranks that went on from different checkpoints would average different models.
+Status CheckSameStep(int64_t step, Communicator& ranks);
+
 // Where a run stands.
 struct RunState {
   Config config;
@@ -41,14 +64,29 @@ struct RunState {
   double tokens = 0;
   double seconds = 0;
   TokenizerFiles tokenizer = {};  // for its checkpoints and the model
+  std::vector<double> choices = {};  // of experts since the last record, [layers * experts]
 };
 
 Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, ThreadPool& pool);
 
-// From the newest whole checkpoint in FOLDER/checkpoints; nullopt when there is none. A broken one
-// is passed over with a sentence to `say`. Refuses what CheckResumable does.
-Result<std::optional<RunState>> ResumeRun(const TrainingConfig& config,
-                                          const std::function<void(const std::string&)>& say);
+// A run that goes on, and the broken checkpoints that were newer than what it goes on from.
+struct ResumedRun {
+  RunState state;
+  std::vector<std::string> passed_over = {};
+};
+
+// From the newest whole checkpoint in FOLDER/checkpoints; nullopt when there is none at all. Each
+// broken one is passed over with a sentence to `say`; fails when all are. Refuses what
+// CheckResumable does.
+Result<std::optional<ResumedRun>> ResumeRun(const TrainingConfig& config,
+                                            const std::function<void(const std::string&)>& say);
+// As `start` says.
+Result<ResumedRun> StartRun(const TrainingConfig& config, RunStart start, const Config& geometry,
+                            ThreadPool& pool, const std::function<void(const std::string&)>& say);
+
+// Before a run is written to: broken checkpoints get out of the way, so that they count as none and
+// keep nothing good from staying, and what a killed run left half written goes.
+Status ClearCheckpoints(const TrainingConfig& config, const std::vector<std::string>& broken);
 
 // Into FOLDER/checkpoints; removes those beyond checkpoint.keep.
 Status SaveRun(const TrainingConfig& config, const RunState& run);

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "train/permutation.h"
 #include "train/schedule.h"
 
 namespace fulmen {
@@ -18,7 +19,7 @@ Result<StageData> StageData::Open(const TrainingConfig& config, const std::strin
   if (!config.evaluation.data.empty()) FULMEN_TRY(data.Add(config.evaluation.data, tokenizer));
   // What a stream refuses should be known before the first stage is trained.
   for (size_t stage = 0; stage < config.stages.size(); ++stage) FULMEN_TRY(data.Stream(stage));
-  if (!config.evaluation.data.empty()) FULMEN_TRY(data.HeldOut(0));
+  if (!config.evaluation.data.empty()) FULMEN_TRY(data.HeldOut());
   return data;
 }
 
@@ -49,7 +50,7 @@ BatchStreamOptions StageData::StreamOptions(size_t stage) const {
   options.max_length = settings.max_length;
   // A stage with other sources reads those it shares with earlier ones in a new order.
   while (Continues(stage)) --stage;
-  options.seed = static_cast<uint64_t>(config_->run.seed) + stage;
+  options.seed = MixSeed({static_cast<uint64_t>(config_->run.seed), stage});
   return options;
 }
 
@@ -71,9 +72,13 @@ std::optional<ChatFormat> StageData::chat_format() const {
   return format;
 }
 
-Result<BatchStream> StageData::HeldOut(size_t stage) const {
-  return BatchStream::Create({{datasets_.at(config_->evaluation.data).get(), 1}},
-                             StreamOptions(stage));
+Result<BatchStream> StageData::HeldOut() const {
+  BatchStreamOptions options{.batch_tokens = 0, .max_length = 0};
+  for (const StageConfig& stage : config_->stages) {
+    options.batch_tokens = std::max(options.batch_tokens, StageBatchTokens(*config_, stage));
+    options.max_length = std::max(options.max_length, stage.max_length);
+  }
+  return BatchStream::Create({{datasets_.at(config_->evaluation.data).get(), 1}}, options);
 }
 
 }  // namespace fulmen

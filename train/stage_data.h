@@ -23,13 +23,14 @@ class StageData {
   static Result<StageData> Open(const TrainingConfig& config, const std::string& tokenizer);
 
   // The stream of a stage, from its beginning. A stage with the sources of the one before it goes
-  // on where that stopped: give it that stream's State() with Restore.
+  // on where that stopped: give it that stream's State() with Follow.
   Result<BatchStream> Stream(size_t stage) const;
   // Whether the sources of the stage are those of the one before.
   bool Continues(size_t stage) const;
 
-  // The same batches every time, of the length and size of a stage's.
-  Result<BatchStream> HeldOut(size_t stage) const;
+  // The same batches every time, whatever the stage and the seed of the run, so that losses can be
+  // compared: as long and as large as those of the longest and the largest stage.
+  Result<BatchStream> HeldOut() const;
 
   // Of the last stage that has chats: how the model is to be talked to in the end. nullopt: none.
   std::optional<ChatFormat> chat_format() const;

@@ -230,13 +230,25 @@ std::vector<CurvePoint> HeldOutCurve(const History& history, int64_t warmup_step
 
 Result<Sweep> RunSweep(const TrainingConfig& config, const std::vector<SweepRun>& runs,
                        const SweepOptions& options, ThreadPool& pool, Communicator& ranks) {
-  if (!options.resume) FULMEN_TRY(CheckFolderIsNew(config.output.folder));
+  const std::string& folder = config.output.folder;
+  const auto say = [&](const std::string& sentence) {
+    if (ranks.rank() == 0 && options.say) options.say(sentence);
+  };
+  FULMEN_ASSIGN(const std::optional<RunLock> lock, LockRun(folder, ranks, say));
+  if (options.start == RunStart::kNew) FULMEN_TRY(CheckFolderIsNew(folder));
+  if (options.start == RunStart::kResume && IsNewFolder(folder)) {
+    return Fail(ErrorCode::kNotFound,
+                "{} has no sweep to go on with; --resume-or-start begins anew then", folder);
+  }
   FULMEN_TRY(ranks.Barrier());  // every rank has looked at the folder before it is written to
   Sweep sweep{config, {}, {}};
   for (size_t i = 0; i < runs.size(); ++i) {
     const SweepRun& run = runs[i];
     TrainingOptions training;
-    training.resume = options.resume;
+    training.start = options.start == RunStart::kNew ? RunStart::kNew : RunStart::kResumeOrNew;
+    training.say = [&](const std::string& sentence) {
+      say(fmt::format("run {} of {}, {}: {}", i + 1, runs.size(), run.name(), sentence));
+    };
     training.peak_flops = options.peak_flops;
     training.stop = options.stop;
     training.progress = [&](const TrainingProgress& progress) {

@@ -77,10 +77,11 @@ struct SweepProgress {
 };
 
 struct SweepOptions {
-  // Go on with the sweep in the output folder; what is trained already stays as it is.
-  bool resume = false;
-  double peak_flops = 0;                    // see TrainingOptions
-  const std::atomic<bool>* stop = nullptr;  // not owned
+  // Resumed, what is trained already stays as it is, and runs that were not begun are.
+  RunStart start = RunStart::kNew;
+  double peak_flops = 0;             // see TrainingOptions
+  std::atomic<int>* stop = nullptr;  // likewise
+  std::function<void(const std::string&)> say = nullptr;
   std::function<void(const SweepProgress&)> progress = nullptr;
 };
 

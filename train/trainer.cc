@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -16,14 +15,13 @@
 #include "model/training.h"
 #include "train/prepare.h"
 #include "train/report.h"
-#include "train/run_setup.h"
 #include "train/schedule.h"
 #include "train/stage_data.h"
+#include "train/training_memory.h"
 
 namespace fulmen {
 namespace {
 
-namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {
@@ -36,19 +34,24 @@ struct StepSums {
   double auxiliary = 0;
   double z = 0;
   double dropped = 0;
-  double stop = 0;              // ranks that were asked to stop
   std::vector<double> choices;  // see Losses
+  int stop = 0;                 // the signal of the first rank that was asked to stop
 
   Status Reduce(Communicator& ranks) {
-    std::vector<double> all = {cross_entropy, auxiliary, z, dropped, stop};
+    std::vector<double> all = {cross_entropy, auxiliary, z, dropped};
     all.insert(all.end(), choices.begin(), choices.end());
+    const size_t signals = all.size();  // of every rank
+    all.resize(signals + static_cast<size_t>(ranks.size()));
+    all[signals + static_cast<size_t>(ranks.rank())] = stop;
     FULMEN_TRY(ranks.AllReduceSum(all));
     cross_entropy = all[0];
     auxiliary = all[1];
     z = all[2];
     dropped = all[3];
-    stop = all[4];
-    choices.assign(all.begin() + 5, all.end());
+    const auto end = all.begin() + static_cast<int64_t>(signals);
+    choices.assign(all.begin() + 4, end);
+    const auto asked = std::find_if(end, all.end(), [](double signal) { return signal != 0; });
+    stop = asked == all.end() ? 0 : static_cast<int>(*asked);
     return {};
   }
 };
@@ -67,8 +70,7 @@ class Trainer {
         run_(std::move(run)),
         plan_(config),
         gradients_(run_.config),
-        context_{pool, scratch_},
-        choices_(static_cast<size_t>(run_.config.layer_count() * run_.config.experts)) {}
+        context_{pool, scratch_} {}
 
   // To the end, or until it is asked to stop.
   Status Run();
@@ -85,16 +87,18 @@ class Trainer {
   Result<bool> Advance();
   Result<StepMetrics> Step(const StepPlan& plan, bool& stop);
   // Losses and gradients of this rank's batches; gradients are summed over the ranks.
-  Result<StepSums> Accumulate(const std::vector<PackedBatch>& batches, double predicted,
-                              int64_t step_batches);
+  Result<StepSums> Accumulate(const std::vector<PackedBatch>& batches, LossOptions options);
   // ForwardBackward, with the step named in errors.
   Result<Losses> Compute(const PackedBatch& batch, const LossOptions& options);
-  LossOptions StepLoss(double predicted, int64_t step_batches) const;
+  // `predicted` and `tokens` are of all batches on all ranks.
+  LossOptions StepLoss(double predicted, double tokens, int64_t batches) const;
   Status CheckFinite(const StepSums& sums, double norm) const;
   OptimizerOptions StepOptimizer(double learning_rate) const;
   Status Evaluate();
-  // The experts' load since the report before, and the report.
-  Status Report();
+  // The experts' load since the record before.
+  Status RecordLoad();
+  Status WriteReport() const;
+  Status Checkpoint();
   Status Finish();
 
   const TrainingConfig& config_;
@@ -112,7 +116,6 @@ class Trainer {
   Gradients gradient_views_;  // of gradients_
   std::optional<BatchStream> stream_;
   std::optional<MetricsLog> log_;  // on rank 0
-  std::vector<double> choices_;    // of every expert since the last record, [layers * experts]
   double planned_left_ = 0;        // tokens of the steps to come, were every batch full
   double pace_ = 0;                // seconds per planned token, over the last twenty steps or so
 };
@@ -128,9 +131,11 @@ Status Trainer::Run() {
   while (run_.step < plan_.steps()) {
     FULMEN_ASSIGN(const bool stopped, Advance());
     if (stopped && run_.step < plan_.steps()) {
+      const std::string sentence = fmt::format(
+          "stopped after step {} of {}; --resume goes on from there", run_.step, plan_.steps());
+      Say(sentence);  // before the others are let go: mpirun ends all when the first one fails
       FULMEN_TRY(ranks_.Barrier());
-      return Fail(ErrorCode::kCancelled, "stopped after step {} of {}; --resume goes on from there",
-                  run_.step, plan_.steps());
+      return Fail(ErrorCode::kCancelled, "{}", sentence);
     }
   }
   return Finish();
@@ -145,11 +150,8 @@ Status Trainer::OpenLog() {
 
 Status Trainer::EnterStage(size_t stage) {
   FULMEN_ASSIGN(BatchStream stream, data_.Stream(stage));
-  const bool resumed = !stream_ && !run_.stream.is_null();
-  if (resumed || (stream_ && data_.Continues(stage))) {
-    const Json state = stream_ ? stream_->State() : run_.stream;
-    FULMEN_TRY(stream.Restore(state));
-  }
+  if (!stream_ && !run_.stream.is_null()) FULMEN_TRY(stream.Restore(run_.stream));
+  if (stream_ && data_.Continues(stage)) FULMEN_TRY(stream.Follow(stream_->State()));
   stream_.emplace(std::move(stream));
   run_.stage = stage;
   const double rope_theta = config_.stages[stage].rope_theta;
@@ -172,16 +174,22 @@ Result<bool> Trainer::Advance() {
   }
   const auto due = [&](int64_t every) { return last || (every > 0 && run_.step % every == 0); };
   if (!config_.evaluation.data.empty() && due(config_.evaluation.every)) FULMEN_TRY(Evaluate());
-  if (leads() && (due(config_.output.report_every) || stop)) FULMEN_TRY(Report());
-  if (due(config_.checkpoint.every) || stop) {
-    run_.stream = stream_->State();
-    if (!std::isfinite(GlobalNorm(training_, context_, run_.weights))) {
-      return Fail(ErrorCode::kNonFinite, "step {}: a weight is not finite any more", run_.step);
-    }
-    if (leads()) FULMEN_TRY(SaveRun(config_, run_));
-    FULMEN_TRY(ranks_.Barrier());
-  }
+  if (due(config_.output.report_every)) FULMEN_TRY(RecordLoad());
+  if (leads() && (due(config_.output.report_every) || stop)) FULMEN_TRY(WriteReport());
+  if (due(config_.checkpoint.every) || stop) FULMEN_TRY(Checkpoint());
   return stop;
+}
+
+Status Trainer::Checkpoint() {
+  run_.stream = stream_->State();
+  if (!std::isfinite(GlobalNorm(training_, context_, run_.weights))) {
+    return Fail(ErrorCode::kNonFinite, "step {}: a weight is not finite any more", run_.step);
+  }
+  if (leads()) {
+    FULMEN_TRY(log_->Sync());
+    FULMEN_TRY(SaveRun(config_, run_));
+  }
+  return ranks_.Barrier();
 }
 
 Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
@@ -200,15 +208,16 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
     totals[2] += 3 * PackedForwardFlops(run_.config, batch.starts, predicted);
   }
   FULMEN_TRY(ranks_.AllReduceSum(totals));
-  FULMEN_ASSIGN(StepSums sums, Accumulate(batches, totals[0], plan.batches));
-  sums.stop = options_.stop != nullptr && options_.stop->load() ? 1 : 0;
+  FULMEN_ASSIGN(StepSums sums, Accumulate(batches, StepLoss(totals[0], totals[1], plan.batches)));
+  if (options_.stop != nullptr) sums.stop = options_.stop->load();
   FULMEN_TRY(sums.Reduce(ranks_));
   const double norm = GlobalNorm(training_, context_, gradients_);
   FULMEN_TRY(CheckFinite(sums, norm));
   run_.optimizer.Step(StepOptimizer(plan.learning_rate), training_, context_, gradients_, norm,
                       run_.weights);
-  for (size_t i = 0; i < choices_.size(); ++i) choices_[i] += sums.choices[i];
-  stop = sums.stop > 0;
+  for (size_t i = 0; i < run_.choices.size(); ++i) run_.choices[i] += sums.choices[i];
+  stop = sums.stop != 0;
+  if (stop && options_.stop != nullptr) options_.stop->store(sums.stop);
 
   const double seconds = SecondsSince(start);
   ++run_.step;
@@ -237,12 +246,12 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
   return metrics;
 }
 
-Result<StepSums> Trainer::Accumulate(const std::vector<PackedBatch>& batches, double predicted,
-                                     int64_t step_batches) {
+Result<StepSums> Trainer::Accumulate(const std::vector<PackedBatch>& batches, LossOptions options) {
   std::ranges::fill(gradients_.all(), 0.0F);
   StepSums sums;
-  sums.choices.resize(choices_.size());
-  LossOptions options = StepLoss(predicted, step_batches);
+  sums.choices.resize(run_.choices.size());
+  std::vector<int64_t> capacity_choices(run_.choices.size());
+  options.capacity_step.choices = capacity_choices;
   for (size_t i = 0; i < batches.size(); ++i) {
     if (i + 1 == batches.size() && ranks_.size() > 1) {
       options.gradients_ready = [&](int64_t layer) -> Status {
@@ -272,15 +281,15 @@ Result<Losses> Trainer::Compute(const PackedBatch& batch, const LossOptions& opt
   return losses;
 }
 
-LossOptions Trainer::StepLoss(double predicted, int64_t step_batches) const {
+LossOptions Trainer::StepLoss(double predicted, double tokens, int64_t batches) const {
   LossOptions options;
   options.auxiliary = static_cast<float>(config_.loss.auxiliary);
   options.z = static_cast<float>(config_.loss.z);
   options.step_predicted_tokens = static_cast<int64_t>(predicted);
-  options.step_share = 1.0F / static_cast<float>(step_batches);
+  options.step_share = 1.0F / static_cast<float>(batches);
   options.recompute = config_.batch.recompute;
   options.capacity = static_cast<float>(config_.loss.capacity);
-  options.ranks = &ranks_;
+  options.capacity_step = {static_cast<int64_t>(tokens), {}, &ranks_};
   return options;
 }
 
@@ -314,7 +323,7 @@ OptimizerOptions Trainer::StepOptimizer(double learning_rate) const {
 }
 
 Status Trainer::Evaluate() {
-  FULMEN_ASSIGN(BatchStream stream, data_.HeldOut(run_.stage));
+  FULMEN_ASSIGN(BatchStream stream, data_.HeldOut());
   LossOptions options;
   options.auxiliary = 0;
   std::vector<double> sums(2);  // of the losses, of their number
@@ -336,17 +345,20 @@ Status Trainer::Evaluate() {
   return leads() ? log_->Add(held_out) : Status();
 }
 
-Status Trainer::Report() {
+Status Trainer::RecordLoad() {
   const auto experts = static_cast<size_t>(run_.config.experts);
   ExpertLoad load{run_.step, {}};
-  for (size_t first = 0; first < choices_.size(); first += experts) {
+  for (size_t first = 0; first < run_.choices.size(); first += experts) {
     double sum = 0;
-    for (size_t e = 0; e < experts; ++e) sum += choices_[first + e];
+    for (size_t e = 0; e < experts; ++e) sum += run_.choices[first + e];
     std::vector<double>& shares = load.shares.emplace_back();
-    for (size_t e = 0; e < experts; ++e) shares.push_back(choices_[first + e] / sum);
+    for (size_t e = 0; e < experts; ++e) shares.push_back(run_.choices[first + e] / sum);
   }
-  std::ranges::fill(choices_, 0.0);
-  FULMEN_TRY(log_->Add(load));
+  std::ranges::fill(run_.choices, 0.0);
+  return leads() ? log_->Add(load) : Status();
+}
+
+Status Trainer::WriteReport() const {
   return WriteFileAtomically(config_.output.folder + "/report.html",
                              RenderReport(config_, run_.config, log_->history()));
 }
@@ -362,95 +374,33 @@ Status Trainer::Finish() {
   return ranks_.Barrier();
 }
 
-// Every step must give every rank as many batches as any other.
-Status CheckRanks(const TrainingConfig& config, int ranks) {
-  const int64_t smallest =
-      config.batch.warmup_batches > 0 ? config.batch.warmup_batches : config.batch.batches;
-  if (smallest % ranks == 0) return {};
-  return Fail(ErrorCode::kInvalidArgument,
-              "{} ranks cannot share {} batches evenly: batch.batches (and batch.warmup_batches) "
-              "should be a multiple of the ranks",
-              ranks, smallest);
-}
-
-Status CheckNoDecay(const TrainingConfig& config, const Parameters& weights) {
-  for (const std::string& part : config.optimizer.no_decay) {
-    bool matched = false;
-    for (size_t i = 0; i < weights.size() && !matched; ++i) {
-      matched = !IsDecayed(weights.tensor(i), {part});
-    }
-    if (!matched) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "optimizer.no_decay: no tensor's name contains \"{}\"", part);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Status Train(const TrainingConfig& config, const TrainingOptions& options, ThreadPool& pool,
              Communicator& ranks) {
+  const auto say = [&](const std::string& sentence) {
+    if (ranks.rank() == 0 && options.say) options.say(sentence);
+  };
   FULMEN_TRY(CheckRanks(config, ranks.size()));
-  const std::string& folder = config.output.folder;
-  if (!options.resume) FULMEN_TRY(CheckFolderIsNew(folder));
+  FULMEN_ASSIGN(const std::optional<RunLock> lock, LockRun(config.output.folder, ranks, say));
+  if (options.start == RunStart::kNew) FULMEN_TRY(CheckFolderIsNew(config.output.folder));
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(config.run.kernels));
   FULMEN_ASSIGN(const Precision precision, PrecisionFromName(config.run.precision));
   FULMEN_ASSIGN(const TrainingKernels* training,
                 SelectTrainingKernels(config.run.kernels, precision));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(TokenizerFolder(config.model)));
   FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
+  FULMEN_TRY(CheckRunMemory(config, geometry));
   FULMEN_ASSIGN(StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));
-
-  std::optional<RunState> run;
-  if (options.resume) {
-    const auto say = [&](const std::string& sentence) {
-      if (ranks.rank() == 0 && options.say) options.say(sentence);
-    };
-    FULMEN_ASSIGN(run, ResumeRun(config, say));
-  }
-  if (!run) {
-    FULMEN_ASSIGN(run, BeginRun(config, geometry, pool));
-  }
-  FULMEN_ASSIGN(run->tokenizer, TokenizerFilesOf(config, tokenizer, data.chat_format()));
-  FULMEN_TRY(CheckNoDecay(config, run->weights));
-  FULMEN_TRY(ranks.Barrier());  // every rank has looked at the folder before it is written to
-  std::error_code error;
-  if (ranks.rank() == 0 && !fs::create_directories(folder, error) && error) {
-    return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
-  }
+  FULMEN_ASSIGN(ResumedRun run, StartRun(config, options.start, geometry, pool, say));
+  FULMEN_ASSIGN(run.state.tokenizer, TokenizerFilesOf(config, tokenizer, data.chat_format()));
+  FULMEN_TRY(CheckNoDecay(config, run.state.weights));
+  FULMEN_TRY(CheckSameStep(run.state.step, ranks));
+  // Every rank has looked at the folder; now it may be written to.
+  if (ranks.rank() == 0) FULMEN_TRY(ClearCheckpoints(config, run.passed_over));
   Trainer trainer(config, options, pool, ranks, *kernels, *training, std::move(data),
-                  *std::move(run));
+                  std::move(run.state));
   return trainer.Run();
-}
-
-Result<std::string> DescribeRun(const TrainingConfig& config, int ranks) {
-  FULMEN_TRY(CheckRanks(config, ranks));
-  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(TokenizerFolder(config.model)));
-  FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
-  FULMEN_ASSIGN(const StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));
-  const int64_t parameters = ParameterCount(geometry);
-  // Weights, gradients and two moments, four bytes each.
-  std::string text = fmt::format(
-      "parameters {}, of which a token uses {} without embedding and head; {:.2f} GB for weights, "
-      "gradients and moments, activations besides\n",
-      parameters, ActiveParameterCount(geometry), static_cast<double>(parameters) * 16e-9);
-  const TrainingPlan plan(config);
-  int64_t first = 0;
-  for (size_t stage = 0; stage < config.stages.size(); ++stage) {
-    const int64_t end = plan.StageEnd(stage);
-    const StageConfig& settings = config.stages[stage];
-    text += fmt::format("stage {}: steps {} to {}, up to {:.4g} tokens in pieces of {}, from",
-                        settings.name, first + 1, end,
-                        plan.TokensFrom(first) - plan.TokensFrom(end), settings.max_length);
-    for (const SourceConfig& source : settings.sources) {
-      text += fmt::format(" {} ({} tokens)", source.path, data.dataset(source.path).tokens());
-    }
-    text += "\n";
-    first = end;
-  }
-  return text + fmt::format("{} steps, up to {:.4g} tokens, on {} rank{}\n", plan.steps(),
-                            plan.TokensFrom(0), ranks, ranks == 1 ? "" : "s");
 }
 
 }  // namespace fulmen

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <random>
 
@@ -12,6 +13,7 @@
 #include "tests/testing/golden.h"
 #include "train/model_folder.h"
 #include "train/prepare.h"
+#include "train/run_description.h"
 #include "train/shard_writer.h"
 
 namespace fulmen {
@@ -72,14 +74,17 @@ class TrainerTest : public ::testing::Test {
   }
 
   Status RunTraining(const TrainingConfig& config, bool resume = false, int64_t stop_after = 0) {
-    std::atomic<bool> stop = false;
+    return RunTraining(config, resume ? RunStart::kResume : RunStart::kNew, stop_after);
+  }
+  Status RunTraining(const TrainingConfig& config, RunStart start, int64_t stop_after = 0) {
+    std::atomic<int> stop = 0;
     TrainingOptions options;
-    options.resume = resume;
+    options.start = start;
     options.stop = &stop;
     // Steps look at the flag before they end, so the one after `stop_after` is the last.
     options.progress = [&](const TrainingProgress& progress) {
       losses_.push_back(progress.metrics.cross_entropy);
-      if (progress.metrics.step == stop_after - 1) stop = true;
+      if (progress.metrics.step == stop_after - 1) stop = SIGINT;
     };
     options.say = [&](const std::string& sentence) { said_ += sentence + "\n"; };
     ThreadPool pool(threads_);
@@ -89,6 +94,17 @@ class TrainerTest : public ::testing::Test {
 
   static std::string Weights(const TrainingConfig& config) {
     return testing::ReadFileOrDie(config.output.folder + "/model/model.safetensors");
+  }
+  // Lines of metrics.jsonl but for what depends on the time.
+  static std::vector<std::string> Log(const TrainingConfig& config) {
+    const std::string text = testing::ReadFileOrDie(config.output.folder + "/metrics.jsonl");
+    std::vector<std::string> lines;
+    for (size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1) {
+      Json line = *ParseJson(text.substr(begin, text.find('\n', begin) - begin), "metrics");
+      for (const char* name : {"seconds", "tokens_per_second", "peak_share"}) line.erase(name);
+      lines.push_back(line.dump());
+    }
+    return lines;
   }
   static std::vector<std::string> CheckpointNames(const TrainingConfig& config) {
     std::vector<std::string> names;
@@ -166,6 +182,7 @@ TEST_F(TrainerTest, ResumedRunsEndWithTheSameBits) {
     ASSERT_TRUE(resumed) << resumed.error().message;
     EXPECT_EQ(losses_, losses);
     EXPECT_EQ(Weights(config), Weights(whole));
+    EXPECT_EQ(Log(config), Log(whole));
   }
 }
 
@@ -193,6 +210,87 @@ TEST_F(TrainerTest, GoesOnFromTheNewestWholeCheckpoint) {
   EXPECT_FALSE(fs::exists(checkpoints + "step-0000012.partial"));
 }
 
+// A torn checkpoint with a higher number than any the resumed run writes for a while.
+TEST_F(TrainerTest, NeverRemovesTheNewestGoodCheckpoint) {
+  TrainingConfig config = Config("run");
+  config.checkpoint.every = 2;
+  config.checkpoint.keep = 1;
+  ASSERT_FALSE(RunTraining(config, false, 3));
+  const std::string checkpoints = config.output.folder + "/checkpoints";
+  ASSERT_EQ(CheckpointNames(config), (std::vector<std::string>{"step-0000003"}));
+  fs::copy(checkpoints + "/step-0000003", checkpoints + "/step-0000011");
+  fs::resize_file(checkpoints + "/step-0000011/optimizer.safetensors", 1000);
+  const Status stopped = RunTraining(config, true, 6);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kCancelled) << stopped.error().message;
+  EXPECT_EQ(CheckpointNames(config), (std::vector<std::string>{"step-0000006"}));
+  EXPECT_TRUE(LoadCheckpoint(checkpoints + "/step-0000006"));
+  EXPECT_TRUE(fs::exists(checkpoints + "/step-0000011.broken")) << "whoever wants may look at it";
+  ASSERT_TRUE(RunTraining(config, true));
+  EXPECT_EQ(CheckpointNames(config), (std::vector<std::string>{"step-0000012"}));
+}
+
+TEST_F(TrainerTest, ARunWhoseCheckpointsAreAllBrokenIsLeftAlone) {
+  TrainingConfig config = Config("run");
+  ASSERT_FALSE(RunTraining(config, false, 3));
+  fs::resize_file(config.output.folder + "/checkpoints/step-0000003/model.safetensors", 100);
+  for (const RunStart start : {RunStart::kResume, RunStart::kResumeOrNew}) {
+    const Status status = RunTraining(config, start);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().message,
+              config.output.folder + "/checkpoints: every checkpoint is broken");
+    EXPECT_EQ(CheckpointNames(config), (std::vector<std::string>{"step-0000003"}));
+    EXPECT_EQ(Log(config).size(), 4U) << "three steps and the load of the experts";
+  }
+}
+
+TEST_F(TrainerTest, ResumingNothingIsAnErrorUnlessARunMayBegin) {
+  const TrainingConfig config = Config("run");
+  const Status nothing = RunTraining(config, RunStart::kResume);
+  ASSERT_FALSE(nothing);
+  EXPECT_EQ(nothing.error().message,
+            config.output.folder +
+                " has no checkpoint to go on from; --resume-or-start begins anew then");
+  EXPECT_FALSE(fs::exists(config.output.folder));
+  ASSERT_FALSE(RunTraining(config, RunStart::kResumeOrNew, 5)) << "stopped";
+  ASSERT_TRUE(RunTraining(config, RunStart::kResumeOrNew));
+  EXPECT_EQ(losses_.size(), 12U) << "the second went on";
+}
+
+TEST_F(TrainerTest, ASecondTrainerInTheFolderIsToldWhoIsThere) {
+  const TrainingConfig config = Config("run");
+  ASSERT_FALSE(RunTraining(config, false, 3));
+  const std::vector<std::string> log = Log(config);
+  std::string warning;
+  const auto lock = RunLock::Acquire(config.output.folder, warning);
+  ASSERT_TRUE(lock);
+  for (const RunStart start : {RunStart::kNew, RunStart::kResume, RunStart::kResumeOrNew}) {
+    const Status second = RunTraining(config, start);
+    ASSERT_FALSE(second);
+    EXPECT_TRUE(second.error().message.starts_with(config.output.folder +
+                                                   " is being trained in by process "))
+        << second.error().message;
+  }
+  EXPECT_EQ(Log(config), log);
+}
+
+// What is scored must not depend on the stage: neither on its sources nor on its lengths.
+TEST_F(TrainerTest, WithoutLearningTheHeldOutLossStaysTheSame) {
+  WriteData(folder_ / "more", 3);
+  TrainingConfig config = Config("run");
+  config.optimizer.learning_rate = 0;
+  config.stages[1].rope_theta = 0;
+  config.stages[1].sources.push_back({folder_ / "more", 1});
+  config.evaluation.every = 1;
+  ASSERT_TRUE(RunTraining(config));
+  const auto history = ReadHistory(config.output.folder + "/metrics.jsonl");
+  ASSERT_TRUE(history);
+  ASSERT_EQ(history->held_out.size(), 12U);
+  for (const HeldOutLoss& held_out : history->held_out) {
+    EXPECT_EQ(held_out.cross_entropy, history->held_out[0].cross_entropy) << held_out.step;
+  }
+}
+
 TEST_F(TrainerTest, KeepsTheNewestCheckpointsOnly) {
   TrainingConfig config = Config("run");
   config.checkpoint.every = 2;
@@ -203,7 +301,7 @@ TEST_F(TrainerTest, KeepsTheNewestCheckpointsOnly) {
 
 TEST_F(TrainerTest, AFolderWithARunIsNotTouchedWithoutResume) {
   const TrainingConfig config = Config("run");
-  ASSERT_TRUE(RunTraining(config, /*resume=*/true)) << "nothing to resume yet: begins";
+  ASSERT_TRUE(RunTraining(config));
   const Status again = RunTraining(config);
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().message, config.output.folder +
@@ -263,6 +361,8 @@ TEST_F(TrainerTest, RefusesWhatCannotBeTrained) {
             }).find("data: the dataset was made with another tokenizer than the run's"),
             std::string::npos);
   EXPECT_NE(refusal([&](auto& c) { c.stages[1].sources[0].path = folder_ / "none"; }).find("none"),
+            std::string::npos);
+  EXPECT_NE(refusal([](auto& c) { c.batch.tokens = 1'000'000'000; }).find("bytes of memory"),
             std::string::npos);
   EXPECT_NE(refusal([](auto& c) { c.model.tokenizer = "/none"; }).find("/none"), std::string::npos);
 }

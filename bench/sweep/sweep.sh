@@ -39,4 +39,4 @@ if [[ ! -d data ]]; then
   "$fulmen" train data books.txt --document-separator '<|endoftext|>' --train-tokenizer 1024 --held-out 0.02 --out data
 fi
 
-"$fulmen" train sweep "$here/sweep.toml" --sizes 16x8,32x8,48x8,64x8,96x8 --resume "${flags[@]}"
+"$fulmen" train sweep "$here/sweep.toml" --sizes 16x8,32x8,48x8,64x8,96x8 --resume-or-start "${flags[@]}"

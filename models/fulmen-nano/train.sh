@@ -40,9 +40,9 @@ for file in corpus/*.jsonl; do
   [[ -d data/$name ]] || "$fulmen" train data "$file" -m data/tokenizer --out "data/$name"
 done
 
-"$fulmen" train "$here/recipe.toml" --resume "${flags[@]}"
-"$fulmen" train "$here/recipe-long.toml" --resume "${flags[@]}"
-"$fulmen" train "$here/recipe-answers.toml" --resume "${flags[@]}"
+"$fulmen" train "$here/recipe.toml" --resume-or-start "${flags[@]}"
+"$fulmen" train "$here/recipe-long.toml" --resume-or-start "${flags[@]}"
+"$fulmen" train "$here/recipe-answers.toml" --resume-or-start "${flags[@]}"
 
 measure() { python3 -B "$here/retrieval.py" --fulmen "$fulmen" -m run-answers/model "$@"; }
 [[ -f retrieval-cases.json ]] ||

@@ -1,5 +1,6 @@
 // Training on several ranks under mpirun: the same run on any number of them, and a lost one.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <string>
@@ -9,6 +10,8 @@
 #include "base/json.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
+#include "train/model_folder.h"
+#include "train/run_lock.h"
 
 namespace fulmen::testing {
 namespace {
@@ -68,14 +71,14 @@ sources = [{{path = "{}"}}]
   std::string Weights(const std::string& out) const {
     return ReadFileOrDie(folder_ / (out + "/model/model.safetensors"));
   }
-  // Of every step.
-  std::vector<double> LossCurve(const std::string& out) const {
+  // A number of every step.
+  std::vector<double> LossCurve(const std::string& out, const std::string& name = "loss") const {
     std::vector<double> losses;
     const std::string metrics = ReadFileOrDie(folder_ / (out + "/metrics.jsonl"));
     for (size_t begin = 0; begin < metrics.size(); begin = metrics.find('\n', begin) + 1) {
       const Json line = *ParseJson(
           std::string_view(metrics).substr(begin, metrics.find('\n', begin) - begin), "metrics");
-      if (line.contains("loss")) losses.push_back(line["loss"].get<double>());
+      if (line.contains(name)) losses.push_back(line[name].get<double>());
     }
     return losses;
   }
@@ -102,6 +105,63 @@ TEST_F(TrainRanks, AnyNumberOfThemGivesTheSameLosses) {
   EXPECT_EQ(Weights("again"), Weights("on2"));
 }
 
+// What is dropped must not depend on who runs a batch. Dropping is a decision, so a rounding that
+// flips one moves a loss; few steps keep it from happening.
+TEST_F(TrainRanks, WithACapacityTheyDropTheSameTokens) {
+  const std::vector<std::string> more = {"--loss.capacity", "0.8", "--stages.main.steps", "6"};
+  const auto command = [&](const std::string& out) {
+    std::vector<std::string> words = Command(out);
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  ASSERT_EQ(RunProgram(command("alone")).exit_code, 0);
+  const std::vector<double> expected = LossCurve("alone");
+  const std::vector<double> dropped = LossCurve("alone", "dropped");
+  EXPECT_GT(dropped[0], 0.02);
+  for (const int ranks : {2, 4}) {
+    const std::string out = fmt::format("on{}", ranks);
+    const ProgramResult run = RunRanks(ranks, command(out));
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    const std::vector<double> also_dropped = LossCurve(out, "dropped");
+    const std::vector<double> losses = LossCurve(out);
+    for (size_t step = 0; step < expected.size(); ++step) {
+      EXPECT_NEAR(losses[step], expected[step], 1e-5 * expected[step]) << ranks << ", " << step;
+      EXPECT_NEAR(also_dropped[step], dropped[step], 1e-9) << ranks << ", " << step;
+    }
+  }
+}
+
+// Rank 1 alone gets the signal, once the run is under way.
+TEST_F(TrainRanks, ASignalToOneOfThemStopsAllAfterTheSameStep) {
+  std::vector<std::string> words = {
+      "sh", "-c",
+      fmt::format("if [ $OMPI_COMM_WORLD_RANK = 1 ]; then (until [ -s {}/metrics.jsonl ]; do sleep "
+                  "0.02; done; kill -TERM $$) & fi; exec \"$0\" \"$@\"",
+                  folder_ / "run")};
+  const std::vector<std::string> train = Command("run");
+  words.insert(words.end(), train.begin(), train.end());
+  words.insert(words.end(), {"--stages.main.steps", "1000000", "--checkpoint.every", "0"});
+  const ProgramResult run = RunRanks(2, words);
+  EXPECT_EQ(run.exit_code, 128 + SIGTERM) << run.err;
+  const std::string sentence = "--resume goes on from there";
+  const size_t told = run.err.find(sentence);
+  ASSERT_NE(told, std::string::npos) << run.err;
+  EXPECT_EQ(run.err.find(sentence, told + 1), std::string::npos) << "once: " << run.err;
+  EXPECT_EQ(ListCheckpoints(folder_ / "run/checkpoints").size(), 1U);
+  EXPECT_TRUE(LoadCheckpoint(ListCheckpoints(folder_ / "run/checkpoints")[0]));
+}
+
+TEST_F(TrainRanks, ASecondTrainerIsToldWhoHoldsTheFolder) {
+  std::string warning;
+  const auto lock = RunLock::Acquire(folder_ / "run", warning);
+  ASSERT_TRUE(lock);
+  const ProgramResult run = RunRanks(2, Command("run"));
+  EXPECT_EQ(run.exit_code, 1) << run.err;
+  EXPECT_NE(run.err.find(fmt::format("is being trained in by process {} on ", getpid())),
+            std::string::npos)
+      << run.err;
+}
+
 TEST_F(TrainRanks, ALostRankIsNamedAndTheRunGoesOnFromItsCheckpoint) {
   const auto command = [&](const std::string& out, double seconds) {
     std::vector<std::string> words = {
@@ -111,7 +171,7 @@ TEST_F(TrainRanks, ALostRankIsNamedAndTheRunGoesOnFromItsCheckpoint) {
                     seconds)};
     const std::vector<std::string> train = Command(out);
     words.insert(words.end(), train.begin(), train.end());
-    words.insert(words.end(), {"--resume", "--stages.main.steps", "60"});
+    words.insert(words.end(), {"--resume-or-start", "--stages.main.steps", "60"});
     return words;
   };
   ASSERT_EQ(RunRanks(2, command("whole", 60)).exit_code, 0);

@@ -1,6 +1,7 @@
 // The trainer as a user runs it: killed, interrupted, out of room.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -94,8 +95,9 @@ TEST_F(TrainCommand, KilledAtAnyMomentAndResumedItEndsWithTheSameWeights) {
   double most_seconds = 0.2;
   for (int kills = 0; kills < 100; ++kills, most_seconds *= 1.1) {
     const double seconds = most_seconds * (0.3 + 0.7 * static_cast<double>(random() % 1000) / 1000);
-    const ProgramResult run = RunProgram(
-        Command({"timeout", "-s", "KILL", fmt::format("{:.3f}", seconds)}, "killed", {"--resume"}));
+    const ProgramResult run =
+        RunProgram(Command({"timeout", "-s", "KILL", fmt::format("{:.3f}", seconds)}, "killed",
+                           {"--resume-or-start"}));
     ASSERT_EQ(run.err.find("fulmen:"), std::string::npos) << run.err;
     if (run.err.find("going on after step") != std::string::npos) ++resumed;
     if (run.exit_code == 0) break;
@@ -133,6 +135,85 @@ TEST_F(TrainCommand, InterruptedItWritesACheckpointAndTellsHowToGoOn) {
   EXPECT_EQ(run.exit_code, 130) << run.err;
   EXPECT_NE(run.err.find("of 1000000; --resume goes on from there"), std::string::npos) << run.err;
   EXPECT_EQ(ListCheckpoints(folder_ / "run/checkpoints").size(), 1U);
+  EXPECT_FALSE(fs::exists(folder_ / "run/lock"));
+}
+
+TEST_F(TrainCommand, EverySignalThatEndsProgramsIsARequestToStop) {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    const std::string out = fmt::format("run-{}", signal);
+    const ProgramResult run =
+        RunProgram(Command({}, out, {"--stages.main.steps=1000000", "--checkpoint.every", "0"}),
+                   {.interrupt_after = {"main step 1/1000000"}, .interrupt_with = signal});
+    EXPECT_EQ(run.exit_code, 128 + signal) << run.err;
+    EXPECT_NE(run.err.find("--resume goes on from there"), std::string::npos) << run.err;
+    EXPECT_EQ(ListCheckpoints(folder_ / (out + "/checkpoints")).size(), 1U);
+  }
+}
+
+// The first step would take ten seconds or more.
+TEST_F(TrainCommand, ASecondSignalEndsItAtOnce) {
+  const std::string script = fmt::format(
+      "(until [ -e {}/config.toml ]; do sleep 0.02; done; kill -TERM $$; sleep 0.2; kill -TERM $$) "
+      "& exec \"$@\"",
+      folder_ / "run");
+  const ProgramResult run =
+      RunProgram(Command({"sh", "-c", script, "sh"}, "run", {"--batch.batches", "4000"}));
+  EXPECT_EQ(run.exit_code, 128 + SIGTERM) << run.err;
+  EXPECT_FALSE(fs::exists(folder_ / "run/checkpoints"));
+}
+
+TEST_F(TrainCommand, UnderNohupATerminalThatClosesIsNothing) {
+  const ProgramResult run =
+      RunProgram(Command({"sh", "-c", "trap '' HUP; exec \"$@\"", "sh"}, "run"),
+                 {.interrupt_after = {"main step 1/60"}, .interrupt_with = SIGHUP});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_TRUE(fs::exists(folder_ / "run/model"));
+}
+
+// The first trainer holds still, stopped by its own shell, while the second one asks.
+TEST_F(TrainCommand, ASecondTrainerIsToldWhoHoldsTheFolder) {
+  const std::string script = R"("$@" --stages.main.steps 1000000 --checkpoint.every 0 2>first.err &
+until [ -s run/metrics.jsonl ]; do sleep 0.02; done
+"$@" --resume-or-start; echo "second $?"
+echo "first is $!"
+kill -KILL $!; wait $!
+"$@" --resume-or-start && echo "third goes on")";
+  const ProgramResult run =
+      RunProgram(Command({"sh", "-c", script, "sh"}, "run"), {.folder = folder_.path()});
+  EXPECT_NE(run.out.find("second 1\n"), std::string::npos) << run.out << run.err;
+  const size_t first = run.out.find("first is ");
+  ASSERT_NE(first, std::string::npos);
+  const std::string pid = run.out.substr(first + 9, run.out.find('\n', first) - first - 9);
+  EXPECT_NE(run.err.find(fmt::format("fulmen: {} is being trained in by process {} on ",
+                                     folder_ / "run", pid)),
+            std::string::npos)
+      << run.err;
+  EXPECT_NE(run.out.find("third goes on"), std::string::npos)
+      << "a killed trainer holds nothing: " << run.err;
+}
+
+TEST_F(TrainCommand, ResumingNothingSaysSo) {
+  const ProgramResult run = RunProgram(Command({}, "run", {"--resume"}));
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_NE(run.err.find("has no checkpoint to go on from; --resume-or-start begins anew then"),
+            std::string::npos)
+      << run.err;
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainCommand, OptionsThatWouldDoNothingAreRefused) {
+  const std::vector<std::vector<std::string>> pairs = {
+      {"--print-config", "--resume"},     {"--print-config", "--resume-or-start"},
+      {"--print-config", "--dry-run"},    {"--dry-run", "--resume"},
+      {"--dry-run", "--resume-or-start"}, {"--resume", "--resume-or-start"}};
+  for (const std::vector<std::string>& pair : pairs) {
+    const ProgramResult run = RunProgram(Command({}, "run", pair));
+    EXPECT_NE(run.exit_code, 0) << pair[0] << " " << pair[1];
+    EXPECT_EQ(run.out, "");
+    EXPECT_NE(run.err.find(pair[0]), std::string::npos) << run.err;
+    EXPECT_NE(run.err.find(pair[1]), std::string::npos) << run.err;
+    EXPECT_FALSE(fs::exists(folder_ / "run"));
+  }
 }
 
 TEST_F(TrainCommand, TheModelRuns) {
@@ -150,6 +231,55 @@ TEST_F(TrainCommand, ADryRunOnlyTells) {
   EXPECT_NE(run.out.find("60 steps, up to 6.144e+04 tokens, on 1 rank"), std::string::npos)
       << run.out;
   EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+// The memory that --dry-run tells is that of arrays; the program, its libraries and the pages of
+// files are another 40 MB at most, and arrays of 2 MiB and more are rounded up to huge pages.
+TEST_F(TrainCommand, ADryRunTellsTheMemoryThatIsTaken) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers have memory of their own";
+#endif
+  const std::vector<std::string> large = {"--model.hidden_size",
+                                          "256",
+                                          "--model.heads",
+                                          "8",
+                                          "--model.head_dim",
+                                          "32",
+                                          "--model.layers",
+                                          "4",
+                                          "--batch.tokens",
+                                          "2048",
+                                          "--model.rotary_dim",
+                                          "16",
+                                          "--batch.batches",
+                                          "1",
+                                          "--stages.main.steps",
+                                          "2",
+                                          "--schedule.warmup_steps",
+                                          "0",
+                                          "--model.intermediate_size",
+                                          "512"};
+  double with_recompute = 0;
+  for (const char* recompute : {"true", "false"}) {
+    const std::string out = fmt::format("recompute-{}", recompute);
+    std::vector<std::string> more = large;
+    more.push_back(fmt::format("--batch.recompute={}", recompute));
+    more.emplace_back("--dry-run");
+    const ProgramResult told = RunProgram(Command({}, out, more));
+    ASSERT_EQ(told.exit_code, 0) << told.err;
+    const std::string before = "memory of a rank: ";
+    const size_t found = told.out.find(before);
+    ASSERT_NE(found, std::string::npos) << told.out;
+    const double estimate = std::stod(told.out.substr(found + before.size()));
+    more.pop_back();
+    const ProgramResult run = RunProgram(Command({}, out, more));
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    const auto measured = static_cast<double>(run.peak_bytes);
+    EXPECT_GT(measured, 0.85 * estimate) << told.out;
+    EXPECT_LT(measured, 1.15 * estimate + 40e6) << told.out;
+    EXPECT_GT(estimate, 1.2 * with_recompute);
+    with_recompute = estimate;
+  }
 }
 
 TEST_F(TrainCommand, PrintsAConfigThatItReads) {

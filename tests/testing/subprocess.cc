@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,7 +89,8 @@ class Program {
     posix_spawnattr_init(&attributes);
     sigset_t defaults;
     sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
+    // Whoever runs the tests may have had these ignored, as nohup does.
+    for (const int signal : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) sigaddset(&defaults, signal);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
 
@@ -147,7 +149,7 @@ class Program {
       return;
     }
     ++interrupts_;
-    kill(pid_, SIGINT);
+    kill(pid_, options_.interrupt_with);
   }
 
   // Whether `text` has the marker behind the first `searched` bytes, which then go beyond it.
@@ -161,11 +163,13 @@ class Program {
   // The pipes may close before the program ends, and outlive it in a process it started.
   void Reap(Clock::time_point deadline) {
     int status = 0;
-    pid_t ended = waitpid(pid_, &status, WNOHANG);
+    rusage used{};
+    pid_t ended = wait4(pid_, &status, WNOHANG, &used);
     while (ended == 0 && Clock::now() < deadline) {
       poll(nullptr, 0, 1);
-      ended = waitpid(pid_, &status, WNOHANG);
+      ended = wait4(pid_, &status, WNOHANG, &used);
     }
+    result_.peak_bytes = int64_t{1024} * used.ru_maxrss;
     kill(-pid_, SIGKILL);
     if (ended == 0) {
       result_.timed_out = true;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <csignal>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,8 +14,10 @@ struct ProgramOptions {
   // Written to standard input, which is then closed.
   std::string input = {};
   // Each is waited for in the program's standard output or error, after the one before; when it
-  // has been seen the program is sent SIGINT. Standard input stays open until the last was sent.
+  // has been seen the program is sent the signal. Standard input stays open until the last was
+  // sent.
   std::vector<std::string> interrupt_after = {};
+  int interrupt_with = SIGINT;
   // The program and all it started are killed when this is over.
   std::chrono::milliseconds timeout{60'000};
   // Working directory; "" is the test's own.
@@ -30,6 +34,7 @@ struct ProgramResult {
   bool timed_out = false;  // killed by us, see ProgramOptions::timeout
   std::string out;
   std::string err;
+  int64_t peak_bytes = 0;  // the most memory that it, or one of its children, held at a time
 };
 
 // Runs `command` (found through PATH unless it has a slash) with its arguments to its end. A
@@ -37,8 +42,8 @@ struct ProgramResult {
 ProgramResult RunProgram(const std::vector<std::string>& command,
                          const ProgramOptions& options = {});
 
-// Runs `command` as that many ranks under mpirun, wherever the test runs: as root, in a container,
-// on fewer processors than ranks.
+// Runs `command` as that many ranks under mpirun, wherever the test runs: as root, in a
+// container, on fewer processors than ranks.
 ProgramResult RunRanks(int ranks, std::vector<std::string> command,
                        const ProgramOptions& options = {});
 
