@@ -105,7 +105,8 @@ TEST_F(BadInput, PathsThatAreNoModelFolder) {
 TEST_F(BadInput, GitLfsPointers) {
   const std::string pointer =
       "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2145\nsize 12345\n";
-  for (const char* file : {"model.safetensors", "tokenizer.json", "config.json"}) {
+  for (const char* file :
+       {"tokenizer.json", "model.safetensors", "config.json"}) {  // read last to first
     Write(file, pointer);
     ExpectRefusal({"run", "-m", folder_.path(), "--raw", "-p", "x"},
                   {file, "a Git LFS pointer (git lfs pull fetches the file it stands for)"});
