@@ -95,7 +95,7 @@ class Builder : public Json::json_sax_t {
 Result<Json> ParseJson(std::string_view text, const std::string& where) {
   Builder builder;
   if (!Json::sax_parse(text, &builder)) {
-    const std::string_view kind = FileKind(text);
+    const std::string_view kind = text.empty() ? "nothing" : FileKind(text);
     if (kind.empty()) return Fail(ErrorCode::kCorrupt, "{}: {}", where, builder.problem());
     return Fail(ErrorCode::kCorrupt, "{}: JSON is expected, found {}", where, kind);
   }

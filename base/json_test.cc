@@ -30,7 +30,7 @@ TEST(ParseJson, BuildsEveryKindInOrder) {
 }
 
 TEST(ParseJson, RefusesInOneSentence) {
-  EXPECT_EQ(ProblemOf(""), "input: JSON is expected, found an empty file");
+  EXPECT_EQ(ProblemOf(""), "input: JSON is expected, found nothing");
   EXPECT_EQ(ProblemOf(" "), "input: not valid JSON at byte 2");
   EXPECT_EQ(ProblemOf("{\"a\": }"), "input: not valid JSON at byte 7");
   EXPECT_EQ(ProblemOf("[1] x"), "input: not valid JSON at byte 5");

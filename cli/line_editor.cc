@@ -175,6 +175,7 @@ const char* LineEditor::Edit(int& count) {
   };
   SignalPipe signals({SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH});
   signals_ = &signals;
+  el_set(line_, EL_PREP_TERM, 1);  // before a prompt invites keys, or Ctrl-D means something else
   show(kPasteOn);
   const char* typed = el_gets(line_, &count);
   show(event_ == Event::kSignal ? "\n" : "");

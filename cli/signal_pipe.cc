@@ -55,9 +55,11 @@ SignalPipe::~SignalPipe() {
 
 int SignalPipe::Wait(int file) {
   while (true) {
-    if (const int signal = Next()) return signal;
     std::array<pollfd, 2> waiting{{{file, POLLIN, 0}, {read_end, POLLIN, 0}}};
-    if (poll(waiting.data(), waiting.size(), -1) > 0 && waiting[1].revents == 0) return 0;
+    const int ready = poll(waiting.data(), waiting.size(), -1);
+    // A signal that came before the end of the file may be handled only now that poll returns.
+    if (const int signal = Next()) return signal;
+    if (ready > 0 && waiting[0].revents != 0) return 0;
   }
 }
 

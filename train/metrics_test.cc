@@ -83,7 +83,7 @@ TEST_F(MetricsTest, ALineOfSomethingElseIsNamedByItsNumber) {
       {"[1]", "expected metrics of a step, found [1]"},
       {"{\"step\": \"1\"}", "expected metrics of a step, found {\"step\":\"1\"}"},
       {"{\"step\": 1,", "not valid JSON at byte "},
-      {"", "not valid JSON at byte "}};
+      {"", "JSON is expected, found nothing"}};
   for (const auto& [line, found] : cases) {
     ASSERT_TRUE(WriteFileAtomically(path_, good + "\n" + line + "\n" + good + "\n"));
     const auto log = MetricsLog::Open(path_, 10);

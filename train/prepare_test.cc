@@ -243,7 +243,7 @@ TEST_F(PrepareTest, FailuresLeaveNothingBehind) {
             "none");
   options = Options({text});
   options.model = folder_ / "nowhere";
-  EXPECT_EQ(Error(options), options.model + ": no such folder");
+  EXPECT_EQ(Error(options), options.model + ": expected a folder with a tokenizer, found nothing");
   options = Options({text});
   options = Options({text, bad});
   options.out = folder_ / "parents/are/made/and/go";
