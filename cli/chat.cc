@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <csignal>
 #include <string_view>
 #include <utility>
 
@@ -58,6 +59,9 @@ Result<ChatEnd> Chat(Responder& responder, const InterruptGuard& interrupt,
   LineReader reader("> ", interrupt);
   if (options.hints) SayText(Greeting(responder.format(), options.raw));
   while (true) {
+    // Ctrl-C at a terminal was for the answer; other signals are for the program.
+    const int signal = interrupt.signal();
+    if (signal != 0 && !(signal == SIGINT && reader.interactive())) return ChatEnd::kInterrupted;
     if (reader.interactive()) interrupt.Clear();
     std::string message;
     if (first) {

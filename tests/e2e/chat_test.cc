@@ -199,6 +199,18 @@ TEST_F(Chat, CtrlCStopsAnAnswer) {
   Leave(terminal);
 }
 
+TEST_F(Chat, OtherSignalsDuringAnAnswerEndTheChat) {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    Terminal terminal(EndlessCommand(), Options());
+    WaitForPrompt(terminal);
+    terminal.Type("What is Fulmen?\r");
+    terminal.WaitFor("Fulmen is");
+    terminal.Signal(signal);
+    EXPECT_EQ(terminal.WaitForEnd(), 128 + signal);
+    EXPECT_TRUE(terminal.shown().ends_with("\r\n")) << terminal.shown();
+  }
+}
+
 TEST_F(Chat, CtrlZAndFgBringThePromptBack) {
   TerminalOptions options = Options();
   options.environment.push_back("PS1=shell: ");
@@ -316,8 +328,9 @@ TEST_F(Chat, APipedChatStopsAtTheFirstInterrupt) {
                  {.input = "What is Fulmen?\nAnd then?\n", .interrupt_after = {"Fulmen is"}});
   EXPECT_EQ(answering.exit_code, 130) << answering.err;
   EXPECT_EQ(answering.err.find("[prompt:"), answering.err.rfind("[prompt:")) << answering.err;
-  const ProgramResult reading =
-      RunProgram(Command(), {.input = "What is Fulmen?\n", .interrupt_after = {"[prompt:"}});
+  // The second marker never comes, so the input stays open.
+  const ProgramResult reading = RunProgram(
+      Command(), {.input = "What is Fulmen?\n", .interrupt_after = {"[prompt:", "nothing"}});
   EXPECT_EQ(reading.exit_code, 130) << reading.err;
 }
 
