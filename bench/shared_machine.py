@@ -48,7 +48,7 @@ def compare(title, model, first, second, pairs):
         for kind in (0, 1):
             ratios[kind].append(rates[0][kind] / rates[1][kind])
     for kind, name in enumerate(("prompt", "decode")):
-        low, median, high = statistics.quantiles(ratios[kind], n=4)
+        low, median, high = statistics.quantiles(ratios[kind], n=4, method="inclusive")
         print(f"{title:34} {model[0]:8} {name:7} {median:6.3f}  ({low:.3f} to {high:.3f})",
               flush=True)
 
