@@ -63,7 +63,7 @@ struct RunState {
   Json stream = nullptr;  // BatchStream::State; null at the start
   double tokens = 0;
   double seconds = 0;
-  TokenizerFiles tokenizer = {};  // for its checkpoints and the model
+  TokenizerFiles tokenizer = {};     // for its checkpoints and the model
   std::vector<double> choices = {};  // of experts since the last record, [layers * experts]
 };
 
