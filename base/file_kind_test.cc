@@ -5,7 +5,7 @@
 namespace fulmen {
 namespace {
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 
 TEST(FileKind, NamesWhatIsOftenTakenForAnother) {
   EXPECT_EQ(FileKind("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),

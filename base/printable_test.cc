@@ -7,7 +7,7 @@
 namespace fulmen {
 namespace {
 
-using std::string_view_literals::operator""sv;
+using namespace std::string_view_literals;
 
 TEST(Printable, LeavesTextAlone) {
   EXPECT_EQ(Printable("plain \\ \"text\""), "plain \\ \"text\"");
@@ -21,8 +21,8 @@ TEST(Printable, EscapesWhatIsNotPrinted) {
   EXPECT_EQ(Printable("\xff|\xe7\xad|\xed\xa0\x80"), "\\xff|\\xe7\\xad|\\xed\\xa0\\x80");
   EXPECT_EQ(Printable("\xc2\x9b"), "\\u{9b}");  // CSI, as a terminal may read it
   EXPECT_EQ(Printable("a\xe2\x80\xae"
-                      "b"),
-            "a\\u{202e}b");  // text from here runs backwards
+                      "b\xe2\x80\xac"),
+            "a\\u{202e}b\\u{202c}");  // text between the two runs backwards
   EXPECT_EQ(Printable("\xe2\x80\xa8\xef\xbb\xbf"), "\\u{2028}\\u{feff}");
   EXPECT_EQ(Printable(Printable("\x1b\xff\n")), "\\x1b\\xff\\n");
 }
