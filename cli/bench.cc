@@ -29,6 +29,7 @@ struct BenchOptions {
   int repetitions = 5;
   bool peak_only = false;
   bool json = false;
+  bool quiet = false;
 };
 
 // Medians of what was measured at one depth.
@@ -49,7 +50,7 @@ class Bench {
 
   Result<Row> Measure(int64_t depth) {
     SequenceState start(session_.model.config);
-    FULMEN_TRY(Read(depth, start, fmt::format("reading {} tokens", depth)));
+    FULMEN_TRY(Read(depth, start, options_.quiet ? "" : fmt::format("reading {} tokens", depth)));
     const double prompt_flops = ForwardFlops(session_.model.config, options_.prompt, depth, 1);
     double decode_bytes = 0;
     for (int64_t i = 0; i < options_.generated; ++i) {
@@ -249,6 +250,7 @@ void AddBenchCommand(Command& program) {
       .Excludes(
           {"--model", "--kernels", "--prompt-tokens", "--new-tokens", "--depths", "--repetitions"});
   command.Add("--json", options->json, "Print JSON, rates in units of one");
+  AddQuietOption(command, options->quiet);
   command.Notes(
       "Shares: the prompt's floating-point operations against the float32 FMA peak, the bytes a "
       "decoded token must move against read bandwidth; each peak is measured just before and "

@@ -32,6 +32,7 @@ struct EvalOptions {
   SessionOptions session;
   std::string tokens;  // path of the ids
   bool json = false;
+  bool quiet = false;
   // logits
   std::string out;
   LogitsOptions logits;
@@ -60,7 +61,7 @@ Status EvalLogits(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::vector<NamedIds> prompts,
                 ReadPrompts(options.tokens, session->model.config));
   const InterruptGuard interrupt;
-  Progress progress("computing logits", TotalTokens(prompts));
+  Progress progress(options.quiet ? "" : "computing logits", TotalTokens(prompts));
   int64_t done = 0;
   const auto add = [&](int64_t tokens) {
     done += tokens;
@@ -90,9 +91,10 @@ struct Continuations {
 
 // Continues every prompt, with the rest of `request`.
 Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& prompts,
-                               GenerateRequest request, const InterruptGuard& interrupt) {
+                               GenerateRequest request, const InterruptGuard& interrupt,
+                               bool quiet) {
   const auto count = static_cast<int64_t>(prompts.size());
-  Progress progress("generating", TotalTokens(prompts) + count * request.max_tokens);
+  Progress progress(quiet ? "" : "generating", TotalTokens(prompts) + count * request.max_tokens);
   Continuations continuations;
   for (const NamedIds& prompt : prompts) {
     request.prompt = prompt.ids;
@@ -164,8 +166,8 @@ Status EvalPerplexity(const EvalOptions& options) {
   }
   const auto start = std::chrono::steady_clock::now();
   const InterruptGuard interrupt;
-  auto progress =
-      std::make_unique<Progress>("measuring perplexity", static_cast<int64_t>(ids.size()));
+  auto progress = std::make_unique<Progress>(options.quiet ? "" : "measuring perplexity",
+                                             static_cast<int64_t>(ids.size()));
   FULMEN_ASSIGN(const Perplexity result,
                 MeasurePerplexity(
                     session->model, session->kernels, session->context, ids, context,
@@ -212,6 +214,7 @@ void AddLogits(Command& eval) {
   command.Add("--state", options->logits.state, "Also NAME.state.L [heads, head_dim, head_dim]");
   command.Add("--experts", options->logits.experts,
               "Also NAME.experts and NAME.expert_weights [layers, T, k]");
+  AddQuietOption(command, options->quiet);
   command.Examples(
       {"echo \"[1, 2, 3]\" | fulmen eval logits --tokens - --out /tmp/logits.safetensors --last "
        "1"});
@@ -228,6 +231,7 @@ void AddGenerate(Command& eval) {
   command.Add("--json", options->json, "Print {NAME: [new ids]}");
   command.Add("--stop-at-eos", options->stop_at_eos,
               "End at an end-of-text token, which is not part of the result");
+  AddQuietOption(command, options->quiet);
   AddSamplingOptions(command, options->sampling);
   command.Examples(
       {"fulmen tokenize --json \"What is Fulmen?\" | fulmen eval generate --tokens - "
@@ -247,6 +251,7 @@ void AddPerplexity(Command& eval) {
            {2, int64_t{1} << 31})
       .Default(fmt::format("{}, or the model's limit where that is lower", kDefaultContext));
   command.Add("--json", options->json, "Print perplexity, tokens, scored and seconds as JSON");
+  AddQuietOption(command, options->quiet);
   command.Examples({"fulmen eval perplexity -f README.md --context 512"});
   command.Run([options] { return EvalPerplexity(*options); });
 }

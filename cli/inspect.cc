@@ -21,6 +21,7 @@ struct InspectOptions {
   std::string model;
   bool json = false;
   bool verify = false;
+  bool quiet = false;
   int threads = 0;
 };
 
@@ -108,7 +109,7 @@ Status Verify(const InspectOptions& options, Json& json) {
   std::vector<NonFiniteTensor> found;
   {
     constexpr int64_t kUnit = 1'000'000;
-    Progress progress("reading every tensor, megabytes",
+    Progress progress(options.quiet ? "" : "reading every tensor, megabytes",
                       static_cast<int64_t>(checkpoint.total_bytes()) / kUnit);
     std::atomic<int64_t> read{0};
     found = FindNonFinite(checkpoint, pool, [&](size_t bytes) {
@@ -167,6 +168,7 @@ void AddInspectCommand(Command& program) {
   command.Add("--verify", options->verify,
               "Read every tensor; report NaN and infinity by name and fail if there are any");
   AddThreadsOption(command, options->threads).Needs({"--verify"});
+  AddQuietOption(command, options->quiet);
   command.Examples({"fulmen inspect", "fulmen inspect models/fulmen-nano --verify"});
   command.Run([options] { return Inspect(*options); });
 }

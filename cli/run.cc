@@ -216,7 +216,7 @@ void AddRunCommand(Command& program) {
   command.Add("--json", options->json, "Print one JSON object at the end, on one line");
   command.Add("--pretty", options->pretty, "Indent the JSON, on many lines").Needs({"--json"});
   command.Add("--verbose", options->verbose, "Tell tokens, times and the seed of each answer");
-  command.Add("-q,--quiet", options->quiet, "No progress and no hints");
+  AddQuietOption(command, options->quiet, "progress and no hints");
   AddSamplingOptions(command, options->sampling);
   command.Examples({
       "fulmen run \"What is Fulmen?\"",

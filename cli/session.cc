@@ -1,5 +1,7 @@
 #include "cli/session.h"
 
+#include <fmt/core.h>
+
 #include "base/machine.h"
 #include "cli/default_model.h"
 
@@ -13,6 +15,10 @@ Option& AddModelOption(Command& command, std::string& model, std::string help) {
 Option& AddThreadsOption(Command& command, int& threads) {
   return command.Add("--threads N", threads, "Threads that compute", {0, 1024})
       .Default("0, all processors this program may use", fmt::format("{}", AvailableProcessors()));
+}
+
+Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out) {
+  return command.Add("-q,--quiet", quiet, fmt::format("No {}", leaves_out));
 }
 
 void AddSessionOptions(Command& command, SessionOptions& options) {

@@ -24,6 +24,8 @@ void AddSessionOptions(Command& command, SessionOptions& options);
 // Those of commands that need only some of it.
 Option& AddModelOption(Command& command, std::string& model, std::string help);
 Option& AddThreadsOption(Command& command, int& threads);
+// -q/--quiet, of every command that shows progress. What it `leaves_out` reads like "progress".
+Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out = "progress");
 
 // Not movable: `context` points into it.
 struct Session {

@@ -47,6 +47,7 @@ struct SynthCommandOptions {
   uint64_t shard_bytes = SynthOptions().shard_bytes;
   uint64_t seed = 0;
   bool force = false;
+  bool quiet = false;
   int threads = 0;
 };
 
@@ -122,7 +123,8 @@ Status Synth(const SynthCommandOptions& options) {
   const size_t bytes = RandomModelBytes(config, synth.dtype);
   {
     constexpr size_t kUnit = 1'000'000;
-    Progress progress("writing random weights, megabytes", static_cast<int64_t>(bytes / kUnit));
+    Progress progress(options.quiet ? "" : "writing random weights, megabytes",
+                      static_cast<int64_t>(bytes / kUnit));
     size_t written = 0;
     FULMEN_TRY(WriteRandomModel(config, synth, options.folder, pool, [&](size_t piece) {
       progress.Add(static_cast<int64_t>((written + piece) / kUnit - written / kUnit));
@@ -163,6 +165,7 @@ void AddSynthCommand(Command& program) {
   command.Add("--force", options->force,
               "Write into a folder that is not empty, replacing the model in it");
   AddThreadsOption(command, options->threads);
+  AddQuietOption(command, options->quiet);
   command.Group("Geometry, instead of the preset's");
   command.Add("--layers N", geometry.layers, "Layers", kCount);
   command.Add("--softmax-every N", geometry.softmax_every,

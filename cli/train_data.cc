@@ -26,6 +26,7 @@ struct DataCommand {
   PrepareOptions options;
   bool no_end = false;
   int threads = 0;
+  bool quiet = false;
   bool json = false;
 };
 
@@ -147,7 +148,8 @@ Status RunData(DataCommand& command) {
   constexpr int64_t kUnit = 1'000'000;
   Result<PrepareReport> report;
   {
-    Progress progress("reading, megabytes", passes * TotalBytes(options.files) / kUnit);
+    Progress progress(command.quiet ? "" : "reading, megabytes",
+                      passes * TotalBytes(options.files) / kUnit);
     int64_t done = 0;
     report = PrepareData(options, pool, [&](int64_t bytes) {
       progress.Add((done + bytes) / kUnit - done / kUnit);
@@ -209,6 +211,7 @@ void AddTrainData(Command& train) {
               "Share of documents to set apart: the folder then holds train and held-out", {0, 1});
   command.Add("--no-end", options->no_end, "Do not close documents with the end-of-sentence token");
   AddThreadsOption(command, options->threads);
+  AddQuietOption(command, options->quiet);
   command.Add("--json", options->json, "Print the counts as JSON");
   command.Examples(
       {"fulmen train data books/ --train-tokenizer 4096 --held-out 0.01 --out "

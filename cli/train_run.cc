@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/config_arguments.h"
 #include "cli/interrupt.h"
+#include "cli/session.h"
 #include "cli/training_line.h"
 #include "kernels/peak.h"
 #include "tokenizer/chat.h"
@@ -24,6 +25,7 @@ struct TrainCommand {
   bool resume_or_start = false;
   bool dry_run = false;
   bool print_config = false;
+  bool quiet = false;
 };
 
 std::string ProgressText(const TrainingProgress& progress) {
@@ -69,14 +71,17 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
   options.start = StartOf(command.resume, command.resume_or_start);
   options.peak_flops = peak;
   options.stop = &interrupt.signal();
-  options.progress = [&](const TrainingProgress& progress) {
-    line.Show(ProgressText(progress), progress.metrics.step == progress.steps);
-  };
-  options.say = [&](const std::string& sentence) { line.Say(sentence); };
+  options.warn = [&](const std::string& sentence) { line.Say(sentence); };
+  if (!command.quiet) {
+    options.say = options.warn;
+    options.progress = [&](const TrainingProgress& progress) {
+      line.Show(ProgressText(progress), progress.metrics.step == progress.steps);
+    };
+  }
   const Status status = Train(config, options, pool, *ranks);
   line.End();
   FULMEN_TRY(ExitIfStopped(status));
-  if (ranks->rank() != 0) return {};
+  if (ranks->rank() != 0 || command.quiet) return {};
   FULMEN_ASSIGN(const std::string talk, TalkCommand(config.output.folder + "/model"));
   Say("try it: {}\n", talk);
   return {};
@@ -114,6 +119,7 @@ void AddTrainRun(Command& train) {
       .Add("--print-config", options->print_config,
            "Print the config with every field documented; without CONFIG one to start from")
       .Excludes({"--resume", "--resume-or-start", "--dry-run"});
+  AddQuietOption(train, options->quiet, "progress and no hints");
   AddFieldOptions(train, options->arguments);
   train.Notes(
       "CONFIG is a TOML file; any field of it can be given as an option, those of a stage as "

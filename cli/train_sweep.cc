@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/config_arguments.h"
 #include "cli/interrupt.h"
+#include "cli/session.h"
 #include "cli/training_line.h"
 #include "kernels/peak.h"
 #include "train/sweep.h"
@@ -22,6 +23,7 @@ struct SweepCommand {
   bool resume = false;
   bool resume_or_start = false;
   bool json = false;
+  bool quiet = false;
 };
 
 std::string ProgressText(const SweepProgress& progress, size_t runs) {
@@ -51,17 +53,20 @@ Status Run(const SweepCommand& command) {
   options.start = StartOf(command.resume, command.resume_or_start);
   options.peak_flops = peak;
   options.stop = &interrupt.signal();
-  options.say = [&](const std::string& sentence) { line.Say(sentence); };
-  options.progress = [&](const SweepProgress& progress) {
-    line.Show(ProgressText(progress, runs.size()),
-              progress.training.metrics.step == progress.training.steps);
-  };
+  options.warn = [&](const std::string& sentence) { line.Say(sentence); };
+  if (!command.quiet) {
+    options.say = options.warn;
+    options.progress = [&](const SweepProgress& progress) {
+      line.Show(ProgressText(progress, runs.size()),
+                progress.training.metrics.step == progress.training.steps);
+    };
+  }
   Result<Sweep> sweep = RunSweep(config, runs, options, pool, *ranks);
   line.End();
   FULMEN_TRY(ExitIfStopped(sweep.map([](const Sweep&) {})));
   if (ranks->rank() != 0) return {};
   Print("{}", command.json ? SweepJson(*sweep).dump() + "\n" : SweepText(*sweep));
-  Say("charts are in {}/sweep.html\n", config.output.folder);
+  if (!command.quiet) Say("charts are in {}/sweep.html\n", config.output.folder);
   return {};
 }
 
@@ -97,6 +102,7 @@ void AddTrainSweep(Command& train) {
            "The same, or begin where there is none yet")
       .Excludes({"--resume"});
   command.Add("--json", options->json, "Print what FOLDER/sweep.json holds");
+  AddQuietOption(command, options->quiet, "progress and no hints");
   AddFieldOptions(command, options->arguments);
   command.Notes(
       "CONFIG.toml is that of `fulmen train`. Every run goes to FOLDER/KIND-SIZE; sweep.json and "

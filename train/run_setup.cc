@@ -83,12 +83,12 @@ std::string TokenizerFolder(const ModelSection& model) {
 }
 
 Result<std::optional<RunLock>> LockRun(const std::string& folder, Communicator& ranks,
-                                       const std::function<void(const std::string&)>& say) {
+                                       const std::function<void(const std::string&)>& warn) {
   std::optional<RunLock> lock;
   if (ranks.rank() == 0) {
     std::string warning;
     FULMEN_ASSIGN(RunLock locked, RunLock::Acquire(folder, warning));
-    if (!warning.empty()) say(warning);
+    if (!warning.empty()) warn(warning);
     lock.emplace(std::move(locked));
   }
   FULMEN_TRY(ranks.Barrier());
@@ -188,12 +188,12 @@ Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, 
 }
 
 Result<std::optional<ResumedRun>> ResumeRun(const TrainingConfig& config,
-                                            const std::function<void(const std::string&)>& say) {
+                                            const std::function<void(const std::string&)>& warn) {
   std::vector<std::string> broken;
   for (const std::string& folder : ListCheckpoints(CheckpointsFolder(config))) {
     Result<LoadedCheckpoint> loaded = LoadCheckpoint(folder);
     if (!loaded) {
-      say(fmt::format("passing over a broken checkpoint: {}", PrintableMessage(loaded.error())));
+      warn(fmt::format("passing over a broken checkpoint: {}", PrintableMessage(loaded.error())));
       broken.push_back(folder);
       continue;
     }
@@ -213,9 +213,9 @@ Status ClearCheckpoints(const TrainingConfig& config, const std::vector<std::str
 }
 
 Result<ResumedRun> StartRun(const TrainingConfig& config, RunStart start, const Config& geometry,
-                            ThreadPool& pool, const std::function<void(const std::string&)>& say) {
+                            ThreadPool& pool, const std::function<void(const std::string&)>& warn) {
   if (start != RunStart::kNew) {
-    FULMEN_ASSIGN(std::optional<ResumedRun> resumed, ResumeRun(config, say));
+    FULMEN_ASSIGN(std::optional<ResumedRun> resumed, ResumeRun(config, warn));
     if (resumed) return *std::move(resumed);
     if (start == RunStart::kResume) {
       return Fail(ErrorCode::kNotFound,

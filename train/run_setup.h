@@ -30,7 +30,7 @@ enum class RunStart {
 
 // Rank 0 makes the folder and locks it, before any rank looks into it.
 Result<std::optional<RunLock>> LockRun(const std::string& folder, Communicator& ranks,
-                                       const std::function<void(const std::string&)>& say);
+                                       const std::function<void(const std::string&)>& warn);
 
 // Whether there is nothing in the folder but a lock.
 bool IsNewFolder(const std::string& folder);
@@ -76,13 +76,13 @@ struct ResumedRun {
 };
 
 // From the newest whole checkpoint in FOLDER/checkpoints; nullopt when there is none at all. Each
-// broken one is passed over with a sentence to `say`; fails when all are. Refuses what
+// broken one is passed over with a sentence to `warn`; fails when all are. Refuses what
 // CheckResumable does.
 Result<std::optional<ResumedRun>> ResumeRun(const TrainingConfig& config,
-                                            const std::function<void(const std::string&)>& say);
+                                            const std::function<void(const std::string&)>& warn);
 // As `start` says.
 Result<ResumedRun> StartRun(const TrainingConfig& config, RunStart start, const Config& geometry,
-                            ThreadPool& pool, const std::function<void(const std::string&)>& say);
+                            ThreadPool& pool, const std::function<void(const std::string&)>& warn);
 
 // Before a run is written to: broken checkpoints get out of the way, so that they count as none and
 // keep nothing good from staying, and what a killed run left half written goes.

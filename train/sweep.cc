@@ -231,10 +231,10 @@ std::vector<CurvePoint> HeldOutCurve(const History& history, int64_t warmup_step
 Result<Sweep> RunSweep(const TrainingConfig& config, const std::vector<SweepRun>& runs,
                        const SweepOptions& options, ThreadPool& pool, Communicator& ranks) {
   const std::string& folder = config.output.folder;
-  const auto say = [&](const std::string& sentence) {
-    if (ranks.rank() == 0 && options.say) options.say(sentence);
+  const auto warn = [&](const std::string& sentence) {
+    if (ranks.rank() == 0 && options.warn) options.warn(sentence);
   };
-  FULMEN_ASSIGN(const std::optional<RunLock> lock, LockRun(folder, ranks, say));
+  FULMEN_ASSIGN(const std::optional<RunLock> lock, LockRun(folder, ranks, warn));
   if (options.start == RunStart::kNew) FULMEN_TRY(CheckFolderIsNew(folder));
   if (options.start == RunStart::kResume && IsNewFolder(folder)) {
     return Fail(ErrorCode::kNotFound,
@@ -246,9 +246,14 @@ Result<Sweep> RunSweep(const TrainingConfig& config, const std::vector<SweepRun>
     const SweepRun& run = runs[i];
     TrainingOptions training;
     training.start = options.start == RunStart::kNew ? RunStart::kNew : RunStart::kResumeOrNew;
-    training.say = [&](const std::string& sentence) {
-      say(fmt::format("run {} of {}, {}: {}", i + 1, runs.size(), run.name(), sentence));
+    const auto naming_run = [&](const std::function<void(const std::string&)>& tell) {
+      return [&, tell](const std::string& sentence) {
+        if (!tell) return;
+        tell(fmt::format("run {} of {}, {}: {}", i + 1, runs.size(), run.name(), sentence));
+      };
     };
+    training.say = naming_run(options.say);
+    training.warn = naming_run(options.warn);
     training.peak_flops = options.peak_flops;
     training.stop = options.stop;
     training.progress = [&](const TrainingProgress& progress) {

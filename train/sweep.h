@@ -79,9 +79,10 @@ struct SweepProgress {
 struct SweepOptions {
   // Resumed, what is trained already stays as it is, and runs that were not begun are.
   RunStart start = RunStart::kNew;
-  double peak_flops = 0;             // see TrainingOptions
-  std::atomic<int>* stop = nullptr;  // likewise
-  std::function<void(const std::string&)> say = nullptr;
+  double peak_flops = 0;                                  // see TrainingOptions
+  std::atomic<int>* stop = nullptr;                       // likewise
+  std::function<void(const std::string&)> say = nullptr;  // likewise
+  std::function<void(const std::string&)> warn = nullptr;
   std::function<void(const SweepProgress&)> progress = nullptr;
 };
 

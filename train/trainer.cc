@@ -80,6 +80,9 @@ class Trainer {
   void Say(const std::string& sentence) const {
     if (leads() && options_.say) options_.say(sentence);
   }
+  void Warn(const std::string& sentence) const {
+    if (leads() && options_.warn) options_.warn(sentence);
+  }
 
   Status OpenLog();
   Status EnterStage(size_t stage);
@@ -133,7 +136,7 @@ Status Trainer::Run() {
     if (stopped && run_.step < plan_.steps()) {
       const std::string sentence = fmt::format(
           "stopped after step {} of {}; --resume goes on from there", run_.step, plan_.steps());
-      Say(sentence);  // before the others are let go: mpirun ends all when the first one fails
+      Warn(sentence);  // before the others are let go: mpirun ends all when the first one fails
       FULMEN_TRY(ranks_.Barrier());
       return Fail(ErrorCode::kCancelled, "{}", sentence);
     }
@@ -378,11 +381,11 @@ Status Trainer::Finish() {
 
 Status Train(const TrainingConfig& config, const TrainingOptions& options, ThreadPool& pool,
              Communicator& ranks) {
-  const auto say = [&](const std::string& sentence) {
-    if (ranks.rank() == 0 && options.say) options.say(sentence);
+  const auto warn = [&](const std::string& sentence) {
+    if (ranks.rank() == 0 && options.warn) options.warn(sentence);
   };
   FULMEN_TRY(CheckRanks(config, ranks.size()));
-  FULMEN_ASSIGN(const std::optional<RunLock> lock, LockRun(config.output.folder, ranks, say));
+  FULMEN_ASSIGN(const std::optional<RunLock> lock, LockRun(config.output.folder, ranks, warn));
   if (options.start == RunStart::kNew) FULMEN_TRY(CheckFolderIsNew(config.output.folder));
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(config.run.kernels));
   FULMEN_ASSIGN(const Precision precision, PrecisionFromName(config.run.precision));
@@ -392,7 +395,7 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
   FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
   FULMEN_TRY(CheckRunMemory(config, geometry));
   FULMEN_ASSIGN(StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));
-  FULMEN_ASSIGN(ResumedRun run, StartRun(config, options.start, geometry, pool, say));
+  FULMEN_ASSIGN(ResumedRun run, StartRun(config, options.start, geometry, pool, warn));
   FULMEN_ASSIGN(run.state.tokenizer, TokenizerFilesOf(config, tokenizer, data.chat_format()));
   FULMEN_TRY(CheckNoDecay(config, run.state.weights));
   FULMEN_TRY(CheckSameStep(run.state.step, ranks));

@@ -29,7 +29,9 @@ struct TrainingOptions {
   // all stop after the same step, and then hold the number. Not owned.
   std::atomic<int>* stop = nullptr;
   std::function<void(const TrainingProgress&)> progress = nullptr;
-  std::function<void(const std::string&)> say = nullptr;  // a sentence for the user, on rank 0
+  // Sentences for the user, on rank 0: how it goes, and what is to be known in any case.
+  std::function<void(const std::string&)> say = nullptr;
+  std::function<void(const std::string&)> warn = nullptr;
 };
 
 // Leaves in output.folder:

@@ -87,6 +87,7 @@ class TrainerTest : public ::testing::Test {
       if (progress.metrics.step == stop_after - 1) stop = SIGINT;
     };
     options.say = [&](const std::string& sentence) { said_ += sentence + "\n"; };
+    options.warn = options.say;
     ThreadPool pool(threads_);
     const auto ranks = SingleProcess();
     return Train(config, options, pool, *ranks);

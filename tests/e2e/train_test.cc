@@ -225,6 +225,12 @@ TEST_F(TrainCommand, TheModelRuns) {
   }
 }
 
+TEST_F(TrainCommand, QuietItSaysNothingOfHowItGoes) {
+  const ProgramResult run = RunProgram(Command({}, "run", {"-q", "--stages.main.steps", "6"}));
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_EQ(run.out + run.err, "");
+}
+
 TEST_F(TrainCommand, ADryRunOnlyTells) {
   const ProgramResult run = RunProgram(Command({}, "run", {"--dry-run"}));
   EXPECT_EQ(run.exit_code, 0) << run.err;
