@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/file_io.h"
+#include "base/temporaries.h"
 #include "formats/checkpoint.h"
 #include "formats/safetensors.h"
 #include "model/weights.h"
@@ -60,27 +61,23 @@ Status Replace(const std::string& partial, const std::string& folder) {
 // A folder whose removal was begun no longer has its name.
 void RemoveFolder(const std::string& folder) {
   std::error_code error;  // one that stays costs nothing but room
-  const std::string partial = folder + kPartial;
-  fs::remove_all(partial, error);
-  fs::rename(folder, partial, error);
-  fs::remove_all(partial, error);
+  const Temporary partial(folder + kPartial);
+  fs::remove_all(partial.path(), error);
+  fs::rename(folder, partial.path(), error);
 }
 
 // Has `write` fill FOLDER.partial, and gives it its name when all is on the disk.
 Status WriteFolder(const std::string& folder,
                    const std::function<Status(const std::string&)>& write) {
-  const std::string partial = folder + kPartial;
+  Temporary partial(folder + kPartial);
   std::error_code error;
-  fs::remove_all(partial, error);
-  fs::create_directories(partial, error);
+  fs::remove_all(partial.path(), error);
+  fs::create_directories(partial.path(), error);
   if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
-  Status status = write(partial);
-  if (status) status = SyncFolder(partial);
-  if (!status) {
-    fs::remove_all(partial, error);
-    return status;
-  }
-  FULMEN_TRY(Replace(partial, folder));
+  FULMEN_TRY(write(partial.path()));
+  FULMEN_TRY(SyncFolder(partial.path()));
+  FULMEN_TRY(Replace(partial.path(), folder));
+  partial.Keep();
   return SyncFolder(fs::absolute(folder).parent_path().string());
 }
 

@@ -1,11 +1,17 @@
 #include "train/model_folder.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "base/file_io.h"
+#include "base/temporaries.h"
 #include "formats/checkpoint.h"
 #include "model/weights.h"
 #include "tests/testing/golden.h"
@@ -99,6 +105,26 @@ TEST_F(ModelFolderTest, WhatCannotBeWrittenLeavesTheFormerOne) {
   const TokenizerFiles nowhere = {{"not/there.json", "{}"}};
   EXPECT_FALSE(WriteModelFolder(config_, weights_, DType::kBF16, nowhere, path));
   EXPECT_EQ(testing::ReadFileOrDie(path + "/model.safetensors"), before);
+  EXPECT_FALSE(fs::exists(path + ".partial"));
+}
+
+TEST_F(ModelFolderTest, ASignalLeavesNothingOfWhatIsBeingWritten) {
+  const std::string path = folder_ / "model";
+  ASSERT_EQ(mkfifo((folder_ / "fifo").c_str(), 0600), 0);
+  const pid_t writer = fork();
+  if (writer == 0) {
+    RemoveTemporariesOnSignals();
+    // Nobody reads the FIFO, so writing has not ended when the signal comes.
+    (void)WriteModelFolder(config_, weights_, DType::kF32, {{"../fifo", "x"}}, path);
+    _exit(1);
+  }
+  while (!fs::exists(path + ".partial/config.json") && waitpid(writer, nullptr, WNOHANG) == 0) {
+    std::this_thread::yield();
+  }
+  kill(writer, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(waitpid(writer, &status, 0), writer);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
   EXPECT_FALSE(fs::exists(path + ".partial"));
 }
 
