@@ -7,11 +7,11 @@
 #include "base/console.h"
 #include "base/json.h"
 #include "base/printable.h"
+#include "base/units.h"
 #include "cli/commands.h"
 #include "cli/default_model.h"
 #include "cli/progress.h"
 #include "cli/session.h"
-#include "cli/units.h"
 #include "model/summary.h"
 
 namespace fulmen {

@@ -8,11 +8,11 @@
 #include <optional>
 
 #include "base/console.h"
+#include "base/units.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/session.h"
-#include "cli/units.h"
 #include "model/cost.h"
 #include "model/synth.h"
 

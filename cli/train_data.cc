@@ -6,12 +6,12 @@
 
 #include "base/console.h"
 #include "base/json.h"
+#include "base/units.h"
 #include "cli/commands.h"
 #include "cli/default_model.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/session.h"
-#include "cli/units.h"
 #include "train/prepare.h"
 
 namespace fulmen {

@@ -1,5 +1,7 @@
 #include "train/run_description.h"
 
+#include "base/printable.h"
+#include "base/units.h"
 #include "model/cost.h"
 #include "train/prepare.h"
 #include "train/run_setup.h"
@@ -38,17 +40,19 @@ Result<std::string> DescribeRun(const TrainingConfig& config, int ranks) {
   for (size_t stage = 0; stage < config.stages.size(); ++stage) {
     const int64_t end = plan.StageEnd(stage);
     const StageConfig& settings = config.stages[stage];
-    text += fmt::format("stage {}: steps {} to {}, up to {:.4g} tokens in pieces of {}, from",
-                        settings.name, first + 1, end,
-                        plan.TokensFrom(first) - plan.TokensFrom(end), settings.max_length);
+    text +=
+        fmt::format("stage {}: steps {} to {}, up to {} tokens in pieces of {}, from",
+                    Printable(settings.name), first + 1, end,
+                    HumanCount(plan.TokensFrom(first) - plan.TokensFrom(end)), settings.max_length);
     for (const SourceConfig& source : settings.sources) {
-      text += fmt::format(" {} ({} tokens)", source.path, data.dataset(source.path).tokens());
+      text += fmt::format(" {} ({} tokens)", Printable(source.path),
+                          HumanCount(data.dataset(source.path).tokens()));
     }
     text += "\n";
     first = end;
   }
-  return text + fmt::format("{} steps, up to {:.4g} tokens, on {} rank{}\n", plan.steps(),
-                            plan.TokensFrom(0), ranks, ranks == 1 ? "" : "s");
+  return text + fmt::format("{} steps, up to {} tokens, on {} rank{}\n", plan.steps(),
+                            HumanCount(plan.TokensFrom(0)), ranks, ranks == 1 ? "" : "s");
 }
 
 }  // namespace fulmen

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/units.h"
 #include "train/chart.h"
 #include "train/page.h"
 
@@ -71,9 +72,8 @@ Table RunsTable(const Sweep& sweep) {
   Table table{"Runs", {"run", "N", "D", "FLOP", "held-out loss", "minutes"}, {}};
   for (const SweepRecord& run : sweep.runs) {
     const std::vector<CurvePoint>& points = run.curve.points;
-    table.rows.push_back({run.kind + "-" + run.curve.size,
-                          fmt::format("{:.3g}", run.curve.parameters),
-                          fmt::format("{:.3g}", run.tokens), fmt::format("{:.3g}", run.flops),
+    table.rows.push_back({run.kind + "-" + run.curve.size, HumanCount(run.curve.parameters),
+                          HumanCount(run.tokens), fmt::format("{:.3g}", run.flops),
                           points.empty() ? "-" : fmt::format("{:.4f}", points.back().loss),
                           fmt::format("{:.1f}", run.seconds / 60)});
   }
@@ -142,7 +142,7 @@ std::string CurvesChart(const Sweep& sweep, const KindScaling& kind) {
   for (const SweepRecord& run : sweep.runs) {
     if (run.kind != kind.kind) continue;
     ChartSeries& curve = series.emplace_back();
-    curve.name = fmt::format("{}, N {:.3g}", run.curve.size, run.curve.parameters);
+    curve.name = fmt::format("{}, N {}", run.curve.size, HumanCount(run.curve.parameters));
     // Past the colours of the kinds, one of which is the law's.
     curve.colour = static_cast<int>(kReportLaws.size() + series.size() - 1);
     for (const CurvePoint& point : run.curve.points) {

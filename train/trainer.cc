@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/file_io.h"
+#include "base/units.h"
 #include "base/workspace.h"
 #include "kernels/training.h"
 #include "model/cost.h"
@@ -372,8 +373,8 @@ Status Trainer::Finish() {
     FULMEN_TRY(WriteModelFolder(run_.config, run_.weights, type, run_.tokenizer,
                                 config_.output.folder + "/model"));
   }
-  Say(fmt::format("{} steps, {:.4g} tokens: the model is in {}/model", run_.step, run_.tokens,
-                  config_.output.folder));
+  Say(fmt::format("{} steps, {} tokens: the model is in {}/model", run_.step,
+                  HumanCount(run_.tokens), config_.output.folder));
   return ranks_.Barrier();
 }
 

@@ -375,7 +375,7 @@ TEST_F(TrainerTest, DescribesTheRun) {
             std::string::npos)
       << *text;
   EXPECT_NE(text->find("stage long: steps 8 to 12, up to 960 tokens"), std::string::npos) << *text;
-  EXPECT_NE(text->find("12 steps, up to 1856 tokens, on 2 ranks"), std::string::npos) << *text;
+  EXPECT_NE(text->find("12 steps, up to 1.9 K tokens, on 2 ranks"), std::string::npos) << *text;
   const auto uneven = DescribeRun(Config("run"), 4);
   ASSERT_FALSE(uneven);
   EXPECT_TRUE(uneven.error().message.starts_with("4 ranks cannot share 2 batches evenly"));

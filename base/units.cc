@@ -1,4 +1,4 @@
-#include "cli/units.h"
+#include "base/units.h"
 
 #include <fmt/core.h>
 
@@ -8,15 +8,15 @@
 namespace fulmen {
 namespace {
 
-std::string Scaled(int64_t value, std::span<const char* const> units) {
-  auto scaled = static_cast<double>(value);
+std::string Scaled(double value, std::span<const char* const> units) {
+  double scaled = value;
   size_t unit = 0;
   // 999.95 would be printed as 1000.0.
   while (scaled >= 999.95 && unit + 1 < units.size()) {
     scaled /= 1000;
     ++unit;
   }
-  return unit == 0 ? fmt::format("{}{}", value, units[0])
+  return unit == 0 ? fmt::format("{:.0f}{}", value, units[0])
                    : fmt::format("{:.1f}{}", scaled, units[unit]);
 }
 
@@ -24,12 +24,14 @@ std::string Scaled(int64_t value, std::span<const char* const> units) {
 
 std::string HumanBytes(int64_t bytes) {
   constexpr std::array<const char*, 6> kUnits = {" B", " kB", " MB", " GB", " TB", " PB"};
-  return Scaled(bytes, kUnits);
+  return Scaled(static_cast<double>(bytes), kUnits);
 }
 
-std::string HumanCount(int64_t count) {
+std::string HumanCount(double count) {
   constexpr std::array<const char*, 5> kUnits = {"", " K", " M", " B", " T"};
   return Scaled(count, kUnits);
 }
+
+std::string HumanCount(int64_t count) { return HumanCount(static_cast<double>(count)); }
 
 }  // namespace fulmen

@@ -10,5 +10,6 @@ namespace fulmen {
 std::string HumanBytes(int64_t bytes);
 // "456.1 B", "970.7 K", "12": thousands, millions, billions.
 std::string HumanCount(int64_t count);
+std::string HumanCount(double count);
 
 }  // namespace fulmen
