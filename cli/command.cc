@@ -7,6 +7,7 @@
 
 #include "base/console.h"
 #include "base/nearest_name.h"
+#include "base/printable.h"
 #include "cli/help.h"
 
 namespace fulmen {
@@ -323,7 +324,8 @@ Result<int> RunCommandLine(Command& program, std::span<const std::string> words)
   const Result<bool> parsed = command->Parse(words.subspan(taken));
   if (!parsed) {
     const std::string commands = command->commands().empty() ? "" : CommandList(*command);
-    Say("fulmen: {}\n{}Try {} --help\n", parsed.error().message, commands, command->path());
+    Say("fulmen: {}\n{}Try {} --help\n", PrintableMessage(parsed.error()), commands,
+        command->path());
     return kUsageStatus;
   }
   if (*parsed) {

@@ -11,6 +11,7 @@
 
 #include "base/console.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
@@ -114,9 +115,9 @@ Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& pr
     continuations.cancelled = result.finish_reason == FinishReason::kCancelled;
     if (continuations.cancelled) break;
     if (result.finish_reason == FinishReason::kContext) {
-      continuations.notes +=
-          fmt::format("{}: stopped after {} of {} tokens, at the model's context limit of {}\n",
-                      prompt.name, found, request.max_tokens, session.model.config.max_position);
+      continuations.notes += fmt::format(
+          "{}: stopped after {} of {} tokens, at the model's context limit of {}\n",
+          Printable(prompt.name), found, request.max_tokens, session.model.config.max_position);
     }
   }
   return continuations;
@@ -133,10 +134,14 @@ Status EvalGenerate(const EvalOptions& options) {
     FULMEN_ASSIGN(request.stop_tokens, EndOfText(*session));
   }
   const InterruptGuard interrupt;
-  FULMEN_ASSIGN(const Continuations continuations, Continue(*session, prompts, request, interrupt));
-  if (options.json) Print("{}\n", continuations.ids.dump());
-  for (const auto& [name, ids] : continuations.ids.items()) {
-    if (!options.json) Print("{}: {}\n", name, fmt::join(ids.get<std::vector<int32_t>>(), " "));
+  FULMEN_ASSIGN(const Continuations continuations,
+                Continue(*session, prompts, request, interrupt, options.quiet));
+  if (options.json) {
+    Print("{}\n", continuations.ids.dump());
+  } else {
+    for (const auto& [name, ids] : continuations.ids.items()) {
+      Print("{}: {}\n", Printable(name), fmt::join(ids.get<std::vector<int32_t>>(), " "));
+    }
   }
   FULMEN_TRY(FlushOutput());
   SayText(continuations.notes);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/console.h"
+#include "base/printable.h"
 
 namespace fulmen {
 
@@ -18,13 +19,13 @@ void TrainingLine::Show(const std::string& line, bool must) {
   last_shown_ = now;
   shown_ = true;
   // "\33[K" wipes the rest of the line.
-  fulmen::Say("{}{}{}", terminal ? "\r" : "", line, terminal ? "\33[K" : "\n");
+  fulmen::Say("{}{}{}", terminal ? "\r" : "", Printable(line), terminal ? "\33[K" : "\n");
   open_ = terminal;
 }
 
 void TrainingLine::Say(const std::string& sentence) {
   End();
-  fulmen::Say("{}\n", sentence);
+  fulmen::Say("{}\n", Printable(sentence));
 }
 
 void TrainingLine::End() {

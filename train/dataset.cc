@@ -16,7 +16,7 @@ Result<int64_t> ReadCount(const Json& json, const char* key, const std::string& 
   if (found == json.end() || !found->is_number_unsigned() ||
       found->get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()}) {
     return Fail(ErrorCode::kCorrupt, "{}: '{}' should be a whole number, found {}", where, key,
-                found == json.end() ? "nothing" : found->dump());
+                found == json.end() ? "nothing" : Shown(*found));
   }
   return found->get<int64_t>();
 }
@@ -63,7 +63,7 @@ Result<DatasetInfo> ParseDatasetInfo(std::string_view json, const std::string& w
     if (format->is_string()) info.chat_format = ChatFormatFromName(format->get<std::string>());
     if (!info.chat_format) {
       return Fail(ErrorCode::kCorrupt, "{}: 'chat_format' should be a known one, found {}", where,
-                  format->dump());
+                  Shown(*format));
     }
   }
   return info;

@@ -126,6 +126,9 @@ TEST_F(BadInput, ControlCharactersAreEscaped) {
   std::vector<std::string> arguments = Logits();
   arguments[5] = folder_ / "no\n\x1b[31m\xff.json";
   ExpectRefusal(arguments, {"no\\n\\x1b[31m\\xff.json: No such file"});
+  const ProgramResult usage = RunFulmen({"run", "--a\x1b[2J"});
+  EXPECT_EQ(usage.exit_code, 2);
+  EXPECT_NE(usage.err.find("--a\\x1b[2J"), std::string::npos) << usage.err;
 }
 
 TEST_F(BadInput, ChatTemplatesOfAnotherKindAreNamedWithTheFlag) {
