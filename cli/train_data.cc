@@ -37,20 +37,25 @@ DocumentOptions::Format FormatFromName(const std::string& name) {
   return name == "chat" ? Format::kChat : Format::kAuto;
 }
 
-Status SetCut(DataCommand& command) {
+// Of --document-separator.
+Status TakeSeparator(const std::string& line, std::optional<std::string>& separator) {
+  if (line.empty() || line.find('\n') != std::string::npos) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "should be a line that is not empty (--documents blank-lines cuts at those), found "
+                "{}",
+                line.empty() ? "an empty one" : "several");
+  }
+  separator = line;
+  return {};
+}
+
+void SetCut(DataCommand& command) {
   using Cut = DocumentOptions::Cut;
   DocumentOptions& documents = command.options.documents;
   documents.cut = command.cut == "files" ? Cut::kFile : Cut::kBlankLines;
-  if (!command.separator) return {};
-  if (command.separator->empty() || command.separator->find('\n') != std::string::npos) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--document-separator: a line that is not empty is expected, found {}; --documents "
-                "blank-lines cuts at empty ones",
-                command.separator->empty() ? "an empty one" : "several");
-  }
+  if (!command.separator) return;
   documents.cut = Cut::kSeparator;
   documents.separator = *command.separator;
-  return {};
 }
 
 int64_t TotalBytes(const std::vector<std::string>& files) {
@@ -139,7 +144,7 @@ Status RunData(DataCommand& command) {
   if (!command.chat_format.empty()) {
     options.documents.chat = ChatFormatFromName(command.chat_format);
   }
-  FULMEN_TRY(SetCut(command));
+  SetCut(command);
   options.end = !command.no_end;
   FULMEN_ASSIGN(options.files, FindInputFiles(command.inputs));
   const InterruptGuard interrupt;
@@ -186,8 +191,10 @@ void AddTrainData(Command& train) {
            "What a document of a text file is: what lies between blank lines, or all of it (files)")
       .Choices({"blank-lines", "files"});
   command
-      .Add("--document-separator LINE", options->separator,
-           "Cut text files into documents at lines that are this, instead")
+      .Add(
+          "--document-separator LINE",
+          [options](const std::string& line) { return TakeSeparator(line, options->separator); },
+          "Cut text files into documents at lines that are this, instead")
       .Excludes({"--documents"});
   command
       .Add(

@@ -161,8 +161,6 @@ TEST_F(TrainData, BadInputIsRefused) {
   };
   refuse(Write("empty.txt", ""), {"empty.txt", "empty file"});
   refuse(Write("binary.txt", std::string("abc\0def", 7)), {"binary.txt", "NUL", "byte 3"});
-  ExpectRefusal({Stories(), "-m", model, "--document-separator", ""},
-                {"--document-separator", "not empty"});
   ExpectRefusal({Stories(), "-m", model, "--held-out", "0.1", "--documents", "files"},
                 {"nothing is held out", "--document-separator"});
   refuse(Write("latin1.txt", "caf\xE9 x"), {"latin1.txt", "UTF-8", "byte 3"});
@@ -172,6 +170,14 @@ TEST_F(TrainData, BadInputIsRefused) {
   refuse(Write("chat.jsonl", R"({"messages": [{"role": "user", "content": "A"}]})"),
          {"chat.jsonl:1", "--chat-format"});
   const std::string stories = Stories();
+  for (const char* separator : {"", "a\nb"}) {
+    const ProgramResult usage = RunFulmen({"train", "data", stories, "-m", model, "--out",
+                                           folder_ / "refused", "--document-separator", separator});
+    EXPECT_EQ(usage.exit_code, 2);
+    EXPECT_NE(usage.err.find("--document-separator should be a line that is not empty"),
+              std::string::npos)
+        << usage.err;
+  }
   ExpectRefusal({stories, "-m", folder_ / "nowhere"}, {"nowhere"});
   ExpectRefusal({stories, "--train-tokenizer", "100000"}, {"too short"});
   fs::create_directory(folder_ / "there");
