@@ -60,7 +60,12 @@ Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
   if (result.scored == 0) {
     return Fail(ErrorCode::kCancelled, "interrupted before any token was scored");
   }
-  result.perplexity = std::exp(total / static_cast<double>(result.scored));
+  const double mean = total / static_cast<double>(result.scored);
+  result.perplexity = std::exp(mean);
+  if (std::isinf(result.perplexity)) {
+    return Fail(ErrorCode::kNonFinite, "the perplexity is e^{:.1f}, more than a double can hold",
+                mean);
+  }
   return result;
 }
 

@@ -21,7 +21,8 @@ struct Perplexity {
 // `ids` in windows of `window` tokens without overlap (the last may be shorter), each from an empty
 // state; in each, every token but the first is scored. At least two ids and a window of two are
 // needed. `progress` hears of tokens done. `cancel` is looked at between chunks: once it is true,
-// the result is that of the tokens read so far, or an error (kCancelled) where none was scored.
+// the result is that of the tokens read so far, or an error (kCancelled) where none was scored. A
+// perplexity beyond a double is one, too (kNonFinite).
 Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
                                      KernelContext& context, std::span<const int32_t> ids,
                                      int64_t window,

@@ -53,6 +53,18 @@ class BadInput : public ::testing::Test {
           << "no \"" << word << "\" in: " << result.err;
     }
   }
+  // All elements of a BF16 tensor become the one with these bits.
+  void FillTensor(const std::string& name, uint16_t bits) {
+    std::string file = ReadFileOrDie(folder_ / "model.safetensors");
+    uint64_t header_size = 0;
+    std::memcpy(&header_size, file.data(), sizeof header_size);
+    const Json header = *ParseJson(std::string_view(file).substr(8, header_size), "header");
+    const auto offsets = header[name]["data_offsets"].get<std::vector<size_t>>();
+    for (size_t at = offsets[0]; at < offsets[1]; at += sizeof bits) {
+      std::memcpy(file.data() + 8 + header_size + at, &bits, sizeof bits);
+    }
+    Write("model.safetensors", file);
+  }
   std::vector<std::string> Logits() {
     return {"eval",     "logits",
             "-m",       folder_.path(),
@@ -240,16 +252,8 @@ TEST_F(BadInput, OutputThatCannotBeWritten) {
 }
 
 TEST_F(BadInput, NonFiniteWeightsAreTracedToTheirLayer) {
-  // A NaN in layer 3's router norm: layer 3 is the first whose output is not finite.
-  std::string file = ReadFileOrDie(folder_ / "model.safetensors");
-  uint64_t header_size = 0;
-  std::memcpy(&header_size, file.data(), sizeof header_size);
-  const Json header = *ParseJson(std::string_view(file).substr(8, header_size), "header");
-  const auto begin =
-      header["model.layers.3.post_attention_layernorm.weight"]["data_offsets"][0].get<size_t>();
-  const uint16_t nan = 0x7fc0;
-  std::memcpy(file.data() + 8 + header_size + begin, &nan, sizeof nan);
-  Write("model.safetensors", file);
+  // NaN in layer 3's router norm: layer 3 is the first whose output is not finite.
+  FillTensor("model.layers.3.post_attention_layernorm.weight", 0x7fc0);
   ExpectRefusal(Logits(), {"layer 3"});
   EXPECT_FALSE(fs::exists(folder_ / "out.safetensors"));
   ExpectRefusal({"run", "-m", folder_.path(), "--raw", "--quiet", "-p", "x"}, {"layer 3"});
@@ -259,6 +263,13 @@ TEST_F(BadInput, NonFiniteWeightsAreTracedToTheirLayer) {
   EXPECT_EQ(verify.exit_code, 1);
   EXPECT_NE((verify.out + verify.err).find("model.layers.3.post_attention_layernorm.weight"),
             std::string::npos);
+}
+
+TEST_F(BadInput, PerplexityBeyondADouble) {
+  FillTensor("model.norm.weight", 0x4980);  // 2^20, and logits as large
+  Write("text.txt", "one two three");
+  ExpectRefusal({"eval", "perplexity", "-m", folder_.path(), "-f", folder_ / "text.txt", "--json"},
+                {"the perplexity is e^", "more than a double can hold"});
 }
 
 TEST_F(BadInput, TokenizerLargerThanTheModel) {
