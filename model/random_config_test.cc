@@ -121,19 +121,19 @@ struct Routing {
 class Route {
  public:
   static Kernels Recording() {
-    routings_.clear();
+    routings.clear();
     Kernels kernels = RefKernels();
     kernels.top_k_router = [](KernelContext& context, ConstMatrix logits,
                               MatrixView<int32_t> experts, Matrix weights) {
       RefKernels().top_k_router(context, logits, experts, weights);
-      routings_.push_back({Values(logits), Values(MatrixView<const int32_t>(experts))});
+      routings.push_back({Values(logits), Values(MatrixView<const int32_t>(experts))});
     };
     return kernels;
   }
 
   static Kernels Following(const Kernels& own) {
-    followed_ = 0;
-    router_ = own.top_k_router;
+    followed = 0;
+    router = own.top_k_router;
     Kernels kernels = own;
     kernels.top_k_router = Follow;
     return kernels;
@@ -157,9 +157,9 @@ class Route {
                      Matrix weights) {
     RefKernels().top_k_router(context, logits, experts, weights);
     const std::vector<int32_t> right = Values(MatrixView<const int32_t>(experts));
-    router_(context, logits, experts, weights);
+    router(context, logits, experts, weights);
     EXPECT_EQ(Values(MatrixView<const int32_t>(experts)), right);
-    const Routing& ref = routings_.at(followed_++);
+    const Routing& ref = routings.at(followed++);
     EXPECT_TRUE(NearRelativeToLargest(Values(logits), ref.logits, kTolerance));
     choices += experts.rows;
     for (int64_t t = 0; t < experts.rows; ++t) {
@@ -175,9 +175,9 @@ class Route {
     }
   }
 
-  static inline std::vector<Routing> routings_;  // of ref, layer by layer
-  static inline size_t followed_ = 0;            // of them
-  static inline TopKRouterFn router_ = nullptr;
+  static inline std::vector<Routing> routings;  // of ref, layer by layer
+  static inline size_t followed = 0;            // of them
+  static inline TopKRouterFn router = nullptr;
 };
 
 struct Outcome {

@@ -363,8 +363,18 @@ std::vector<Measured> ThreadEffects() {
 
 std::vector<Measured> QuietEffects() {
   std::vector<Measured> effects = ThreadEffects();
+  std::erase_if(effects, [](const Measured& each) { return each.command == "train"; });
   effects.push_back({"bench", "--threads", "-m ../in/model -p 1 -n 1 -r 1"});
   return effects;
+}
+
+std::vector<Measured> TalkEffects() {
+  return {
+      {"train", "--quiet", "../in/run.toml --out out"},
+      {"train sweep", "--quiet",
+       "../in/run.toml --schedule.kind constant --kinds softmax --sizes 32x2 "
+       "--evaluation.data ../in/data --out out"},
+  };
 }
 
 std::vector<Measured> KernelEffects() {

@@ -35,6 +35,9 @@ std::vector<Measured> ThreadEffects();
 // Each, where it has --quiet, then starts no thread to tell of its progress.
 std::vector<Measured> QuietEffects();
 
+// Each says what it does unless told to be quiet.
+std::vector<Measured> TalkEffects();
+
 // Each computes with the kernels it is told.
 std::vector<Measured> KernelEffects();
 

@@ -286,6 +286,19 @@ TEST_F(Options, QuietTellsNoProgress) {
   }
 }
 
+// Training tells of every step at once.
+TEST_F(Options, QuietTellsNoSteps) {
+  for (const Measured& each : TalkEffects()) {
+    SCOPED_TRACE(each.command);
+    const ProgramResult told = Run(each.command, each.words);
+    EXPECT_EQ(told.exit_code, 0) << told.err;
+    EXPECT_NE(told.err, "");
+    const ProgramResult quiet = Run(each.command, each.words + " " + each.option);
+    EXPECT_EQ(quiet.exit_code, 0) << quiet.err;
+    EXPECT_EQ(quiet.err, "");
+  }
+}
+
 TEST_F(Options, KernelsAreTaken) {
   for (const Measured& each : KernelEffects()) {
     SCOPED_TRACE(each.command);
@@ -319,7 +332,7 @@ TEST_F(Options, AllAreInTheTable) {
   for (const auto& [command, effects] : AllEffects()) {
     for (const Effect& effect : effects) known[command].insert(effect.option);
   }
-  for (const auto& measured : {KernelEffects(), MemoryEffects()}) {
+  for (const auto& measured : {ThreadEffects(), TalkEffects(), KernelEffects(), MemoryEffects()}) {
     for (const Measured& each : measured) known[each.command].insert(each.option);
   }
   for (const Measured& each : QuietEffects()) {
