@@ -26,7 +26,7 @@ fs::path StateFolder() {
     return value == nullptr ? "" : value;
   };
   // The rules of the XDG base directories: a relative path counts as none.
-  if (const fs::path state = variable("XDG_STATE_HOME"); state.is_absolute()) return state;
+  if (fs::path state = variable("XDG_STATE_HOME"); state.is_absolute()) return state;
   if (const fs::path home = variable("HOME"); home.is_absolute()) return home / ".local/state";
   return "";
 }

@@ -75,16 +75,16 @@ class Command {
               std::string help);
   template <class T>
   requires std::integral<T> || std::floating_point<T> Option& Add(std::string_view spec, T& number,
-                                                                  std::string help,
+                                                                  const std::string& help,
                                                                   Range<T> range = {}) {
-    return AddNumber(spec, number, std::move(help), range).Default(fmt::format("{}", number));
+    return AddNumber(spec, number, help, range).Default(fmt::format("{}", number));
   }
   template <class T>
   requires std::integral<T> || std::floating_point<T> Option& Add(std::string_view spec,
                                                                   std::optional<T>& number,
-                                                                  std::string help,
+                                                                  const std::string& help,
                                                                   Range<T> range = {}) {
-    return AddNumber(spec, number, std::move(help), range);
+    return AddNumber(spec, number, help, range);
   }
 
   // Options added from now on stand under this heading.
@@ -129,8 +129,9 @@ class Command {
   Option& AddOption(std::string_view spec, std::string help,
                     std::function<Status(const std::string&)> take);
   template <class T, class Target>
-  Option& AddNumber(std::string_view spec, Target& target, std::string help, Range<T> range) {
-    return AddOption(spec, std::move(help), [&target, range](const std::string& text) -> Status {
+  Option& AddNumber(std::string_view spec, Target& target, const std::string& help,
+                    Range<T> range) {
+    return AddOption(spec, help, [&target, range](const std::string& text) -> Status {
       FULMEN_ASSIGN(target, ParseNumber<T>(text, range));
       return {};
     });

@@ -68,8 +68,8 @@ Status EvalLogits(const EvalOptions& options) {
     done += tokens;
     progress.Add(tokens);
   };
-  const Status status = WriteLogits(session->model, session->kernels, session->context, prompts,
-                                    options.logits, options.out, add, &interrupt.flag());
+  Status status = WriteLogits(session->model, session->kernels, session->context, prompts,
+                              options.logits, options.out, add, &interrupt.flag());
   if (status || status.error().code != ErrorCode::kCancelled) return status;
   return Fail(ErrorCode::kCancelled, "interrupted after {} of {} tokens; {} was not written", done,
               TotalTokens(prompts), options.out);

@@ -1,8 +1,7 @@
 // Signals as something to wait for beside a file.
 #pragma once
 
-#include <signal.h>
-
+#include <csignal>
 #include <map>
 #include <vector>
 

@@ -212,8 +212,9 @@ TEST_F(BatchStreamTest, OrdersAreIndependent) {
     std::vector<int32_t> of_source[2];
     for (int i = 0; i < 2 * kDocuments; ++i) {  // one document of each in a batch
       const PackedBatch batch = stream.Next();
-      for (const size_t source : {size_t{0}, size_t{1}})
+      for (const size_t source : {size_t{0}, size_t{1}}) {
         of_source[source].push_back(batch.tokens[2 * source]);
+      }
     }
     for (const std::vector<int32_t>& order : of_source) {
       orders.emplace_back(order.begin(), order.begin() + kDocuments);

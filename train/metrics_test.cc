@@ -85,10 +85,10 @@ TEST_F(MetricsTest, ALineOfSomethingElseIsNamedByItsNumber) {
       {"{\"step\": 1,", "not valid JSON at byte "},
       {"", "JSON is expected, found nothing"}};
   for (const auto& [line, found] : cases) {
-    ASSERT_TRUE(WriteFileAtomically(path_, good + "\n" + line + "\n" + good + "\n"));
+    ASSERT_TRUE(WriteFileAtomically(path_, fmt::format("{}\n{}\n{}\n", good, line, good)));
     const auto log = MetricsLog::Open(path_, 10);
     ASSERT_FALSE(log);
-    EXPECT_TRUE(log.error().message.starts_with(path_ + ", line 2: " + found))
+    EXPECT_TRUE(log.error().message.starts_with(fmt::format("{}, line 2: {}", path_, found)))
         << log.error().message;
   }
 }

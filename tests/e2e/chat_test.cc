@@ -213,7 +213,7 @@ TEST_F(Chat, OtherSignalsDuringAnAnswerEndTheChat) {
 
 TEST_F(Chat, CtrlZAndFgBringThePromptBack) {
   TerminalOptions options = Options();
-  options.environment.push_back("PS1=shell: ");
+  options.environment.emplace_back("PS1=shell: ");
   Terminal terminal({"bash", "--norc", "--noprofile", "--noediting", "-i"}, options);
   terminal.WaitFor("shell: ");
   std::string command;

@@ -13,8 +13,8 @@ struct Effect {
   std::string option;
   std::string one;         // may end with status 1
   std::string other;       // ends with status 0
-  std::string input = "";  // standard input of both
-  std::string shown = "";  // where they differ in more: what only the other prints
+  std::string input = {};  // standard input of both
+  std::string shown = {};  // where they differ in more: what only the other prints
 };
 
 using Effects = std::vector<Effect>;

@@ -36,11 +36,11 @@ Words Split(const std::string& text) {
 
 // What is never twice the same, left out.
 std::string WithoutTimes(const std::string& command, const std::string& text) {
-  static const std::set<std::string> kMeasuring = {"run", "bench", "train bench", "train sweep"};
+  static const std::set<std::string> measuring = {"run", "bench", "train bench", "train sweep"};
   static const std::regex times(
       R"re("(seconds|tokens_per_second|peak_share)":[^,}]*|, [0-9.]+ s\n)re");
   static const std::regex rates(R"re( *[0-9]+(\.[0-9]+(e[-+][0-9]+)?| tokens/s))re");
-  return std::regex_replace(text, kMeasuring.contains(command) ? rates : times, "~");
+  return std::regex_replace(text, measuring.contains(command) ? rates : times, "~");
 }
 
 constexpr const char* kConfig = R"([model]
@@ -77,10 +77,10 @@ intermediate_size = 32)";
 class Options : public ::testing::Test {
  protected:
   static void SetUpTestSuite();
-  static void TearDownTestSuite() { delete folder_; }
+  static void TearDownTestSuite() { delete all_runs; }
 
   static void Write(const std::string& name, const std::string& text) {
-    ASSERT_TRUE(WriteFileAtomically(*folder_ / ("in/" + name), text));
+    ASSERT_TRUE(WriteFileAtomically(*all_runs / ("in/" + name), text));
   }
   // A new folder to run a command in, beside "in".
   static std::string NewFolder();
@@ -99,12 +99,12 @@ class Options : public ::testing::Test {
   // Several at a time.
   static std::map<Line, Outcome> SeeAll(const std::set<Line>& lines);
 
-  static TemporaryFolder* folder_;
-  static std::atomic<int> runs_;
+  static TemporaryFolder* all_runs;
+  static std::atomic<int> runs;
 };
 
-TemporaryFolder* Options::folder_ = nullptr;
-std::atomic<int> Options::runs_ = 0;
+TemporaryFolder* Options::all_runs = nullptr;
+std::atomic<int> Options::runs = 0;
 
 // Sentences of letters at random, a document each.
 std::string RandomLines(int count) {
@@ -121,9 +121,9 @@ std::string RandomLines(int count) {
 }
 
 void Options::SetUpTestSuite() {
-  folder_ = new TemporaryFolder();
-  fs::create_directories(*folder_ / "in");
-  fs::copy(SourcePath("tests/golden/text/hybrid-bf16"), *folder_ / "in/model");
+  all_runs = new TemporaryFolder();
+  fs::create_directories(*all_runs / "in");
+  fs::copy(SourcePath("tests/golden/text/hybrid-bf16"), *all_runs / "in/model");
   Write("short.txt", "Hello there.\n");
   Write("book.txt",
         "Once upon a time there was a door.\n\nIt was red.\n***\nTom lives in Rome, and so on.\n");
@@ -161,12 +161,12 @@ void Options::SetUpTestSuite() {
   for (const auto& [from, to] :
        {std::pair("in/trained-1", "in/trained-2"), std::pair("in/trained-1", "in/trained-3"),
         std::pair("in/swept-1", "in/swept-2")}) {
-    fs::copy(*folder_ / from, *folder_ / to, fs::copy_options::recursive);
+    fs::copy(*all_runs / from, *all_runs / to, fs::copy_options::recursive);
   }
 }
 
 std::string Options::NewFolder() {
-  std::string folder = *folder_ / std::to_string(++runs_);
+  std::string folder = *all_runs / std::to_string(++runs);
   fs::create_directories(folder + "/used");
   EXPECT_TRUE(WriteFileAtomically(folder + "/used/config.json", "{}"));
   return folder;

@@ -122,8 +122,9 @@ TEST_F(TrainData, SetsDocumentsApart) {
 // One small file is many documents, so some can be held out without further options.
 TEST_F(TrainData, OneTextFileIsCutAtBlankLines) {
   std::string text;
-  for (int i = 0; i < 100; ++i)
+  for (int i = 0; i < 100; ++i) {
     text += fmt::format("Line {}\r\nand its other line.\r\n \r\n\r\n", i);
+  }
   const std::string out = folder_ / "deep/er/data";
   const ProgramResult result =
       RunFulmen({"train", "data", Write("one.txt", text), "--held-out", "0.1", "--out", out});

@@ -45,8 +45,9 @@ CommandHelp HelpOf(const Words& command) {
     const size_t name = line.starts_with("  -") ? line.find("--") : std::string::npos;
     if (name <= 6) help.options.push_back(line.substr(name, line.find(' ', name) - name));
   }
-  for (const std::string& line : Section(command, "Example"))
+  for (const std::string& line : Section(command, "Example")) {
     help.examples.push_back(line.substr(2));
+  }
   return help;
 }
 

@@ -63,7 +63,7 @@ Terminal::~Terminal() {
   close(terminal_);  // hangs up on all that is left
 }
 
-void Terminal::Type(std::string_view keys) {
+void Terminal::Type(std::string_view keys) const {
   while (!keys.empty()) {
     const ssize_t count = write(terminal_, keys.data(), keys.size());
     FULMEN_CHECK(count > 0 || errno == EINTR, "{}", ErrnoMessage(errno));
@@ -71,7 +71,7 @@ void Terminal::Type(std::string_view keys) {
   }
 }
 
-void Terminal::Resize(int rows, int columns) {
+void Terminal::Resize(int rows, int columns) const {
   const winsize window = WindowOf(rows, columns);
   FULMEN_CHECK(ioctl(terminal_, TIOCSWINSZ, &window) == 0, "{}", ErrnoMessage(errno));
 }
@@ -82,7 +82,7 @@ std::string Terminal::WaitFor(std::string_view text) {
   const Clock::time_point deadline = Clock::now() + options_.timeout;
   while (true) {
     if (const size_t found = shown_.find(text, seen_); found != std::string::npos) {
-      const std::string before = shown_.substr(seen_, found - seen_);
+      std::string before = shown_.substr(seen_, found - seen_);
       seen_ = found + text.size();
       return before;
     }

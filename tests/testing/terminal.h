@@ -29,8 +29,8 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
-  void Type(std::string_view keys);
-  void Resize(int rows, int columns);
+  void Type(std::string_view keys) const;
+  void Resize(int rows, int columns) const;
   void Signal(int signal) const;
   // Waits until the program has shown `text` behind what was waited for before; returns what it
   // showed in between.

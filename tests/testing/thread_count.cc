@@ -41,8 +41,9 @@ int CountThreads(std::vector<std::string> command, const std::string& folder) {
     const pid_t stopped = waitpid(-1, &status, __WALL);
     FULMEN_CHECK(stopped > 0, "{}", ErrnoMessage(errno));
     if (WIFSTOPPED(status)) {
-      if (!started)
+      if (!started) {
         ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL);
+      }
       started = true;
       if (status >> 8 == (SIGTRAP | (PTRACE_EVENT_CLONE << 8))) ++threads;
       // The tracer's own stops are not handed on.
