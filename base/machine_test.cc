@@ -54,12 +54,12 @@ TEST_F(CgroupTest, Version2OwnLimits) {
 
 TEST_F(CgroupTest, Version2TightestOfTheParents) {
   Write("/proc/self/mountinfo", kMountsV2);
-  Write("/proc/self/cgroup", "0::/user.slice/work/job\n");
+  Write("/proc/self/cgroup", "0::/user.slice/batch.slice/job\n");
   Write("/sys/fs/cgroup/user.slice/cpu.max", "max 100000\n");
   Write("/sys/fs/cgroup/user.slice/memory.max", "1000000000\n");
-  Write("/sys/fs/cgroup/user.slice/work/cpu.max", "200000 100000\n");
-  Write("/sys/fs/cgroup/user.slice/work/job/cpu.max", "800000 100000\n");
-  Write("/sys/fs/cgroup/user.slice/work/job/memory.max", "max\n");
+  Write("/sys/fs/cgroup/user.slice/batch.slice/cpu.max", "200000 100000\n");
+  Write("/sys/fs/cgroup/user.slice/batch.slice/job/cpu.max", "800000 100000\n");
+  Write("/sys/fs/cgroup/user.slice/batch.slice/job/memory.max", "max\n");
   EXPECT_EQ(Read().processors, 2.0);
   EXPECT_EQ(Read().memory, 1000000000);
 }
