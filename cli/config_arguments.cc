@@ -80,9 +80,18 @@ void AddFieldOptions(Command& command, ConfigArguments& arguments) {
   });
 }
 
-RunStart StartOf(bool resume, bool resume_or_start) {
-  if (resume_or_start) return RunStart::kResumeOrNew;
-  return resume ? RunStart::kResume : RunStart::kNew;
+void AddStartOptions(Command& command, RunStart& start, std::string resume_help) {
+  const auto set = [&start](RunStart value) {
+    return [&start, value](const std::string&) -> Status {
+      start = value;
+      return {};
+    };
+  };
+  command.Add("--resume", set(RunStart::kResume), std::move(resume_help));
+  command
+      .Add("--resume-or-start", set(RunStart::kResumeOrNew),
+           "The same, or begin where there is nothing to go on from")
+      .Excludes({"--resume"});
 }
 
 Status ExitIfStopped(const Status& status) {

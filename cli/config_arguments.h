@@ -21,8 +21,8 @@ Option& AddConfigArguments(Command& command, ConfigArguments& arguments);
 // An option for every field of the config, those of stages included.
 void AddFieldOptions(Command& command, ConfigArguments& arguments);
 
-// Of --resume and --resume-or-start, of which one at most is given.
-RunStart StartOf(bool resume, bool resume_or_start);
+// --resume and --resume-or-start; without either `start` stays as it is.
+void AddStartOptions(Command& command, RunStart& start, std::string resume_help);
 
 // `status`, but ends the program where a signal stopped the run: rank 0 has said so already.
 Status ExitIfStopped(const Status& status);

@@ -21,8 +21,7 @@ namespace {
 
 struct TrainCommand {
   ConfigArguments arguments;
-  bool resume = false;
-  bool resume_or_start = false;
+  RunStart start = RunStart::kNew;
   bool dry_run = false;
   bool print_config = false;
   bool quiet = false;
@@ -68,7 +67,7 @@ Status RunTraining(const TrainingConfig& config, const TrainCommand& command) {
   FULMEN_TRY(ranks->AllReduceSum({&peak, 1}));
   TrainingLine line;
   TrainingOptions options;
-  options.start = StartOf(command.resume, command.resume_or_start);
+  options.start = command.start;
   options.peak_flops = peak;
   options.stop = &interrupt.signal();
   options.warn = [&](const std::string& sentence) { line.Say(sentence); };
@@ -105,12 +104,8 @@ Status RunTrain(const TrainCommand& command) {
 void AddTrainRun(Command& train) {
   auto options = std::make_shared<TrainCommand>();
   AddConfigArguments(train, options->arguments);
-  train.Add("--resume", options->resume,
-            "Go on with the run in the output folder, from its newest checkpoint");
-  train
-      .Add("--resume-or-start", options->resume_or_start,
-           "The same, or begin where there is no checkpoint yet")
-      .Excludes({"--resume"});
+  AddStartOptions(train, options->start,
+                  "Go on with the run in the output folder, from its newest checkpoint");
   train
       .Add("--dry-run", options->dry_run,
            "Check the config and the data, and say what would be trained and the memory it takes")

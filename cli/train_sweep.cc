@@ -20,8 +20,7 @@ struct SweepCommand {
   ConfigArguments arguments;
   std::vector<SweepSize> sizes;  // empty: those around the config's own
   std::vector<std::string> kinds = {"softmax", "lightning", "hybrid"};
-  bool resume = false;
-  bool resume_or_start = false;
+  RunStart start = RunStart::kNew;
   bool json = false;
   bool quiet = false;
 };
@@ -50,7 +49,7 @@ Status Run(const SweepCommand& command) {
   FULMEN_TRY(ranks->AllReduceSum({&peak, 1}));
   TrainingLine line;
   SweepOptions options;
-  options.start = StartOf(command.resume, command.resume_or_start);
+  options.start = command.start;
   options.peak_flops = peak;
   options.stop = &interrupt.signal();
   options.warn = [&](const std::string& sentence) { line.Say(sentence); };
@@ -95,12 +94,8 @@ void AddTrainSweep(Command& train) {
           },
           "Some of softmax, lightning, hybrid")
       .Default(fmt::format("{}", fmt::join(options->kinds, ",")));
-  command.Add("--resume", options->resume,
-              "Go on with the sweep in the folder; runs that are done are not repeated");
-  command
-      .Add("--resume-or-start", options->resume_or_start,
-           "The same, or begin where there is none yet")
-      .Excludes({"--resume"});
+  AddStartOptions(command, options->start,
+                  "Go on with the sweep in the folder; runs that are done are not repeated");
   command.Add("--json", options->json, "Print what FOLDER/sweep.json holds");
   AddQuietOption(command, options->quiet, "progress and no hints");
   AddFieldOptions(command, options->arguments);

@@ -22,12 +22,7 @@ namespace fs = std::filesystem;
 class BadInput : public ::testing::Test {
  protected:
   void SetUp() override {
-    const std::string golden = GoldenFolder("text/hybrid-bf16");
-    if (golden.empty()) GTEST_SKIP() << "no golden text/hybrid-bf16";
-    for (const char* file :
-         {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}) {
-      fs::copy_file(golden + "/" + file, folder_ / file);
-    }
+    CopyGoldenModel("text/hybrid-bf16", folder_.path());
     Write("ids.json", "[1, 2, 3]");
   }
 

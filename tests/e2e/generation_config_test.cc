@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -14,18 +13,9 @@
 namespace fulmen::testing {
 namespace {
 
-namespace fs = std::filesystem;
-
 class GenerationConfigFile : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const std::string golden = GoldenFolder("text/hybrid-bf16");
-    if (golden.empty()) GTEST_SKIP() << "no golden text/hybrid-bf16";
-    for (const char* file :
-         {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}) {
-      fs::copy_file(golden + "/" + file, folder_ / file);
-    }
-  }
+  void SetUp() override { CopyGoldenModel("text/hybrid-bf16", folder_.path()); }
 
   void Advise(const Json& advice) {
     ASSERT_TRUE(WriteFileAtomically(folder_ / "generation_config.json", advice.dump()));

@@ -19,6 +19,7 @@
 
 #include "base/file_io.h"
 #include "tests/e2e/option_effects.h"
+#include "tests/e2e/tiny_model.h"
 #include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
@@ -61,18 +62,6 @@ steps = 4
 max_length = 64
 sources = [{{path = "../in/data"}}]
 )";
-
-constexpr const char* kGeometry = R"(
-tokenizer = "../in/model"
-hidden_size = 32
-layers = 2
-softmax_every = 2
-heads = 2
-kv_heads = 1
-head_dim = 16
-rotary_dim = 8
-experts = 4
-intermediate_size = 32)";
 
 class Options : public ::testing::Test {
  protected:
@@ -139,8 +128,9 @@ void Options::SetUpTestSuite() {
   Write("chats.jsonl",
         R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})"
         "\n");
-  Write("run.toml", fmt::format(kConfig, kGeometry));
-  std::string listed = kGeometry;
+  const std::string geometry = fmt::format("tokenizer = \"../in/model\"\n{}", kTinyGeometry);
+  Write("run.toml", fmt::format(kConfig, geometry));
+  std::string listed = geometry;
   listed.erase(listed.find("softmax_every"), std::string("softmax_every = 2").size());
   Write("listed.toml", fmt::format(kConfig, listed));
   Write("init.toml", fmt::format(kConfig, "init = \"../in/model\""));

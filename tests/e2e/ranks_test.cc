@@ -8,6 +8,7 @@
 
 #include "base/file_io.h"
 #include "base/json.h"
+#include "tests/e2e/tiny_model.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 #include "train/model_folder.h"
@@ -32,18 +33,11 @@ class TrainRanks : public ::testing::Test {
     const ProgramResult data = RunFulmen(
         {"train", "data", folder_ / "sums.jsonl", "-m", tokenizer, "--out", folder_ / "data"});
     ASSERT_EQ(data.exit_code, 0) << data.err;
-    ASSERT_TRUE(WriteFileAtomically(folder_ / "run.toml",
-                                    fmt::format(R"([model]
+    ASSERT_TRUE(WriteFileAtomically(
+        folder_ / "run.toml",
+        fmt::format(R"([model]
 tokenizer = "{}"
-hidden_size = 32
-layers = 2
-softmax_every = 2
-heads = 2
-kv_heads = 1
-head_dim = 16
-rotary_dim = 8
-experts = 4
-intermediate_size = 32
+{}
 [schedule]
 warmup_steps = 4
 [batch]
@@ -62,7 +56,7 @@ steps = 12
 max_length = 128
 sources = [{{path = "{}"}}]
 )",
-                                                tokenizer, folder_ / "run", folder_ / "data")));
+                    tokenizer, kTinyGeometry, folder_ / "run", folder_ / "data")));
   }
 
   std::vector<std::string> Command(const std::string& out) const {

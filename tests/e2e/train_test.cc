@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/file_io.h"
+#include "tests/e2e/tiny_model.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 #include "train/model_folder.h"
@@ -35,18 +36,9 @@ class TrainCommand : public ::testing::Test {
     }
     ASSERT_TRUE(writer.Finish());
     ASSERT_TRUE(WriteFileAtomically(
-        folder_ / "run.toml",
-        fmt::format(R"([model]
+        folder_ / "run.toml", fmt::format(R"([model]
 tokenizer = "{}"
-hidden_size = 32
-layers = 2
-softmax_every = 2
-heads = 2
-kv_heads = 1
-head_dim = 16
-rotary_dim = 8
-experts = 4
-intermediate_size = 32
+{}
 [schedule]
 warmup_steps = 4
 [batch]
@@ -65,7 +57,8 @@ steps = 60
 max_length = 128
 sources = [{{path = "{}"}}]
 )",
-                    SourcePath("tests/golden/tokenizer/small"), folder_ / "run", data)));
+                                          SourcePath("tests/golden/tokenizer/small"), kTinyGeometry,
+                                          folder_ / "run", data)));
   }
 
   // The command line of a run, after `before`.

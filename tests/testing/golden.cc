@@ -26,6 +26,15 @@ std::string GoldenFolder(const std::string& name) {
   return fs::is_directory(compact) ? compact.string() : "";
 }
 
+void CopyGoldenModel(const std::string& name, const std::string& folder) {
+  const std::string golden = GoldenFolder(name);
+  FULMEN_CHECK(!golden.empty(), "no golden {}", name);
+  for (const char* file :
+       {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}) {
+    fs::copy_file(golden + "/" + file, folder + "/" + file);
+  }
+}
+
 std::string ReadFileOrDie(const std::string& path) {
   Result<std::string> contents = ReadFile(path);
   FULMEN_CHECK(contents.has_value(), "{}", contents.error().message);

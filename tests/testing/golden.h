@@ -15,6 +15,10 @@ std::string SourcePath(const std::string& relative);
 // elsewhere).
 std::string GoldenFolder(const std::string& name);
 
+// Copies the model of the golden `name` and its tokenizer into `folder`, to be spoilt there. Only
+// of goldens that the compact copy has.
+void CopyGoldenModel(const std::string& name, const std::string& folder);
+
 // The full set's root ("…/shared"), or "" when it is absent.
 std::string SharedRoot();
 
