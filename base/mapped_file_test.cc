@@ -62,6 +62,7 @@ TEST(MappedFileDeathTest, CutShortIsToldByName) {
 TEST(MappedFileDeathTest, OtherBusErrorsStayWhatTheyAre) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto send = [] {
+    std::signal(SIGBUS, SIG_DFL);  // sanitizers have handlers of their own
     EndWhenMappedFilesShrink();
     raise(SIGBUS);
   };
@@ -70,6 +71,7 @@ TEST(MappedFileDeathTest, OtherBusErrorsStayWhatTheyAre) {
   const std::string path = folder / "file";
   const auto read_beyond_the_end = [&] {
     if (!WriteFileAtomically(path, std::string(kBytes, 'x'))) return;
+    std::signal(SIGBUS, SIG_DFL);
     EndWhenMappedFilesShrink();
     FILE* file = std::fopen(path.c_str(), "re");
     void* data = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fileno(file), 0);
