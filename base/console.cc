@@ -3,21 +3,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
+#include <string>
+#include <utility>
+
+#include "base/write_all.h"
 
 namespace fulmen {
 namespace {
 
-// errno of the first write to standard output that failed.
-std::atomic<int> output_error{0};
-
-void RecordOutputError() {
-  int none = 0;
-  output_error.compare_exchange_strong(none, errno);
-}
+// A stream of <cstdio> would lose text to a signal that comes while a terminal is slow.
+std::string output;
+int output_error = 0;  // errno of the first write to standard output that failed
 
 }  // namespace
 
@@ -31,27 +29,21 @@ void OpenConsole() {
   }
 }
 
-void SayText(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t count = write(STDERR_FILENO, text.data(), text.size());
-    if (count > 0) {
-      text.remove_prefix(static_cast<size_t>(count));
-    } else if (errno != EINTR) {
-      return;
-    }
-  }
-}
+void SayText(std::string_view text) { (void)WriteAll(STDERR_FILENO, text); }
 
 void PrintText(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) RecordOutputError();
+  constexpr size_t kMost = size_t{1} << 16;
+  static const bool terminal = isatty(STDOUT_FILENO) == 1;
+  output += text;
+  if (output.size() >= kMost || (terminal && text.ends_with('\n'))) (void)FlushOutput();
 }
 
 Status FlushOutput() {
-  if (std::fflush(stdout) != 0) RecordOutputError();
-  const int error = output_error;
-  if (error == 0) return {};
-  return Fail(error == EPIPE ? ErrorCode::kClosedPipe : ErrorCode::kIo,
-              "cannot write to standard output: {}", ErrnoMessage(error));
+  const int error = WriteAll(STDOUT_FILENO, std::exchange(output, ""));
+  if (output_error == 0) output_error = error;
+  if (output_error == 0) return {};
+  return Fail(output_error == EPIPE ? ErrorCode::kClosedPipe : ErrorCode::kIo,
+              "cannot write to standard output: {}", ErrnoMessage(output_error));
 }
 
 }  // namespace fulmen

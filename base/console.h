@@ -23,7 +23,7 @@ void Say(fmt::format_string<Args...> format, Args&&... args) {
   SayText(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// To standard output, behind a buffer. A failure shows in FlushOutput.
+// To standard output, behind a buffer; from one thread. A failure shows in FlushOutput.
 void PrintText(std::string_view text);
 template <class... Args>
 void Print(fmt::format_string<Args...> format, Args&&... args) {

@@ -12,6 +12,7 @@
 
 #include "base/console.h"
 #include "base/machine.h"
+#include "base/write_all.h"
 
 namespace fulmen {
 namespace {
@@ -133,13 +134,8 @@ tl::unexpected<Error> AtomicFile::Refused(int number) const {
               ErrnoMessage(number));
 }
 
-Status AtomicFile::Write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = write(file_, bytes.data(), std::min(bytes.size(), size_t{1} << 30));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return Refused(errno);
-    bytes = bytes.subspan(static_cast<size_t>(count));
-  }
+Status AtomicFile::Write(std::string_view text) {
+  if (const int error = WriteAll(file_, text)) return Refused(error);
   return {};
 }
 

@@ -33,8 +33,10 @@ class AtomicFile {
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
 
-  Status Write(std::span<const std::byte> bytes);
-  Status Write(std::string_view text) { return Write(std::as_bytes(std::span(text))); }
+  Status Write(std::string_view text);
+  Status Write(std::span<const std::byte> bytes) {
+    return Write(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  }
   // Flushes to the disk and renames. Nothing may be written afterwards.
   Status Commit();
 

@@ -23,20 +23,24 @@ int ExitStatus(const Error& error) {
   return error.code == ErrorCode::kCancelled ? InterruptGuard::ExitStatus() : EXIT_FAILURE;
 }
 
-// Runs the command that `words` ask for; the status to exit with.
-int RunProgram(Command& program, const std::vector<std::string>& words) {
+// The status that the command which `words` ask for ends with.
+Result<int> RunCommand(Command& program, const std::vector<std::string>& words) {
   try {
-    const Result<int> status = RunCommandLine(program, words);
-    const Status written = FlushOutput();
-    if (!status) return ExitStatus(status.error());
-    return written ? *status : ExitStatus(written.error());
+    return RunCommandLine(program, words);
   } catch (const ExitWith& exit) {
     return exit.status;
   } catch (const std::bad_alloc&) {
-    return ExitStatus({ErrorCode::kIo, "out of memory"});
+    return Fail(ErrorCode::kIo, "out of memory");
   } catch (const std::exception& error) {
-    return ExitStatus({ErrorCode::kIo, error.what()});
+    return Fail(ErrorCode::kIo, "{}", error.what());
   }
+}
+
+int RunProgram(Command& program, const std::vector<std::string>& words) {
+  const Result<int> status = RunCommand(program, words);
+  const Status written = FlushOutput();
+  if (!status) return ExitStatus(status.error());
+  return written ? *status : ExitStatus(written.error());
 }
 
 void AddCommands(Command& program) {

@@ -36,6 +36,7 @@ SignalPipe::SignalPipe(const std::vector<int>& signals) {
   write_end = ends[1];
   struct sigaction action = {};
   action.sa_handler = OnSignal;
+  action.sa_flags = SA_RESTART;  // poll() returns all the same; a prompt being drawn is not lost
   sigemptyset(&action.sa_mask);
   for (const int signal : signals) {
     struct sigaction before = {};

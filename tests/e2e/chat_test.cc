@@ -1,6 +1,7 @@
 // Chat as a user at a terminal, or a script, would have it.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -194,6 +195,19 @@ TEST_F(Chat, CtrlCStopsAnAnswer) {
   terminal.Type("What is Fulmen?\r");
   terminal.WaitFor("Fulmen is");
   terminal.Type(kCtrlC);
+  terminal.WaitFor("cancelled");
+  WaitForPrompt(terminal);
+  Leave(terminal);
+}
+
+// The answer soon fills a terminal that nobody looks at, so that the signal meets a write.
+TEST_F(Chat, AnAnswerThatTheTerminalHoldsUpIsStoppedAndNotLost) {
+  Terminal terminal(EndlessCommand(), Options());
+  WaitForPrompt(terminal);
+  terminal.Type("What is Fulmen?\r");
+  usleep(200'000);
+  terminal.Signal(SIGINT);
+  usleep(10'000);
   terminal.WaitFor("cancelled");
   WaitForPrompt(terminal);
   Leave(terminal);

@@ -44,6 +44,14 @@ struct Pipe {
   int write_end = -1;
 };
 
+// The peak of a new program's memory begins with that of the process that starts it, whose past
+// peaks, at least, can be forgotten (proc(5), clear_refs).
+void ForgetPeakMemory() {
+  const int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+  FULMEN_CHECK(file >= 0 && write(file, "5", 1) == 1, "{}", ErrnoMessage(errno));
+  close(file);
+}
+
 // A running program and our ends of its three pipes.
 class Program {
  public:
@@ -97,6 +105,7 @@ class Program {
     std::vector<char*> arguments;
     for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
+    ForgetPeakMemory();
     const int error =
         posix_spawnp(&pid_, arguments[0], &actions, &attributes, arguments.data(), environ);
     posix_spawn_file_actions_destroy(&actions);

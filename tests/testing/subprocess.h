@@ -34,7 +34,9 @@ struct ProgramResult {
   bool timed_out = false;  // killed by us, see ProgramOptions::timeout
   std::string out;
   std::string err;
-  int64_t peak_bytes = 0;  // the most memory that it, or one of its children, held at a time
+  // The most memory that it, or one of its children, held at a time; what the test itself holds
+  // when it starts the program, at least.
+  int64_t peak_bytes = 0;
 };
 
 // Runs `command` (found through PATH unless it has a slash) with its arguments to its end. A

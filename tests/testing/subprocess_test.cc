@@ -1,8 +1,10 @@
 #include "tests/testing/subprocess.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <string>
 
@@ -60,6 +62,15 @@ TEST(Subprocess, TimeoutKillsChildrenToo) {
 TEST(Subprocess, TimeoutHoldsWhenTheOutputIsClosed) {
   const ProgramResult result = Shell("exec sleep 60 >&- 2>&-", {.timeout = milliseconds(200)});
   EXPECT_TRUE(result.timed_out);
+}
+
+TEST(Subprocess, MeasuresTheMemoryOfTheProgramAlone) {
+  constexpr size_t kBytes = size_t{1} << 28;
+  void* mine = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(mine, MAP_FAILED);
+  std::memset(mine, 1, kBytes);
+  munmap(mine, kBytes);
+  EXPECT_LT(RunProgram({"true"}).peak_bytes, int64_t{kBytes});
 }
 
 TEST(Subprocess, RunsInTheFolder) {
