@@ -15,12 +15,15 @@ namespace fulmen {
 using TopKRouterFn = void (*)(KernelContext&, ConstMatrix logits, MatrixView<int32_t> experts,
                               Matrix weights);
 
-// One expert's weights: gate (w1) and up (w3) [ffn, C], down (w2) [C, ffn]; F32, F16 or BF16.
-struct ExpertWeights {
-  TensorView gate;
-  TensorView up;
-  TensorView down;
+// What belongs to one expert: gate (w1) and up (w3) [ffn, C], down (w2) [C, ffn].
+template <class Tensor>
+struct ExpertTensors {
+  Tensor gate;
+  Tensor up;
+  Tensor down;
 };
+using ExpertWeights = ExpertTensors<TensorView>;  // F32, F16 or BF16
+using ExpertGradients = ExpertTensors<Matrix>;    // added to
 
 // out[t] = sum over slots s of weights[t][s] * down(silu(gate x_t) * up x_t) of expert
 // experts[t][s], summed in slot order so that the result does not depend on how tokens are grouped.
@@ -65,13 +68,6 @@ using MoeTrainFn = void (*)(KernelContext&, ConstMatrix x,
                             std::span<const ExpertWeights> expert_weights,
                             MatrixView<const int32_t> experts, ConstMatrix weights,
                             const MoeActivations& kept, Matrix out);
-
-// Gradients of one expert's weights, in the shapes of ExpertWeights; added to.
-struct ExpertGradients {
-  Matrix gate;
-  Matrix up;
-  Matrix down;
-};
 
 // dx [T, C] and dweights [T, k] are overwritten (dweights of dropped slots are zero).
 using MoeBackwardFn = void (*)(KernelContext&, ConstMatrix x,

@@ -9,20 +9,19 @@ namespace fulmen {
 namespace {
 
 bool IsActive(const TensorRow& row) {
-  return row.role != TensorRole::kTokenEmbedding && row.role != TensorRole::kHead;
+  return !row.Is(&ModelWeights::token_embedding) && !row.Is(&ModelWeights::head);
 }
 
 // How often a row's tensor occurs in the model.
 int64_t Occurrences(const TensorRow& row, const Config& config) {
+  if (row.in_model()) return row.absent_when_tied && config.tied_embeddings ? 0 : 1;
   const auto softmax = std::count(config.layers.begin(), config.layers.end(), LayerKind::kSoftmax);
-  switch (row.scope) {
-    case TensorScope::kModel:
-      return row.absent_when_tied && config.tied_embeddings ? 0 : 1;
-    case TensorScope::kEveryLayer:
+  switch (row.layers) {
+    case LayerScope::kEvery:
       return config.layer_count();
-    case TensorScope::kSoftmaxLayers:
+    case LayerScope::kSoftmax:
       return softmax;
-    case TensorScope::kLightningLayers:
+    case LayerScope::kLightning:
       return config.layer_count() - softmax;
   }
   return 0;
@@ -31,10 +30,17 @@ int64_t Occurrences(const TensorRow& row, const Config& config) {
 // Elements of all occurrences of a row, with `experts` experts where it has one tensor per expert.
 int64_t Elements(const TensorRow& row, const Config& config, int64_t experts) {
   return Occurrences(row, config) * ElementCount(TensorShape(row, config)) *
-         (row.per_expert ? experts : 1);
+         (row.per_expert() ? experts : 1);
 }
 
-double Bytes(const TensorView& view) { return static_cast<double>(view.bytes()); }
+// The share of a tensor's bytes that one token reads.
+double ShareRead(const TensorRow& row, const Config& config) {
+  if (row.per_expert()) {
+    return static_cast<double>(config.experts_per_token) / static_cast<double>(config.experts);
+  }
+  if (!row.Is(&ModelWeights::token_embedding)) return 1;
+  return 1 / static_cast<double>(config.vocab_size) + (config.tied_embeddings ? 1 : 0);
+}
 
 }  // namespace
 
@@ -82,19 +88,11 @@ double PackedForwardFlops(const Config& config, std::span<const int64_t> starts,
 
 double DecodeBytes(const Model& model, int64_t position) {
   const Config& config = model.config;
-  double bytes = Bytes(model.weights.head) + Bytes(model.weights.output_norm) +
-                 Bytes(model.weights.token_embedding) / static_cast<double>(config.vocab_size);
-  for (const LayerWeights& layer : model.weights.layers) {
-    for (const TensorView* view :
-         {&layer.attention_norm, &layer.mlp_norm, &layer.qkv, &layer.output_gate,
-          &layer.lightning_norm, &layer.query, &layer.key, &layer.value, &layer.attention_output,
-          &layer.router}) {
-      if (!view->empty()) bytes += Bytes(*view);
-    }
-    const ExpertWeights& expert = layer.experts.front();
-    bytes += static_cast<double>(config.experts_per_token) *
-             (Bytes(expert.gate) + Bytes(expert.up) + Bytes(expert.down));
-  }
+  double bytes = 0;
+  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    const TensorView& view = TensorAt<TensorView>(model.weights, row, layer, expert);
+    bytes += ShareRead(row, config) * static_cast<double>(view.bytes());
+  });
   return bytes + static_cast<double>(position) * static_cast<double>(KvBytesPerToken(config)) +
          2.0 * static_cast<double>(LightningStateBytes(config));
 }

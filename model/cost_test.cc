@@ -48,5 +48,24 @@ TEST(Cost, OfTheLargestConfigs) {
   ExpectNear(static_cast<double>(LightningStateBytes(lightning)), kLayers * kAttention * 64 * 4);
 }
 
+// Of a token: all weights once but for the experts not chosen and the embedding's other rows.
+TEST(Cost, DecodingReadsEachWeightItUsesOnce) {
+  Model model;
+  model.config = PresetConfig("small").value();
+  for (const bool tied : {false, true}) {
+    model.config.tied_embeddings = tied;
+    std::vector<TensorView> views;
+    for (const TensorInstance& tensor : ExpectedTensors(model.config)) {
+      views.push_back({nullptr, DType::kBF16, tensor.shape});
+    }
+    model.weights = ArrangeWeights(model.config, views);
+    const auto weights = static_cast<double>(ActiveParameterCount(model.config)) + 32000 * 1024;
+    EXPECT_DOUBLE_EQ(DecodeBytes(model, 3),
+                     2 * (weights + 1024) + 3 * static_cast<double>(KvBytesPerToken(model.config)) +
+                         2 * static_cast<double>(LightningStateBytes(model.config)))
+        << tied;
+  }
+}
+
 }  // namespace
 }  // namespace fulmen

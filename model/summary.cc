@@ -29,7 +29,7 @@ Status SummarizeIndex(const std::string& path, const CheckpointIndex& index,
   summary.weights_bytes = total;
   // Routers may have been left in float32, as in the published models.
   const auto routers =
-      config.layer_count() * ElementCount(TensorShape(RowOf(TensorRole::kRouter), config));
+      config.layer_count() * ElementCount(TensorShape(RowOf(&LayerWeights::router), config));
   auto& types = summary.bytes_per_type;
   if (total == 2 * summary.parameters) {
     types["16-bit"] = total;

@@ -65,11 +65,6 @@ uint64_t StreamOf(uint64_t seed, const std::string& name) {
   return hash;
 }
 
-bool IsNorm(TensorRole role) {
-  return role == TensorRole::kAttentionNorm || role == TensorRole::kMlpNorm ||
-         role == TensorRole::kLightningNorm || role == TensorRole::kOutputNorm;
-}
-
 void FillOnes(DType type, int64_t count, std::byte* out) {
   if (type == DType::kF32) {
     std::fill_n(reinterpret_cast<float*>(out), count, 1.0F);
@@ -117,9 +112,9 @@ class PieceWriter {
 
  private:
   void Generate(const TensorInstance& tensor, int64_t first, int64_t count, std::byte* out) {
-    const TensorRole role = tensor.row->role;
-    if (IsNorm(role)) return FillOnes(options_.dtype, count, out);
-    const float deviation = role == TensorRole::kTokenEmbedding
+    const bool is_norm = tensor.shape.size() == 1;
+    if (is_norm) return FillOnes(options_.dtype, count, out);
+    const float deviation = tensor.row->Is(&ModelWeights::token_embedding)
                                 ? 1.0F
                                 : 1.0F / std::sqrt(static_cast<float>(tensor.shape.back()));
     const uint64_t stream = StreamOf(options_.seed, tensor.name);

@@ -8,177 +8,117 @@
 namespace fulmen {
 namespace {
 
-using enum TensorRole;
-using enum TensorScope;
-
 // In file order: what comes before the layers, the layers, what comes after.
-constexpr std::array<TensorRow, 17> kTable = {{
-    {kTokenEmbedding,
-     kModel,
-     false,
-     false,
-     0,
-     {Dim::kVocab, Dim::kHidden},
-     "model.embed_tokens.weight",
-     "",
-     "token_embd.weight"},
-    {kAttentionNorm,
-     kEveryLayer,
-     false,
-     false,
-     -1,
-     {Dim::kHidden, Dim::kNone},
-     "model.layers.{L}.input_layernorm.weight",
-     "",
-     "blk.{L}.attn_norm.weight"},
-    {kLightningQkv,
-     kLightningLayers,
-     false,
-     false,
-     0,
-     {Dim::kQkv, Dim::kHidden},
-     "model.layers.{L}.self_attn.qkv_proj.weight",
-     "",
-     "blk.{L}.attn_qkv.weight"},
-    {kLightningGate,
-     kLightningLayers,
-     false,
-     false,
-     0,
-     {Dim::kAttention, Dim::kHidden},
-     "model.layers.{L}.self_attn.output_gate.weight",
-     "",
-     "blk.{L}.attn_gate.weight"},
-    {kLightningNorm,
-     kLightningLayers,
-     false,
-     false,
-     0,
-     {Dim::kAttention, Dim::kNone},
-     "model.layers.{L}.self_attn.norm.weight",
-     "",
-     "blk.{L}.attn_norm_2.weight"},
-    {kLightningOutput,
-     kLightningLayers,
-     false,
-     false,
-     1,
-     {Dim::kHidden, Dim::kAttention},
-     "model.layers.{L}.self_attn.out_proj.weight",
-     "",
-     "blk.{L}.attn_output.weight"},
-    {kQuery,
-     kSoftmaxLayers,
-     false,
-     false,
-     0,
-     {Dim::kAttention, Dim::kHidden},
-     "model.layers.{L}.self_attn.q_proj.weight",
-     "",
-     "blk.{L}.attn_q.weight"},
-    {kKey,
-     kSoftmaxLayers,
-     false,
-     false,
-     0,
-     {Dim::kKv, Dim::kHidden},
-     "model.layers.{L}.self_attn.k_proj.weight",
-     "",
-     "blk.{L}.attn_k.weight"},
-    {kValue,
-     kSoftmaxLayers,
-     false,
-     false,
-     0,
-     {Dim::kKv, Dim::kHidden},
-     "model.layers.{L}.self_attn.v_proj.weight",
-     "",
-     "blk.{L}.attn_v.weight"},
-    {kSoftmaxOutput,
-     kSoftmaxLayers,
-     false,
-     false,
-     1,
-     {Dim::kHidden, Dim::kAttention},
-     "model.layers.{L}.self_attn.o_proj.weight",
-     "",
-     "blk.{L}.attn_output.weight"},
-    {kMlpNorm,
-     kEveryLayer,
-     false,
-     false,
-     -1,
-     {Dim::kHidden, Dim::kNone},
-     "model.layers.{L}.post_attention_layernorm.weight",
-     "",
-     "blk.{L}.ffn_norm.weight"},
-    {kRouter,
-     kEveryLayer,
-     false,
-     false,
-     -1,
-     {Dim::kExperts, Dim::kHidden},
-     "model.layers.{L}.block_sparse_moe.gate.weight",
-     "model.layers.{L}.mlp.gate.weight",
-     "blk.{L}.ffn_gate_inp.weight"},
-    {kExpertGate,
-     kEveryLayer,
-     true,
-     false,
-     0,
-     {Dim::kFfn, Dim::kHidden},
-     "model.layers.{L}.block_sparse_moe.experts.{E}.w1.weight",
-     "model.layers.{L}.mlp.experts.gate_up_proj",
-     "blk.{L}.ffn_gate_exps.weight"},
-    {kExpertUp,
-     kEveryLayer,
-     true,
-     false,
-     0,
-     {Dim::kFfn, Dim::kHidden},
-     "model.layers.{L}.block_sparse_moe.experts.{E}.w3.weight",
-     "model.layers.{L}.mlp.experts.gate_up_proj",
-     "blk.{L}.ffn_up_exps.weight"},
-    {kExpertDown,
-     kEveryLayer,
-     true,
-     false,
-     1,
-     {Dim::kHidden, Dim::kFfn},
-     "model.layers.{L}.block_sparse_moe.experts.{E}.w2.weight",
-     "model.layers.{L}.mlp.experts.down_proj",
-     "blk.{L}.ffn_down_exps.weight"},
-    {kOutputNorm,
-     kModel,
-     false,
-     false,
-     -1,
-     {Dim::kHidden, Dim::kNone},
-     "model.norm.weight",
-     "",
-     "output_norm.weight"},
-    {kHead,
-     kModel,
-     false,
-     true,
-     0,
-     {Dim::kVocab, Dim::kHidden},
-     "lm_head.weight",
-     "",
-     "output.weight"},
-}};
-static_assert(kTable.size() == static_cast<size_t>(kExpertDown) + 1,
-              "every role has exactly one row");
+template <class Tensor>
+constexpr auto kTable = [] {
+  using Model = ModelTensors<Tensor>;
+  using Layer = LayerTensors<Tensor>;
+  using Expert = ExpertTensors<Tensor>;
+  return std::to_array<TensorRowOf<Tensor>>({
+      {.member = &Model::token_embedding,
+       .dims = {Dim::kVocab, Dim::kHidden},
+       .split = TensorSplit::kRows,
+       .original = {"model.embed_tokens.weight"},
+       .gguf = {"token_embd.weight"}},
+      {.member = &Layer::attention_norm,
+       .dims = {Dim::kHidden},
+       .original = {"model.layers.{L}.input_layernorm.weight"},
+       .gguf = {"blk.{L}.attn_norm.weight"}},
+      {.member = &Layer::qkv,
+       .layers = LayerScope::kLightning,
+       .dims = {Dim::kQkv, Dim::kHidden},
+       .split = TensorSplit::kHeads,
+       .original = {"model.layers.{L}.self_attn.qkv_proj.weight"},
+       .gguf = {"blk.{L}.attn_qkv.weight"}},
+      {.member = &Layer::output_gate,
+       .layers = LayerScope::kLightning,
+       .dims = {Dim::kAttention, Dim::kHidden},
+       .split = TensorSplit::kHeads,
+       .original = {"model.layers.{L}.self_attn.output_gate.weight"},
+       .gguf = {"blk.{L}.attn_gate.weight"}},
+      {.member = &Layer::lightning_norm,
+       .layers = LayerScope::kLightning,
+       .dims = {Dim::kAttention},
+       .split = TensorSplit::kHeads,
+       .original = {"model.layers.{L}.self_attn.norm.weight"},
+       .gguf = {"blk.{L}.attn_norm_2.weight"}},
+      {.member = &Layer::attention_output,
+       .layers = LayerScope::kLightning,
+       .dims = {Dim::kHidden, Dim::kAttention},
+       .split = TensorSplit::kColumns,
+       .original = {"model.layers.{L}.self_attn.out_proj.weight"},
+       .gguf = {"blk.{L}.attn_output.weight"}},
+      {.member = &Layer::query,
+       .layers = LayerScope::kSoftmax,
+       .dims = {Dim::kAttention, Dim::kHidden},
+       .split = TensorSplit::kHeads,
+       .original = {"model.layers.{L}.self_attn.q_proj.weight"},
+       .gguf = {"blk.{L}.attn_q.weight"}},
+      {.member = &Layer::key,
+       .layers = LayerScope::kSoftmax,
+       .dims = {Dim::kKv, Dim::kHidden},
+       .split = TensorSplit::kHeads,
+       .original = {"model.layers.{L}.self_attn.k_proj.weight"},
+       .gguf = {"blk.{L}.attn_k.weight"}},
+      {.member = &Layer::value,
+       .layers = LayerScope::kSoftmax,
+       .dims = {Dim::kKv, Dim::kHidden},
+       .split = TensorSplit::kHeads,
+       .original = {"model.layers.{L}.self_attn.v_proj.weight"},
+       .gguf = {"blk.{L}.attn_v.weight"}},
+      {.member = &Layer::attention_output,
+       .layers = LayerScope::kSoftmax,
+       .dims = {Dim::kHidden, Dim::kAttention},
+       .split = TensorSplit::kColumns,
+       .original = {"model.layers.{L}.self_attn.o_proj.weight"},
+       .gguf = {"blk.{L}.attn_output.weight"}},
+      {.member = &Layer::mlp_norm,
+       .dims = {Dim::kHidden},
+       .original = {"model.layers.{L}.post_attention_layernorm.weight"},
+       .gguf = {"blk.{L}.ffn_norm.weight"}},
+      {.member = &Layer::router,
+       .dims = {Dim::kExperts, Dim::kHidden},
+       .original = {"model.layers.{L}.block_sparse_moe.gate.weight"},
+       .native = {"model.layers.{L}.mlp.gate.weight"},
+       .gguf = {"blk.{L}.ffn_gate_inp.weight"}},
+      {.member = &Expert::gate,
+       .dims = {Dim::kFfn, Dim::kHidden},
+       .split = TensorSplit::kRows,
+       .original = {"model.layers.{L}.block_sparse_moe.experts.{E}.w1.weight"},
+       .native = {"model.layers.{L}.mlp.experts.gate_up_proj", Placement::kFirstHalf},
+       .gguf = {"blk.{L}.ffn_gate_exps.weight", Placement::kStacked}},
+      {.member = &Expert::up,
+       .dims = {Dim::kFfn, Dim::kHidden},
+       .split = TensorSplit::kRows,
+       .original = {"model.layers.{L}.block_sparse_moe.experts.{E}.w3.weight"},
+       .native = {"model.layers.{L}.mlp.experts.gate_up_proj", Placement::kSecondHalf},
+       .gguf = {"blk.{L}.ffn_up_exps.weight", Placement::kStacked}},
+      {.member = &Expert::down,
+       .dims = {Dim::kHidden, Dim::kFfn},
+       .split = TensorSplit::kColumns,
+       .original = {"model.layers.{L}.block_sparse_moe.experts.{E}.w2.weight"},
+       .native = {"model.layers.{L}.mlp.experts.down_proj", Placement::kStacked},
+       .gguf = {"blk.{L}.ffn_down_exps.weight", Placement::kStacked}},
+      {.member = &Model::output_norm,
+       .dims = {Dim::kHidden},
+       .original = {"model.norm.weight"},
+       .gguf = {"output_norm.weight"}},
+      {.member = &Model::head,
+       .absent_when_tied = true,
+       .dims = {Dim::kVocab, Dim::kHidden},
+       .split = TensorSplit::kRows,
+       .original = {"lm_head.weight"},
+       .gguf = {"output.weight"}},
+  });
+}();
 
-bool OccursIn(TensorScope scope, LayerKind kind) {
+bool OccursIn(LayerScope scope, LayerKind kind) {
   switch (scope) {
-    case kModel:
-      return false;
-    case kEveryLayer:
+    case LayerScope::kEvery:
       return true;
-    case kLightningLayers:
+    case LayerScope::kLightning:
       return kind == LayerKind::kLightning;
-    case kSoftmaxLayers:
+    case LayerScope::kSoftmax:
       return kind == LayerKind::kSoftmax;
   }
   return false;
@@ -206,45 +146,77 @@ int64_t DimSize(Dim dim, const Config& config) {
   return 0;
 }
 
-void AppendInstances(const TensorRow& row, const Config& config, int64_t layer,
-                     std::vector<TensorInstance>& out) {
-  const int64_t count = row.per_expert ? config.experts : 1;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t expert = row.per_expert ? i : -1;
-    out.push_back(
-        {&row, layer, expert, TensorName(row.name, layer, expert), TensorShape(row, config)});
-  }
+// The rows of both tables are the same but for the type their members have.
+template <class Tensor>
+const TensorMember<Tensor>& MemberOf(const TensorRow& row) {
+  return kTable<Tensor>[static_cast<size_t>(&row - kTable<TensorView>.data())].member;
+}
+
+template <class Tensor, class Model>
+auto& Find(Model& model, const TensorRow& row, int64_t layer, int64_t expert) {
+  const TensorMember<Tensor>& member = MemberOf<Tensor>(row);
+  if (row.in_model()) return model.*std::get<0>(member);
+  auto& tensors = model.layers[static_cast<size_t>(layer)];
+  if (!row.per_expert()) return tensors.*std::get<1>(member);
+  return tensors.experts[static_cast<size_t>(expert)].*std::get<2>(member);
 }
 
 }  // namespace
 
-std::span<const TensorRow> TensorTable() { return kTable; }
+std::span<const TensorRow> TensorTable() { return kTable<TensorView>; }
 
-const TensorRow& RowOf(TensorRole role) {
-  const auto* row = std::find_if(kTable.begin(), kTable.end(), [&](const TensorRow& candidate) {
-    return candidate.role == role;
-  });
-  FULMEN_CHECK(row != kTable.end(), "role {}", static_cast<int>(role));
+const TensorRow& RowOf(TensorMember<TensorView> member) {
+  const std::span<const TensorRow> table = TensorTable();
+  const auto row = std::ranges::find_if(table, [&](const TensorRow& r) { return r.Is(member); });
+  FULMEN_CHECK(row != table.end(), "a member without a row");
   return *row;
+}
+
+template <class Tensor>
+Tensor& TensorAt(ModelTensors<Tensor>& model, const TensorRow& row, int64_t layer, int64_t expert) {
+  return Find<Tensor>(model, row, layer, expert);
+}
+
+template <class Tensor>
+const Tensor& TensorAt(const ModelTensors<Tensor>& model, const TensorRow& row, int64_t layer,
+                       int64_t expert) {
+  return Find<Tensor>(model, row, layer, expert);
+}
+
+template TensorView& TensorAt(ModelWeights&, const TensorRow&, int64_t, int64_t);
+template const TensorView& TensorAt(const ModelWeights&, const TensorRow&, int64_t, int64_t);
+template Matrix& TensorAt(Gradients&, const TensorRow&, int64_t, int64_t);
+template const Matrix& TensorAt(const Gradients&, const TensorRow&, int64_t, int64_t);
+
+void ForEachTensor(const Config& config, const TensorVisitor& visit) {
+  const std::span<const TensorRow> table = TensorTable();
+  const auto visit_layer = [&](std::span<const TensorRow> rows, int64_t layer) {
+    for (const TensorRow& row : rows) {
+      if (!OccursIn(row.layers, config.layers[static_cast<size_t>(layer)])) continue;
+      if (!row.per_expert()) visit(row, layer, -1);
+      for (int64_t e = 0; row.per_expert() && e < config.experts; ++e) visit(row, layer, e);
+    }
+  };
+  for (size_t i = 0; i < table.size();) {
+    size_t end = i;
+    while (end < table.size() && !table[end].in_model()) ++end;
+    for (int64_t layer = 0; end > i && layer < config.layer_count(); ++layer) {
+      visit_layer(table.subspan(i, end - i), layer);
+    }
+    if (end == i) {
+      if (!table[i].absent_when_tied || !config.tied_embeddings) visit(table[i], -1, -1);
+      ++end;
+    }
+    i = end;
+  }
 }
 
 std::vector<TensorInstance> ExpectedTensors(const Config& config) {
   std::vector<TensorInstance> tensors;
-  const auto append_model = [&](bool before_layers) {
-    for (const TensorRow& row : kTable) {
-      if (row.scope != kModel || (row.role == kTokenEmbedding) != before_layers) continue;
-      if (row.absent_when_tied && config.tied_embeddings) continue;
-      AppendInstances(row, config, -1, tensors);
-    }
-  };
-  append_model(true);
-  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
-    for (const TensorRow& row : kTable) {
-      if (!OccursIn(row.scope, config.layers[static_cast<size_t>(layer)])) continue;
-      AppendInstances(row, config, layer, tensors);
-    }
-  }
-  append_model(false);
+  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    tensors.push_back({&row, layer, expert, TensorName(row.original.name, layer, expert),
+                       TensorShape(row, config)});
+  });
   return tensors;
 }
 

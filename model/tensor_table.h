@@ -1,62 +1,85 @@
-// Every tensor of the family, listed once: its name in each naming scheme, its shape, which layers
-// have it, and the axis tensor parallelism splits. Loader, exporter, inspect and tests walk this
-// table.
+// Every tensor of the family, listed once: where it stands in ModelTensors, its name and placement
+// in each naming scheme, its shape, which layers have it, and how it is split over ranks. Loader,
+// exporter, inspect, cost counting and tests walk this table. The tower of a vision model would be
+// a second table of the same rows, with its structs among the members.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/tensor.h"
 #include "model/config.h"
+#include "model/model_tensors.h"
 
 namespace fulmen {
 
-enum class TensorRole : uint8_t {
-  kTokenEmbedding,
-  kOutputNorm,
-  kHead,
-  kAttentionNorm,
-  kMlpNorm,
-  kLightningQkv,
-  kLightningGate,
-  kLightningNorm,
-  kLightningOutput,
-  kQuery,
-  kKey,
-  kValue,
-  kSoftmaxOutput,
-  kRouter,
-  kExpertGate,
-  kExpertUp,
-  kExpertDown,
-};
+// Where a tensor stands: once in the model, once per layer, or once per expert of a layer.
+template <class Tensor>
+using TensorMember = std::variant<Tensor ModelTensors<Tensor>::*, Tensor LayerTensors<Tensor>::*,
+                                  Tensor ExpertTensors<Tensor>::*>;
 
-// Where a tensor occurs: once, or once per layer (of some kind).
-enum class TensorScope : uint8_t { kModel, kEveryLayer, kLightningLayers, kSoftmaxLayers };
+// Which layers have a tensor of a layer.
+enum class LayerScope : uint8_t { kEvery, kLightning, kSoftmax };
 
 // A dimension, by the name the config gives it.
 enum class Dim : uint8_t { kNone, kVocab, kHidden, kFfn, kExperts, kAttention, kKv, kQkv };
 
+// How tensor parallelism divides a tensor: not at all, by rows, by columns in whole blocks, or by
+// rows (of a vector: elements) in whole heads. Expert parallelism hands out whole experts, which
+// every row with a member of ExpertTensors allows.
+enum class TensorSplit : uint8_t { kNone, kRows, kColumns, kHeads };
+
+// How a file holds a tensor under a name: alone; in a stack of all experts of its layer, [experts,
+// rows, cols]; or as the first or second half of the rows of every entry of such a stack.
+enum class Placement : uint8_t { kWhole, kStacked, kFirstHalf, kSecondHalf };
+
 // {L} in a name stands for the layer, {E} for the expert.
-struct TensorRow {
-  TensorRole role;
-  TensorScope scope;
-  bool per_expert;               // one tensor per expert in the original naming, stacked in GGUF
-  bool absent_when_tied;         // the head
-  int shard_axis;                // axis of `dims` split by tensor parallelism; -1: replicated
-  Dim dims[2];                   // of one expert where per_expert; kNone ends the list
-  std::string_view name;         // original scheme
-  std::string_view native_name;  // Transformers' in-memory name where it differs, else ""
-  std::string_view gguf_name;
+struct StoredAs {
+  std::string_view name;
+  Placement placement = Placement::kWhole;
 };
 
-std::span<const TensorRow> TensorTable();
-const TensorRow& RowOf(TensorRole role);
+template <class Tensor>
+struct TensorRowOf {
+  TensorMember<Tensor> member;
+  LayerScope layers = LayerScope::kEvery;  // of no meaning for a tensor of the model
+  bool absent_when_tied = false;           // the head
+  Dim dims[2] = {Dim::kNone, Dim::kNone};  // of one expert for a tensor of experts
+  TensorSplit split = TensorSplit::kNone;
+  StoredAs original;     // the authors' checkpoints
+  StoredAs native = {};  // Transformers' own classes, where they differ; else the name is empty
+  StoredAs gguf;
 
-// One tensor a config calls for. layer and expert are -1 where they do not apply.
+  bool in_model() const { return member.index() == 0; }
+  bool per_expert() const { return member.index() == 2; }
+  // Whether the tensor is this member, as in row.Is(&LayerWeights::router).
+  bool Is(TensorMember<Tensor> other) const { return member == other; }
+};
+using TensorRow = TensorRowOf<TensorView>;
+
+std::span<const TensorRow> TensorTable();
+// The first row of a member: attention_output has one for each kind of layer.
+const TensorRow& RowOf(TensorMember<TensorView> member);
+
+// The tensor of a row; layer and expert are of no meaning where it has none. For weights and for
+// gradients (Tensor = Matrix).
+template <class Tensor>
+Tensor& TensorAt(ModelTensors<Tensor>& model, const TensorRow& row, int64_t layer, int64_t expert);
+template <class Tensor>
+const Tensor& TensorAt(const ModelTensors<Tensor>& model, const TensorRow& row, int64_t layer,
+                       int64_t expert);
+
+// Visits every tensor a config calls for, in file order: embedding, layers, norm, head. layer and
+// expert are -1 where they do not apply.
+using TensorVisitor = std::function<void(const TensorRow& row, int64_t layer, int64_t expert)>;
+void ForEachTensor(const Config& config, const TensorVisitor& visit);
+
+// One tensor a config calls for, as ForEachTensor gives it.
 struct TensorInstance {
   const TensorRow* row;
   int64_t layer;
@@ -64,7 +87,6 @@ struct TensorInstance {
   std::string name;  // original scheme
   Shape shape;
 };
-// Every tensor of the model, in file order: embedding, layers, norm, head.
 std::vector<TensorInstance> ExpectedTensors(const Config& config);
 
 // Constants some writers store beside the weights, which the config implies: the decay of lightning

@@ -341,7 +341,7 @@ TEST(Training, ALossThatIsNotFiniteIsNoLoss) {
   TestModel model;
   const std::vector<TensorInstance> tensors = ExpectedTensors(model.config);
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].row->role == TensorRole::kHead) {
+    if (tensors[i].row->Is(&ModelWeights::head)) {
       for (float& value : model.weights[i]) value *= 1e38F;
     }
   }

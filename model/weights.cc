@@ -13,16 +13,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The native scheme's place of `tensor`: experts lie stacked, gate and up rows of an expert in one.
+// The native scheme's place of `tensor`.
 TensorSource NativeSource(const TensorInstance& tensor, const Config& config) {
+  const StoredAs& native = tensor.row->native;
   TensorSource source;
   source.tensor = tensor;
-  source.stored_name = TensorName(tensor.row->native_name, tensor.layer, tensor.expert);
+  source.stored_name = TensorName(native.name, tensor.layer, tensor.expert);
   source.stored_shape = tensor.shape;
-  if (!tensor.row->per_expert) return source;
-  source.stacked = true;
-  if (tensor.row->role != TensorRole::kExpertDown) source.stored_shape[0] *= 2;
-  source.first_row = tensor.row->role == TensorRole::kExpertUp ? config.ffn_size : 0;
+  source.stacked = native.placement != Placement::kWhole;
+  if (!source.stacked) return source;
+  if (native.placement != Placement::kStacked) source.stored_shape[0] *= 2;
+  if (native.placement == Placement::kSecondHalf) source.first_row = tensor.shape[0];
   source.stored_shape.insert(source.stored_shape.begin(), config.experts);
   return source;
 }
@@ -51,7 +52,7 @@ Status CheckLeftovers(const Config& config, const std::set<std::string_view>& na
   for (const std::string_view name : names) {
     if (claimed.contains(name) || IsStoredConstant(name)) continue;
     // Writers may store the head although the config says that the embedding serves as one.
-    if (config.tied_embeddings && name == RowOf(TensorRole::kHead).name) continue;
+    if (config.tied_embeddings && name == RowOf(&ModelWeights::head).original.name) continue;
     if (IsVisionName(name)) {
       return Fail(ErrorCode::kUnsupported,
                   "{}: tensor \"{}\" belongs to a vision model, which is not supported yet", where,
@@ -64,75 +65,16 @@ Status CheckLeftovers(const Config& config, const std::set<std::string_view>& na
   return {};
 }
 
-template <class Tensor, class Expert>
-Tensor& ModelSlot(ModelTensors<Tensor, Expert>& weights, TensorRole role) {
-  switch (role) {
-    case TensorRole::kTokenEmbedding:
-      return weights.token_embedding;
-    case TensorRole::kOutputNorm:
-      return weights.output_norm;
-    default:
-      return weights.head;
-  }
-}
-
-template <class Tensor, class Expert>
-Tensor& LayerSlot(LayerTensors<Tensor, Expert>& layer, TensorRole role, int64_t expert) {
-  switch (role) {
-    case TensorRole::kAttentionNorm:
-      return layer.attention_norm;
-    case TensorRole::kMlpNorm:
-      return layer.mlp_norm;
-    case TensorRole::kLightningQkv:
-      return layer.qkv;
-    case TensorRole::kLightningGate:
-      return layer.output_gate;
-    case TensorRole::kLightningNorm:
-      return layer.lightning_norm;
-    case TensorRole::kLightningOutput:
-    case TensorRole::kSoftmaxOutput:
-      return layer.attention_output;
-    case TensorRole::kQuery:
-      return layer.query;
-    case TensorRole::kKey:
-      return layer.key;
-    case TensorRole::kValue:
-      return layer.value;
-    case TensorRole::kRouter:
-      return layer.router;
-    case TensorRole::kExpertGate:
-      return layer.experts[static_cast<size_t>(expert)].gate;
-    case TensorRole::kExpertUp:
-      return layer.experts[static_cast<size_t>(expert)].up;
-    case TensorRole::kExpertDown:
-      return layer.experts[static_cast<size_t>(expert)].down;
-    case TensorRole::kTokenEmbedding:
-    case TensorRole::kOutputNorm:
-    case TensorRole::kHead:
-      break;
-  }
-  FULMEN_CHECK(false, "role {} is no layer's", static_cast<int>(role));
-}
-
-// The place of one tensor in the model.
-template <class Tensor, class Expert>
-Tensor& Slot(ModelTensors<Tensor, Expert>& model, const TensorInstance& tensor) {
-  const TensorRole role = tensor.row->role;
-  if (tensor.layer < 0) return ModelSlot(model, role);
-  return LayerSlot(model.layers[static_cast<size_t>(tensor.layer)], role, tensor.expert);
-}
-
-template <class Tensor, class Expert>
-void Arrange(const Config& config, std::span<const Tensor> tensors,
-             ModelTensors<Tensor, Expert>& model) {
-  const std::vector<TensorInstance> expected = ExpectedTensors(config);
-  FULMEN_CHECK(tensors.size() == expected.size(), "{} tensors, the config calls for {}",
-               tensors.size(), expected.size());
+template <class Tensor>
+void Arrange(const Config& config, std::span<const Tensor> tensors, ModelTensors<Tensor>& model) {
   model.layers.resize(config.layers.size());
   for (auto& layer : model.layers) layer.experts.resize(static_cast<size_t>(config.experts));
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    Slot(model, expected[i]) = tensors[i];
-  }
+  size_t next = 0;
+  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    FULMEN_CHECK(next < tensors.size(), "{} tensors, the config calls for more", tensors.size());
+    TensorAt(model, row, layer, expert) = tensors[next++];
+  });
+  FULMEN_CHECK(next == tensors.size(), "{} tensors, the config calls for {}", tensors.size(), next);
   if (config.tied_embeddings) model.head = model.token_embedding;
 }
 
@@ -227,7 +169,7 @@ Result<std::vector<TensorSource>> ResolveTensors(const Config& config,
       sources.push_back({std::move(tensor), std::move(name), std::move(shape), 0, false});
       continue;
     }
-    if (tensor.row->native_name.empty()) {
+    if (tensor.row->native.name.empty()) {
       return Fail(ErrorCode::kNotFound, "{}: {}", where, MissingMessage(tensor, nullptr));
     }
     TensorSource native = NativeSource(tensor, config);
@@ -244,7 +186,7 @@ Result<std::vector<TensorSource>> ResolveTensors(const Config& config,
 
 Weights ArrangeWeights(const Config& config, std::span<const TensorView> tensors) {
   Weights weights;
-  Arrange(config, tensors, weights);
+  Arrange<TensorView>(config, tensors, weights);
   for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
     const bool lightning = config.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
     weights.decay.push_back(lightning ? LightningDecay(config, layer) : std::vector<float>());
@@ -254,9 +196,10 @@ Weights ArrangeWeights(const Config& config, std::span<const TensorView> tensors
 }
 
 std::vector<TensorView> ListWeights(const Config& config, const Weights& weights) {
-  Weights copy = weights;
   std::vector<TensorView> views;
-  for (const TensorInstance& tensor : ExpectedTensors(config)) views.push_back(Slot(copy, tensor));
+  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    views.push_back(TensorAt<TensorView>(weights, row, layer, expert));
+  });
   return views;
 }
 

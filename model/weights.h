@@ -11,52 +11,18 @@
 #include "base/status.h"
 #include "base/tensor.h"
 #include "formats/checkpoint.h"
-#include "kernels/moe.h"
 #include "model/config.h"
 #include "model/generation_config.h"
+#include "model/model_tensors.h"
 #include "model/tensor_table.h"
 
 namespace fulmen {
 
-// One tensor per weight of a layer, shapes in the terms of Config. The tensors of the other layer
-// kind are empty.
-template <class Tensor, class Expert>
-struct LayerTensors {
-  Tensor attention_norm;  // [hidden]
-  Tensor mlp_norm;        // [hidden]
-  // Lightning layers.
-  Tensor qkv;             // [heads * 3 * head_dim, hidden], per head q | k | v
-  Tensor output_gate;     // [attention, hidden]
-  Tensor lightning_norm;  // [attention]
-  // Softmax layers.
-  Tensor query;  // [attention, hidden]
-  Tensor key;    // [kv, hidden]
-  Tensor value;  // [kv, hidden]
-  // Both.
-  Tensor attention_output;      // [hidden, attention]
-  Tensor router;                // [experts, hidden]
-  std::vector<Expert> experts;  // one per expert
-};
-
-template <class Tensor, class Expert>
-struct ModelTensors {
-  Tensor token_embedding;  // [vocab, hidden]
-  std::vector<LayerTensors<Tensor, Expert>> layers;
-  Tensor output_norm;  // [hidden]
-  Tensor head;         // [vocab, hidden]; the embedding when tied
-};
-
-using LayerWeights = LayerTensors<TensorView, ExpertWeights>;
-
-struct Weights : ModelTensors<TensorView, ExpertWeights> {
+struct Weights : ModelWeights {
   // Derived from the config.
   std::vector<std::vector<float>> decay;   // per layer [heads]; empty for softmax layers
   std::vector<float> inverse_frequencies;  // [rotary_dim / 2]
 };
-
-// Sums of gradients in the layout of the weights; vectors are matrices of one row. With tied
-// embeddings head and token_embedding are one matrix.
-using Gradients = ModelTensors<Matrix, ExpertGradients>;
 
 // A model ready to compute: config, weights and the mapping they point into. Immutable after
 // loading, so any number of threads may share it. Movable.

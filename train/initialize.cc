@@ -10,8 +10,6 @@
 namespace fulmen {
 namespace {
 
-using enum TensorRole;
-
 constexpr float kRouterGain = 0.1F;
 
 // 1 where the residual connections do not have DeepNorm's alpha.
@@ -20,29 +18,19 @@ float DeepNormBeta(const Config& config) {
   return static_cast<float>(std::pow(8.0 * static_cast<double>(config.layer_count()), -0.25));
 }
 
-float Gain(TensorRole role, const Config& config) {
-  switch (role) {
-    case kValue:
-    case kSoftmaxOutput:
-    case kLightningOutput:
-    case kExpertGate:
-    case kExpertUp:
-    case kExpertDown:
-      return DeepNormBeta(config);
-    case kRouter:
-      return kRouterGain;
-    default:
-      return 1;
+float Gain(const TensorRow& row, const Config& config) {
+  if (row.Is(&LayerWeights::value) || row.Is(&LayerWeights::attention_output) || row.per_expert()) {
+    return DeepNormBeta(config);
   }
+  return row.Is(&LayerWeights::router) ? kRouterGain : 1;
 }
 
 float Deviation(const TensorInstance& tensor, const Config& config) {
-  const TensorRole role = tensor.row->role;
   const auto fan_in = static_cast<float>(tensor.shape[1]);
-  if (role == kTokenEmbedding) return 1 / std::sqrt(fan_in);
+  if (tensor.row->Is(&ModelWeights::token_embedding)) return 1 / std::sqrt(fan_in);
   auto fan_out = static_cast<float>(tensor.shape[0]);
-  if (role == kLightningQkv) fan_out /= 3;
-  return Gain(role, config) * std::sqrt(2 / (fan_in + fan_out));
+  if (tensor.row->Is(&LayerWeights::qkv)) fan_out /= 3;
+  return Gain(*tensor.row, config) * std::sqrt(2 / (fan_in + fan_out));
 }
 
 // Rows of the fused matrix lie q | k | v within each head.
@@ -96,7 +84,7 @@ void InitializeWeights(const Config& config, uint64_t seed, ThreadPool& pool, Pa
       FillRandom(DType::kF32, stream, first, std::min(kRandomBlock, count - first),
                  Deviation(tensor, config), reinterpret_cast<std::byte*>(values.data() + first));
     });
-    if (tensor.row->role == kLightningQkv) {
+    if (tensor.row->Is(&LayerWeights::qkv)) {
       ScaleFusedValues(config, DeepNormBeta(config), values);
     }
   }

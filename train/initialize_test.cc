@@ -53,25 +53,19 @@ TEST(InitializeWeights, HasTheDeviationsOfDeepNorm) {
     double expected = 0;
     const auto rows = static_cast<double>(tensor.shape[0]);
     const auto cols = static_cast<double>(tensor.shape[1]);
-    switch (tensor.row->role) {
-      case TensorRole::kTokenEmbedding:
-        expected = 1 / std::sqrt(96.0);
-        break;
-      case TensorRole::kLightningQkv:
-        // Two parts at the plain deviation, the values at beta times it.
-        expected = xavier(96, 128) * std::sqrt((2 + beta * beta) / 3);
-        break;
-      case TensorRole::kRouter:
-        expected = 0.1 * xavier(cols, rows);
-        break;
-      case TensorRole::kHead:
-      case TensorRole::kQuery:
-      case TensorRole::kKey:
-      case TensorRole::kLightningGate:
-        expected = xavier(cols, rows);
-        break;
-      default:
-        expected = beta * xavier(cols, rows);
+    const TensorRow& row = *tensor.row;
+    if (row.Is(&ModelWeights::token_embedding)) {
+      expected = 1 / std::sqrt(96.0);
+    } else if (row.Is(&LayerWeights::qkv)) {
+      // Two parts at the plain deviation, the values at beta times it.
+      expected = xavier(96, 128) * std::sqrt((2 + beta * beta) / 3);
+    } else if (row.Is(&LayerWeights::router)) {
+      expected = 0.1 * xavier(cols, rows);
+    } else if (row.Is(&ModelWeights::head) || row.Is(&LayerWeights::query) ||
+               row.Is(&LayerWeights::key) || row.Is(&LayerWeights::output_gate)) {
+      expected = xavier(cols, rows);
+    } else {
+      expected = beta * xavier(cols, rows);
     }
     // The deviation of n normal numbers has itself one of 1 / sqrt(2 n); five of these.
     const double error = 5 / std::sqrt(2.0 * static_cast<double>(values.size()));
@@ -84,7 +78,7 @@ TEST(InitializeWeights, ScalesTheValuesOfTheFusedMatrixAlone) {
   const Config config = *ModelConfig(Small(), 1000, {});
   const Parameters weights = Initialized(config, 1, 2);
   size_t index = 0;
-  while (weights.tensor(index).row->role != TensorRole::kLightningQkv) ++index;
+  while (!weights.tensor(index).row->Is(&LayerWeights::qkv)) ++index;
   const double plain = std::sqrt(2.0 / (96 + 128));
   const double beta = std::pow(8.0 * 3, -0.25);
   constexpr size_t kPart = 32 * 96;  // rows of one head's q, k or v
@@ -107,7 +101,7 @@ TEST(InitializeWeights, DependsOnTheSeedAlone) {
   // No two tensors are drawn from the same numbers.
   std::set<float> seen;
   for (size_t i = 0; i < one.size(); ++i) {
-    if (one.tensor(i).row->role == TensorRole::kExpertUp) {
+    if (one.tensor(i).row->Is(&ExpertWeights::up)) {
       EXPECT_TRUE(seen.insert(one.values(i)[0]).second) << one.tensor(i).name;
     }
   }
