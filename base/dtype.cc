@@ -9,37 +9,46 @@
 namespace fulmen {
 namespace {
 
-struct Info {
-  std::string_view name;
-  size_t size;
-};
-constexpr std::array<Info, 16> kInfo = {{{"F32", 4},
-                                         {"F16", 2},
-                                         {"BF16", 2},
-                                         {"I64", 8},
-                                         {"I32", 4},
-                                         {"F64", 8},
-                                         {"I16", 2},
-                                         {"I8", 1},
-                                         {"U64", 8},
-                                         {"U32", 4},
-                                         {"U16", 2},
-                                         {"U8", 1},
-                                         {"BOOL", 1},
-                                         {"F8_E4M3", 1},
-                                         {"F8_E5M2", 1},
-                                         {"F8_E8M0", 1}}};
-static_assert(kInfo.size() == static_cast<size_t>(DType::kF8E8M0) + 1);
+constexpr auto kFormats = std::to_array<BlockFormat>({
+    {.name = "F32", .elements = 1, .bytes = 4, .weights = true},
+    {.name = "F16", .elements = 1, .bytes = 2, .weights = true},
+    {.name = "BF16", .elements = 1, .bytes = 2, .weights = true},
+    {.name = "I64", .elements = 1, .bytes = 8},
+    {.name = "I32", .elements = 1, .bytes = 4},
+    {.name = "F64", .elements = 1, .bytes = 8},
+    {.name = "I16", .elements = 1, .bytes = 2},
+    {.name = "I8", .elements = 1, .bytes = 1},
+    {.name = "U64", .elements = 1, .bytes = 8},
+    {.name = "U32", .elements = 1, .bytes = 4},
+    {.name = "U16", .elements = 1, .bytes = 2},
+    {.name = "U8", .elements = 1, .bytes = 1},
+    {.name = "BOOL", .elements = 1, .bytes = 1},
+    {.name = "F8_E4M3", .elements = 1, .bytes = 1},
+    {.name = "F8_E5M2", .elements = 1, .bytes = 1},
+    {.name = "F8_E8M0", .elements = 1, .bytes = 1},
+});
+static_assert(kFormats.size() == static_cast<size_t>(DType::kF8E8M0) + 1);
 
 }  // namespace
 
-size_t DTypeSize(DType type) { return kInfo[static_cast<size_t>(type)].size; }
+const BlockFormat& FormatOf(DType type) { return kFormats[static_cast<size_t>(type)]; }
 
-std::string_view DTypeName(DType type) { return kInfo[static_cast<size_t>(type)].name; }
+bool IsWeightType(DType type) { return FormatOf(type).weights; }
+
+std::string_view DTypeName(DType type) { return FormatOf(type).name; }
+
+size_t BytesOf(DType type, int64_t elements) {
+  const BlockFormat& format = FormatOf(type);
+  FULMEN_CHECK(elements % format.elements == 0, "{} elements of {}, which has blocks of {}",
+               elements, format.name, format.elements);
+  return static_cast<size_t>(elements / format.elements * format.bytes);
+}
+
+size_t DTypeSize(DType type) { return BytesOf(type, 1); }
 
 std::optional<DType> DTypeFromName(std::string_view name) {
-  for (size_t i = 0; i < kInfo.size(); ++i) {
-    if (kInfo[i].name == name) return static_cast<DType>(i);
+  for (size_t i = 0; i < kFormats.size(); ++i) {
+    if (kFormats[i].name == name) return static_cast<DType>(i);
   }
   return std::nullopt;
 }

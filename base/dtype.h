@@ -30,14 +30,22 @@ enum class DType : uint8_t {
   kF8E8M0,
 };
 
-inline bool IsWeightType(DType type) {
-  return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
-}
+// How a type lies in memory: blocks of so many elements in so many bytes. The types there are so
+// far have blocks of one element.
+struct BlockFormat {
+  std::string_view name;  // the safetensors spelling: "F32", "BF16", "I64", "F8_E4M3", ...
+  int64_t elements;
+  int64_t bytes;
+  bool weights = false;  // whether weights may be of this type
+};
+const BlockFormat& FormatOf(DType type);
 
-// Bytes of one element.
-size_t DTypeSize(DType type);
-// The safetensors spelling: "F32", "F16", "BF16", "I64", "F8_E4M3", ...
+bool IsWeightType(DType type);
 std::string_view DTypeName(DType type);
+// Bytes of consecutive elements, which are whole blocks.
+size_t BytesOf(DType type, int64_t elements);
+// Bytes of one element, for types with blocks of one.
+size_t DTypeSize(DType type);
 std::optional<DType> DTypeFromName(std::string_view name);
 
 inline float F32FromBF16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }

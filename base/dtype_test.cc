@@ -85,6 +85,15 @@ TEST(DType, Limits) {
   EXPECT_TRUE(std::isnan(F32FromBF16(BF16FromF32(std::bit_cast<float>(0x7f800001U)))));
 }
 
+TEST(DType, BlocksAreWhole) {
+  EXPECT_EQ(BytesOf(DType::kBF16, 7), 14U);
+  EXPECT_EQ(BytesOf(DType::kF64, 0), 0U);
+  EXPECT_EQ(DTypeSize(DType::kF32), 4U);
+  EXPECT_EQ(FormatOf(DType::kF8E8M0).name, "F8_E8M0");
+  EXPECT_TRUE(IsWeightType(DType::kF16));
+  EXPECT_FALSE(IsWeightType(DType::kI8));
+}
+
 TEST(DType, LoadFloatWidens) {
   const float f32[] = {1.5F, -2.0F};
   const uint16_t f16[] = {0x3c00, 0xc000};

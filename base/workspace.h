@@ -8,8 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/memory.h"
-#include "base/tensor.h"
 
 namespace fulmen {
 

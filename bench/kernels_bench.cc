@@ -13,7 +13,7 @@
 #include <cstring>
 #include <vector>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
 
@@ -33,8 +33,7 @@ struct Machine {
 // Arbitrary values of moderate size, made quickly: speed does not depend on them.
 class Weight {
  public:
-  Weight(int64_t rows, int64_t cols, DType type)
-      : bytes_(static_cast<size_t>(rows * cols) * DTypeSize(type)) {
+  Weight(int64_t rows, int64_t cols, DType type) : bytes_(BytesOf(type, rows * cols)) {
     uint32_t state = 1;
     for (size_t i = 0; i < bytes_.size(); i += 2) {
       state = state * 1664525U + 1013904223U;
@@ -42,13 +41,13 @@ class Weight {
       const auto bits = static_cast<uint16_t>(0x3c00U | (state >> 16 & 0x83ffU));
       std::memcpy(&bytes_[i], &bits, 2);
     }
-    view_ = {bytes_.data(), type, {rows, cols}};
+    view_ = {bytes_.data(), type, rows, cols};
   }
-  const TensorView& view() const { return view_; }
+  const WeightMatrix& view() const { return view_; }
 
  private:
   std::vector<std::byte> bytes_;
-  TensorView view_;
+  WeightMatrix view_;
 };
 
 // What was reached, and its share of the peak that limits it.
@@ -80,8 +79,8 @@ void BenchLinear(benchmark::State& state, Machine& machine, const LinearShape& s
   std::vector<float> y(static_cast<size_t>(s.tokens * s.out));
   const Rates rates;
   for (auto _ : state) {
-    machine.kernels->linear(machine.context, {x.data(), s.tokens, s.in}, weight.view(),
-                            {y.data(), s.tokens, s.out});
+    machine.kernels->linear(machine.context, {x.data(), s.tokens, s.in},
+                            {{weight.view(), {y.data(), s.tokens, s.out}}});
   }
   rates.Report(state, machine, 2.0 * static_cast<double>(s.tokens * s.in * s.out),
                static_cast<double>(weight.view().bytes()), s.tokens <= 4);

@@ -46,9 +46,7 @@ class Values {
     }
   }
   Matrix matrix() { return {values_.data(), rows_, cols_}; }
-  TensorView tensor() const {
-    return {reinterpret_cast<const std::byte*>(values_.data()), DType::kF32, {rows_, cols_}};
-  }
+  WeightMatrix weight() const { return {values_.data(), DType::kF32, rows_, cols_}; }
 
  private:
   std::vector<float> values_;
@@ -77,9 +75,10 @@ void BenchLinear(benchmark::State& state, Machine& machine, Product product, int
   Time(state, machine, flops, [&] {
     switch (product) {
       case Product::kForward:
-        return machine.training->linear(machine.context, x.matrix(), weight.tensor(), y.matrix());
+        return machine.training->linear(machine.context, x.matrix(),
+                                        {{weight.weight(), y.matrix()}});
       case Product::kInput:
-        return machine.training->linear_backward_input(machine.context, y.matrix(), weight.tensor(),
+        return machine.training->linear_backward_input(machine.context, y.matrix(), weight.weight(),
                                                        /*add=*/false, x.matrix());
       case Product::kWeight:
         return machine.training->linear_backward_weight(machine.context, x.matrix(), y.matrix(),
@@ -110,7 +109,7 @@ struct MoeProblem {
       }
     }
     for (size_t i = 0; i < weights.size(); i += 3) {
-      experts.push_back({weights[i].tensor(), weights[i + 1].tensor(), weights[i + 2].tensor()});
+      experts.push_back({weights[i].weight(), weights[i + 1].weight(), weights[i + 2].weight()});
       gradients.push_back({weight_gradients[i].matrix(), weight_gradients[i + 1].matrix(),
                            weight_gradients[i + 2].matrix()});
     }
@@ -154,7 +153,7 @@ void BenchCrossEntropy(benchmark::State& state, Machine& machine) {
   }
   Time(state, machine, 6.0 * static_cast<double>(kTokens * kWidth * kVocabulary), [&] {
     benchmark::DoNotOptimize(machine.training->cross_entropy(
-        machine.context, x.matrix(), head.tensor(), targets, 1e-4F, dx.matrix(), dhead.matrix()));
+        machine.context, x.matrix(), head.weight(), targets, 1e-4F, dx.matrix(), dhead.matrix()));
   });
 }
 

@@ -218,9 +218,7 @@ TEST_F(GenerateTest, ImpossibleRequestsAreRefused) {
 TEST_F(GenerateTest, ANonFiniteLayerIsNamed) {
   Model broken{TestModel().config, nullptr, TestModel().weights, TestModel().unused_ids};
   const std::vector<float> nan = testing::NanFilled(TestModel().config.hidden_size);
-  TensorView& norm = broken.weights.layers[3].mlp_norm;
-  norm.data = reinterpret_cast<const std::byte*>(nan.data());
-  norm.dtype = DType::kF32;
+  broken.weights.layers[3].mlp_norm = {nan.data(), DType::kF32, 1, broken.config.hidden_size};
   ThreadPool pool(1);
   Workspace scratch;
   KernelContext context{pool, scratch};

@@ -10,7 +10,7 @@
 
 #include "base/mapped_file.h"
 #include "base/status.h"
-#include "base/tensor.h"
+#include "formats/tensor.h"
 
 namespace fulmen {
 

@@ -10,7 +10,7 @@
 
 #include "base/file_io.h"
 #include "base/status.h"
-#include "base/tensor.h"
+#include "formats/tensor.h"
 
 namespace fulmen {
 

@@ -1,6 +1,7 @@
-// What every kernel may use besides its arguments.
+// What every kernel may use besides its arguments, and the check of its shapes.
 #pragma once
 
+#include "base/check.h"
 #include "base/thread_pool.h"
 #include "base/workspace.h"
 

@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <span>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
+#include "base/weight_matrix.h"
 #include "kernels/context.h"
 
 namespace fulmen {
@@ -14,7 +15,7 @@ namespace fulmen {
 // dx (overwritten; zero where nothing is predicted) and dhead [V, C] (added to) are the gradients
 // of `scale` times that sum; where dx is empty, no gradient is computed. No [T, V] matrix is held
 // for all T.
-using CrossEntropyFn = double (*)(KernelContext&, ConstMatrix x, const TensorView& head,
+using CrossEntropyFn = double (*)(KernelContext&, ConstMatrix x, const WeightMatrix& head,
                                   std::span<const int32_t> targets, float scale, Matrix dx,
                                   Matrix dhead);
 

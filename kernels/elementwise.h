@@ -4,19 +4,20 @@
 #include <cstdint>
 #include <span>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
+#include "base/weight_matrix.h"
 #include "kernels/context.h"
 
 namespace fulmen {
 
-// out[t] = table[tokens[t]], widened to float32. table [vocab, C] is F32, F16 or BF16; out [T, C].
+// out[t] = table[tokens[t]], widened to float32. table [vocab, C]; out [T, C].
 // Tokens must lie in [0, vocab).
 using EmbeddingFn = void (*)(KernelContext&, std::span<const int32_t> tokens,
-                             const TensorView& table, Matrix out);
+                             const WeightMatrix& table, Matrix out);
 
-// out[t][c] = x[t][c] / sqrt(mean_c(x[t][c]^2) + epsilon) * weight[c]. weight [C] is F32, F16 or
-// BF16. out may be x. Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019), eq. 4.
-using RmsNormFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+// out[t][c] = x[t][c] / sqrt(mean_c(x[t][c]^2) + epsilon) * weight[c]. weight is one row [1, C].
+// out may be x. Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019), eq. 4.
+using RmsNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                            Matrix out);
 
 // out = x * sigmoid(x); out may be x.
@@ -24,7 +25,7 @@ using SiluFn = void (*)(KernelContext&, ConstMatrix x, Matrix out);
 
 // out = rms_norm(x) * sigmoid(gate), the output of lightning attention; out may be x or gate.
 // MiniMax-01 report, section 2.2.
-using GatedRmsNormFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
+using GatedRmsNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
                                 float epsilon, ConstMatrix gate, Matrix out);
 
 // out = alpha * residual + beta * branch; out may be either input. MiniMax-01 report, section 4.2.
@@ -47,14 +48,14 @@ struct Bypass {
 // dx = gradient of rms_norm with respect to x, given that of its output: dy, and what comes over
 // the bypass of the normalised values (MiniMax-01 report, section 4.2). dx may be dy or the
 // bypass's gradient. dweight [C] += the gradient of the weight.
-using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
+using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
                                    float epsilon, ConstMatrix dy, const Bypass& bypass, Matrix dx,
                                    std::span<float> dweight);
 
 // The same of gated_rms_norm: dy becomes dx, dgate (overwritten) is the gradient of the gate, and
 // `out` (overwritten) what the forward pass gave up to rounding, for the weight gradient of the
 // projection that follows. No two of the matrices overlap.
-using GatedRmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight,
+using GatedRmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
                                         float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate,
                                         Matrix out, std::span<float> dweight);
 

@@ -90,9 +90,8 @@ class Norm {
     TestMatrix& to = into == Into::kNew ? dx : into == Into::kGradient ? dy : around;
     std::vector<float> dweight = before_;
     const Bypass bypass = bypassed ? Bypass{0.25F, around.view()} : Bypass{};
-    kernels.rms_norm_backward(test.context, x.view(),
-                              {weight_.view().data, case_.type, {case_.cols}}, kEpsilon, dy.view(),
-                              bypass, to.view(), dweight);
+    kernels.rms_norm_backward(test.context, x.view(), weight_.view(), kEpsilon, dy.view(), bypass,
+                              to.view(), dweight);
     return {to.Values(), dweight};
   }
 
@@ -104,9 +103,8 @@ class Norm {
     TestMatrix dgate(case_.rows, case_.cols, 4);
     TestMatrix out(case_.rows, case_.cols, 5);
     std::vector<float> dweight = before_;
-    kernels.gated_rms_norm_backward(test.context, x.view(),
-                                    {weight_.view().data, case_.type, {case_.cols}}, kEpsilon,
-                                    gate.view(), dy.view(), dgate.view(), out.view(), dweight);
+    kernels.gated_rms_norm_backward(test.context, x.view(), weight_.view(), kEpsilon, gate.view(),
+                                    dy.view(), dgate.view(), out.view(), dweight);
     return {{dy.Values(), dweight}, dgate.Values(), out.Values()};
   }
 
@@ -249,9 +247,9 @@ TEST(GatedRmsNormBackward, SlopesAreAccurateWhereTheyAreSmall) {
         const TestMatrix weight = row(1.0F);
         std::vector<float> dweight(static_cast<size_t>(width));
         const std::vector<float> ones = weight.Values();
-        kernels.gated_rms_norm_backward(
-            test.context, x.view(), {std::as_bytes(std::span(ones)).data(), DType::kF32, {width}},
-            0.0F, gate.view(), dy.view(), dgate.view(), out.view(), dweight);
+        kernels.gated_rms_norm_backward(test.context, x.view(),
+                                        {ones.data(), DType::kF32, 1, width}, 0.0F, gate.view(),
+                                        dy.view(), dgate.view(), out.view(), dweight);
         const double power = std::exp(-double{magnitude});
         const double expected = power / (1 + power) / (1 + power);
         for (const float slope : dgate.Values()) {

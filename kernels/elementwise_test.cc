@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels/test_weight.h"
 #include "kernels/testing.h"
 
 namespace fulmen {
@@ -15,31 +16,11 @@ using testing::RandomNormal;
 using testing::SameBits;
 using testing::TestContext;
 using testing::TestMatrix;
+using testing::TestWeight;
 
 // Rows and columns: ragged, one token, and more than one task's worth.
 const std::vector<std::pair<int64_t, int64_t>> kShapes = {
     {0, 5}, {1, 1}, {1, 3}, {3, 16}, {2, 37}, {5, 200}, {1, 20011}, {300, 129}};
-
-// The same values in the given type: what they are after rounding, and their bytes.
-struct TypedTensor {
-  TypedTensor(const std::vector<float>& from, DType type, Shape shape) : values(from) {
-    for (float& value : values) {
-      if (type == DType::kF16) halves.push_back(F16FromF32(value));
-      if (type == DType::kBF16) halves.push_back(BF16FromF32(value));
-      if (type == DType::kF16) value = F32FromF16(halves.back());
-      if (type == DType::kBF16) value = F32FromBF16(halves.back());
-    }
-    const void* data = type == DType::kF32 ? static_cast<const void*>(values.data())
-                                           : static_cast<const void*>(halves.data());
-    view = {.data = static_cast<const std::byte*>(data), .dtype = type, .shape = std::move(shape)};
-  }
-  TypedTensor(const TypedTensor&) = delete;
-  TypedTensor& operator=(const TypedTensor&) = delete;
-
-  std::vector<float> values;
-  std::vector<uint16_t> halves;
-  TensorView view;
-};
 
 TEST(Elementwise, EmbeddingIsTheTablesRow) {
   std::vector<Kernels> all = CpuKernelsOfAllTargets();
@@ -47,14 +28,15 @@ TEST(Elementwise, EmbeddingIsTheTablesRow) {
   const std::vector<int32_t> tokens = {4, 0, 4, 9};
   for (const int64_t width : {1, 3, 16, 50, 9001}) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-      const TypedTensor table(RandomNormal(10 * width, 1), type, {10, width});
+      const TestWeight table(10, width, type, 1);
+      const std::vector<float> values = Dequantize(table.view());
       for (const Kernels& kernels : all) {
         TestContext test(2);
         TestMatrix out(4, width, 2);
-        kernels.embedding(test.context, tokens, table.view, out.view());
+        kernels.embedding(test.context, tokens, table.view(), out.view());
         std::vector<float> expected;
         for (const int32_t token : tokens) {
-          const auto row = table.values.begin() + token * width;
+          const auto row = values.begin() + token * width;
           expected.insert(expected.end(), row, row + width);
         }
         EXPECT_TRUE(SameBits(out.Values(), expected)) << kernels.name << " width " << width;
@@ -67,14 +49,15 @@ TEST(Elementwise, RmsNormOfKnownValues) {
   std::vector<Kernels> all = CpuKernelsOfAllTargets();
   all.push_back(RefKernels());
   // The mean square of (3, 4, 0, 0) is 25 / 4, its root 2.5.
-  const TypedTensor weight({1.0F, 2.0F, 5.0F, 1.0F}, DType::kBF16, {4});
+  const TestWeight weight(1, 4, DType::kBF16, std::vector<float>{1.0F, 2.0F, 5.0F, 1.0F});
   for (const Kernels& kernels : all) {
     TestContext test;
     TestMatrix x(2, 4, 0, {3.0F, 4.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F});
     TestMatrix out(2, 4);
-    kernels.rms_norm(test.context, x.view().Rows(0, 1), weight.view, 0.0F, out.view().Rows(0, 1));
+    kernels.rms_norm(test.context, x.view().Rows(0, 1), weight.view(), 0.0F, out.view().Rows(0, 1));
     // An all-zero row has only epsilon under its root.
-    kernels.rms_norm(test.context, x.view().Rows(1, 1), weight.view, 1e-6F, out.view().Rows(1, 1));
+    kernels.rms_norm(test.context, x.view().Rows(1, 1), weight.view(), 1e-6F,
+                     out.view().Rows(1, 1));
     EXPECT_TRUE(NearRelativeToLargest(
         out.Values(), std::vector<float>{1.2F, 3.2F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F, 0.0F}, 2e-7))
         << kernels.name;
@@ -84,25 +67,25 @@ TEST(Elementwise, RmsNormOfKnownValues) {
 TEST(Elementwise, RmsNormMatchesReference) {
   for (const auto& [rows, cols] : kShapes) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-      const TypedTensor weight(RandomNormal(cols, 2), type, {cols});
+      const TestWeight weight(1, cols, type, 2);
       const std::vector<float> values = RandomNormal(rows * cols, 3, 4.0F);
       TestContext one;
       TestMatrix expected(rows, cols, 0, values);
-      RefKernels().rms_norm(one.context, expected.view(), weight.view, 1e-5F, expected.view());
+      RefKernels().rms_norm(one.context, expected.view(), weight.view(), 1e-5F, expected.view());
       for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
         std::vector<float> first;
         for (const int threads : {1, 2, 3}) {
           TestContext test(threads);
           TestMatrix x(rows, cols, 3, values);
           TestMatrix out(rows, cols, 1);
-          kernels.rms_norm(test.context, x.view(), weight.view, 1e-5F, out.view());
+          kernels.rms_norm(test.context, x.view(), weight.view(), 1e-5F, out.view());
           // A sum of `cols` squares, halved by the root, and four more roundings.
           EXPECT_TRUE(NearRelativeToLargest(out.Values(), expected.Values(),
                                             testing::SumErrorBound(cols / 2 + 5)))
               << kernels.name << " [" << rows << ", " << cols << "]";
           if (threads == 1) first = out.Values();
           EXPECT_TRUE(SameBits(out.Values(), first));
-          kernels.rms_norm(test.context, x.view(), weight.view, 1e-5F, x.view());
+          kernels.rms_norm(test.context, x.view(), weight.view(), 1e-5F, x.view());
           EXPECT_TRUE(SameBits(x.Values(), first)) << "in place";
         }
       }
@@ -141,13 +124,13 @@ TEST(Elementwise, SiluMatchesReference) {
 TEST(Elementwise, GatedRmsNormMatchesReference) {
   for (const auto& [rows, cols] : kShapes) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-      const TypedTensor weight(RandomNormal(cols, 2), type, {cols});
+      const TestWeight weight(1, cols, type, 2);
       const std::vector<float> values = RandomNormal(rows * cols, 3, 4.0F);
       TestContext one;
       const TestMatrix gates(rows, cols, 2, WideValues(rows * cols, 5));
       TestMatrix gate = gates;
       TestMatrix expected(rows, cols, 0, values);
-      RefKernels().gated_rms_norm(one.context, expected.view(), weight.view, 1e-5F, gate.view(),
+      RefKernels().gated_rms_norm(one.context, expected.view(), weight.view(), 1e-5F, gate.view(),
                                   expected.view());
       // As rms_norm, and 5e-7 as silu.
       const double tolerance = testing::SumErrorBound(cols / 2 + 5) + 5e-7;
@@ -159,7 +142,7 @@ TEST(Elementwise, GatedRmsNormMatchesReference) {
           TestMatrix x(rows, cols, 3, values);
           TestMatrix out(rows, cols, 1);
           const auto run = [&](Matrix to) {
-            kernels.gated_rms_norm(test.context, x.view(), weight.view, 1e-5F, gate.view(), to);
+            kernels.gated_rms_norm(test.context, x.view(), weight.view(), 1e-5F, gate.view(), to);
           };
           run(out.view());
           EXPECT_TRUE(NearRelativeToLargest(out.Values(), expected.Values(), tolerance));

@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/context.h"
 
 namespace fulmen {

@@ -1,20 +1,31 @@
 // y = x W^T, the product every projection, the router and the head are made of.
 #pragma once
 
-#include "base/tensor.h"
+#include <initializer_list>
+
+#include "base/matrix.h"
+#include "base/weight_matrix.h"
 #include "kernels/context.h"
 
 namespace fulmen {
 
-// x [T, in] float32, weight [out, in] F32, F16 or BF16 (widened in registers, never rounded
-// further), y [T, out] float32, overwritten. Sums run in float32 lanes along `in` whose order does
-// not depend on T, so a token's result has the same bits however a prompt is cut into chunks, and
-// for any number of threads. y must not overlap x.
-using LinearFn = void (*)(KernelContext&, ConstMatrix x, const TensorView& weight, Matrix y);
+// y = x weight^T: weight [out, in], y [T, out].
+struct Projection {
+  WeightMatrix weight;
+  Matrix y;
+};
+
+// All of the products, which share x [T, in]; they may differ in `out` and in the type of the
+// weight, whose elements are widened in registers and never rounded further. Every y is float32 and
+// overwritten, and overlaps neither x nor another. Sums run in float32 lanes along `in` whose order
+// depends neither on T nor on the other products, so a token's result has the same bits however a
+// prompt is cut into chunks, and for any number of threads.
+using LinearFn = void (*)(KernelContext&, ConstMatrix x,
+                          std::initializer_list<Projection> projections);
 
 // dx = dy W, or dx += dy W with `add`: the gradient of linear with respect to x. dy [T, out],
 // weight [out, in], dx [T, in].
-using LinearBackwardInputFn = void (*)(KernelContext&, ConstMatrix dy, const TensorView& weight,
+using LinearBackwardInputFn = void (*)(KernelContext&, ConstMatrix dy, const WeightMatrix& weight,
                                        bool add, Matrix dx);
 
 // dweight += dy^T x: the gradient of linear with respect to W. x [T, in], dy [T, out], dweight

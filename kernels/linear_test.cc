@@ -24,8 +24,8 @@ constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 // |actual - expected| within the bound of a float32 sum in any order, element by element.
 void ExpectNearReference(const std::vector<float>& x, const TestWeight& weight,
                          const std::vector<float>& actual) {
-  const int64_t in = weight.view().cols();
-  const int64_t out = weight.view().rows();
+  const int64_t in = weight.view().cols;
+  const int64_t out = weight.view().rows;
   const double bound = SumErrorBound(in + 1);
   for (size_t i = 0; i < actual.size(); ++i) {
     const int64_t t = static_cast<int64_t>(i) / out;
@@ -48,8 +48,8 @@ void ExpectNearReference(const std::vector<float>& x, const TestWeight& weight,
 
 std::vector<float> Multiply(LinearFn linear, TestContext& context, ConstMatrix x,
                             const TestWeight& weight, int64_t gap) {
-  TestMatrix y(x.rows, weight.view().rows(), gap);
-  linear(context.context, x, weight.view(), y.view());
+  TestMatrix y(x.rows, weight.view().rows, gap);
+  linear(context.context, x, {{weight.view(), y.view()}});
   return y.Values();
 }
 
@@ -140,12 +140,12 @@ TEST(Linear, SubnormalAndExtremeHalfWeightsAreExact) {
   // One input of 1: each output is the weight itself.
   constexpr uint16_t kBits[] = {0x0000, 0x0001, 0x03ff, 0x0400, 0x3c00, 0x7bff, 0x8001, 0xfbff};
   const int64_t count = std::size(kBits);
-  const TensorView weight = {reinterpret_cast<const std::byte*>(kBits), DType::kF16, {count, 1}};
+  const WeightMatrix weight(kBits, DType::kF16, count, 1);
   TestContext context;
   const float one = 1.0F;
   for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
     TestMatrix y(1, count);
-    kernels.linear(context.context, {&one, 1, 1}, weight, y.view());
+    kernels.linear(context.context, {&one, 1, 1}, {{weight, y.view()}});
     for (int64_t i = 0; i < count; ++i) {
       EXPECT_EQ(y.view().row(0)[i], F32FromF16(kBits[i])) << kernels.name << " " << i;
     }
@@ -170,6 +170,52 @@ TEST(Linear, OneTokenCannotSpoilAnother) {
         }
         std::copy_n(clean.begin() + 21, 21, spoiled.begin() + 21);
         EXPECT_TRUE(SameBits(spoiled, clean)) << kernels.name << " " << tokens;
+      }
+    }
+  }
+}
+
+// Products that share x have the bits they have alone, with weights that are parts of larger ones,
+// none of whose other elements is read.
+TEST(Linear, ProductsAndPartsOfWeightsAreIndependent) {
+  constexpr int64_t kIn = 1100;
+  const auto within_nan = [](int64_t rows, DType type) {
+    std::vector<float> values = testing::NanFilled((rows + 2) * (kIn + 7));
+    const std::vector<float> inner = RandomNormal(rows * kIn, static_cast<uint64_t>(rows));
+    for (int64_t r = 0; r < rows; ++r) {
+      std::copy_n(inner.begin() + r * kIn, kIn, values.begin() + (r + 1) * (kIn + 7) + 3);
+    }
+    return std::make_unique<TestWeight>(rows + 2, kIn + 7, type, values);
+  };
+  const auto a = within_nan(300, DType::kBF16);
+  const auto b = within_nan(1, DType::kF32);
+  const auto c = within_nan(37, DType::kF16);
+  const WeightMatrix parts[] = {
+      a->view().Rows(1, 300).Cols(3, kIn), b->view().Rows(1, 1).Cols(3, kIn),
+      c->view().Rows(1, 37).Cols(3, kIn), c->view().Rows(1, 0).Cols(3, kIn)};
+  std::vector<Kernels> all = CpuKernelsOfAllTargets();
+  all.push_back(RefKernels());
+  for (const Kernels& kernels : all) {
+    for (const int64_t tokens : {1, 7, 150}) {
+      TestMatrix x(tokens, kIn, 5, RandomNormal(tokens * kIn, 5));
+      std::vector<std::vector<float>> alone;
+      for (const WeightMatrix& part : parts) {
+        const TestWeight whole(part.rows, kIn, part.type, Dequantize(part));
+        TestContext context;
+        alone.push_back(Multiply(kernels.linear, context, x.view(), whole, 0));
+      }
+      for (const int threads : {1, 3}) {
+        TestContext context(threads);
+        TestMatrix y0(tokens, 300, 1), y1(tokens, 1, 2), y2(tokens, 37), y3(tokens, 0, 1);
+        kernels.linear(context.context, x.view(),
+                       {{parts[0], y0.view()},
+                        {parts[1], y1.view()},
+                        {parts[2], y2.view()},
+                        {parts[3], y3.view()}});
+        EXPECT_TRUE(SameBits(y0.Values(), alone[0])) << kernels.name << " " << tokens;
+        EXPECT_TRUE(SameBits(y1.Values(), alone[1])) << kernels.name << " " << tokens;
+        EXPECT_TRUE(SameBits(y2.Values(), alone[2])) << kernels.name << " " << tokens;
+        EXPECT_TRUE(y3.Values().empty());
       }
     }
   }

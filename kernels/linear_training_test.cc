@@ -50,7 +50,7 @@ std::vector<float> Forward(const TrainingKernels& kernels, const Shape& s, int t
   TestContext test(threads);
   TestMatrix input(s.tokens, s.in, gap, x);
   TestMatrix y(s.tokens, s.out, gap);
-  kernels.linear(test.context, input.view(), weight.view(), y.view());
+  kernels.linear(test.context, input.view(), {{weight.view(), y.view()}});
   return y.Values();
 }
 
@@ -142,6 +142,35 @@ TEST_P(LinearTraining, WeightGradientsMatchTheReferenceOnRaggedShapes) {
       ExpectWithin(BackwardWeight(kernels, s, 2, x, dy, before, 3), expected, magnitudes,
                    SumErrorBound(s.tokens + 3), target + " " + s.Name());
     }
+  }
+}
+
+// Products that share x have the bits they have alone; one of them is more than is packed at once.
+TEST_P(LinearTraining, ProductsAreIndependent) {
+  constexpr int64_t kIn = 2077;
+  constexpr std::array<int64_t, 4> kOut = {2200, 0, 37, 1};
+  const TestWeight a(kOut[0], kIn, DType::kBF16, 1), c(kOut[2], kIn + 3, DType::kF32, 2),
+      d(kOut[3], kIn, DType::kF16, 3);
+  const WeightMatrix part = c.view().Cols(2, kIn);
+  const TestWeight whole(kOut[2], kIn, DType::kF32, Dequantize(part));
+  const Shape s = {.tokens = 13, .in = kIn, .out = 0};
+  const std::vector<float> x = RandomNormal(s.tokens * s.in, 4);
+  for (const auto& [target, kernels] : cpu_) {
+    TestContext test(2);
+    TestMatrix input(s.tokens, s.in, 3, x);
+    TestMatrix ya(s.tokens, kOut[0], 1), yb(s.tokens, kOut[1], 1), yc(s.tokens, kOut[2]),
+        yd(s.tokens, kOut[3], 2);
+    kernels.linear(test.context, input.view(),
+                   {{a.view(), ya.view()},
+                    {a.view().Rows(0, 0), yb.view()},
+                    {part, yc.view()},
+                    {d.view(), yd.view()}});
+    const auto alone = [&](const TestWeight& weight) {
+      return Forward(kernels, {s.tokens, s.in, weight.view().rows}, 1, x, weight);
+    };
+    EXPECT_TRUE(SameBits(ya.Values(), alone(a))) << target;
+    EXPECT_TRUE(SameBits(yc.Values(), alone(whole))) << target;
+    EXPECT_TRUE(SameBits(yd.Values(), alone(d))) << target;
   }
 }
 

@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <span>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
+#include "base/weight_matrix.h"
 #include "kernels/context.h"
 
 namespace fulmen {
@@ -22,8 +23,8 @@ struct ExpertTensors {
   Tensor up;
   Tensor down;
 };
-using ExpertWeights = ExpertTensors<TensorView>;  // F32, F16 or BF16
-using ExpertGradients = ExpertTensors<Matrix>;    // added to
+using ExpertWeights = ExpertTensors<WeightMatrix>;
+using ExpertGradients = ExpertTensors<Matrix>;  // added to
 
 // out[t] = sum over slots s of weights[t][s] * down(silu(gate x_t) * up x_t) of expert
 // experts[t][s], summed in slot order so that the result does not depend on how tokens are grouped.

@@ -105,7 +105,7 @@ class Problem {
     std::vector<Bounded> x;
     for (int64_t c = 0; c < x_.view().cols; ++c) x.push_back({x_.view().row(t)[c], 0});
     std::vector<Bounded> hidden;
-    for (int64_t f = 0; f < experts_[expert].gate.rows(); ++f) {
+    for (int64_t f = 0; f < experts_[expert].gate.rows; ++f) {
       const Bounded gate = Dot(tensors_[3 * expert], f, x);
       const Bounded up = Dot(tensors_[3 * expert + 1], f, x);
       const double silu = gate.value / (1 + std::exp(-gate.value));

@@ -95,9 +95,9 @@ Answer Train(const TrainingKernels& kernels, const Problem& problem, int threads
   std::deque<TestMatrix> gradients;
   std::vector<ExpertGradients> views;
   for (const ExpertWeights& expert : problem.experts) {
-    for (const TensorView* w : {&expert.gate, &expert.up, &expert.down}) {
-      gradients.emplace_back(w->rows(), w->cols(), gap,
-                             RandomNormal(w->elements(), 100 + gradients.size(), 0.1F));
+    for (const WeightMatrix* w : {&expert.gate, &expert.up, &expert.down}) {
+      gradients.emplace_back(w->rows, w->cols, gap,
+                             RandomNormal(w->rows * w->cols, 100 + gradients.size(), 0.1F));
     }
     const size_t count = gradients.size();
     views.push_back(

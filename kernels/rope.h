@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/context.h"
 
 namespace fulmen {

@@ -21,13 +21,13 @@ void CheckRows(Checker<Kernels>& checker) {
     k.embedding(c, tokens, weight.view, View(out[0], kTokens));
   });
   checker.Compare("rms_norm", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
-    k.rms_norm(c, View(x, kTokens), norm.AsVector(), 1e-5F, View(out[0], kTokens));
+    k.rms_norm(c, View(x, kTokens), norm.view, 1e-5F, View(out[0], kTokens));
   });
   checker.Compare("silu", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
     k.silu(c, View(x, kTokens), View(out[0], kTokens));
   });
   checker.Compare("gated_rms_norm", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
-    k.gated_rms_norm(c, View(x, kTokens), norm.AsVector(), 1e-5F, View(other, kTokens),
+    k.gated_rms_norm(c, View(x, kTokens), norm.view, 1e-5F, View(other, kTokens),
                      View(out[0], kTokens));
   });
   checker.Compare("residual", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
@@ -39,9 +39,12 @@ void CheckRows(Checker<Kernels>& checker) {
     out[0] = {k.all_finite(c, View(x, kTokens)) ? 1.0F : 0.0F,
               k.all_finite(c, View(spoiled, kTokens)) ? 1.0F : 0.0F};
   });
-  checker.Compare("linear", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
-    k.linear(c, View(x, kTokens), weight.view, View(out[0], kTokens));
-  });
+  checker.Compare("linear", {nothing[0], Nothing(kTokens)},
+                  [&](const Kernels& k, KernelContext& c, Outputs& out) {
+                    k.linear(
+                        c, View(x, kTokens),
+                        {{weight.view, View(out[0], kTokens)}, {norm.view, View(out[1], kTokens)}});
+                  });
 }
 
 void CheckAttention(Checker<Kernels>& checker) {

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/status.h"
-#include "base/tensor.h"
 #include "kernels/context.h"
 #include "kernels/moe.h"
 
@@ -50,11 +50,9 @@ inline ConstMatrix View(const std::vector<float>& values, int64_t rows) {
 
 struct WeightTensor {
   std::vector<float> values;
-  TensorView view;
-  WeightTensor(int64_t rows, int64_t cols, uint32_t seed) : values(Values(rows * cols, seed)) {
-    view = {reinterpret_cast<const std::byte*>(values.data()), DType::kF32, {rows, cols}};
-  }
-  TensorView AsVector() const { return {view.data, view.dtype, {view.elements()}}; }
+  WeightMatrix view;
+  WeightTensor(int64_t rows, int64_t cols, uint32_t seed)
+      : values(Values(rows * cols, seed)), view(values.data(), DType::kF32, rows, cols) {}
 };
 
 struct Experts {

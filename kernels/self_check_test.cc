@@ -69,9 +69,10 @@ TEST(SelfCheck, FindsEachOperationThatDoesNothing) {
 TEST(SelfCheck, FindsAWrongAnswer) {
   Kernels wrong = RefKernels();
   wrong.name = "broken";
-  wrong.linear = [](KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
-    RefKernels().linear(context, x, weight, y);
-    y.row(3)[7] += 0.01F;
+  wrong.linear = [](KernelContext& context, ConstMatrix x,
+                    std::initializer_list<Projection> projections) {
+    RefKernels().linear(context, x, projections);
+    projections.begin()->y.row(3)[7] += 0.01F;
   };
   const Status status = SelfCheck(wrong);
   ASSERT_FALSE(status);

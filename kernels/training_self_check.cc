@@ -32,12 +32,12 @@ void CheckRows(TrainingChecker& checker) {
   const std::vector<float> nothing = Nothing(kTokens * kWidth);
   const WeightTensor norm(1, kWidth, 5);
   checker.Compare("rms_norm_backward", {nothing, before}, [&](const K& k, C& c, Outputs& out) {
-    k.rms_norm_backward(c, View(x, kTokens), norm.AsVector(), 1e-5F, View(dy, kTokens),
+    k.rms_norm_backward(c, View(x, kTokens), norm.view, 1e-5F, View(dy, kTokens),
                         {0.75F, View(other, kTokens)}, View(out[0], kTokens), out[1]);
   });
   checker.Compare("gated_rms_norm_backward", {dy, nothing, nothing, before},
                   [&](const K& k, C& c, Outputs& out) {
-                    k.gated_rms_norm_backward(c, View(x, kTokens), norm.AsVector(), 1e-5F,
+                    k.gated_rms_norm_backward(c, View(x, kTokens), norm.view, 1e-5F,
                                               View(other, kTokens), View(out[0], kTokens),
                                               View(out[1], kTokens), View(out[2], kTokens), out[3]);
                   });
@@ -53,8 +53,11 @@ void CheckProducts(TrainingChecker& checker) {
   const std::vector<float> dy = Values(kTokens * kFfn, 8);
   const WeightTensor weight(kFfn, kWidth, 9);
   const std::vector<float> nothing = Nothing(kTokens * kWidth);
-  checker.Compare("linear", {Nothing(kTokens * kFfn)}, [&](const K& k, C& c, Outputs& out) {
-    k.linear(c, View(x, kTokens), weight.view, View(out[0], kTokens));
+  const WeightTensor row(1, kWidth, 10);
+  const Outputs outputs = {Nothing(kTokens * kFfn), Nothing(kTokens)};
+  checker.Compare("linear", outputs, [&](const K& k, C& c, Outputs& out) {
+    k.linear(c, View(x, kTokens),
+             {{weight.view, View(out[0], kTokens)}, {row.view, View(out[1], kTokens)}});
   });
   const auto check_input = [&](const char* name, LinearBackwardInputFn K::*input) {
     checker.Compare(name, {nothing, x}, [&](const K& k, C& c, Outputs& out) {

@@ -18,7 +18,7 @@ void BackwardPass::Layer(int64_t layer, const LayerActivations& a, ConstMatrix i
   Attention(layer, a, input, dhidden);
 }
 
-void BackwardPass::Norm(ConstMatrix x, const TensorView& weight, const Matrix& dweight,
+void BackwardPass::Norm(ConstMatrix x, const WeightMatrix& weight, const Matrix& dweight,
                         ConstMatrix dy, const Bypass& bypass, Matrix dx) const {
   training_.rms_norm_backward(context_, x, weight, config_.rms_norm_epsilon, dy, bypass, dx,
                               Row(dweight));
@@ -31,13 +31,13 @@ ConstMatrix BackwardPass::Scaled(float factor, ConstMatrix x) const {
   return scaled;
 }
 
-void BackwardPass::Linear(ConstMatrix x, const TensorView& weight, ConstMatrix dy,
+void BackwardPass::Linear(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy,
                           const Matrix& dweight, bool add, Matrix dx) const {
   training_.linear_backward_weight(context_, x, dy, dweight);
   training_.linear_backward_input(context_, dy, weight, add, dx);
 }
 
-void BackwardPass::Join(const ResidualScale& scale, ConstMatrix x, const TensorView& weight,
+void BackwardPass::Join(const ResidualScale& scale, ConstMatrix x, const WeightMatrix& weight,
                         const Matrix& dweight, Matrix dnormed, Matrix dhidden) const {
   if (config_.post_norm) {
     Norm(x, weight, dweight, dnormed, {scale.alpha, dhidden}, dhidden);

@@ -36,7 +36,7 @@ class BackwardPass {
              Matrix dhidden) const;
 
   // dx may be dy or the gradient of the bypass.
-  void Norm(ConstMatrix x, const TensorView& weight, const Matrix& dweight, ConstMatrix dy,
+  void Norm(ConstMatrix x, const WeightMatrix& weight, const Matrix& dweight, ConstMatrix dy,
             const Bypass& bypass, Matrix dx) const;
 
  private:
@@ -46,11 +46,11 @@ class BackwardPass {
   // `x` itself where there is nothing to scale.
   ConstMatrix Scaled(float factor, ConstMatrix x) const;
   // y = x W^T: adds to dweight, and dx becomes (or has added to it) dy W.
-  void Linear(ConstMatrix x, const TensorView& weight, ConstMatrix dy, const Matrix& dweight,
+  void Linear(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy, const Matrix& dweight,
               bool add, Matrix dx) const;
   // The residual connection and the norm before a branch: dnormed is the gradient of the branch's
   // input, dhidden that of the output of the connection.
-  void Join(const ResidualScale& scale, ConstMatrix x, const TensorView& weight,
+  void Join(const ResidualScale& scale, ConstMatrix x, const WeightMatrix& weight,
             const Matrix& dweight, Matrix dnormed, Matrix dhidden) const;
   void Mlp(int64_t layer, const LayerActivations& a, const RouterLoss& loss, Matrix dhidden) const;
   void Attention(int64_t layer, const LayerActivations& a, ConstMatrix input, Matrix dhidden) const;

@@ -90,8 +90,8 @@ double DecodeBytes(const Model& model, int64_t position) {
   const Config& config = model.config;
   double bytes = 0;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    const TensorView& view = TensorAt<TensorView>(model.weights, row, layer, expert);
-    bytes += ShareRead(row, config) * static_cast<double>(view.bytes());
+    const WeightMatrix& weight = TensorAt<WeightMatrix>(model.weights, row, layer, expert);
+    bytes += ShareRead(row, config) * static_cast<double>(weight.bytes());
   });
   return bytes + static_cast<double>(position) * static_cast<double>(KvBytesPerToken(config)) +
          2.0 * static_cast<double>(LightningStateBytes(config));

@@ -54,14 +54,14 @@ TEST(Cost, DecodingReadsEachWeightItUsesOnce) {
   model.config = PresetConfig("small").value();
   for (const bool tied : {false, true}) {
     model.config.tied_embeddings = tied;
-    std::vector<TensorView> views;
+    std::vector<WeightMatrix> weights;
     for (const TensorInstance& tensor : ExpectedTensors(model.config)) {
-      views.push_back({nullptr, DType::kBF16, tensor.shape});
+      weights.push_back(AsWeight({nullptr, DType::kBF16, tensor.shape}));
     }
-    model.weights = ArrangeWeights(model.config, views);
-    const auto weights = static_cast<double>(ActiveParameterCount(model.config)) + 32000 * 1024;
+    model.weights = ArrangeWeights(model.config, weights);
+    const auto read = static_cast<double>(ActiveParameterCount(model.config)) + 32000 * 1024;
     EXPECT_DOUBLE_EQ(DecodeBytes(model, 3),
-                     2 * (weights + 1024) + 3 * static_cast<double>(KvBytesPerToken(model.config)) +
+                     2 * (read + 1024) + 3 * static_cast<double>(KvBytesPerToken(model.config)) +
                          2 * static_cast<double>(LightningStateBytes(model.config)))
         << tied;
   }

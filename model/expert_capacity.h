@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/status.h"
-#include "base/tensor.h"
 #include "parallel/communicator.h"
 
 namespace fulmen {

@@ -93,8 +93,8 @@ Status Forward(const Model& model, const Kernels& kernels, KernelContext& contex
   pass.Norm(hidden, model.weights.output_norm, hidden);
   CaptureHidden(capture, config.layer_count(), hidden);
   if (logits.rows > 0) {
-    kernels.linear(context, hidden.Rows(count - logits.rows, logits.rows), model.weights.head,
-                   logits);
+    kernels.linear(context, hidden.Rows(count - logits.rows, logits.rows),
+                   {{model.weights.head, logits}});
     if (!kernels.all_finite(context, logits)) {
       return Fail(ErrorCode::kNonFinite,
                   "the logits overflowed: the head (after layer {}) gave NaN or infinity ({})",

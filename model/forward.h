@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/matrix.h"
 #include "base/status.h"
-#include "base/tensor.h"
 #include "kernels/kernels.h"
 #include "model/state.h"
 #include "model/weights.h"

@@ -90,8 +90,7 @@ void ForwardPass::Attention(int64_t layer, ConstMatrix input, bool known,
 void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const std::vector<float>& decay = weights_.decay[static_cast<size_t>(layer)];
-  Linear(a.attention_input, weights.qkv, a.qkv);
-  Linear(a.attention_input, weights.output_gate, a.gate);
+  Linear(a.attention_input, {{weights.qkv, a.qkv}, {weights.output_gate, a.gate}});
   Matrix gated = a.heads;
   if (trains()) {
     scope_.training->lightning_attention_packed(context_, a.qkv, decay, scope_.starts, a.heads);
@@ -102,15 +101,14 @@ void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix bra
   }
   kernels_.gated_rms_norm(context_, a.heads, weights.lightning_norm, kLightningNormEpsilon, a.gate,
                           gated);
-  Linear(gated, weights.attention_output, branch);
+  Linear(gated, {{weights.attention_output, branch}});
 }
 
 void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,
                           Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  Linear(a.attention_input, weights.query, a.queries);
-  Linear(a.attention_input, weights.key, a.keys);
-  Linear(a.attention_input, weights.value, a.values);
+  Linear(a.attention_input,
+         {{weights.query, a.queries}, {weights.key, a.keys}, {weights.value, a.values}});
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim,
                 a.queries);
   kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim, a.keys);
@@ -123,7 +121,7 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,
     kernels_.softmax_attention(context_, a.queries, scope_.state->kv(layer),
                                scope_.state->position(), a.heads);
   }
-  Linear(a.heads, weights.attention_output, branch);
+  Linear(a.heads, {{weights.attention_output, branch}});
 }
 
 Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output) const {
@@ -132,7 +130,7 @@ Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output)
   const bool wanted = output.data != nullptr;
   const Matrix branch = wanted ? Allocate(output.rows, config_.hidden_size) : Matrix();
   Norm(a.middle, weights.mlp_norm, a.mlp_input);
-  kernels_.linear(context_, a.mlp_input, weights.router, a.router_logits);
+  kernels_.linear(context_, a.mlp_input, {{weights.router, a.router_logits}});
   kernels_.top_k_router(context_, a.router_logits, a.experts, a.expert_weights);
   if (trains()) {
     if (scope_.capacity != nullptr) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 
 #include "base/status.h"
@@ -74,7 +75,7 @@ class ForwardPass {
   // Empty in lightning layers.
   AttentionOutput AllocateAttentionOutput(int64_t layer, int64_t tokens) const;
 
-  void Norm(ConstMatrix x, const TensorView& weight, Matrix out) const {
+  void Norm(ConstMatrix x, const WeightMatrix& weight, Matrix out) const {
     kernels_.rms_norm(context_, x, weight, config_.rms_norm_epsilon, out);
   }
   // The norm over all heads has an epsilon of its own in the released code.
@@ -88,8 +89,8 @@ class ForwardPass {
   bool IsLightning(int64_t layer) const {
     return config_.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
   }
-  void Linear(ConstMatrix x, const TensorView& weight, Matrix y) const {
-    (trains() ? scope_.training->linear : kernels_.linear)(context_, x, weight, y);
+  void Linear(ConstMatrix x, std::initializer_list<Projection> projections) const {
+    (trains() ? scope_.training->linear : kernels_.linear)(context_, x, projections);
   }
   // Memory for everything that outlives the layer, except `middle`; of the attention's output where
   // `keep` has none.

@@ -4,13 +4,14 @@
 
 #include <vector>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
+#include "base/weight_matrix.h"
 #include "kernels/moe.h"
 
 namespace fulmen {
 
 // One tensor per weight of a layer, shapes in the terms of Config. The tensors of the other layer
-// kind are empty.
+// kind are empty. A norm is a matrix of one row.
 template <class Tensor>
 struct LayerTensors {
   Tensor attention_norm;  // [hidden]
@@ -37,11 +38,11 @@ struct ModelTensors {
   Tensor head;         // [vocab, hidden]; the embedding when tied
 };
 
-using LayerWeights = LayerTensors<TensorView>;
-using ModelWeights = ModelTensors<TensorView>;
+using LayerWeights = LayerTensors<WeightMatrix>;
+using ModelWeights = ModelTensors<WeightMatrix>;
 
-// Sums of gradients in the layout of the weights; vectors are matrices of one row. With tied
-// embeddings head and token_embedding are one matrix.
+// Sums of gradients in the layout of the weights. With tied embeddings head and token_embedding are
+// one matrix.
 using Gradients = ModelTensors<Matrix>;
 
 }  // namespace fulmen

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/softmax_attention.h"
 #include "model/config.h"
 

@@ -5,6 +5,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/check.h"
 #include "base/file_io.h"
 #include "base/machine.h"
 #include "model/cost.h"
@@ -88,12 +89,15 @@ void CountNonFinite(const std::byte* data, int64_t count, NonFiniteTensor& found
 }
 
 void CountPiece(DType dtype, const std::byte* data, int64_t count, NonFiniteTensor& found) {
-  if (dtype == DType::kF32) {
-    CountNonFinite<uint32_t, 0x7fffffff, 0x7f800000>(data, count, found);
-  } else if (dtype == DType::kBF16) {
-    CountNonFinite<uint16_t, 0x7fff, 0x7f80>(data, count, found);
-  } else {
-    CountNonFinite<uint16_t, 0x7fff, 0x7c00>(data, count, found);
+  switch (dtype) {
+    case DType::kF32:
+      return CountNonFinite<uint32_t, 0x7fffffff, 0x7f800000>(data, count, found);
+    case DType::kF16:
+      return CountNonFinite<uint16_t, 0x7fff, 0x7c00>(data, count, found);
+    case DType::kBF16:
+      return CountNonFinite<uint16_t, 0x7fff, 0x7f80>(data, count, found);
+    default:
+      FULMEN_CHECK(false, "{} is no type of weights", DTypeName(dtype));
   }
 }
 

@@ -66,11 +66,18 @@ uint64_t StreamOf(uint64_t seed, const std::string& name) {
 }
 
 void FillOnes(DType type, int64_t count, std::byte* out) {
-  if (type == DType::kF32) {
-    std::fill_n(reinterpret_cast<float*>(out), count, 1.0F);
-  } else {
-    std::fill_n(reinterpret_cast<uint16_t*>(out), count,
-                type == DType::kBF16 ? BF16FromF32(1) : F16FromF32(1));
+  switch (type) {
+    case DType::kF32:
+      std::fill_n(reinterpret_cast<float*>(out), count, 1.0F);
+      return;
+    case DType::kF16:
+      std::fill_n(reinterpret_cast<uint16_t*>(out), count, F16FromF32(1));
+      return;
+    case DType::kBF16:
+      std::fill_n(reinterpret_cast<uint16_t*>(out), count, BF16FromF32(1));
+      return;
+    default:
+      FULMEN_CHECK(false, "random weights of type {}", DTypeName(type));
   }
 }
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/dtype.h"
 #include "base/status.h"
-#include "base/tensor.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
 

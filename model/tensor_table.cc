@@ -149,7 +149,7 @@ int64_t DimSize(Dim dim, const Config& config) {
 // The rows of both tables are the same but for the type their members have.
 template <class Tensor>
 const TensorMember<Tensor>& MemberOf(const TensorRow& row) {
-  return kTable<Tensor>[static_cast<size_t>(&row - kTable<TensorView>.data())].member;
+  return kTable<Tensor>[static_cast<size_t>(&row - kTable<WeightMatrix>.data())].member;
 }
 
 template <class Tensor, class Model>
@@ -163,9 +163,9 @@ auto& Find(Model& model, const TensorRow& row, int64_t layer, int64_t expert) {
 
 }  // namespace
 
-std::span<const TensorRow> TensorTable() { return kTable<TensorView>; }
+std::span<const TensorRow> TensorTable() { return kTable<WeightMatrix>; }
 
-const TensorRow& RowOf(TensorMember<TensorView> member) {
+const TensorRow& RowOf(TensorMember<WeightMatrix> member) {
   const std::span<const TensorRow> table = TensorTable();
   const auto row = std::ranges::find_if(table, [&](const TensorRow& r) { return r.Is(member); });
   FULMEN_CHECK(row != table.end(), "a member without a row");
@@ -183,8 +183,8 @@ const Tensor& TensorAt(const ModelTensors<Tensor>& model, const TensorRow& row, 
   return Find<Tensor>(model, row, layer, expert);
 }
 
-template TensorView& TensorAt(ModelWeights&, const TensorRow&, int64_t, int64_t);
-template const TensorView& TensorAt(const ModelWeights&, const TensorRow&, int64_t, int64_t);
+template WeightMatrix& TensorAt(ModelWeights&, const TensorRow&, int64_t, int64_t);
+template const WeightMatrix& TensorAt(const ModelWeights&, const TensorRow&, int64_t, int64_t);
 template Matrix& TensorAt(Gradients&, const TensorRow&, int64_t, int64_t);
 template const Matrix& TensorAt(const Gradients&, const TensorRow&, int64_t, int64_t);
 

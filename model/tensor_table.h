@@ -12,7 +12,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/tensor.h"
+#include "formats/tensor.h"
 #include "model/config.h"
 #include "model/model_tensors.h"
 
@@ -60,11 +60,11 @@ struct TensorRowOf {
   // Whether the tensor is this member, as in row.Is(&LayerWeights::router).
   bool Is(TensorMember<Tensor> other) const { return member == other; }
 };
-using TensorRow = TensorRowOf<TensorView>;
+using TensorRow = TensorRowOf<WeightMatrix>;
 
 std::span<const TensorRow> TensorTable();
 // The first row of a member: attention_output has one for each kind of layer.
-const TensorRow& RowOf(TensorMember<TensorView> member);
+const TensorRow& RowOf(TensorMember<WeightMatrix> member);
 
 // The tensor of a row; layer and expert are of no meaning where it has none. For weights and for
 // gradients (Tensor = Matrix).

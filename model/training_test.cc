@@ -105,10 +105,11 @@ class TestModel {
   }
 
   Weights Arranged() const {
-    std::vector<TensorView> views;
+    std::vector<WeightMatrix> views;
     const std::vector<TensorInstance> tensors = ExpectedTensors(config);
     for (size_t i = 0; i < weights.size(); ++i) {
-      views.push_back({std::as_bytes(std::span(weights[i])).data(), DType::kF32, tensors[i].shape});
+      const std::byte* data = std::as_bytes(std::span(weights[i])).data();
+      views.push_back(AsWeight({data, DType::kF32, tensors[i].shape}));
     }
     return ArrangeWeights(config, views);
   }

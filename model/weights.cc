@@ -1,11 +1,13 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <unordered_set>
 #include <utility>
 
+#include "base/check.h"
 #include "base/file_kind.h"
 
 namespace fulmen {
@@ -78,7 +80,7 @@ void Arrange(const Config& config, std::span<const Tensor> tensors, ModelTensors
   if (config.tied_embeddings) model.head = model.token_embedding;
 }
 
-Result<TensorView> FetchTensor(const TensorSource& source, const Checkpoint& checkpoint) {
+Result<WeightMatrix> FetchTensor(const TensorSource& source, const Checkpoint& checkpoint) {
   const TensorView& stored = checkpoint.tensors().at(source.stored_name);
   if (stored.shape != source.stored_shape) {
     return Fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" has shape {}, the config calls for {}",
@@ -90,8 +92,9 @@ Result<TensorView> FetchTensor(const TensorSource& source, const Checkpoint& che
                 "{}: tensor \"{}\" has type {}, weights may be F32, F16 or BF16",
                 checkpoint.FileOf(source.stored_name), source.stored_name, DTypeName(stored.dtype));
   }
-  if (!source.stacked) return stored;
-  return stored.Slice(source.tensor.expert).Rows(source.first_row, source.tensor.shape[0]);
+  if (!source.stacked) return AsWeight(stored);
+  const WeightMatrix entry = AsWeight(stored.Slice(source.tensor.expert));
+  return entry.Rows(source.first_row, source.tensor.shape[0]);
 }
 
 // How far a stored value may be from ours: the power was computed in float32 and rounded to the
@@ -99,8 +102,21 @@ Result<TensorView> FetchTensor(const TensorSource& source, const Checkpoint& che
 // come from the other one.
 double SlopeTolerance(DType dtype, double slope, double head_slope) {
   constexpr double kEpsilonPlaced = 1.01e-5;
-  const double rounding = dtype == DType::kF32 ? 0 : dtype == DType::kBF16 ? 0x1p-8 : 0x1p-11;
-  const double subnormal = dtype == DType::kF16 ? 0x1p-25 : 0;
+  double rounding = 0;
+  double subnormal = 0;
+  switch (dtype) {
+    case DType::kF32:
+      break;
+    case DType::kF16:
+      rounding = 0x1p-11;
+      subnormal = 0x1p-25;
+      break;
+    case DType::kBF16:
+      rounding = 0x1p-8;
+      break;
+    default:
+      FULMEN_CHECK(false, "{} is no type of weights", DTypeName(dtype));
+  }
   return slope * (0x1p-20 + rounding) + subnormal + head_slope * kEpsilonPlaced;
 }
 
@@ -132,23 +148,24 @@ Status CheckStoredSlopes(const Config& config, const Checkpoint& checkpoint) {
   return {};
 }
 
-// True when the bits of every element but the sign are zero.
-template <class Bits>
-bool RowIsZero(const std::byte* data, int64_t count) {
-  constexpr Bits kMagnitude = static_cast<Bits>(~Bits{0}) >> 1;
-  const auto* row = reinterpret_cast<const Bits*>(data);
-  return std::all_of(row, row + count, [](Bits bits) { return (bits & kMagnitude) == 0; });
+// Most rows are decided by their first elements, so little of the table is read.
+bool RowIsZero(const WeightMatrix& table, int64_t row) {
+  std::array<float, 256> piece = {};
+  constexpr auto kPiece = static_cast<int64_t>(piece.size());
+  for (int64_t first = 0; first < table.cols; first += kPiece) {
+    const int64_t count = std::min(kPiece, table.cols - first);
+    DequantizeRow(table.Cols(first, count), row, piece.data());
+    if (std::any_of(piece.data(), piece.data() + count, [](float x) { return x != 0; })) {
+      return false;
+    }
+  }
+  return true;
 }
 
-// Most rows are decided by their first elements, so little of the table is read.
-std::vector<int32_t> ZeroRows(const TensorView& table) {
+std::vector<int32_t> ZeroRows(const WeightMatrix& table) {
   std::vector<int32_t> zero;
-  const size_t row_bytes = static_cast<size_t>(table.cols()) * DTypeSize(table.dtype);
-  for (int64_t row = 0; row < table.rows(); ++row) {
-    const std::byte* data = table.data + static_cast<size_t>(row) * row_bytes;
-    const bool is_zero = table.dtype == DType::kF32 ? RowIsZero<uint32_t>(data, table.cols())
-                                                    : RowIsZero<uint16_t>(data, table.cols());
-    if (is_zero) zero.push_back(static_cast<int32_t>(row));
+  for (int64_t row = 0; row < table.rows; ++row) {
+    if (RowIsZero(table, row)) zero.push_back(static_cast<int32_t>(row));
   }
   return zero;
 }
@@ -184,9 +201,9 @@ Result<std::vector<TensorSource>> ResolveTensors(const Config& config,
   return sources;
 }
 
-Weights ArrangeWeights(const Config& config, std::span<const TensorView> tensors) {
+Weights ArrangeWeights(const Config& config, std::span<const WeightMatrix> tensors) {
   Weights weights;
-  Arrange<TensorView>(config, tensors, weights);
+  Arrange<WeightMatrix>(config, tensors, weights);
   for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
     const bool lightning = config.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
     weights.decay.push_back(lightning ? LightningDecay(config, layer) : std::vector<float>());
@@ -195,12 +212,12 @@ Weights ArrangeWeights(const Config& config, std::span<const TensorView> tensors
   return weights;
 }
 
-std::vector<TensorView> ListWeights(const Config& config, const Weights& weights) {
-  std::vector<TensorView> views;
+std::vector<WeightMatrix> ListWeights(const Config& config, const Weights& weights) {
+  std::vector<WeightMatrix> list;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    views.push_back(TensorAt<TensorView>(weights, row, layer, expert));
+    list.push_back(TensorAt<WeightMatrix>(weights, row, layer, expert));
   });
-  return views;
+  return list;
 }
 
 Gradients ArrangeGradients(const Config& config, std::span<const Matrix> tensors) {
@@ -214,11 +231,11 @@ Result<Weights> BindWeights(const Config& config, const Checkpoint& checkpoint,
   std::set<std::string_view> names;
   for (const auto& [name, view] : checkpoint.tensors()) names.insert(names.end(), name);
   FULMEN_ASSIGN(const std::vector<TensorSource> sources, ResolveTensors(config, names, where));
-  std::vector<TensorView> tensors;
+  std::vector<WeightMatrix> tensors;
   tensors.reserve(sources.size());
   for (const TensorSource& source : sources) {
-    FULMEN_ASSIGN(TensorView view, FetchTensor(source, checkpoint));
-    tensors.push_back(std::move(view));
+    FULMEN_ASSIGN(const WeightMatrix weight, FetchTensor(source, checkpoint));
+    tensors.push_back(weight);
   }
   FULMEN_TRY(CheckStoredSlopes(config, checkpoint));
   return ArrangeWeights(config, tensors);

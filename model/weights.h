@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/matrix.h"
 #include "base/status.h"
-#include "base/tensor.h"
 #include "formats/checkpoint.h"
 #include "model/config.h"
 #include "model/generation_config.h"
@@ -60,9 +60,9 @@ Result<std::vector<TensorSource>> ResolveTensors(const Config& config,
                                                  const std::string& where);
 
 // Arranges one tensor per entry of ExpectedTensors(config), in that order, by layer.
-Weights ArrangeWeights(const Config& config, std::span<const TensorView> tensors);
+Weights ArrangeWeights(const Config& config, std::span<const WeightMatrix> tensors);
 // The inverse of ArrangeWeights.
-std::vector<TensorView> ListWeights(const Config& config, const Weights& weights);
+std::vector<WeightMatrix> ListWeights(const Config& config, const Weights& weights);
 Gradients ArrangeGradients(const Config& config, std::span<const Matrix> tensors);
 
 // The views of `checkpoint` arranged by layer, checked against `config`.

@@ -81,9 +81,8 @@ std::string ProblemOf(const Config& config, const Tensors& tensors) {
   return model ? "" : model.error().message;
 }
 
-void ExpectSame(const TensorView& a, const TensorView& b) {
-  ASSERT_EQ(a.shape, b.shape);
-  ASSERT_EQ(a.dtype, b.dtype);
+void ExpectSame(const WeightMatrix& a, const WeightMatrix& b) {
+  ASSERT_EQ(Describe(a), Describe(b));
   EXPECT_EQ(std::memcmp(a.data, b.data, a.bytes()), 0);
 }
 
@@ -92,18 +91,19 @@ TEST(LoadModel, BindsEveryTensor) {
   const Tensors tensors = RandomTensors(config);
   const Model model = Load(config, tensors).value();
   const Weights& weights = model.weights;
-  EXPECT_EQ(weights.token_embedding.shape, (Shape{20, 8}));
-  EXPECT_EQ(weights.head.shape, (Shape{20, 8}));
+  EXPECT_EQ(Describe(weights.token_embedding), "F32 [20, 8]");
+  EXPECT_EQ(Describe(weights.head), "F32 [20, 8]");
+  EXPECT_EQ(Describe(weights.output_norm), "F32 [1, 8]");
   ASSERT_EQ(weights.layers.size(), 2U);
-  EXPECT_EQ(weights.layers[0].qkv.shape, (Shape{36, 8}));
+  EXPECT_EQ(Describe(weights.layers[0].qkv), "F32 [36, 8]");
   EXPECT_EQ(weights.decay[0].size(), 2U);
   EXPECT_TRUE(weights.layers[0].query.empty());
-  EXPECT_EQ(weights.layers[1].key.shape, (Shape{6, 8}));
+  EXPECT_EQ(Describe(weights.layers[1].key), "F32 [6, 8]");
   EXPECT_TRUE(weights.layers[1].qkv.empty());
   EXPECT_TRUE(weights.decay[1].empty());
   ASSERT_EQ(weights.layers[1].experts.size(), 3U);
   const Stored& down = tensors.at("model.layers.1.block_sparse_moe.experts.2.w2.weight");
-  EXPECT_EQ(weights.layers[1].experts[2].down.shape, down.shape);
+  EXPECT_EQ(Describe(weights.layers[1].experts[2].down), "F32 [8, 10]");
   EXPECT_EQ(
       std::memcmp(weights.layers[1].experts[2].down.data, down.bytes.data(), down.bytes.size()), 0);
   EXPECT_EQ(weights.inverse_frequencies.size(), 2U);
@@ -256,8 +256,8 @@ TEST(LoadModel, TypesMayBeMixed) {
   const std::string name = "model.layers.0.self_attn.qkv_proj.weight";
   tensors[name] = narrow.at(name);
   const Model model = Load(config, tensors).value();
-  EXPECT_EQ(model.weights.layers[0].qkv.dtype, DType::kBF16);
-  EXPECT_EQ(model.weights.layers[0].output_gate.dtype, DType::kF32);
+  EXPECT_EQ(model.weights.layers[0].qkv.type, DType::kBF16);
+  EXPECT_EQ(model.weights.layers[0].output_gate.type, DType::kF32);
 }
 
 TEST(LoadModel, TiedHead) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <utility>
 
+#include "base/check.h"
 #include "base/file_io.h"
 #include "base/temporaries.h"
 #include "formats/checkpoint.h"
@@ -83,6 +84,7 @@ Status WriteFolder(const std::string& folder,
 
 Status WriteTensor(std::span<const float> values, DType type, SafetensorsWriter& writer) {
   if (type == DType::kF32) return writer.Write(std::as_bytes(values));
+  FULMEN_CHECK(type == DType::kBF16, "weights of type {}", DTypeName(type));
   std::vector<uint16_t> rounded(values.size());
   std::transform(values.begin(), values.end(), rounded.begin(), BF16FromF32);
   return writer.Write(std::as_bytes(std::span(rounded)));

@@ -18,10 +18,12 @@ Parameters::Parameters(const Config& config) : tensors_(ExpectedTensors(config))
 }
 
 Parameters::Parameters(const Config& config, const Weights& weights) : Parameters(config) {
-  const std::vector<TensorView> views = ListWeights(config, weights);
+  const std::vector<WeightMatrix> stored = ListWeights(config, weights);
   for (size_t i = 0; i < size(); ++i) {
-    const std::span<float> to = values(i);
-    for (size_t e = 0; e < to.size(); ++e) to[e] = LoadFloat(views[i].dtype, views[i].data, e);
+    float* to = values(i).data();
+    for (int64_t r = 0; r < stored[i].rows; ++r) {
+      DequantizeRow(stored[i], r, to + r * stored[i].cols);
+    }
   }
 }
 
@@ -48,10 +50,10 @@ std::vector<std::span<float>> Parameters::LayerPieces(int64_t layer) {
 }
 
 Weights Parameters::AsWeights(const Config& config) const {
-  std::vector<TensorView> views;
+  std::vector<WeightMatrix> views;
   for (size_t i = 0; i < size(); ++i) {
-    views.push_back(
-        {reinterpret_cast<const std::byte*>(values(i).data()), DType::kF32, tensors_[i].shape});
+    const auto* data = reinterpret_cast<const std::byte*>(values(i).data());
+    views.push_back(AsWeight({data, DType::kF32, tensors_[i].shape}));
   }
   return ArrangeWeights(config, views);
 }

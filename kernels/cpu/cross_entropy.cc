@@ -151,17 +151,17 @@ int64_t Predicted(const Call& call, int64_t vocabulary, int32_t* tokens) {
 }
 
 template <Precision kPrecision>
-double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& head,
+double CrossEntropy(KernelContext& context, ConstMatrix x, const WeightMatrix& head,
                     std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead) {
   const Call call = {x, targets, scale, dx};
-  FULMEN_CHECK(x.rows == static_cast<int64_t>(targets.size()) && head.cols() == x.cols &&
+  FULMEN_CHECK(x.rows == static_cast<int64_t>(targets.size()) && head.cols == x.cols &&
                    (!call.backward() || (dx.rows == x.rows && dx.cols == x.cols &&
-                                         dhead.rows == head.rows() && dhead.cols == x.cols)),
+                                         dhead.rows == head.rows && dhead.cols == x.cols)),
                "x is [{}, {}] for {} targets, head {}, dx [{}, {}], dhead [{}, {}]", x.rows, x.cols,
-               targets.size(), ShapeString(head.shape), dx.rows, dx.cols, dhead.rows, dhead.cols);
+               targets.size(), Describe(head), dx.rows, dx.cols, dhead.rows, dhead.cols);
   const Workspace::Frame frame(context.scratch);
   Workspace& workspace = context.scratch;
-  const int64_t vocabulary = head.rows();
+  const int64_t vocabulary = head.rows;
   auto* tokens = workspace.Allocate<int32_t>(x.rows);
   const int64_t predicted = Predicted(call, vocabulary, tokens);
   const int threads = context.pool.size();
@@ -174,9 +174,9 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
       operands.logits_head.Panels() + operands.dx_head.Panels(), [&](int64_t task, int) HWY_ATTR {
         const int64_t panels = operands.logits_head.Panels();
         if (task < panels) {
-          PackWeightPanel<kPrecision, true>(head, 0, task, operands.logits_head);
+          PackWeightPanel<kPrecision, true>(head, task, operands.logits_head);
         } else {
-          PackWeightPanel<kPrecision, false>(head, 0, task - panels, operands.dx_head);
+          PackWeightPanel<kPrecision, false>(head, task - panels, operands.dx_head);
         }
       });
   auto* scratch = workspace.Allocate<Scratch>(threads);

@@ -10,10 +10,11 @@
 #include <cmath>
 #include <cstdint>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/context.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/weights-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
@@ -53,21 +54,12 @@ HWY_INLINE void WidenRow(const T* HWY_RESTRICT from, int64_t count, float* HWY_R
   if (rest > 0) StoreFirst(d, WidenFirst(d, from + c, rest), to + c, rest);
 }
 
-// Elements [first, first + count) of a tensor as float32.
-inline HWY_NOINLINE void WidenElements(const TensorView& tensor, int64_t first, int64_t count,
-                                       float* to) {
-  const std::byte* from = tensor.data + static_cast<size_t>(first) * DTypeSize(tensor.dtype);
-  switch (tensor.dtype) {
-    case DType::kF32:
-      std::copy_n(reinterpret_cast<const float*>(from), count, to);
-      return;
-    case DType::kF16:
-      return WidenRow(reinterpret_cast<const hwy::float16_t*>(from), count, to);
-    case DType::kBF16:
-      return WidenRow(reinterpret_cast<const hwy::bfloat16_t*>(from), count, to);
-    default:
-      FULMEN_CHECK(false, "{} is no floating-point type", DTypeName(tensor.dtype));
-  }
+// Columns [first, first + count) of a row of a weight as float32.
+inline HWY_NOINLINE void WidenElements(const WeightMatrix& weight, int64_t row, int64_t first,
+                                       int64_t count, float* to) {
+  VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
+    WidenRow(elements.row(row) + first, count, to);
+  });
 }
 
 // The vector at `from`, or its first `count` lanes where it has fewer.

@@ -17,32 +17,32 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-void Embedding(KernelContext& context, std::span<const int32_t> tokens, const TensorView& table,
+void Embedding(KernelContext& context, std::span<const int32_t> tokens, const WeightMatrix& table,
                Matrix out) {
-  const int64_t width = table.cols();
+  const int64_t width = table.cols;
   FULMEN_CHECK(out.rows == static_cast<int64_t>(tokens.size()) && out.cols == width,
                "out is [{}, {}] for {} tokens of width {}", out.rows, out.cols, tokens.size(),
                width);
   for (const int32_t token : tokens) {
-    FULMEN_CHECK(token >= 0 && token < table.rows(), "token {} of a table of {} rows", token,
-                 table.rows());
+    FULMEN_CHECK(token >= 0 && token < table.rows, "token {} of a table of {} rows", token,
+                 table.rows);
   }
   ForParts(context, out.rows, width, 1, [&](int64_t row, int64_t column, int64_t count) {
-    const int64_t first = tokens[static_cast<size_t>(row)] * width + column;
-    WidenElements(table, first, count, out.row(row) + column);
+    WidenElements(table, tokens[static_cast<size_t>(row)], column, count, out.row(row) + column);
   });
 }
 
 // out = finish(rms_norm(x), row, column, columns left), vector by vector.
 template <class Finish>
-void NormRows(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+void NormRows(KernelContext& context, ConstMatrix x, const WeightMatrix& weight, float epsilon,
               int64_t cost, Matrix out, const Finish& finish) {
-  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows,
-               "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
-               ShapeString(weight.shape));
+  FULMEN_CHECK(
+      weight.rows == 1 && weight.cols == x.cols && out.cols == x.cols && out.rows == x.rows,
+      "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
+      Describe(weight));
   Workspace::Frame frame(context.scratch);
   float* widened = context.scratch.Allocate<float>(x.cols);
-  WidenElements(weight, 0, x.cols, widened);
+  WidenElements(weight, 0, 0, x.cols, widened);
   const int64_t work = x.rows * x.cols * cost / LaneCount();
   const int64_t grouped = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, x.cols));
   ForTasks(context.pool, (x.rows + grouped - 1) / grouped, work, [&](int64_t task, int) HWY_ATTR {
@@ -59,13 +59,13 @@ void NormRows(KernelContext& context, ConstMatrix x, const TensorView& weight, f
   });
 }
 
-void RmsNorm(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+void RmsNorm(KernelContext& context, ConstMatrix x, const WeightMatrix& weight, float epsilon,
              Matrix out) {
   NormRows(context, x, weight, epsilon, 2, out,
            [](FloatsV normed, int64_t, int64_t, int64_t) HWY_ATTR { return normed; });
 }
 
-void GatedRmsNorm(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
+void GatedRmsNorm(KernelContext& context, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                   ConstMatrix gate, Matrix out) {
   FULMEN_CHECK(gate.cols == x.cols && gate.rows == x.rows, "x is [{}, {}], gate [{}, {}]", x.rows,
                x.cols, gate.rows, gate.cols);

@@ -69,12 +69,12 @@ void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, co
 // Calls row(t, weight, sums) for all rows, with the weight widened and sums to which the gradient
 // of the weight is added; these end in dweight.
 template <class Row>
-void ForNormRows(KernelContext& context, int64_t rows, const TensorView& weight, int64_t cost,
+void ForNormRows(KernelContext& context, int64_t rows, const WeightMatrix& weight, int64_t cost,
                  std::span<float> dweight, const Row& row) {
   const auto width = static_cast<int64_t>(dweight.size());
   Workspace::Frame frame(context.scratch);
   float* widened = context.scratch.Allocate<float>(width);
-  WidenElements(weight, 0, width, widened);
+  WidenElements(weight, 0, 0, width, widened);
   const int64_t blocks = (rows + kNormRows - 1) / kNormRows;
   const Matrix sums = context.scratch.AllocateMatrix(blocks, width);
   ForTasks(context.pool, blocks, cost * rows * width / LaneCount(), [&](int64_t block, int) {
@@ -88,18 +88,19 @@ void ForNormRows(KernelContext& context, int64_t rows, const TensorView& weight,
   }
 }
 
-void CheckShapes(ConstMatrix x, const TensorView& weight, ConstMatrix dy, ConstMatrix dx,
+void CheckShapes(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy, ConstMatrix dx,
                  std::span<const float> dweight) {
   const int64_t width = x.cols;
-  FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
+  FULMEN_CHECK(weight.rows == 1 && weight.cols == width && dy.cols == width && dx.cols == width &&
                    dy.rows == x.rows && dx.rows == x.rows &&
                    static_cast<int64_t>(dweight.size()) == width,
                "x is [{}, {}], dy [{}, {}], dx [{}, {}], weight {}, dweight [{}]", x.rows, x.cols,
-               dy.rows, dy.cols, dx.rows, dx.cols, ShapeString(weight.shape), dweight.size());
+               dy.rows, dy.cols, dx.rows, dx.cols, Describe(weight), dweight.size());
 }
 
-void RmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight, float epsilon,
-                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
+void RmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
+                     float epsilon, ConstMatrix dy, const Bypass& bypass, Matrix dx,
+                     std::span<float> dweight) {
   CheckShapes(x, weight, dy, dx, dweight);
   ForNormRows(
       context, x.rows, weight, 4, dweight, [&](int64_t t, const float* widened, float* sums) {
@@ -127,7 +128,7 @@ void GateRow(const float* HWY_RESTRICT x, const float* HWY_RESTRICT weight, floa
   }
 }
 
-void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight,
+void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
                           float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
                           std::span<float> dweight) {
   CheckShapes(x, weight, dy, dy, dweight);

@@ -18,9 +18,10 @@
 
 #include <algorithm>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/context.h"
 #include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/weights-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
@@ -235,12 +236,14 @@ inline void ComputeTileOf(int64_t rows, const float* x, const Weights& w, int64_
   }
 }
 
-// Rows [first, first + count) of W, `in` elements each.
+// Some rows of W, `in` elements each.
 template <class T>
 struct WeightRows {
-  const T* data;
+  WeightElements<T> elements;
   int64_t count;
   int64_t in;
+
+  const T* row(int64_t r) const { return elements.row(r); }
 };
 
 // Weights that will be needed next, fetched a part at a time while the present ones are worked on.
@@ -271,8 +274,8 @@ HWY_INLINE NextWeights After(const WeightRows<T>& w, int64_t row, int64_t rows, 
     k = 0;
     row = std::min(row + rows, w.count);
   }
-  return {reinterpret_cast<const std::byte*>(w.data + row * w.in) + k * kSize,
-          std::min(kBlock, w.in - k) * kSize, w.in * kSize, std::min(rows, w.count - row)};
+  return {reinterpret_cast<const std::byte*>(w.row(row) + k), std::min(kBlock, w.in - k) * kSize,
+          w.elements.stride * kSize, std::min(rows, w.count - row)};
 }
 
 // y[:, 0 .. w.count) of tiles [tile_begin, tile_end) of x; y.data is that of row 0 of x.
@@ -288,9 +291,9 @@ inline void MultiplyDirect(const PackedRows& x, int64_t tile_begin, int64_t tile
       DirectWeights<T> weights;
       for (int64_t c = 0; c < kTileCols; ++c) {
         const int64_t present = row + std::min(c, cols - 1);
-        weights.rows[c] = w.data + present * w.in + k;
-        weights.next[c] = at_end ? w.data + std::min(present + kTileCols, w.count - 1) * w.in
-                                 : weights.rows[c] + kBlock;
+        weights.rows[c] = w.row(present) + k;
+        weights.next[c] =
+            at_end ? w.row(std::min(present + kTileCols, w.count - 1)) : weights.rows[c] + kBlock;
       }
       for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
         const int64_t rows = x.RowsOf(tile);
@@ -311,7 +314,7 @@ inline void PackPanels(const WeightRows<T>& w, int64_t k, int64_t count, float* 
   const int64_t rest = count - vectors * lanes;
   for (int64_t row = 0; row < w.count; row += kTileCols) {
     for (int64_t c = 0; c < kTileCols; ++c) {
-      const T* from = w.data + std::min(row + c, w.count - 1) * w.in + k;
+      const T* from = w.row(std::min(row + c, w.count - 1)) + k;
       float* out = to + c * lanes;
       for (int64_t v = 0; v < vectors; ++v, from += lanes, out += kTileCols * lanes) {
         hn::Store(Widen(d, from), d, out);
@@ -332,7 +335,7 @@ inline void MultiplyPanels(const PackedRows& x, int64_t tile_begin, int64_t tile
       const int64_t count = std::min(kBlock, w.in - k);
       const int64_t panel_size = kTileCols * RoundUp(count, LaneCount());
       const NextWeights next = After(w, first, kPanelRows, k);
-      PackPanels<T>({w.data + first * w.in, panel_rows, w.in}, k, count, panels);
+      PackPanels<T>({{w.row(first), w.elements.stride}, panel_rows, w.in}, k, count, panels);
       for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
         const int64_t rows = x.RowsOf(tile);
         const float* x_block = x.data + tile * x.TileSize() + rows * k;
@@ -348,49 +351,26 @@ inline void MultiplyPanels(const PackedRows& x, int64_t tile_begin, int64_t tile
   }
 }
 
-template <class T>
-inline void MultiplyTyped(const PackedRows& x, int64_t tile_begin, int64_t tile_end,
-                          const WeightRows<T>& w, float* panels, Matrix y) {
-  if (x.rows <= kDirectRows) {
-    MultiplyDirect(x, tile_begin, tile_end, w, y);
-  } else {
-    MultiplyPanels(x, tile_begin, tile_end, w, panels, y);
-  }
-}
-
-// y[:, 0 .. row_count) of tiles [tile_begin, tile_end) of x with rows [first_row, first_row +
-// row_count) of `weight`.
+// y[:, 0 .. weight.rows) of tiles [tile_begin, tile_end) of x.
 inline void Multiply(const PackedRows& x, int64_t tile_begin, int64_t tile_end,
-                     const TensorView& weight, int64_t first_row, int64_t row_count, float* panels,
-                     Matrix y) {
-  const std::byte* data =
-      weight.data + static_cast<size_t>(first_row * x.cols) * DTypeSize(weight.dtype);
-  switch (weight.dtype) {
-    case DType::kF32:
-      return MultiplyTyped<float>(x, tile_begin, tile_end,
-                                  {reinterpret_cast<const float*>(data), row_count, x.cols}, panels,
-                                  y);
-    case DType::kF16:
-      return MultiplyTyped<hwy::float16_t>(
-          x, tile_begin, tile_end,
-          {reinterpret_cast<const hwy::float16_t*>(data), row_count, x.cols}, panels, y);
-    case DType::kBF16:
-      return MultiplyTyped<hwy::bfloat16_t>(
-          x, tile_begin, tile_end,
-          {reinterpret_cast<const hwy::bfloat16_t*>(data), row_count, x.cols}, panels, y);
-    default:
-      FULMEN_CHECK(false, "weights of type {}", DTypeName(weight.dtype));
-  }
+                     const WeightMatrix& weight, float* panels, Matrix y) {
+  VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
+    const WeightRows<T> rows = {elements, weight.rows, weight.cols};
+    if (x.rows <= kDirectRows) {
+      MultiplyDirect(x, tile_begin, tile_end, rows, y);
+    } else {
+      MultiplyPanels(x, tile_begin, tile_end, rows, panels, y);
+    }
+  });
 }
 
-// Rows of W per task. Two tiles of x and less: half a megabyte of weights, enough to hide the start
-// of a task and few enough to share out evenly. More: kTaskRows, or less so that every thread has
-// some.
-inline int64_t RowsPerTask(int64_t x_rows, const TensorView& weight, int threads) {
+// Rows of W per task, where all weights of the loop have `out` rows. Two tiles of x and less: half
+// a megabyte of weights, enough to hide the start of a task and few enough to share out evenly.
+// More: kTaskRows, or less so that every thread has some.
+inline int64_t RowsPerTask(int64_t x_rows, const WeightMatrix& weight, int64_t out, int threads) {
   constexpr int64_t kFewRowsBytes = 512 << 10;
-  const int64_t out = weight.rows();
   const auto row_bytes =
-      std::max<int64_t>(1, weight.cols() * static_cast<int64_t>(DTypeSize(weight.dtype)));
+      std::max<int64_t>(1, static_cast<int64_t>(BytesOf(weight.type, weight.cols)));
   const int64_t share = RoundUp(CeilDiv(out, int64_t{4} * threads), kTileCols);
   const int64_t most =
       x_rows <= 2 * kTileRows ? RoundUp(CeilDiv(kFewRowsBytes, row_bytes), kTileCols) : kTaskRows;

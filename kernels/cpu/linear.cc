@@ -29,37 +29,59 @@ PackedRows PackRows(KernelContext& context, ConstMatrix x) {
   return packed;
 }
 
-void Linear(KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
-  const int64_t out = weight.rows();
-  FULMEN_CHECK(weight.cols() == x.cols && y.cols == out && y.rows == x.rows,
-               "linear: x [{}, {}], weight {}, y [{}, {}]", x.rows, x.cols,
-               ShapeString(weight.shape), y.rows, y.cols);
-  if (x.rows == 0 || out == 0) return;
-  if (x.cols == 0) {
-    for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), out, 0.0F);
-    return;
-  }
+// The tasks of one product, each some rows of its weight, behind those of the products before it.
+struct RowTasks {
+  int64_t first;
+  int64_t rows_per_task;
+};
+
+// All products in one loop, so that small ones do not wait for the end of a large one.
+void MultiplyAll(KernelContext& context, ConstMatrix x,
+                 std::initializer_list<Projection> projections, int64_t out) {
   const Workspace::Frame frame(context.scratch);
   const PackedRows packed = PackRows(context, x);
   const int threads = context.pool.size();
   float* panels = nullptr;
   if (x.rows > kDirectRows) panels = context.scratch.Allocate<float>(threads * kPanelFloats);
-  const int64_t rows_per_task = RowsPerTask(x.rows, weight, threads);
-  const int64_t row_tasks = CeilDiv(out, rows_per_task);
-  // A narrow product is also cut along x, in pieces still worth a panel.
+  const auto count = static_cast<int64_t>(projections.size());
+  auto* cuts = context.scratch.Allocate<RowTasks>(count);
+  int64_t row_tasks = 0;
+  for (int64_t p = 0; p < count; ++p) {
+    const WeightMatrix& weight = projections.begin()[p].weight;
+    cuts[p] = {row_tasks, RowsPerTask(x.rows, weight, out, threads)};
+    row_tasks += CeilDiv(weight.rows, cuts[p].rows_per_task);
+  }
+  // Narrow products are also cut along x, in pieces still worth a panel.
   const int64_t tiles = packed.Tiles();
   const int64_t most_pieces = std::min(CeilDiv(int64_t{2} * threads, row_tasks), CeilDiv(tiles, 8));
   const int64_t tiles_per_task = CeilDiv(tiles, most_pieces);
   const int64_t pieces = CeilDiv(tiles, tiles_per_task);
   const int64_t work = x.rows * out * CeilDiv(x.cols, LaneCount());
   ForTasks(context.pool, row_tasks * pieces, work, [&](int64_t task, int worker) HWY_ATTR {
-    const int64_t row = task % row_tasks * rows_per_task;
-    const int64_t count = std::min(rows_per_task, out - row);
+    const int64_t row_task = task % row_tasks;
+    int64_t p = count - 1;
+    while (cuts[p].first > row_task) --p;
+    const auto& [weight, y] = projections.begin()[p];
+    const int64_t row = (row_task - cuts[p].first) * cuts[p].rows_per_task;
+    const int64_t rows = std::min(cuts[p].rows_per_task, weight.rows - row);
     const int64_t tile = task / row_tasks * tiles_per_task;
     const int64_t tile_end = std::min(tile + tiles_per_task, tiles);
-    Multiply(packed, tile, tile_end, weight, row, count, panels + worker * kPanelFloats,
-             y.Cols(row, count));
+    Multiply(packed, tile, tile_end, weight.Rows(row, rows), panels + worker * kPanelFloats,
+             y.Cols(row, rows));
   });
+}
+
+void Linear(KernelContext& context, ConstMatrix x, std::initializer_list<Projection> projections) {
+  int64_t out = 0;
+  for (const auto& [weight, y] : projections) {
+    FULMEN_CHECK(weight.cols == x.cols && y.cols == weight.rows && y.rows == x.rows,
+                 "linear: x [{}, {}], weight {}, y [{}, {}]", x.rows, x.cols, Describe(weight),
+                 y.rows, y.cols);
+    out += weight.rows;
+    if (x.cols > 0) continue;
+    for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0F);
+  }
+  if (x.rows > 0 && x.cols > 0 && out > 0) MultiplyAll(context, x, projections, out);
 }
 
 void FillLinear(Kernels& kernels) { kernels.linear = Linear; }

@@ -20,10 +20,17 @@ constexpr int64_t kPackedFloats = int64_t{4} << 20;
 // Rows of x and dy that are multiplied at a time: they stay in the L3 cache, packed or not.
 constexpr int64_t kPackedRows = 2 * kMaxDepth;
 
-// y = x b, or y + x b, b packed.
+// Some columns of y = x op(weight), and op(weight) of them, packed.
+struct Part {
+  WeightMatrix weight;
+  PackedColumns b;
+  Matrix y;
+  int64_t first_panel;  // of all parts
+};
+
+// y = x b, or y + x b, of every part.
 template <Precision kPrecision>
-void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b, bool add,
-                  Matrix y) {
+void MultiplyRows(KernelContext& context, ConstMatrix x, std::span<const Part> parts, bool add) {
   const Workspace::Frame frame(context.scratch);
   const int threads = context.pool.size();
   const bool in_place = IsAlong<kPrecision>(x);
@@ -48,46 +55,91 @@ void MultiplyRows(KernelContext& context, ConstMatrix x, const PackedColumns& b,
     // This thread's next task, most likely.
     const ConstMatrix next = rows_of(x, task + threads);
     Upcoming upcoming({next.data, next.stride}, next.rows, 0, x.cols);
-    MultiplyAlong<kPrecision>(a, b, add, upcoming, rows_of(y, task));
+    for (const Part& part : parts) {
+      MultiplyAlong<kPrecision>(a, part.b, add, upcoming, rows_of(part.y, task));
+    }
   });
 }
 
-// y = x op(weight), or y + x op(weight): its transpose, or itself.
+// The columns of several products in turn, as many at a time as kPackedFloats allows.
 template <Precision kPrecision, bool kTransposed>
-void MultiplyWeight(KernelContext& context, ConstMatrix x, const TensorView& weight, bool add,
-                    Matrix y) {
+class PartsInTurn {
+ public:
+  PartsInTurn(std::initializer_list<Projection> projections, int64_t depth)
+      : projections_(projections), projection_(projections.begin()), depth_(depth) {}
+
+  // Those that come next; none behind the last.
+  std::span<const Part> Next(Workspace& workspace) {
+    auto* parts = workspace.Allocate<Part>(static_cast<int64_t>(projections_.size()));
+    const int64_t most = std::max(int64_t{1}, kPackedFloats / depth_ / PanelColumns());
+    int64_t panels = 0;
+    size_t count = 0;
+    for (; projection_ != projections_.end() && panels < most; ++projection_, first_ = 0) {
+      const auto& [weight, y] = *projection_;
+      const int64_t columns = std::min((most - panels) * PanelColumns(), y.cols - first_);
+      if (columns == 0) continue;
+      parts[count++] = {kTransposed ? weight.Rows(first_, columns) : weight.Cols(first_, columns),
+                        AllocateColumns<kPrecision>(workspace, columns, depth_),
+                        y.Cols(first_, columns), panels};
+      panels += CeilDiv(columns, PanelColumns());
+      first_ += columns;
+      if (first_ < y.cols) break;
+    }
+    return {parts, count};
+  }
+
+ private:
+  std::initializer_list<Projection> projections_;
+  const Projection* projection_;
+  int64_t first_ = 0;  // column of projection_
+  int64_t depth_;
+};
+
+// y = x op(weight), or y + x op(weight), of every product.
+template <Precision kPrecision, bool kTransposed>
+void MultiplyWeights(KernelContext& context, ConstMatrix x,
+                     std::initializer_list<Projection> projections, bool add) {
   if (x.cols == 0 && !add) {
-    for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0F);
+    for (const Projection& projection : projections) {
+      for (int64_t t = 0; t < x.rows; ++t)
+        std::fill_n(projection.y.row(t), projection.y.cols, 0.0F);
+    }
   }
-  if (x.cols == 0 || y.cols == 0 || x.rows == 0) return;
-  const int64_t most =
-      std::max(int64_t{1}, kPackedFloats / x.cols / PanelColumns()) * PanelColumns();
-  for (int64_t first = 0; first < y.cols; first += most) {
+  if (x.cols == 0 || x.rows == 0) return;
+  PartsInTurn<kPrecision, kTransposed> turns(projections, x.cols);
+  while (true) {
     const Workspace::Frame frame(context.scratch);
-    const PackedColumns b =
-        AllocateColumns<kPrecision>(context.scratch, std::min(most, y.cols - first), x.cols);
-    context.pool.ParallelFor(b.Panels(), [&](int64_t panel, int) HWY_ATTR {
-      PackWeightPanel<kPrecision, kTransposed>(weight, first, panel, b);
+    const std::span<const Part> parts = turns.Next(context.scratch);
+    if (parts.empty()) return;
+    const int64_t panels = parts.back().first_panel + parts.back().b.Panels();
+    context.pool.ParallelFor(panels, [&](int64_t panel, int) HWY_ATTR {
+      size_t p = parts.size() - 1;
+      while (parts[p].first_panel > panel) --p;
+      PackWeightPanel<kPrecision, kTransposed>(parts[p].weight, panel - parts[p].first_panel,
+                                               parts[p].b);
     });
-    MultiplyRows<kPrecision>(context, x, b, add, y.Cols(first, b.columns));
+    MultiplyRows<kPrecision>(context, x, parts, add);
   }
 }
 
 template <Precision kPrecision>
-void LinearForward(KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
-  FULMEN_CHECK(weight.cols() == x.cols && y.cols == weight.rows() && y.rows == x.rows,
-               "x is [{}, {}], weight {}, y [{}, {}]", x.rows, x.cols, ShapeString(weight.shape),
-               y.rows, y.cols);
-  MultiplyWeight<kPrecision, true>(context, x, weight, false, y);
+void LinearForward(KernelContext& context, ConstMatrix x,
+                   std::initializer_list<Projection> projections) {
+  for (const auto& [weight, y] : projections) {
+    FULMEN_CHECK(weight.cols == x.cols && y.cols == weight.rows && y.rows == x.rows,
+                 "x is [{}, {}], weight {}, y [{}, {}]", x.rows, x.cols, Describe(weight), y.rows,
+                 y.cols);
+  }
+  MultiplyWeights<kPrecision, true>(context, x, projections, false);
 }
 
 template <Precision kPrecision>
-void LinearBackwardInput(KernelContext& context, ConstMatrix dy, const TensorView& weight, bool add,
-                         Matrix dx) {
-  FULMEN_CHECK(dx.cols == weight.cols() && dy.cols == weight.rows() && dy.rows == dx.rows,
+void LinearBackwardInput(KernelContext& context, ConstMatrix dy, const WeightMatrix& weight,
+                         bool add, Matrix dx) {
+  FULMEN_CHECK(dx.cols == weight.cols && dy.cols == weight.rows && dy.rows == dx.rows,
                "dx is [{}, {}], dy [{}, {}], weight {}", dx.rows, dx.cols, dy.rows, dy.cols,
-               ShapeString(weight.shape));
-  MultiplyWeight<kPrecision, false>(context, dy, weight, add, dx);
+               Describe(weight));
+  MultiplyWeights<kPrecision, false>(context, dy, {{weight, dx}}, add);
 }
 
 // As operand across the depth: the matrix itself, or a packed copy.

@@ -87,15 +87,16 @@ const Group& GroupOf(const Grouping& grouping, int64_t Group::*begin, int64_t in
 
 // Cuts the rows of one matrix per group into tasks of whole vectors; returns how many.
 int64_t CutIntoTasks(const Grouping& grouping, std::span<const ExpertWeights> weights,
-                     TensorView ExpertWeights::*matrix, int threads) {
+                     WeightMatrix ExpertWeights::*matrix, int threads) {
   const auto share = static_cast<int>(CeilDiv(threads, grouping.group_count));
   int64_t tasks = 0;
   for (int64_t g = 0; g < grouping.group_count; ++g) {
     Group& group = grouping.groups[g];
-    const TensorView& weight = weights[static_cast<size_t>(group.expert)].*matrix;
+    const WeightMatrix& weight = weights[static_cast<size_t>(group.expert)].*matrix;
     group.first_task = tasks;
-    group.rows_per_task = RoundUp(RowsPerTask(group.count, weight, share), LaneCount());
-    tasks += CeilDiv(weight.rows(), group.rows_per_task);
+    group.rows_per_task =
+        RoundUp(RowsPerTask(group.count, weight, weight.rows, share), LaneCount());
+    tasks += CeilDiv(weight.rows, group.rows_per_task);
   }
   return tasks;
 }
@@ -146,8 +147,8 @@ void Activate(ConstMatrix gate, ConstMatrix up, int64_t row, const PackedRows& r
 float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
                  std::span<const ExpertWeights> weights, const Grouping& grouping) {
   const int threads = context.pool.size();
-  const int64_t ffn = weights[0].gate.rows();
-  const int64_t in = weights[0].gate.cols();
+  const int64_t ffn = weights[0].gate.rows;
+  const int64_t in = weights[0].gate.cols;
   auto* hidden = context.scratch.Allocate<float>(PackedSize(positions, ffn));
   const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::gate, threads);
   int64_t products = 0;  // floats of one task's gates
@@ -168,8 +169,8 @@ float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
     float* panel = panels + worker * kPanelFloats;
     const Matrix gate(result, group.count, count);
     const Matrix up(result + products, group.count, count);
-    Multiply(rows, 0, rows.Tiles(), expert.gate, row, count, panel, gate);
-    Multiply(rows, 0, rows.Tiles(), expert.up, row, count, panel, up);
+    Multiply(rows, 0, rows.Tiles(), expert.gate.Rows(row, count), panel, gate);
+    Multiply(rows, 0, rows.Tiles(), expert.up.Rows(row, count), panel, up);
     Activate(gate, up, row, grouping.Rows(group, hidden, ffn),
              hidden + group.first * RoundUp(ffn, LaneCount()));
   });
@@ -179,8 +180,8 @@ float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
 Matrix Down(KernelContext& context, const float* hidden, int64_t positions,
             std::span<const ExpertWeights> weights, const Grouping& grouping) {
   const int threads = context.pool.size();
-  const int64_t out = weights[0].down.rows();
-  const int64_t ffn = weights[0].down.cols();
+  const int64_t out = weights[0].down.rows;
+  const int64_t ffn = weights[0].down.cols;
   const Matrix results = context.scratch.AllocateMatrix(positions, out);
   const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::down, threads);
   auto* panels = context.scratch.Allocate<float>(threads * kPanelFloats);
@@ -190,8 +191,8 @@ Matrix Down(KernelContext& context, const float* hidden, int64_t positions,
     const PackedRows rows = grouping.Rows(group, hidden, ffn);
     const int64_t row = (task - group.first_task) * group.rows_per_task;
     const int64_t count = std::min(group.rows_per_task, out - row);
-    Multiply(rows, 0, rows.Tiles(), weights[static_cast<size_t>(group.expert)].down, row, count,
-             panels + worker * kPanelFloats,
+    const WeightMatrix& down = weights[static_cast<size_t>(group.expert)].down;
+    Multiply(rows, 0, rows.Tiles(), down.Rows(row, count), panels + worker * kPanelFloats,
              results.Rows(group.first, group.count).Cols(row, count));
   });
   return results;
@@ -239,9 +240,9 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
   FULMEN_CHECK(!expert_weights.empty() && experts.cols > 0 && experts.cols == weights.cols,
                "moe: {} experts, {} chosen, {} weights", expert_weights.size(), experts.cols,
                weights.cols);
-  FULMEN_CHECK(expert_weights[0].gate.cols() == x.cols && out.cols == x.cols,
+  FULMEN_CHECK(expert_weights[0].gate.cols == x.cols && out.cols == x.cols,
                "moe: x has {} columns, out {}, the experts {}", x.cols, out.cols,
-               expert_weights[0].gate.cols());
+               expert_weights[0].gate.cols);
   for (int64_t first = 0; first < x.rows; first += kTokens) {
     const int64_t count = std::min(kTokens, x.rows - first);
     MoeBlock(context, x.Rows(first, count), expert_weights, experts.Rows(first, count),

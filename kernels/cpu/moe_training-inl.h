@@ -110,11 +110,11 @@ inline void PackExpert(KernelContext& context, const ExpertWeights& expert,
   const int64_t panels = to.gate.Panels();
   context.pool.ParallelFor(2 * panels + to.down.Panels(), [&](int64_t task, int) HWY_ATTR {
     if (task < panels) {
-      PackWeightPanel<kPrecision, kTransposed>(expert.gate, 0, task, to.gate);
+      PackWeightPanel<kPrecision, kTransposed>(expert.gate, task, to.gate);
     } else if (task < 2 * panels) {
-      PackWeightPanel<kPrecision, kTransposed>(expert.up, 0, task - panels, to.up);
+      PackWeightPanel<kPrecision, kTransposed>(expert.up, task - panels, to.up);
     } else {
-      PackWeightPanel<kPrecision, kTransposed>(expert.down, 0, task - 2 * panels, to.down);
+      PackWeightPanel<kPrecision, kTransposed>(expert.down, task - 2 * panels, to.down);
     }
   });
 }
@@ -156,12 +156,12 @@ inline Upcoming KeptLines(const MoeActivations& kept, const Slots& slots, int64_
 inline void CheckShapes(ConstMatrix x, std::span<const ExpertWeights> expert_weights,
                         MatrixView<const int32_t> experts, ConstMatrix weights,
                         const MoeActivations& kept) {
-  FULMEN_CHECK(!expert_weights.empty() && expert_weights[0].gate.cols() == x.cols &&
+  FULMEN_CHECK(!expert_weights.empty() && expert_weights[0].gate.cols == x.cols &&
                    experts.cols == weights.cols && experts.rows == x.rows && weights.rows == x.rows,
                "x is [{}, {}], experts [{}, {}], weights [{}, {}], {} expert weights", x.rows,
                x.cols, experts.rows, experts.cols, weights.rows, weights.cols,
                expert_weights.size());
-  const int64_t ffn = expert_weights[0].gate.rows();
+  const int64_t ffn = expert_weights[0].gate.rows;
   FULMEN_CHECK(kept.gate.rows == x.rows * experts.cols && kept.up.rows == kept.gate.rows &&
                    kept.gate.cols == ffn && kept.up.cols == ffn,
                "gate is [{}, {}], up [{}, {}] for {} slots of {}", kept.gate.rows, kept.gate.cols,

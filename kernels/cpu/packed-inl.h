@@ -16,11 +16,12 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/context.h"
 #include "kernels/cpu/bf16_tile.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/tile-inl.h"
+#include "kernels/cpu/weights-inl.h"
 #include "kernels/training.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -262,11 +263,11 @@ struct BothWays {
   }
 };
 
-// Panel `panel` of `to`, element (k, n) being that of a weight [depth][..] at [k][n], or at [n][k]
-// when transposed.
+// Panel `panel` of `to`, element (k, n) being that of the weight's [depth][..] at [k][n], or at
+// [n][k] when transposed.
 template <Precision kPrecision, bool kTransposed, class T>
-inline void PackWeightPanel(const T* weight, int64_t stride, int64_t depth, int64_t panel,
-                            const PackedColumns& to) {
+inline void PackPanelOf(const WeightElements<T>& weight, int64_t depth, int64_t panel,
+                        const PackedColumns& to) {
   const Floats d;
   const int64_t first = panel * PanelColumns();
   const int64_t columns = std::min(PanelColumns(), to.columns - first);
@@ -274,15 +275,15 @@ inline void PackWeightPanel(const T* weight, int64_t stride, int64_t depth, int6
   if constexpr (!kTransposed) {
     for (int64_t unit = 0; unit < to.depth; ++unit) {
       const int64_t k = unit * kUnit<kPrecision>;
-      const T* row = weight + k * stride + first;
+      const T* row = weight.row(k) + first;
       for (int64_t n = 0; n < columns; n += TileLanes()) {
-        const T* next = k + 1 < depth ? row + stride + n : nullptr;
+        const T* next = k + 1 < depth ? row + weight.stride + n : nullptr;
         hn::Store(LoadUnits<kPrecision>(row + n, next, columns - n), d, out + n);
       }
       out += PanelColumns();
     }
   } else if constexpr (kPrecision == Precision::kFloat32 && std::is_same_v<T, float>) {
-    Transpose({weight + first * stride, columns, depth, stride},
+    Transpose({weight.row(first), columns, depth, weight.stride},
               {out, depth, columns, PanelColumns()});
   } else {
     // A few units of every column at a time, on the stack; the last vector may reach beyond.
@@ -293,7 +294,7 @@ inline void PackWeightPanel(const T* weight, int64_t stride, int64_t depth, int6
       const int64_t k = begin * kUnit<kPrecision>;
       const int64_t count = std::min(kUnits * kUnit<kPrecision>, depth - k);
       for (int64_t n = 0; n < columns; ++n) {
-        PackRow<kPrecision>(count, weight + (first + n) * stride + k, units + n * kUnits);
+        PackRow<kPrecision>(count, weight.row(first + n) + k, units + n * kUnits);
       }
       const int64_t packed = Units<kPrecision>(count);
       Transpose({units, columns, packed, kUnits},
@@ -302,28 +303,13 @@ inline void PackWeightPanel(const T* weight, int64_t stride, int64_t depth, int6
   }
 }
 
-// As PackWeightPanel for a weight of any type whose columns (rows when transposed) from
-// `first_column` on are meant.
+// Panel `panel` of `to` = op(weight): its transpose, or itself.
 template <Precision kPrecision, bool kTransposed>
-inline void PackWeightPanel(const TensorView& weight, int64_t first_column, int64_t panel,
-                            const PackedColumns& to) {
-  const int64_t stride = weight.cols();
-  const int64_t depth = kTransposed ? stride : weight.rows();
-  const int64_t first = kTransposed ? first_column * stride : first_column;
-  const std::byte* data = weight.data + static_cast<size_t>(first) * DTypeSize(weight.dtype);
-  switch (weight.dtype) {
-    case DType::kF32:
-      return PackWeightPanel<kPrecision, kTransposed>(reinterpret_cast<const float*>(data), stride,
-                                                      depth, panel, to);
-    case DType::kF16:
-      return PackWeightPanel<kPrecision, kTransposed>(reinterpret_cast<const hwy::float16_t*>(data),
-                                                      stride, depth, panel, to);
-    case DType::kBF16:
-      return PackWeightPanel<kPrecision, kTransposed>(
-          reinterpret_cast<const hwy::bfloat16_t*>(data), stride, depth, panel, to);
-    default:
-      FULMEN_CHECK(false, "weights of type {}", DTypeName(weight.dtype));
-  }
+inline void PackWeightPanel(const WeightMatrix& weight, int64_t panel, const PackedColumns& to) {
+  const int64_t depth = kTransposed ? weight.cols : weight.rows;
+  VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
+    PackPanelOf<kPrecision, kTransposed>(elements, depth, panel, to);
+  });
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

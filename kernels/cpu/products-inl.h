@@ -15,7 +15,7 @@
 
 #include <algorithm>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "kernels/context.h"
 #include "kernels/cpu/packed-inl.h"
 

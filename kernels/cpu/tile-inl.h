@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "base/tensor.h"
+#include "base/matrix.h"
 #include "hwy/highway.h"
 #include "kernels/context.h"
 #include "kernels/cpu/math-inl.h"

@@ -33,9 +33,9 @@ double Token(float* logits, int64_t vocabulary, int32_t target, double scale) {
 }  // namespace
 
 template <Precision kPrecision>
-double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& head,
+double CrossEntropy(KernelContext& context, ConstMatrix x, const WeightMatrix& head,
                     std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead) {
-  const int64_t vocabulary = head.rows();
+  const int64_t vocabulary = head.rows;
   FULMEN_CHECK(x.rows == static_cast<int64_t>(targets.size()), "x is [{}, {}] for {} targets",
                x.rows, x.cols, targets.size());
   std::vector<float> memory(static_cast<size_t>(std::min(kBlock, x.rows) * vocabulary));
@@ -43,7 +43,7 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
   for (int64_t first = 0; first < x.rows; first += kBlock) {
     const int64_t count = std::min(kBlock, x.rows - first);
     const Matrix logits(memory.data(), count, vocabulary);
-    kLinear<kPrecision>(context, x.Rows(first, count), head, logits);
+    kLinear<kPrecision>(context, x.Rows(first, count), {{head, logits}});
     for (int64_t t = 0; t < count; ++t) {
       loss +=
           Token(logits.row(t), vocabulary, targets[static_cast<size_t>(first + t)], double{scale});
@@ -55,9 +55,9 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const TensorView& hea
   return loss;
 }
 
-template double CrossEntropy<Precision::kFloat32>(KernelContext&, ConstMatrix, const TensorView&,
+template double CrossEntropy<Precision::kFloat32>(KernelContext&, ConstMatrix, const WeightMatrix&,
                                                   std::span<const int32_t>, float, Matrix, Matrix);
-template double CrossEntropy<Precision::kBFloat16>(KernelContext&, ConstMatrix, const TensorView&,
+template double CrossEntropy<Precision::kBFloat16>(KernelContext&, ConstMatrix, const WeightMatrix&,
                                                    std::span<const int32_t>, float, Matrix, Matrix);
 
 }  // namespace fulmen::ref

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <vector>
 
 #include "kernels/ref/operations.h"
 
@@ -9,8 +10,9 @@ double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 // out = rms_norm(x) times factor(row, column).
 template <class Factor>
-void NormRows(ConstMatrix x, const TensorView& weight, float epsilon, Matrix out,
+void NormRows(ConstMatrix x, const WeightMatrix& weight, float epsilon, Matrix out,
               const Factor& factor) {
+  const std::vector<float> weights = Dequantize(weight);
   for (int64_t t = 0; t < x.rows; ++t) {
     double squares = 0.0;
     for (int64_t c = 0; c < x.cols; ++c) {
@@ -19,7 +21,7 @@ void NormRows(ConstMatrix x, const TensorView& weight, float epsilon, Matrix out
     }
     const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.cols) + double{epsilon});
     for (int64_t c = 0; c < x.cols; ++c) {
-      const double weighted = scale * LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
+      const double weighted = scale * double{weights[static_cast<size_t>(c)]};
       out.row(t)[c] = static_cast<float>(x.row(t)[c] * weighted * factor(t, c));
     }
   }
@@ -27,35 +29,34 @@ void NormRows(ConstMatrix x, const TensorView& weight, float epsilon, Matrix out
 
 }  // namespace
 
-void Embedding(KernelContext&, std::span<const int32_t> tokens, const TensorView& table,
+void Embedding(KernelContext&, std::span<const int32_t> tokens, const WeightMatrix& table,
                Matrix out) {
-  const int64_t width = table.cols();
+  const int64_t width = table.cols;
   FULMEN_CHECK(out.rows == static_cast<int64_t>(tokens.size()) && out.cols == width,
                "out is [{}, {}] for {} tokens of width {}", out.rows, out.cols, tokens.size(),
                width);
   for (int64_t t = 0; t < out.rows; ++t) {
     const int64_t token = tokens[static_cast<size_t>(t)];
-    FULMEN_CHECK(token >= 0 && token < table.rows(), "token {} of a table of {} rows", token,
-                 table.rows());
-    for (int64_t c = 0; c < width; ++c) {
-      out.row(t)[c] = LoadFloat(table.dtype, table.data, static_cast<size_t>(token * width + c));
-    }
+    FULMEN_CHECK(token >= 0 && token < table.rows, "token {} of a table of {} rows", token,
+                 table.rows);
+    DequantizeRow(table, token, out.row(t));
   }
 }
 
-void RmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon, Matrix out) {
-  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows,
-               "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
-               ShapeString(weight.shape));
+void RmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon, Matrix out) {
+  FULMEN_CHECK(
+      weight.rows == 1 && weight.cols == x.cols && out.cols == x.cols && out.rows == x.rows,
+      "x is [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, out.rows, out.cols,
+      Describe(weight));
   NormRows(x, weight, epsilon, out, [](int64_t, int64_t) { return 1.0; });
 }
 
-void GatedRmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+void GatedRmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                   ConstMatrix gate, Matrix out) {
-  FULMEN_CHECK(weight.elements() == x.cols && out.cols == x.cols && out.rows == x.rows &&
-                   gate.cols == x.cols && gate.rows == x.rows,
+  FULMEN_CHECK(weight.rows == 1 && weight.cols == x.cols && out.cols == x.cols &&
+                   out.rows == x.rows && gate.cols == x.cols && gate.rows == x.rows,
                "x is [{}, {}], gate [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, gate.rows,
-               gate.cols, out.rows, out.cols, ShapeString(weight.shape));
+               gate.cols, out.rows, out.cols, Describe(weight));
   NormRows(x, weight, epsilon, out, [&](int64_t t, int64_t c) { return Sigmoid(gate.row(t)[c]); });
 }
 

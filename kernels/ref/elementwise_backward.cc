@@ -18,12 +18,10 @@ double MeanSquare(const float* x, int64_t width) {
 // dx of one row; gradient(c) is that of its output, and not read after dx[c] is written. Adds to
 // `sums`, the gradient of the weight.
 template <class Gradient>
-void RmsNormRow(const float* x, const TensorView& weight, float epsilon, const Gradient& gradient,
-                float* dx, std::vector<double>& sums) {
+void RmsNormRow(const float* x, const std::vector<float>& weight, float epsilon,
+                const Gradient& gradient, float* dx, std::vector<double>& sums) {
   const auto width = static_cast<int64_t>(sums.size());
-  const auto factor = [&](int64_t c) {
-    return double{LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c))};
-  };
+  const auto factor = [&](int64_t c) { return double{weight[static_cast<size_t>(c)]}; };
   const double mean = MeanSquare(x, width) + double{epsilon};
   double product = 0.0;  // of x and the gradient of the normalised x
   for (int64_t c = 0; c < width; ++c) product += double{x[c]} * factor(c) * gradient(c);
@@ -35,50 +33,52 @@ void RmsNormRow(const float* x, const TensorView& weight, float epsilon, const G
   }
 }
 
-void CheckShapes(ConstMatrix x, const TensorView& weight, ConstMatrix dy, ConstMatrix dx,
+void CheckShapes(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy, ConstMatrix dx,
                  std::span<const float> dweight) {
   const int64_t width = x.cols;
-  FULMEN_CHECK(weight.elements() == width && dy.cols == width && dx.cols == width &&
+  FULMEN_CHECK(weight.rows == 1 && weight.cols == width && dy.cols == width && dx.cols == width &&
                    dy.rows == x.rows && dx.rows == x.rows &&
                    static_cast<int64_t>(dweight.size()) == width,
                "x is [{}, {}], dy [{}, {}], dx [{}, {}], weight {}, dweight [{}]", x.rows, x.cols,
-               dy.rows, dy.cols, dx.rows, dx.cols, ShapeString(weight.shape), dweight.size());
+               dy.rows, dy.cols, dx.rows, dx.cols, Describe(weight), dweight.size());
 }
 
 }  // namespace
 
-void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+void RmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                      ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
   CheckShapes(x, weight, dy, dx, dweight);
+  const std::vector<float> factors = Dequantize(weight);
   std::vector<double> sums(dweight.begin(), dweight.end());
   for (int64_t t = 0; t < x.rows; ++t) {
     const auto gradient = [&](int64_t c) {
       const double around = bypass.gradient.data == nullptr ? 0.0 : bypass.gradient.row(t)[c];
       return double{dy.row(t)[c]} + double{bypass.scale} * around;
     };
-    RmsNormRow(x.row(t), weight, epsilon, gradient, dx.row(t), sums);
+    RmsNormRow(x.row(t), factors, epsilon, gradient, dx.row(t), sums);
   }
   std::ranges::transform(sums, dweight.begin(), [](double sum) { return static_cast<float>(sum); });
 }
 
-void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const TensorView& weight,
+void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
                           float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
                           std::span<float> dweight) {
   CheckShapes(x, weight, dy, dgate, dweight);
   GatedRmsNorm(context, x, weight, epsilon, gate, out);
+  const std::vector<float> factors = Dequantize(weight);
   std::vector<double> sums(dweight.begin(), dweight.end());
   for (int64_t t = 0; t < x.rows; ++t) {
     const double scale = 1.0 / std::sqrt(MeanSquare(x.row(t), x.cols) + double{epsilon});
     std::vector<double> gradients;
     for (int64_t c = 0; c < x.cols; ++c) {
-      const double factor = LoadFloat(weight.dtype, weight.data, static_cast<size_t>(c));
+      const double factor = factors[static_cast<size_t>(c)];
       const double sigmoid = Sigmoid(gate.row(t)[c]);
       gradients.push_back(double{dy.row(t)[c]} * sigmoid);
       dgate.row(t)[c] = static_cast<float>(gradients.back() * double{x.row(t)[c]} * scale * factor *
                                            Sigmoid(-double{gate.row(t)[c]}));
     }
     const auto gradient = [&](int64_t c) { return gradients[static_cast<size_t>(c)]; };
-    RmsNormRow(x.row(t), weight, epsilon, gradient, dy.row(t), sums);
+    RmsNormRow(x.row(t), factors, epsilon, gradient, dy.row(t), sums);
   }
   std::ranges::transform(sums, dweight.begin(), [](double sum) { return static_cast<float>(sum); });
 }

@@ -55,7 +55,7 @@ void CheckRmsNorm(Shape2 shape, DType type, bool in_place) {
   TestMatrix dy_copy = dy;
   TestMatrix dx(shape.rows, shape.cols, 1);
   std::vector<float> dweight = before;
-  const TensorView view = {weight.view().data, type, {shape.cols}};
+  const WeightMatrix& view = weight.view();
   ref::RmsNormBackward(test.context, x_copy.view(), view, kEpsilon, dy_copy.view(), {},
                        in_place ? dy_copy.view() : dx.view(), dweight);
 
@@ -93,9 +93,8 @@ TEST(RefGatedRmsNormBackward, MatchesFiniteDifferences) {
     std::vector<float> dweight = before;
     const std::vector<float> gradient = dy.Values();
     TestContext test;
-    ref::GatedRmsNormBackward(test.context, x.view(),
-                              {weight.view().data, DType::kF32, {shape.cols}}, kEpsilon,
-                              gate.view(), dy.view(), dgate.view(), out.view(), dweight);
+    ref::GatedRmsNormBackward(test.context, x.view(), weight.view(), kEpsilon, gate.view(),
+                              dy.view(), dgate.view(), out.view(), dweight);
     std::vector<double> x64 = Widened(x.Values());
     std::vector<double> gate64 = Widened(gate.Values());
     std::vector<double> weight64;

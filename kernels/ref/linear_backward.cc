@@ -13,20 +13,21 @@ constexpr int64_t kBlock = 64;
 
 }  // namespace
 
-void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, bool add,
+void LinearBackwardInput(KernelContext&, ConstMatrix dy, const WeightMatrix& weight, bool add,
                          Matrix dx) {
-  const int64_t in = weight.cols();
-  const int64_t out = weight.rows();
+  const int64_t in = weight.cols;
+  const int64_t out = weight.rows;
   FULMEN_CHECK(dx.cols == in && dy.cols == out && dy.rows == dx.rows,
                "dx is [{}, {}], dy [{}, {}], weight {}", dx.rows, dx.cols, dy.rows, dy.cols,
-               ShapeString(weight.shape));
+               Describe(weight));
+  const std::vector<float> values = Dequantize(weight);
   std::vector<double> block(static_cast<size_t>(out * kBlock));  // [out, kBlock]
   for (int64_t first = 0; first < in; first += kBlock) {
     const int64_t count = std::min(kBlock, in - first);
     for (int64_t o = 0; o < out; ++o) {
       for (int64_t i = 0; i < count; ++i) {
         block[static_cast<size_t>(o * kBlock + i)] =
-            LoadFloat(weight.dtype, weight.data, static_cast<size_t>(o * in + first + i));
+            double{values[static_cast<size_t>(o * in + first + i)]};
       }
     }
     for (int64_t t = 0; t < dy.rows; ++t) {

@@ -13,16 +13,12 @@ class Rounded {
       for (int64_t c = 0; c < x.cols; ++c) Add(x.row(r)[c]);
     }
   }
-  explicit Rounded(const TensorView& weight) : cols_(weight.cols()) {
-    for (int64_t i = 0; i < weight.elements(); ++i) {
-      Add(LoadFloat(weight.dtype, weight.data, static_cast<size_t>(i)));
-    }
+  explicit Rounded(const WeightMatrix& weight) : cols_(weight.cols) {
+    for (const float value : Dequantize(weight)) Add(value);
   }
   int64_t rows() const { return cols_ == 0 ? 0 : static_cast<int64_t>(values_.size()) / cols_; }
   ConstMatrix matrix() const { return {values_.data(), rows(), cols_}; }
-  TensorView tensor() const {
-    return {reinterpret_cast<const std::byte*>(values_.data()), DType::kF32, {rows(), cols_}};
-  }
+  WeightMatrix weight() const { return {values_.data(), DType::kF32, rows(), cols_}; }
 
  private:
   void Add(float value) { values_.push_back(F32FromBF16(BF16FromF32(value))); }
@@ -33,13 +29,17 @@ class Rounded {
 
 }  // namespace
 
-void LinearBf16(KernelContext& context, ConstMatrix x, const TensorView& weight, Matrix y) {
-  Linear(context, Rounded(x).matrix(), Rounded(weight).tensor(), y);
+void LinearBf16(KernelContext& context, ConstMatrix x,
+                std::initializer_list<Projection> projections) {
+  const Rounded rounded(x);
+  for (const auto& [weight, y] : projections) {
+    Linear(context, rounded.matrix(), {{Rounded(weight).weight(), y}});
+  }
 }
 
-void LinearBackwardInputBf16(KernelContext& context, ConstMatrix dy, const TensorView& weight,
+void LinearBackwardInputBf16(KernelContext& context, ConstMatrix dy, const WeightMatrix& weight,
                              bool add, Matrix dx) {
-  LinearBackwardInput(context, Rounded(dy).matrix(), Rounded(weight).tensor(), add, dx);
+  LinearBackwardInput(context, Rounded(dy).matrix(), Rounded(weight).weight(), add, dx);
 }
 
 void LinearBackwardWeightBf16(KernelContext& context, ConstMatrix x, ConstMatrix dy,

@@ -45,7 +45,7 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
     if (chosen.empty()) continue;
     const ExpertWeights& expert = expert_weights[e];
     const int64_t count = static_cast<int64_t>(chosen.size());
-    const int64_t ffn = expert.gate.rows();
+    const int64_t ffn = expert.gate.rows;
     std::vector<float> input(static_cast<size_t>(count * width));
     std::vector<float> gate(static_cast<size_t>(count * ffn));
     std::vector<float> up(static_cast<size_t>(count * ffn));
@@ -54,11 +54,11 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
       std::copy_n(x.row(chosen[static_cast<size_t>(i)] / slots), width,
                   &input[static_cast<size_t>(i * width)]);
     }
-    Linear(context, {input.data(), count, width}, expert.gate, {gate.data(), count, ffn});
-    Linear(context, {input.data(), count, width}, expert.up, {up.data(), count, ffn});
+    Linear(context, {input.data(), count, width},
+           {{expert.gate, {gate.data(), count, ffn}}, {expert.up, {up.data(), count, ffn}}});
     Silu(context, {gate.data(), count, ffn}, {gate.data(), count, ffn});
     for (size_t i = 0; i < gate.size(); ++i) gate[i] *= up[i];
-    Linear(context, {gate.data(), count, ffn}, expert.down, {down.data(), count, width});
+    Linear(context, {gate.data(), count, ffn}, {{expert.down, {down.data(), count, width}}});
     for (int64_t i = 0; i < count; ++i) {
       std::copy_n(&down[static_cast<size_t>(i * width)], width,
                   &contributions[static_cast<size_t>(chosen[static_cast<size_t>(i)] * width)]);

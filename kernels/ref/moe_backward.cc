@@ -54,7 +54,7 @@ void ExpertBackward(KernelContext& context, const ExpertWeights& expert,
                     const MoeActivations& kept, ConstMatrix dout, Matrix dx_slots, Matrix dweights,
                     const ExpertGradients& gradients) {
   const int64_t k = weights.cols;
-  const int64_t ffn = expert.gate.rows();
+  const int64_t ffn = expert.gate.rows;
   Owned input = Gather(x, slots, k);
   Owned gate = Gather(kept.gate, slots, 1);  // becomes its gradient below, as does `up`
   Owned up = Gather(kept.up, slots, 1);
@@ -115,16 +115,16 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
     if (slots.empty()) continue;
     const ExpertWeights& expert = expert_weights[e];
     Owned input = Gather(x, slots, k);
-    Owned gate(slots.size(), expert.gate.rows());
-    Owned up(slots.size(), expert.up.rows());
-    kLinear<kPrecision>(context, input.view(), expert.gate, gate.view());
-    kLinear<kPrecision>(context, input.view(), expert.up, up.view());
+    Owned gate(slots.size(), expert.gate.rows);
+    Owned up(slots.size(), expert.up.rows);
+    kLinear<kPrecision>(context, input.view(),
+                        {{expert.gate, gate.view()}, {expert.up, up.view()}});
     Scatter(gate.view(), slots, kept.gate);
     Scatter(up.view(), slots, kept.up);
     Silu(context, gate.view(), gate.view());
     for (size_t j = 0; j < gate.values.size(); ++j) gate.values[j] *= up.values[j];
     if (out.data == nullptr) continue;
-    kLinear<kPrecision>(context, gate.view(), expert.down, input.view());
+    kLinear<kPrecision>(context, gate.view(), {{expert.down, input.view()}});
     Scatter(input.view(), slots, contributions.view());
   }
   if (out.data == nullptr) return;

@@ -9,16 +9,16 @@
 
 namespace fulmen::ref {
 
-void Embedding(KernelContext&, std::span<const int32_t> tokens, const TensorView& table,
+void Embedding(KernelContext&, std::span<const int32_t> tokens, const WeightMatrix& table,
                Matrix out);
-void RmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon, Matrix out);
+void RmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon, Matrix out);
 void Silu(KernelContext&, ConstMatrix x, Matrix out);
-void GatedRmsNorm(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+void GatedRmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                   ConstMatrix gate, Matrix out);
 void Residual(KernelContext&, float alpha, ConstMatrix residual, float beta, ConstMatrix branch,
               Matrix out);
 bool AllFinite(KernelContext&, ConstMatrix x);
-void Linear(KernelContext&, ConstMatrix x, const TensorView& weight, Matrix y);
+void Linear(KernelContext&, ConstMatrix x, std::initializer_list<Projection> projections);
 void Rope(KernelContext&, std::span<const int64_t> positions,
           std::span<const float> inverse_frequencies, int64_t head_dim, Matrix x);
 void LightningAttention(KernelContext&, ConstMatrix qkv, std::span<const float> decay, Matrix state,

@@ -10,21 +10,21 @@
 
 namespace fulmen::ref {
 
-void RmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+void RmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                      ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight);
-void GatedRmsNormBackward(KernelContext&, ConstMatrix x, const TensorView& weight, float epsilon,
+void GatedRmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                           ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
                           std::span<float> dweight);
 void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,
                        Matrix dtable);
 
-void LinearBackwardInput(KernelContext&, ConstMatrix dy, const TensorView& weight, bool add,
+void LinearBackwardInput(KernelContext&, ConstMatrix dy, const WeightMatrix& weight, bool add,
                          Matrix dx);
 void LinearBackwardWeight(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
 
 // The same of operands rounded to BF16.
-void LinearBf16(KernelContext&, ConstMatrix x, const TensorView& weight, Matrix y);
-void LinearBackwardInputBf16(KernelContext&, ConstMatrix dy, const TensorView& weight, bool add,
+void LinearBf16(KernelContext&, ConstMatrix x, std::initializer_list<Projection> projections);
+void LinearBackwardInputBf16(KernelContext&, ConstMatrix dy, const WeightMatrix& weight, bool add,
                              Matrix dx);
 void LinearBackwardWeightBf16(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
 
@@ -67,7 +67,7 @@ void MoeBackward(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> e
                  std::span<const ExpertGradients> gradients);
 
 template <Precision>
-double CrossEntropy(KernelContext&, ConstMatrix x, const TensorView& head,
+double CrossEntropy(KernelContext&, ConstMatrix x, const WeightMatrix& head,
                     std::span<const int32_t> targets, float scale, Matrix dx, Matrix dhead);
 
 void AdamW(KernelContext&, const AdamWParams& params, std::span<const float> gradient,

@@ -1,4 +1,4 @@
-#include "base/tensor.h"
+#include "formats/tensor.h"
 
 #include <gtest/gtest.h>
 
@@ -29,15 +29,14 @@ TEST(Tensor, SlicesAndRows) {
   EXPECT_DEATH(slice.Rows(2, 2), "broken invariant");
 }
 
-TEST(Tensor, MatrixViewsKeepTheStride) {
-  std::array<float, 20> data{};
-  const Matrix matrix(data.data(), 4, 5);
-  const Matrix part = matrix.Rows(1, 3).Cols(2, 2);
-  EXPECT_EQ(part.row(2), data.data() + 3 * 5 + 2);
-  const ConstMatrix read_only = part;
-  EXPECT_EQ(read_only.stride, 5);
-  EXPECT_EQ(read_only.rows, 3);
-  EXPECT_EQ(read_only.cols, 2);
+TEST(Tensor, AreWeightsAsMatrices) {
+  const std::array<uint16_t, 6> data = {};
+  const auto* bytes = reinterpret_cast<const std::byte*>(data.data());
+  const WeightMatrix matrix = AsWeight({bytes, DType::kBF16, {2, 3}});
+  EXPECT_EQ(Describe(matrix), "BF16 [2, 3]");
+  EXPECT_EQ(matrix.row(1), bytes + 6);
+  EXPECT_EQ(Describe(AsWeight({bytes, DType::kF16, {6}})), "F16 [1, 6]");
+  EXPECT_DEATH(AsWeight({bytes, DType::kF16, {1, 2, 3}}), "1, 2, 3");
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
-#include "base/tensor.h"
+#include "formats/tensor.h"
 
 #include <fmt/ranges.h>
 
 #include <numeric>
+
+#include "base/check.h"
 
 namespace fulmen {
 
@@ -26,6 +28,13 @@ TensorView TensorView::Rows(int64_t first, int64_t count) const {
   part.data += static_cast<size_t>(first) * part.bytes();
   part.shape[0] = count;
   return part;
+}
+
+WeightMatrix AsWeight(const TensorView& tensor) {
+  FULMEN_CHECK(tensor.shape.size() == 1 || tensor.shape.size() == 2, "shape {}",
+               ShapeString(tensor.shape));
+  return {tensor.data, tensor.dtype, tensor.shape.size() == 2 ? tensor.rows() : 1,
+          tensor.shape.back()};
 }
 
 }  // namespace fulmen
