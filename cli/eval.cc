@@ -77,7 +77,7 @@ Status EvalLogits(const EvalOptions& options) {
 
 // The ids that end a text, from the config and, where the folder has one, the tokenizer.
 Result<std::vector<int32_t>> EndOfText(const Session& session) {
-  Result<Tokenizer> tokenizer = Tokenizer::Load(session.folder);
+  Result<Tokenizer> tokenizer = Tokenizer::Load(session.files);
   if (!tokenizer && tokenizer.error().code != ErrorCode::kNotFound) {
     return tl::unexpected<Error>(tokenizer.error());
   }
@@ -152,7 +152,7 @@ Status EvalGenerate(const EvalOptions& options) {
 
 Status EvalPerplexity(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
-  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->folder));
+  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->files));
   const Config& config = session->model.config;
   const int64_t context = options.context.value_or(std::min(kDefaultContext, config.max_position));
   if (context > config.max_position) {

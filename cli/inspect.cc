@@ -103,8 +103,8 @@ void PrintSummary(const ModelSummary& summary) {
 }
 
 // Appends to `json`, or prints; an error when anything is not finite.
-Status Verify(const InspectOptions& options, Json& json) {
-  FULMEN_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(options.model));
+Status Verify(const InspectOptions& options, const ModelFiles& files, Json& json) {
+  FULMEN_ASSIGN(const Checkpoint checkpoint, files.OpenTensors());
   ThreadPool pool(options.threads);
   std::vector<NonFiniteTensor> found;
   {
@@ -135,7 +135,7 @@ Status Verify(const InspectOptions& options, Json& json) {
     return {};
   }
   return Fail(ErrorCode::kNonFinite,
-              "{}: {} of {} tensors hold NaN or infinity, the first is \"{}\"", options.model,
+              "{}: {} of {} tensors hold NaN or infinity, the first is \"{}\"", files.path(),
               found.size(), checkpoint.tensors().size(), found.front().name);
 }
 
@@ -143,11 +143,12 @@ Status Inspect(InspectOptions& options) {
   if (options.model.empty()) {
     FULMEN_ASSIGN(options.model, DefaultModelPath());
   }
-  FULMEN_ASSIGN(const ModelSummary summary, SummarizeModel(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
+  FULMEN_ASSIGN(const ModelSummary summary, SummarizeModel(files));
   Json json = SummaryJson(summary);
   if (!options.json) PrintSummary(summary);
   Status status;
-  if (options.verify) status = Verify(options, json);
+  if (options.verify) status = Verify(options, files, json);
   if (options.json && json.contains("not_finite") == options.verify) {
     Print("{}\n", json.dump(2));
   }

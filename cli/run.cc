@@ -160,7 +160,7 @@ Status Run(const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   auto progress = std::make_unique<Progress>(options.quiet ? "" : "loading the model");
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
-  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->folder));
+  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->files));
   FULMEN_ASSIGN(const std::optional<ChatFormat> format, ChooseFormat(options, tokenizer));
   const AnswerOptions answer = ChooseAnswer(options, format, session->model.generation);
   progress.reset();

@@ -35,8 +35,9 @@ Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options) {
     FULMEN_ASSIGN(path, DefaultModelPath());
   }
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(options.kernels));
-  FULMEN_ASSIGN(Model model, LoadModel(path));
-  return std::make_unique<Session>(std::move(path), std::move(model), *kernels, options.threads);
+  FULMEN_ASSIGN(ModelFiles files, ModelFiles::Open(path));
+  FULMEN_ASSIGN(Model model, LoadModel(files));
+  return std::make_unique<Session>(std::move(files), std::move(model), *kernels, options.threads);
 }
 
 }  // namespace fulmen

@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "base/workspace.h"
 #include "cli/command.h"
+#include "formats/model_files.h"
 #include "kernels/kernels.h"
 #include "model/weights.h"
 
@@ -29,12 +30,17 @@ Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out = "
 
 // Not movable: `context` points into it.
 struct Session {
-  Session(std::string path, Model loaded, const Kernels& chosen, int threads)
-      : folder(std::move(path)), model(std::move(loaded)), kernels(chosen), pool(threads) {}
+  Session(ModelFiles opened, Model loaded, const Kernels& chosen, int threads)
+      : files(std::move(opened)),
+        folder(files.path()),
+        model(std::move(loaded)),
+        kernels(chosen),
+        pool(threads) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  std::string folder;
+  ModelFiles files;
+  std::string folder;  // where they lie
   Model model;
   const Kernels& kernels;
   ThreadPool pool;

@@ -350,9 +350,9 @@ Result<Config> ParseConfig(const Json& json, const std::string& where) {
   return config;
 }
 
-Result<Config> ReadConfig(const std::string& path) {
-  FULMEN_ASSIGN(const Json json, ReadJsonFile(path));
-  return ParseConfig(json, path);
+Result<Config> ReadConfig(const ModelFiles& files) {
+  FULMEN_ASSIGN(const NamedJson config, files.ReadConfig());
+  return ParseConfig(config.json, config.where);
 }
 
 Json ConfigToJson(const Config& config, const std::string& dtype) {

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "formats/model_files.h"
 
 namespace fulmen {
 
@@ -54,8 +55,8 @@ struct Config {
 // Transformers-native one (MiniMaxForCausalLM). Untrusted input: contradictions, absurd sizes and
 // features we do not have are errors that name the field. `where` names the file.
 Result<Config> ParseConfig(const Json& json, const std::string& where);
-// Reads and parses the file at `path`.
-Result<Config> ReadConfig(const std::string& path);
+// Of a model's files.
+Result<Config> ReadConfig(const ModelFiles& files);
 
 // Inverse of ParseConfig, in the config's scheme. `dtype` is "float32", "bfloat16" or "float16".
 Json ConfigToJson(const Config& config, const std::string& dtype);

@@ -293,7 +293,7 @@ TEST(Config, ReadsEveryGolden) {
                            "text/native", "text/softmax", "story", "published/MiniMax-M1"}) {
     const std::string folder = testing::GoldenFolder(name);
     if (folder.empty()) continue;  // not in the compact set
-    const Result<Config> config = ReadConfig(folder + "/config.json");
+    const Result<Config> config = ReadConfig(ModelFiles::Open(folder).value());
     EXPECT_TRUE(config) << config.error().message;
     ++read;
   }

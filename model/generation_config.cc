@@ -1,11 +1,7 @@
 #include "model/generation_config.h"
 
-#include <filesystem>
-
 namespace fulmen {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr int64_t kMaxCount = (int64_t{1} << 31) - 1;
 constexpr double kMaxNumber = 1e6;
@@ -65,12 +61,10 @@ Result<GenerationConfig> ParseGenerationConfig(const Json& json, int64_t vocab_s
   return config;
 }
 
-Result<GenerationConfig> ReadGenerationConfig(const std::string& folder, int64_t vocab_size) {
-  const std::string path = (fs::path(folder) / "generation_config.json").string();
-  std::error_code unreadable;  // reading will say why
-  if (!fs::exists(path, unreadable) && !unreadable) return GenerationConfig();
-  FULMEN_ASSIGN(const Json json, ReadJsonFile(path));
-  return ParseGenerationConfig(json, vocab_size, path);
+Result<GenerationConfig> ReadGenerationConfig(const ModelFiles& files, int64_t vocab_size) {
+  FULMEN_ASSIGN(const std::optional<NamedJson> found, files.ReadGenerationConfig());
+  if (!found) return GenerationConfig();
+  return ParseGenerationConfig(found->json, vocab_size, found->where);
 }
 
 }  // namespace fulmen

@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "formats/model_files.h"
 #include "model/json_fields.h"
 
 namespace fulmen {
@@ -27,8 +28,8 @@ struct GenerationConfig {
 // `vocab_size`, are errors that name the field. `where` names the file.
 Result<GenerationConfig> ParseGenerationConfig(const Json& json, int64_t vocab_size,
                                                const std::string& where);
-// Of the model folder `folder`; says nothing when there is no such file.
-Result<GenerationConfig> ReadGenerationConfig(const std::string& folder, int64_t vocab_size);
+// Of a model's files; says nothing when they have none.
+Result<GenerationConfig> ReadGenerationConfig(const ModelFiles& files, int64_t vocab_size);
 
 // `eos_token_id` of either file: a token, a list of them or none.
 std::vector<int32_t> ReadEosIds(JsonFields& fields, int64_t vocab_size);

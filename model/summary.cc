@@ -1,12 +1,10 @@
 #include "model/summary.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <set>
 #include <string_view>
 
 #include "base/check.h"
-#include "base/file_io.h"
 #include "base/machine.h"
 #include "model/cost.h"
 #include "model/state.h"
@@ -14,8 +12,6 @@
 
 namespace fulmen {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr int64_t kPieceElements = int64_t{1} << 20;
 
@@ -45,9 +41,9 @@ Status SummarizeIndex(const std::string& path, const CheckpointIndex& index,
   return {};
 }
 
-Status SummarizeFiles(const std::string& path, ModelSummary& summary) {
-  FULMEN_ASSIGN(const Checkpoint checkpoint, Checkpoint::Open(path));
-  FULMEN_TRY(BindWeights(summary.config, checkpoint, path));
+Status SummarizeFiles(const ModelFiles& files, ModelSummary& summary) {
+  FULMEN_ASSIGN(const Checkpoint checkpoint, files.OpenTensors());
+  FULMEN_TRY(BindWeights(summary.config, checkpoint, files.path()));
   summary.weights_present = true;
   summary.tensors = static_cast<int64_t>(checkpoint.tensors().size());
   summary.weights_bytes = static_cast<int64_t>(checkpoint.total_bytes());
@@ -103,19 +99,13 @@ void CountPiece(DType dtype, const std::byte* data, int64_t count, NonFiniteTens
 
 }  // namespace
 
-Result<ModelSummary> SummarizeModel(const std::string& path) {
+Result<ModelSummary> SummarizeModel(const ModelFiles& files) {
   ModelSummary summary;
-  FULMEN_ASSIGN(summary.config, ReadFolderConfig(path));
+  FULMEN_ASSIGN(summary.config, ReadConfig(files));
   CountNeeds(summary);
-  const std::string index_path = (fs::path(path) / kCheckpointIndexName).string();
-  std::error_code ignored;
-  bool only_index = false;
-  if (fs::exists(index_path, ignored)) {
-    FULMEN_ASSIGN(const CheckpointIndex index, ReadCheckpointIndex(index_path));
-    only_index = !MissingShards(path, index).empty();
-    if (only_index) FULMEN_TRY(SummarizeIndex(path, index, summary));
-  }
-  if (!only_index) FULMEN_TRY(SummarizeFiles(path, summary));
+  FULMEN_ASSIGN(const std::optional<CheckpointIndex> index, files.ReadIndexOfMissing());
+  FULMEN_TRY(index ? SummarizeIndex(files.path(), *index, summary)
+                   : SummarizeFiles(files, summary));
 
   summary.memory_bytes = AvailableMemory();
   const int64_t left = summary.memory_bytes - summary.weights_bytes - summary.state_bytes;

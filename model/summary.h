@@ -37,9 +37,8 @@ struct ModelSummary {
   bool fits() const { return context_that_fits > 0; }
 };
 
-// `path` is a model folder. Names and, where the files are there, shapes and types are checked as
-// for loading.
-Result<ModelSummary> SummarizeModel(const std::string& path);
+// Names and, where all weights are there, shapes and types are checked as for loading.
+Result<ModelSummary> SummarizeModel(const ModelFiles& files);
 
 struct NonFiniteTensor {
   std::string name;

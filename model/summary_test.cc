@@ -17,7 +17,7 @@ namespace {
 TEST(Summary, PublishedModelFromItsIndexAlone) {
   const std::string folder = testing::GoldenFolder("published/MiniMax-M1");
   if (folder.empty()) GTEST_SKIP() << "published/MiniMax-M1 is not here";
-  const ModelSummary summary = SummarizeModel(folder).value();
+  const ModelSummary summary = SummarizeModel(ModelFiles::Open(folder).value()).value();
   EXPECT_FALSE(summary.weights_present);
   EXPECT_EQ(summary.tensors, 8243);
   EXPECT_EQ(summary.lightning_layers, 70);
@@ -42,7 +42,7 @@ TEST(Summary, ModelWithItsWeights) {
   config.hidden_size = config.ffn_size = 32;
   config.vocab_size = 100;
   ASSERT_TRUE(WriteRandomModel(config, {}, folder / "m", pool, [](size_t) { return true; }));
-  const ModelSummary summary = SummarizeModel(folder / "m").value();
+  const ModelSummary summary = SummarizeModel(ModelFiles::Open(folder / "m").value()).value();
   EXPECT_TRUE(summary.weights_present);
   EXPECT_EQ(summary.bytes_per_type.size(), 1U);
   EXPECT_EQ(summary.bytes_per_type.at("BF16"), 2 * summary.parameters);

@@ -101,7 +101,7 @@ TEST(TensorTable, StoredConstants) {
 TEST(TensorTable, AccountsForThePublishedModel) {
   const std::string folder = testing::GoldenFolder("published/MiniMax-M1");
   if (folder.empty()) GTEST_SKIP() << "published/MiniMax-M1 is not here";
-  const Config config = ReadConfig(folder + "/config.json").value();
+  const Config config = ReadConfig(ModelFiles::Open(folder).value()).value();
   const CheckpointIndex index =
       ReadCheckpointIndex(folder + "/model.safetensors.index.json").value();
   EXPECT_EQ(index.shard_of.size(), 8243U);

@@ -3,17 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 #include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
-#include "base/file_kind.h"
 
 namespace fulmen {
 namespace {
-
-namespace fs = std::filesystem;
 
 // The native scheme's place of `tensor`.
 TensorSource NativeSource(const TensorInstance& tensor, const Config& config) {
@@ -241,34 +237,20 @@ Result<Weights> BindWeights(const Config& config, const Checkpoint& checkpoint,
   return ArrangeWeights(config, tensors);
 }
 
-Result<Config> ReadFolderConfig(const std::string& path) {
-  std::error_code error;
-  if (!fs::is_directory(path, error)) {
-    return Fail(ErrorCode::kNotFound,
-                "{}: expected a model folder with config.json and safetensors files, found {}",
-                path, PathKind(path));
-  }
-  const std::string config_path = (fs::path(path) / "config.json").string();
-  if (!fs::exists(config_path, error)) {
-    if (error) return Fail(ErrorCode::kIo, "{}: {}", config_path, error.message());
-    return Fail(ErrorCode::kNotFound, "{}: not a model folder, it has no config.json", path);
-  }
-  if (!fs::is_regular_file(config_path, error)) {
-    return Fail(ErrorCode::kIo, "{}: expected a file, found {}", config_path,
-                PathKind(config_path));
-  }
-  return ReadConfig(config_path);
+Result<Model> LoadModel(const ModelFiles& files) {
+  Model model;
+  FULMEN_ASSIGN(model.config, ReadConfig(files));
+  FULMEN_ASSIGN(Checkpoint checkpoint, files.OpenTensors());
+  model.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
+  FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, files.path()));
+  model.unused_ids = ZeroRows(model.weights.token_embedding);
+  FULMEN_ASSIGN(model.generation, ReadGenerationConfig(files, model.config.vocab_size));
+  return model;
 }
 
 Result<Model> LoadModel(const std::string& path) {
-  Model model;
-  FULMEN_ASSIGN(model.config, ReadFolderConfig(path));
-  FULMEN_ASSIGN(Checkpoint checkpoint, Checkpoint::Open(path));
-  model.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
-  FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, path));
-  model.unused_ids = ZeroRows(model.weights.token_embedding);
-  FULMEN_ASSIGN(model.generation, ReadGenerationConfig(path, model.config.vocab_size));
-  return model;
+  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(path));
+  return LoadModel(files);
 }
 
 }  // namespace fulmen

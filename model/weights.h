@@ -11,6 +11,7 @@
 #include "base/matrix.h"
 #include "base/status.h"
 #include "formats/checkpoint.h"
+#include "formats/model_files.h"
 #include "model/config.h"
 #include "model/generation_config.h"
 #include "model/model_tensors.h"
@@ -34,13 +35,11 @@ struct Model {
   GenerationConfig generation = {};
 };
 
-// The config of the model folder `path`; says so when that is no model folder.
-Result<Config> ReadFolderConfig(const std::string& path);
-
-// `path` is a folder with config.json and safetensors, and generation_config.json where there is
-// one. Every tensor the config calls for must be
-// there with its shape, in either naming scheme; tensors nobody calls for are refused, stored decay
-// constants excepted.
+// Config, tensors and, where there is one, generation config. Every tensor the config calls for
+// must be there with its shape, in either naming scheme; tensors nobody calls for are refused,
+// stored decay constants excepted.
+Result<Model> LoadModel(const ModelFiles& files);
+// The same of what lies at `path`.
 Result<Model> LoadModel(const std::string& path);
 
 // Where one tensor the config calls for lies in a checkpoint: a whole tensor of the original

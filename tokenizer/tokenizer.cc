@@ -1,18 +1,14 @@
 #include "tokenizer/tokenizer.h"
 
 #include <algorithm>
-#include <filesystem>
 
-#include "base/file_io.h"
-#include "base/file_kind.h"
 #include "base/utf8.h"
+#include "formats/model_files.h"
 #include "tokenizer/normalizer.h"
 #include "tokenizer/tokenizer_data.h"
 
 namespace fulmen {
 namespace {
-
-namespace fs = std::filesystem;
 
 void EncodePlain(const TokenizerData& data, std::string_view text, bool continues,
                  std::vector<int32_t>& ids) {
@@ -37,29 +33,26 @@ Result<Tokenizer> Tokenizer::Parse(std::string_view tokenizer_json, const std::s
   return Tokenizer(std::make_unique<const TokenizerData>(std::move(data)));
 }
 
-Result<Tokenizer> Tokenizer::Load(const std::string& folder) {
-  std::error_code unreadable;  // reading will say why
-  if (!fs::is_directory(folder, unreadable)) {
-    return Fail(ErrorCode::kNotFound, "{}: expected a folder with a tokenizer, found {}", folder,
-                PathKind(folder));
-  }
-  const fs::path json = fs::path(folder) / "tokenizer.json";
-  const fs::path vocab = fs::path(folder) / "vocab.json";
-  const fs::path merges = fs::path(folder) / "merges.txt";
-  const bool bare = !fs::exists(json, unreadable);
+Result<Tokenizer> Tokenizer::Load(const std::string& path) {
+  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(path));
+  return Load(files);
+}
+
+Result<Tokenizer> Tokenizer::Load(const ModelFiles& files) {
+  FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
   TokenizerData data;
-  if (!bare) {
-    FULMEN_ASSIGN(const std::string text, ReadFile(json.string()));
-    FULMEN_ASSIGN(data, DataFromTokenizerJson(text, json.string()));
-  } else if (fs::exists(vocab, unreadable) && fs::exists(merges, unreadable)) {
-    FULMEN_ASSIGN(const std::string vocab_text, ReadFile(vocab.string()));
-    FULMEN_ASSIGN(const std::string merges_text, ReadFile(merges.string()));
-    FULMEN_ASSIGN(data, DataFromVocabAndMerges(vocab_text, merges_text, folder));
+  if (source.tokenizer_json) {
+    FULMEN_ASSIGN(data,
+                  DataFromTokenizerJson(source.tokenizer_json->text, source.tokenizer_json->where));
+  } else if (source.vocab && source.merges) {
+    FULMEN_ASSIGN(data,
+                  DataFromVocabAndMerges(source.vocab->text, source.merges->text, source.where));
   } else {
     return Fail(ErrorCode::kNotFound,
-                "{}: expected tokenizer.json, or vocab.json and merges.txt, found neither", folder);
+                "{}: expected tokenizer.json, or vocab.json and merges.txt, found neither",
+                source.where);
   }
-  FULMEN_TRY(ReadFilesBeside(folder, bare, data));
+  FULMEN_TRY(AddFilesBeside(source, data));
   return Tokenizer(std::make_unique<const TokenizerData>(std::move(data)));
 }
 

@@ -14,14 +14,17 @@
 
 namespace fulmen {
 
+class ModelFiles;      // formats/model_files.h
 struct TokenizerData;  // tokenizer_data.h
 
 // Immutable after loading and safe to share between threads.
 class Tokenizer {
  public:
-  // From a folder that holds tokenizer.json, or vocab.json + merges.txt; tokenizer_config.json,
+  // From what ModelFiles finds: tokenizer.json, or vocab.json + merges.txt; tokenizer_config.json,
   // chat_template.jinja and added_tokens.json beside them are read where present.
-  static Result<Tokenizer> Load(const std::string& folder);
+  static Result<Tokenizer> Load(const ModelFiles& files);
+  // The same of what lies at `path`.
+  static Result<Tokenizer> Load(const std::string& path);
   // From the text of a tokenizer.json (untrusted). `where` names it in errors.
   static Result<Tokenizer> Parse(std::string_view tokenizer_json, const std::string& where);
 

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "formats/model_files.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/pre_tokenizer.h"
@@ -55,8 +56,8 @@ Result<AddedToken> AddedTokenFromJson(const Json& json, const Json& id, const st
 // The id of `token`, which the error names.
 Result<int64_t> TokenIdFromJson(const Json& id, std::string_view token, const std::string& where);
 
-// tokenizer_config.json, added_tokens.json and chat_template.jinja of `folder`, where present.
-// `bare`: there is no tokenizer.json, so special tokens that no file names are the published ones.
-Status ReadFilesBeside(const std::string& folder, bool bare, TokenizerData& data);
+// What tokenizer_config.json, added_tokens.json and chat_template.jinja add, where present. Without
+// a tokenizer.json, special tokens that no file names are the published ones.
+Status AddFilesBeside(const TokenizerSource& source, TokenizerData& data);
 
 }  // namespace fulmen

@@ -1,27 +1,17 @@
 // The small files beside tokenizer.json, or beside vocab.json and merges.txt.
-#include <filesystem>
 #include <set>
 
-#include "base/file_io.h"
 #include "tokenizer/tokenizer_data.h"
 
 namespace fulmen {
 namespace {
 
-namespace fs = std::filesystem;
-
-bool Exists(const fs::path& path) {
-  std::error_code unreadable;  // as good as absent: the folder was readable a moment ago
-  return fs::exists(path, unreadable);
-}
-
-// The JSON object in the file; null when there is none.
-Result<Json> ReadOptional(const fs::path& path) {
-  if (!Exists(path)) return Json();
-  FULMEN_ASSIGN(const std::string text, ReadFile(path.string()));
-  FULMEN_ASSIGN(Json json, ParseJson(text, path.string()));
+// The JSON object in the text; null when there is none.
+Result<Json> ParseOptional(const std::optional<NamedText>& source) {
+  if (!source) return Json();
+  FULMEN_ASSIGN(Json json, ParseJson(source->text, source->where));
   if (!json.is_object()) {
-    return Fail(ErrorCode::kCorrupt, "{}: an object is expected, found {}", path.string(),
+    return Fail(ErrorCode::kCorrupt, "{}: an object is expected, found {}", source->where,
                 Shown(json));
   }
   return json;
@@ -113,20 +103,21 @@ Result<std::string> TemplateOf(const Json& json, const std::string& where) {
 
 }  // namespace
 
-Status ReadFilesBeside(const std::string& folder, bool bare, TokenizerData& data) {
-  const fs::path config_path = fs::path(folder) / "tokenizer_config.json";
-  const fs::path added_path = fs::path(folder) / "added_tokens.json";
-  const fs::path template_path = fs::path(folder) / "chat_template.jinja";
-  const std::string where = config_path.string();
-  FULMEN_ASSIGN(const Json config, ReadOptional(config_path));
-  FULMEN_ASSIGN(const Json added, ReadOptional(added_path));
+Status AddFilesBeside(const TokenizerSource& source, TokenizerData& data) {
+  const auto where_of = [&](const std::optional<NamedText>& text) {
+    return text ? text->where : source.where;
+  };
+  const bool bare = !source.tokenizer_json;
+  const std::string where = where_of(source.tokenizer_config);
+  FULMEN_ASSIGN(const Json config, ParseOptional(source.tokenizer_config));
+  FULMEN_ASSIGN(const Json added, ParseOptional(source.added_tokens));
   const std::set<std::string> special = SpecialContents(config);
 
   const Json& decoder = Member(config, "added_tokens_decoder");
   if (!decoder.is_null()) FULMEN_TRY(AddFromConfig(decoder, where, data));
-  FULMEN_TRY(AddFromList(added, special, added_path.string(), data));
+  FULMEN_TRY(AddFromList(added, special, where_of(source.added_tokens), data));
   if (bare && decoder.is_null() && added.is_null()) {
-    FULMEN_TRY(AddPublishedSpecialTokens(data, folder));
+    FULMEN_TRY(AddPublishedSpecialTokens(data, source.where));
   }
   if (bare && Member(config, "add_prefix_space") == true) {
     return Fail(ErrorCode::kUnsupported,
@@ -136,8 +127,8 @@ Status ReadFilesBeside(const std::string& folder, bool bare, TokenizerData& data
   FULMEN_ASSIGN(data.bos_id, NamedId(config, "bos_token", where, data));
   FULMEN_ASSIGN(data.eos_id, NamedId(config, "eos_token", where, data));
 
-  if (Exists(template_path)) {
-    FULMEN_ASSIGN(data.chat_template, ReadFile(template_path.string()));
+  if (source.chat_template) {
+    data.chat_template = source.chat_template->text;
   } else {
     FULMEN_ASSIGN(data.chat_template, TemplateOf(Member(config, "chat_template"), where));
   }

@@ -323,8 +323,10 @@ TEST_F(TokenizerFolder, Errors) {
 }
 
 TEST(Tokenizer, LoadNamesAFolderThatIsNotThere) {
-  EXPECT_EQ(Tokenizer::Load("no/such/folder").error().message,
-            "no/such/folder: expected a folder with a tokenizer, found nothing");
+  EXPECT_EQ(
+      Tokenizer::Load("no/such/folder").error().message,
+      "no/such/folder: expected a model folder (config.json, safetensors and tokenizer files), "
+      "found nothing");
 }
 
 }  // namespace

@@ -307,10 +307,9 @@ Result<PrepareReport> WriteShards(const PrepareOptions& options, bool states_cha
 }
 
 // Ids have to lie below this.
-Result<int64_t> VocabularyOf(const std::string& folder, const Tokenizer& tokenizer) {
-  std::error_code error;
-  if (!fs::exists(folder + "/config.json", error)) return tokenizer.vocab_size();
-  FULMEN_ASSIGN(const Config config, ReadFolderConfig(folder));
+Result<int64_t> VocabularyOf(const ModelFiles& files, const Tokenizer& tokenizer) {
+  if (!files.has_config()) return tokenizer.vocab_size();
+  FULMEN_ASSIGN(const Config config, ReadConfig(files));
   return config.vocab_size;
 }
 
@@ -339,13 +338,14 @@ Result<PrepareReport> PrepareData(const PrepareOptions& options, ThreadPool& poo
     detailed.documents.chat = options.documents.chat.value_or(ChatFormat::kText01);
     FULMEN_TRY(TrainTokenizer(detailed, states_chat, folder.path(), pool, progress));
   }
-  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(detailed.model));
+  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(detailed.model));
+  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(files));
   if (!detailed.documents.chat) {
     // A template of another kind only matters if there are chats.
     detailed.documents.chat =
         DetectChatFormat(tokenizer.chat_template()).value_or(std::optional<ChatFormat>());
   }
-  FULMEN_ASSIGN(const int64_t vocabulary, VocabularyOf(detailed.model, tokenizer));
+  FULMEN_ASSIGN(const int64_t vocabulary, VocabularyOf(files, tokenizer));
   FULMEN_ASSIGN(const PrepareReport report, WriteShards(detailed, states_chat, folder.path(),
                                                         tokenizer, vocabulary, pool, progress));
   FULMEN_TRY(folder.Commit());

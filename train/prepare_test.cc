@@ -243,7 +243,9 @@ TEST_F(PrepareTest, FailuresLeaveNothingBehind) {
             "none");
   options = Options({text});
   options.model = folder_ / "nowhere";
-  EXPECT_EQ(Error(options), options.model + ": expected a folder with a tokenizer, found nothing");
+  EXPECT_EQ(Error(options), options.model +
+                                ": expected a model folder (config.json, safetensors and tokenizer "
+                                "files), found nothing");
   options = Options({text});
   options = Options({text, bad});
   options.out = folder_ / "parents/are/made/and/go";

@@ -156,7 +156,8 @@ Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokeniz
     if (tokenizer.eos_id()) eos_ids.push_back(*tokenizer.eos_id());
     return ModelConfig(config.model, tokenizer.vocab_size(), std::move(eos_ids));
   }
-  FULMEN_ASSIGN(Config geometry, ReadFolderConfig(config.model.init));
+  FULMEN_ASSIGN(const ModelFiles init, ModelFiles::Open(config.model.init));
+  FULMEN_ASSIGN(Config geometry, ReadConfig(init));
   if (tokenizer.vocab_size() > geometry.vocab_size) {
     return Fail(ErrorCode::kInvalidArgument,
                 "{}: the tokenizer has {} tokens, the model {} room for {} only",

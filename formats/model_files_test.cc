@@ -1,0 +1,88 @@
+#include "formats/model_files.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/file_io.h"
+#include "formats/safetensors.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen {
+namespace {
+
+class ModelFilesTest : public ::testing::Test {
+ protected:
+  void Write(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomically(folder_ / name, text));
+  }
+  ModelFiles Open() const { return ModelFiles::Open(folder_.path()).value(); }
+
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(ModelFilesTest, AFileIsNoModelYet) {
+  EXPECT_EQ(ModelFiles::Open(folder_ / "none").error().message,
+            (folder_ / "none") +
+                ": expected a model folder (config.json, safetensors and tokenizer "
+                "files), found nothing");
+  Write("model.gguf", "GGUF\x03");
+  const std::string message = ModelFiles::Open(folder_ / "model.gguf").error().message;
+  EXPECT_NE(message.find("found a GGUF file"), std::string::npos) << message;
+}
+
+TEST_F(ModelFilesTest, AnEmptyFolderHoldsNothing) {
+  const ModelFiles files = Open();
+  EXPECT_EQ(files.path(), folder_.path());
+  EXPECT_FALSE(files.has_config());
+  EXPECT_EQ(files.ReadConfig().error().code, ErrorCode::kNotFound);
+  EXPECT_FALSE(files.ReadGenerationConfig()->has_value());
+  const TokenizerSource tokenizer = files.ReadTokenizer().value();
+  EXPECT_EQ(tokenizer.where, folder_.path());
+  EXPECT_FALSE(tokenizer.tokenizer_json || tokenizer.vocab || tokenizer.merges ||
+               tokenizer.tokenizer_config || tokenizer.added_tokens || tokenizer.chat_template);
+  EXPECT_EQ(files.OpenTensors().error().code, ErrorCode::kNotFound);
+  EXPECT_FALSE(files.ReadIndexOfMissing()->has_value());
+}
+
+TEST_F(ModelFilesTest, NamesWhatItReads) {
+  Write("config.json", R"({"a": 1})");
+  Write("generation_config.json", R"({"b": 2})");
+  Write("vocab.json", "v");
+  Write("merges.txt", "m");
+  Write("tokenizer_config.json", "c");
+  const ModelFiles files = Open();
+  EXPECT_TRUE(files.has_config());
+  const NamedJson config = files.ReadConfig().value();
+  EXPECT_EQ(config.json, Json({{"a", 1}}));
+  EXPECT_EQ(config.where, folder_ / "config.json");
+  const NamedJson generation = files.ReadGenerationConfig()->value();
+  EXPECT_EQ(generation.json, Json({{"b", 2}}));
+  EXPECT_EQ(generation.where, folder_ / "generation_config.json");
+  const TokenizerSource bare = files.ReadTokenizer().value();
+  EXPECT_FALSE(bare.tokenizer_json);
+  EXPECT_EQ(bare.vocab->text, "v");
+  EXPECT_EQ(bare.merges->text, "m");
+  EXPECT_EQ(bare.tokenizer_config->text, "c");
+  EXPECT_EQ(bare.tokenizer_config->where, folder_ / "tokenizer_config.json");
+  Write("tokenizer.json", "t");
+  const TokenizerSource whole = files.ReadTokenizer().value();
+  EXPECT_EQ(whole.tokenizer_json->text, "t");
+  EXPECT_FALSE(whole.vocab || whole.merges);
+}
+
+TEST_F(ModelFilesTest, TheIndexStandsForMissingShards) {
+  Write("model.safetensors.index.json", R"({"weight_map": {"w": "a.safetensors"}})");
+  const auto index = Open().ReadIndexOfMissing().value();
+  ASSERT_TRUE(index);
+  EXPECT_EQ(index->shard_of.at("w"), "a.safetensors");
+  SafetensorsWriter writer =
+      SafetensorsWriter::Create(folder_ / "a.safetensors", {{"w", DType::kF32, {1}}}).value();
+  EXPECT_TRUE(writer.Write(std::vector<std::byte>(4)));
+  EXPECT_TRUE(writer.Finish());
+  EXPECT_FALSE(Open().ReadIndexOfMissing()->has_value());
+  EXPECT_EQ(Open().OpenTensors()->tensors().count("w"), 1U);
+}
+
+}  // namespace
+}  // namespace fulmen
