@@ -165,8 +165,8 @@ TEST_P(LinearTraining, ProductsAreIndependent) {
                     {a.view().Rows(0, 0), yb.view()},
                     {part, yc.view()},
                     {d.view(), yd.view()}});
-    const auto alone = [&](const TestWeight& weight) {
-      return Forward(kernels, {s.tokens, s.in, weight.view().rows}, 1, x, weight);
+    const auto alone = [&, &table = kernels](const TestWeight& weight) {
+      return Forward(table, {s.tokens, s.in, weight.view().rows}, 1, x, weight);
     };
     EXPECT_TRUE(SameBits(ya.Values(), alone(a))) << target;
     EXPECT_TRUE(SameBits(yc.Values(), alone(whole))) << target;

@@ -100,9 +100,8 @@ template <Precision kPrecision, bool kTransposed>
 void MultiplyWeights(KernelContext& context, ConstMatrix x,
                      std::initializer_list<Projection> projections, bool add) {
   if (x.cols == 0 && !add) {
-    for (const Projection& projection : projections) {
-      for (int64_t t = 0; t < x.rows; ++t)
-        std::fill_n(projection.y.row(t), projection.y.cols, 0.0F);
+    for (const auto& [weight, y] : projections) {
+      for (int64_t t = 0; t < x.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0F);
     }
   }
   if (x.cols == 0 || x.rows == 0) return;

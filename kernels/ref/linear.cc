@@ -23,8 +23,9 @@ void Multiply(ConstMatrix x, const WeightMatrix& weight, Matrix y) {
     const int64_t count = std::min(kBlock, out - first);
     for (int64_t o = 0; o < count; ++o) {
       DequantizeRow(weight, first + o, row.data());
-      for (size_t i = 0; i < row.size(); ++i)
+      for (size_t i = 0; i < row.size(); ++i) {
         transposed[i * kBlock + static_cast<size_t>(o)] = row[i];
+      }
     }
     for (int64_t t = 0; t < x.rows; ++t) {
       std::array<double, kBlock> sums = {};
