@@ -20,6 +20,7 @@ enum class ErrorCode {
   kCancelled,        // the user stopped it
   kClosedPipe,       // whoever read standard output has gone
   kUnavailable,      // another process or machine is gone
+  kNoRoom,           // what is shared is in use; there may be room later
 };
 
 // One clear sentence: what was expected, what was found, where.

@@ -4,10 +4,12 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "base/machine.h"
@@ -74,34 +76,40 @@ void Report(benchmark::State& state, const Machine& machine, double flops, doubl
 }
 
 // Arguments: threads, heads, tokens. Counts the operations of the block form with blocks of 32,
-// halved inside a block for causality, whatever the implementation really does. Decoding counts the
-// state as read and as written; the states of several layers take turns, so that they come from
+// halved inside a block for causality, whatever the implementation really does. Decoding counts
+// what LightningDecodeBytes does; the memories of several layers take turns, so that they come from
 // memory.
 void LightningAttention(benchmark::State& state) {
   Machine& machine = MachineOf(state.range(0));
   const int64_t heads = state.range(1);
   const int64_t tokens = state.range(2);
   const int64_t layers = tokens == 1 ? 24 : 1;
-  const int64_t state_size = heads * kDim * kDim;
+  const int64_t memory_size = LightningMemorySize(heads, kDim);
   const std::vector<float> qkv = Random(tokens * heads * 3 * kDim);
   std::vector<float> decay;
   for (int64_t h = 1; h <= heads; ++h) {
     decay.push_back(std::exp2(-8.0F * static_cast<float>(h) / static_cast<float>(heads)));
   }
-  std::vector<float> states(static_cast<size_t>(layers * state_size), 0.0F);
+  std::vector<float> memory(static_cast<size_t>(layers * memory_size), 0.0F);
   std::vector<float> out(static_cast<size_t>(tokens * heads * kDim));
+  const std::array<int64_t, 2> starts = {0, tokens};
   int64_t layer = 0;
+  int64_t position = kLightningBlock;
   for (auto _ : state) {
+    const std::array<int64_t, 1> positions = {position};
+    const std::array<float*, 1> memories = {memory.data() + layer * memory_size};
     Cpu().lightning_attention(machine.context, {qkv.data(), tokens, heads * 3 * kDim}, decay,
-                              {states.data() + layer * state_size, heads * kDim, kDim},
-                              {out.data(), tokens, heads * kDim});
+                              {starts, positions}, memories, {out.data(), tokens, heads * kDim});
     layer = (layer + 1) % layers;
+    if (layer == 0) position = kLightningBlock + (position + tokens) % kLightningBlock;
   }
-  constexpr double kBlock = 32;
+  constexpr double kBlock = kLightningBlock;
   const double per_token =
-      tokens == 1 ? 6.0 * kDim * kDim : 2.0 * (2 * kDim * kDim + kBlock * kDim);
+      tokens == 1 ? 2.0 * kDim * (kDim + kBlock) : 2.0 * (2 * kDim * kDim + kBlock * kDim);
+  // The state read, and written once a block; half a block of keys and values.
+  const double bytes = 4.0 * kDim * (kDim * (1 + 1 / kBlock) + kBlock + 1);
   Report(state, machine, static_cast<double>(tokens * heads) * per_token,
-         8.0 * static_cast<double>(state_size));
+         static_cast<double>(heads) * bytes);
 }
 
 // Arguments: threads, queries, positions in the cache with them.
@@ -114,16 +122,25 @@ void SoftmaxAttention(benchmark::State& state) {
   const int64_t end = state.range(2);
   const int64_t pages = (end + kPageTokens - 1) / kPageTokens;
   const int64_t page_size = 2 * kKvHeads * kPageTokens * kDim;
-  const std::vector<float> cache = Random(pages * page_size);
-  std::vector<const float*> pointers;
+  std::vector<float> cache = Random(pages * page_size);
+  std::vector<float*> pointers;
   for (int64_t page = 0; page < pages; ++page) pointers.push_back(cache.data() + page * page_size);
-  const KvPages kv = {
-      .pages = pointers, .page_tokens = kPageTokens, .kv_heads = kKvHeads, .head_dim = kDim};
+  const std::array<std::span<float* const>, 1> sequences = {pointers};
+  const KvCache kv = {.pages = sequences,
+                      .page_tokens = kPageTokens,
+                      .kv_heads = kKvHeads,
+                      .head_dim = kDim,
+                      .keys = 0,
+                      .values = page_size / 2,
+                      .head_stride = kPageTokens * kDim,
+                      .token_stride = kDim};
+  const std::array<int64_t, 2> starts = {0, tokens};
+  const std::array<int64_t, 1> positions = {end - tokens};
   const std::vector<float> queries = Random(tokens * kHeads * kDim);
   std::vector<float> out(queries.size());
   for (auto _ : state) {
     Cpu().softmax_attention(machine.context, {queries.data(), tokens, kHeads * kDim}, kv,
-                            end - tokens, {out.data(), tokens, kHeads * kDim});
+                            {starts, positions}, {out.data(), tokens, kHeads * kDim}, {});
   }
   const double seen = static_cast<double>(tokens) * static_cast<double>(2 * end - tokens + 1) / 2;
   Report(state, machine, 4.0 * kDim * kHeads * seen,
@@ -196,9 +213,10 @@ void LightningTraining(benchmark::State& state) {
   const Matrix out = RandomMatrix(memory, tokens, width);
   const Matrix dqkv = RandomMatrix(memory, tokens, 3 * width);
   const std::vector<float> decay = {0.5F, 0.25F, 0.1F, 0.03F, 0.01F, 0.004F};
+  const std::vector<float*> nothing_kept(starts.size() - 1);
   for (auto _ : state) {
     if (passes.forward) {
-      CpuTraining().lightning_attention_packed(machine.context, qkv, decay, starts, out);
+      Cpu().lightning_attention(machine.context, qkv, decay, {starts, {}}, nothing_kept, out);
     }
     if (passes.backward) {
       CpuTraining().lightning_attention_backward(machine.context, qkv, decay, starts, dout, dqkv);
@@ -221,9 +239,12 @@ void SoftmaxTraining(benchmark::State& state) {
   const int64_t width = kHeads * dim;
   const int64_t kv_width = kKvHeads * dim;
   Workspace memory;
+  const Matrix kv = RandomMatrix(memory, tokens, 2 * kv_width);
+  const Slices slices = {starts, {}};
+  const BatchKv own(kv, kKvHeads, slices);
   const PackedAttention attention = {.queries = RandomMatrix(memory, tokens, width),
-                                     .keys = RandomMatrix(memory, tokens, kv_width),
-                                     .values = RandomMatrix(memory, tokens, kv_width),
+                                     .keys = kv.Cols(0, kv_width),
+                                     .values = kv.Cols(kv_width, kv_width),
                                      .head_dim = dim,
                                      .starts = starts};
   const ConstMatrix dout = RandomMatrix(memory, tokens, width);
@@ -232,11 +253,12 @@ void SoftmaxTraining(benchmark::State& state) {
   const Matrix dqueries = RandomMatrix(memory, tokens, width);
   const Matrix dkeys = RandomMatrix(memory, tokens, kv_width);
   const Matrix dvalues = RandomMatrix(memory, tokens, kv_width);
-  CpuTraining().softmax_attention_packed(machine.context, attention, out, log_sums);
+  const auto attend = [&] {
+    Cpu().softmax_attention(machine.context, attention.queries, own.cache(), slices, out, log_sums);
+  };
+  attend();
   for (auto _ : state) {
-    if (passes.forward) {
-      CpuTraining().softmax_attention_packed(machine.context, attention, out, log_sums);
-    }
+    if (passes.forward) attend();
     if (passes.backward) {
       CpuTraining().softmax_attention_backward(machine.context, attention, out, log_sums, dout,
                                                dqueries, dkeys, dvalues);

@@ -113,7 +113,7 @@ void BenchMoe(benchmark::State& state, Machine& machine, const MoeShape& s) {
   for (auto _ : state) {
     machine.kernels->moe(machine.context, {x.data(), s.tokens, s.width}, experts,
                          MatrixView<const int32_t>(choice.data(), s.tokens, s.chosen),
-                         {mix.data(), s.tokens, s.chosen}, {out.data(), s.tokens, s.width});
+                         {mix.data(), s.tokens, s.chosen}, {}, {out.data(), s.tokens, s.width});
   }
   const int64_t read = std::min(s.experts, s.tokens * s.chosen);
   rates.Report(state, machine, 6.0 * static_cast<double>(s.tokens * s.chosen * s.width * s.ffn),

@@ -75,8 +75,8 @@ void BenchLinear(benchmark::State& state, Machine& machine, Product product, int
   Time(state, machine, flops, [&] {
     switch (product) {
       case Product::kForward:
-        return machine.training->linear(machine.context, x.matrix(),
-                                        {{weight.weight(), y.matrix()}});
+        return machine.training->forward.linear(machine.context, x.matrix(),
+                                                {{weight.weight(), y.matrix()}});
       case Product::kInput:
         return machine.training->linear_backward_input(machine.context, y.matrix(), weight.weight(),
                                                        /*add=*/false, x.matrix());
@@ -134,8 +134,8 @@ void BenchMoe(benchmark::State& state, Machine& machine, bool backward) {
                                      p.mix.matrix(), kept, p.out.matrix(), p.dx.matrix(),
                                      p.dmix.matrix(), p.gradients);
     } else {
-      machine.training->moe_train(machine.context, p.x.matrix(), p.experts, p.choices(),
-                                  p.mix.matrix(), kept, p.out.matrix());
+      machine.training->forward.moe(machine.context, p.x.matrix(), p.experts, p.choices(),
+                                    p.mix.matrix(), kept, p.out.matrix());
     }
   });
 }

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <memory>
 #include <random>
+#include <set>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/console.h"
@@ -26,6 +29,7 @@ struct BenchOptions {
   int64_t prompt = 512;
   int64_t generated = 64;
   std::vector<int64_t> depths = {0};
+  std::vector<int64_t> batches = {1};
   int repetitions = 5;
   bool peak_only = false;
   bool json = false;
@@ -33,52 +37,74 @@ struct BenchOptions {
 };
 
 // Medians of what was measured at one depth.
+struct DecodeRate {
+  int64_t sequences = 0;
+  double rate = 0;   // tokens per second, of all sequences together
+  double share = 0;  // of what is possible
+};
 struct Row {
   int64_t depth = 0;
   double prompt_rate = 0;   // tokens per second
   double prompt_share = 0;  // of the FMA peak
-  double decode_rate = 0;
-  double decode_share = 0;  // of read bandwidth
+  std::vector<DecodeRate> decode;
 };
 
 class Bench {
  public:
   Bench(Session& session, const BenchOptions& options)
-      : session_(session),
-        options_(options),
-        logits_(static_cast<size_t>(session.model.config.vocab_size)) {}
+      : session_(session), options_(options), states_(session.model.config) {}
 
   Result<Row> Measure(int64_t depth) {
-    SequenceState start(session_.model.config);
+    FULMEN_ASSIGN(SequenceState start, states_.Create());
     FULMEN_TRY(Read(depth, start, options_.quiet ? "" : fmt::format("reading {} tokens", depth)));
-    const double prompt_flops = ForwardFlops(session_.model.config, options_.prompt, depth, 1);
-    double decode_bytes = 0;
-    for (int64_t i = 0; i < options_.generated; ++i) {
-      decode_bytes += DecodeBytes(session_.model, depth + i);
-    }
+    const double flops = ForwardFlops(session_.model.config, options_.prompt, depth, 1);
     PairedSamples prompt;
-    PairedSamples decode;
     for (int i = 0; i <= options_.repetitions; ++i) {
-      SequenceState prompt_state = start.Clone();
-      SequenceState decode_state = start.Clone();
+      FULMEN_ASSIGN(SequenceState state, start.Fork());
       FULMEN_ASSIGN(const PairedSample read,
                     MeasurePaired(MeasureFmaFlops, session_.pool, fma_,
-                                  [&] { return Read(options_.prompt, prompt_state, ""); }));
-      FULMEN_ASSIGN(const PairedSample decoded,
-                    MeasurePaired(MeasureReadBandwidth, session_.pool, bandwidth_,
-                                  [&] { return Decode(decode_state); }));
-      if (i == 0) continue;  // a warm-up
-      prompt.Add(read, static_cast<double>(options_.prompt), prompt_flops);
-      decode.Add(decoded, static_cast<double>(options_.generated), decode_bytes);
+                                  [&] { return Read(options_.prompt, state, ""); }));
+      if (i > 0) prompt.Add(read, static_cast<double>(options_.prompt), flops);  // after a warm-up
     }
-    return Row{depth, Median(prompt.rates), Median(prompt.shares), Median(decode.rates),
-               Median(decode.shares)};
+    Row row = {depth, Median(prompt.rates), Median(prompt.shares), {}};
+    for (const int64_t sequences : options_.batches) {
+      FULMEN_ASSIGN(row.decode.emplace_back(), MeasureDecode(start, sequences));
+    }
+    return row;
   }
 
   const PeakRange& fma() const { return fma_; }
   const PeakRange& bandwidth() const { return bandwidth_; }
 
  private:
+  Result<DecodeRate> MeasureDecode(const SequenceState& start, int64_t sequences) {
+    const double tokens = static_cast<double>(sequences * options_.generated);
+    std::vector<double> rates;
+    std::vector<double> shares;
+    for (int i = 0; i <= options_.repetitions; ++i) {
+      std::vector<SequenceState> states;
+      for (int64_t s = 0; s < sequences; ++s) {
+        FULMEN_ASSIGN(SequenceState state, start.Fork());
+        FULMEN_TRY(state.Reserve(options_.generated));
+        states.push_back(std::move(state));
+      }
+      double bytes = 0;
+      double flops = 0;
+      PairedSample computing;
+      FULMEN_ASSIGN(const PairedSample reading,
+                    MeasurePaired(MeasureReadBandwidth, session_.pool, bandwidth_, [&]() -> Status {
+                      FULMEN_ASSIGN(computing,
+                                    MeasurePaired(MeasureFmaFlops, session_.pool, fma_,
+                                                  [&] { return Decode(states, bytes, flops); }));
+                      return {};
+                    }));
+      if (i == 0) continue;  // a warm-up
+      rates.push_back(tokens / computing.seconds);
+      shares.push_back(std::max(bytes / reading.peak, flops / computing.peak) / computing.seconds);
+    }
+    return DecodeRate{sequences, Median(rates), Median(shares)};
+  }
+
   // Random tokens, so that all experts get work. The last token's logits are computed, as for an
   // answer.
   Status Read(int64_t tokens, SequenceState& state, const std::string& what) {
@@ -86,27 +112,61 @@ class Bench {
     for (int64_t first = 0; first < tokens; first += kChunk) {
       const int64_t count = std::min(kChunk, tokens - first);
       const int64_t rows = first + count == tokens ? 1 : 0;
-      FULMEN_TRY(Step(count, rows, state));
+      FULMEN_TRY(
+          Forward(session_.model, session_.compute, RandomTokens(count), state, Logits(rows)));
       progress.Add(count);
     }
     return {};
   }
 
-  Status Decode(SequenceState& state) {
-    for (int64_t i = 0; i < options_.generated; ++i) FULMEN_TRY(Step(1, 1, state));
+  // Adds what its steps must move and compute.
+  Status Decode(std::vector<SequenceState>& states, double& bytes, double& flops) {
+    const Config& config = session_.model.config;
+    const auto sequences = std::ssize(states);
+    std::vector<int32_t> experts(
+        static_cast<size_t>(config.layer_count() * sequences * config.experts_per_token));
+    for (int64_t i = 0; i < options_.generated; ++i) {
+      ForwardBatch batch;
+      const int64_t position = states.front().position();
+      for (SequenceState& state : states) batch.Add(RandomTokens(1), state, 1);
+      for (const Status& status : Forward(session_.model, session_.compute, batch,
+                                          Logits(sequences), {.experts = experts.data()})) {
+        FULMEN_TRY(status);
+      }
+      bytes += DecodeBytes(session_.model, {sequences, position, DistinctExperts(experts)});
+      flops += static_cast<double>(sequences) * ForwardFlops(config, 1, position, 1);
+    }
     return {};
   }
 
-  Status Step(int64_t tokens, int64_t logit_rows, SequenceState& state) {
+  // Of a layer, on average over the layers.
+  double DistinctExperts(std::span<const int32_t> experts) const {
+    const auto layers = static_cast<size_t>(session_.model.config.layer_count());
+    const size_t choices = experts.size() / layers;
+    size_t distinct = 0;
+    for (size_t layer = 0; layer < layers; ++layer) {
+      const auto chosen = experts.subspan(layer * choices, choices);
+      distinct += std::set<int32_t>(chosen.begin(), chosen.end()).size();
+    }
+    return static_cast<double>(distinct) / static_cast<double>(layers);
+  }
+
+  std::span<const int32_t> RandomTokens(int64_t count) {
+    const auto vocab = static_cast<uint64_t>(session_.model.config.vocab_size);
+    ids_.resize(static_cast<size_t>(count));
+    for (int32_t& id : ids_) id = static_cast<int32_t>(random_() % vocab);
+    return ids_;
+  }
+
+  Matrix Logits(int64_t rows) {
     const int64_t vocab = session_.model.config.vocab_size;
-    ids_.resize(static_cast<size_t>(tokens));
-    for (int32_t& id : ids_) id = static_cast<int32_t>(random_() % static_cast<uint64_t>(vocab));
-    return Forward(session_.model, session_.kernels, session_.context, ids_, state,
-                   Matrix(logits_.data(), logit_rows, vocab));
+    logits_.resize(static_cast<size_t>(rows * vocab));
+    return {logits_.data(), rows, vocab};
   }
 
   Session& session_;
   const BenchOptions& options_;
+  StatePool states_;
   std::mt19937_64 random_{1};
   std::vector<int32_t> ids_;
   std::vector<float> logits_;
@@ -114,14 +174,14 @@ class Bench {
   PeakRange bandwidth_;
 };
 
-// "0,8192" into `depths`.
-Status ParseDepths(const std::string& text, std::vector<int64_t>& depths) {
-  depths.clear();
+// "0,8192" into `numbers`, each at least `low`.
+Status ParseNumbers(const std::string& text, int64_t low, std::vector<int64_t>& numbers) {
+  numbers.clear();
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find(',', begin), text.size());
     FULMEN_ASSIGN(
-        depths.emplace_back(),
-        ParseNumber<int64_t>(std::string_view(text).substr(begin, end - begin), {.low = 0}));
+        numbers.emplace_back(),
+        ParseNumber<int64_t>(std::string_view(text).substr(begin, end - begin), {.low = low}));
     begin = end + 1;
   }
   return {};
@@ -161,16 +221,26 @@ void PrintPeaks(const Peaks& peaks, const std::string& kernels, int threads) {
 }
 
 void PrintRow(const Row& row) {
-  Print("{:>9} {:>16.1f} {:>13.1f} % {:>16.2f} {:>13.1f} %\n", row.depth, row.prompt_rate,
-        100 * row.prompt_share, row.decode_rate, 100 * row.decode_share);
+  std::string front = fmt::format("{:>9} {:>16.1f} {:>13.1f} %", row.depth, row.prompt_rate,
+                                  100 * row.prompt_share);
+  for (const DecodeRate& decode : row.decode) {
+    Print("{:>27} {:>10} {:>16.2f} {:>13.1f} %\n", front, decode.sequences, decode.rate,
+          100 * decode.share);
+    front = std::string(front.size(), ' ');
+  }
 }
 
 Json ToJson(const Row& row) {
-  return {{"depth", row.depth},
-          {"prompt_tokens_per_second", row.prompt_rate},
-          {"prompt_share_of_fma_peak", row.prompt_share},
-          {"decode_tokens_per_second", row.decode_rate},
-          {"decode_share_of_read_bandwidth", row.decode_share}};
+  Json json = {{"depth", row.depth},
+               {"prompt_tokens_per_second", row.prompt_rate},
+               {"prompt_share_of_fma_peak", row.prompt_share},
+               {"decode", Json::array()}};
+  for (const DecodeRate& decode : row.decode) {
+    json["decode"].push_back({{"sequences", decode.sequences},
+                              {"tokens_per_second", decode.rate},
+                              {"share_of_possible", decode.share}});
+  }
+  return json;
 }
 
 Status BenchPeaks(const BenchOptions& options) {
@@ -223,8 +293,8 @@ Status BenchModel(const BenchOptions& options) {
   Print("peaks: FMA {:.1f} to {:.1f} GFLOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
         bench.fma().low / 1e9, bench.fma().high / 1e9, bench.bandwidth().low / 1e9,
         bench.bandwidth().high / 1e9);
-  Print("{:>9} {:>16} {:>15} {:>16} {:>15}\n", "depth", "prompt tokens/s", "of FMA peak",
-        "decode tokens/s", "of read peak");
+  Print("{:>9} {:>16} {:>15} {:>10} {:>16} {:>15}\n", "depth", "prompt tokens/s", "of FMA peak",
+        "sequences", "decode tokens/s", "of possible");
   for (const Row& row : rows) PrintRow(row);
   return {};
 }
@@ -241,21 +311,29 @@ void AddBenchCommand(Command& program) {
   command
       .Add(
           "-d,--depths N,...",
-          [options](const std::string& text) { return ParseDepths(text, options->depths); },
+          [options](const std::string& text) { return ParseNumbers(text, 0, options->depths); },
           "Tokens already in the context before both, one row each")
       .Default("0");
+  command
+      .Add(
+          "-b,--batch N,...",
+          [options](const std::string& text) { return ParseNumbers(text, 1, options->batches); },
+          "Sequences decoded together, one row each")
+      .Default("1");
   command.Add("-r,--repetitions N", options->repetitions,
               "Measurements, after a warm-up; the median counts", {1, 1000});
   command.Add("--peak", options->peak_only, "Only the machine's peaks")
-      .Excludes(
-          {"--model", "--kernels", "--prompt-tokens", "--new-tokens", "--depths", "--repetitions"});
+      .Excludes({"--model", "--kernels", "--prompt-tokens", "--new-tokens", "--depths", "--batch",
+                 "--repetitions"});
   command.Add("--json", options->json, "Print JSON, rates in units of one");
   AddQuietOption(command, options->quiet);
   command.Notes(
-      "Shares: the prompt's floating-point operations against the float32 FMA peak, the bytes a "
-      "decoded token must move against read bandwidth; each peak is measured just before and "
-      "after.");
-  command.Examples({"fulmen bench -p 64 -n 8 -r 1 -d 0,256", "fulmen bench --peak"});
+      "Shares: the prompt's floating-point operations against the float32 FMA peak; the time that "
+      "a "
+      "step of decoding needs at least, to read each weight, state and key it uses once at the "
+      "measured bandwidth or to compute at the FMA peak, whichever is longer, against the time it "
+      "took. Peaks are measured just before and after.");
+  command.Examples({"fulmen bench -p 64 -n 8 -r 1 -d 0,256 -b 1,4", "fulmen bench --peak"});
   command.Run(
       [options] { return options->peak_only ? BenchPeaks(*options) : BenchModel(*options); });
 }

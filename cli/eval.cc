@@ -68,8 +68,8 @@ Status EvalLogits(const EvalOptions& options) {
     done += tokens;
     progress.Add(tokens);
   };
-  Status status = WriteLogits(session->model, session->kernels, session->context, prompts,
-                              options.logits, options.out, add, &interrupt.flag());
+  Status status = WriteLogits(session->model, session->compute, prompts, options.logits,
+                              options.out, add, &interrupt.flag());
   if (status || status.error().code != ErrorCode::kCancelled) return status;
   return Fail(ErrorCode::kCancelled, "interrupted after {} of {} tokens; {} was not written", done,
               TotalTokens(prompts), options.out);
@@ -96,10 +96,11 @@ Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& pr
                                bool quiet) {
   const auto count = static_cast<int64_t>(prompts.size());
   Progress progress(quiet ? "" : "generating", TotalTokens(prompts) + count * request.max_tokens);
+  StatePool states(session.model.config);
   Continuations continuations;
   for (const NamedIds& prompt : prompts) {
     request.prompt = prompt.ids;
-    SequenceState state(session.model.config);
+    FULMEN_ASSIGN(SequenceState state, states.Create());
     int64_t prompt_read = 0;
     GenerateHooks hooks;
     hooks.on_prompt_read = [&](int64_t read, int64_t) {
@@ -107,8 +108,8 @@ Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& pr
     };
     hooks.on_token = [&] { progress.Add(1); };
     hooks.cancel = &interrupt.flag();
-    FULMEN_ASSIGN(const GenerateResult result, Generate(session.model, nullptr, session.kernels,
-                                                        session.context, state, request, hooks));
+    FULMEN_ASSIGN(const GenerateResult result,
+                  Generate(session.model, nullptr, session.compute, state, request, hooks));
     const auto found = static_cast<int64_t>(result.ids.size());
     progress.Add(request.max_tokens - found);
     continuations.ids[prompt.name] = result.ids;
@@ -175,7 +176,7 @@ Status EvalPerplexity(const EvalOptions& options) {
                                              static_cast<int64_t>(ids.size()));
   FULMEN_ASSIGN(const Perplexity result,
                 MeasurePerplexity(
-                    session->model, session->kernels, session->context, ids, context,
+                    session->model, session->compute, ids, context,
                     [&](int64_t tokens) { progress->Add(tokens); }, &interrupt.flag()));
   progress.reset();
   const double seconds =

@@ -57,8 +57,8 @@ Result<GenerateResult> Responder::Answer(const std::string& message) {
     written = terminal ? Write(ForTerminal(text)) : Write(text);
     if (!written) interrupt_.flag() = true;  // nobody is there to read the rest
   };
-  Result<GenerateResult> result = Generate(session_.model, &tokenizer_, session_.kernels,
-                                           session_.context, conversation_.state(), request, hooks);
+  Result<GenerateResult> result = Generate(session_.model, &tokenizer_, session_.compute,
+                                           conversation_.state(), request, hooks);
   progress.reset();
   if (!result) {
     conversation_.Withdraw();

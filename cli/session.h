@@ -9,7 +9,7 @@
 #include "base/workspace.h"
 #include "cli/command.h"
 #include "formats/model_files.h"
-#include "kernels/kernels.h"
+#include "kernels/compute.h"
 #include "model/weights.h"
 
 namespace fulmen {
@@ -46,6 +46,7 @@ struct Session {
   ThreadPool pool;
   Workspace scratch;
   KernelContext context{pool, scratch};
+  Compute compute{kernels, context};
 };
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options);

@@ -29,8 +29,8 @@ Status RunGradients(const GradientsCommand& command) {
                 SelectTrainingKernels(command.session.kernels, precision));
   FULMEN_ASSIGN(const Json batches, ReadJsonInput(command.batches));
   FULMEN_ASSIGN(const Json report,
-                CheckGradients(session->model, session->kernels, *training, session->context,
-                               batches, InputName(command.batches), command.options, command.out));
+                CheckGradients(session->model, Compute(*training, session->context), batches,
+                               InputName(command.batches), command.options, command.out));
   if (command.json) {
     Print("{}\n", report.dump());
     return {};

@@ -106,6 +106,7 @@ Status BenchTraining(const TrainBenchOptions& options) {
   Parameters weights(config, session->model.weights);
   Parameters gradients(config);
   Optimizer optimizer(config);
+  const Compute compute(*training, session->context);
   LossOptions loss;
   loss.recompute = options.recompute;
   PeakRange fma;
@@ -115,11 +116,10 @@ Status BenchTraining(const TrainBenchOptions& options) {
                   MeasurePaired(MeasureFmaFlops, session->pool, fma, [&]() -> Status {
                     std::ranges::fill(gradients.all(), 0.0F);
                     FULMEN_ASSIGN(const Losses losses,
-                                  ForwardBackward(config, weights.AsWeights(config),
-                                                  session->kernels, *training, session->context,
-                                                  batch, loss, gradients.AsGradients(config)));
-                    const double norm = GlobalNorm(*training, session->context, gradients);
-                    optimizer.Step({}, *training, session->context, gradients, norm, weights);
+                                  ForwardBackward(config, weights.AsWeights(config), compute, batch,
+                                                  loss, gradients.AsGradients(config)));
+                    const double norm = GlobalNorm(compute, gradients);
+                    optimizer.Step({}, compute, gradients, norm, weights);
                     return {};
                   }));
     if (i > 0) samples.Add(sample, tokens, flops);  // the first warms up

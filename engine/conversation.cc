@@ -9,11 +9,11 @@ namespace fulmen {
 
 Conversation::Conversation(const Model& model, const Tokenizer& tokenizer,
                            std::optional<ChatFormat> format, std::string system)
-    : model_(model),
-      tokenizer_(tokenizer),
+    : tokenizer_(tokenizer),
       format_(format),
       system_(std::move(system)),
-      state_(model.config) {
+      states_(model.config),
+      state_(states_.Create().value()) {
   FULMEN_CHECK(format_ || system_.empty(), "a system text needs a chat format");
   Reset();
 }
@@ -35,6 +35,7 @@ Result<GenerateRequest> Conversation::AddUser(const std::string& message) {
     turn_text_ = read_text_ + text;
     fresh = tokenizer_.Encode(text, Tokenizer::Markers::kParse, !read_text_.empty());
   }
+  FULMEN_ASSIGN(before_, state_.Fork());
   request.prompt = unread_;
   request.prompt.insert(request.prompt.end(), fresh.begin(), fresh.end());
   request.history = history_;
@@ -43,19 +44,23 @@ Result<GenerateRequest> Conversation::AddUser(const std::string& message) {
 
 void Conversation::AddAnswer(const GenerateRequest& request, const GenerateResult& result) {
   if (format_) messages_.push_back({{"role", "assistant"}, {"content", result.text}});
+  // The stop string's tokens were read, but the answer as the format shows it lacks them.
+  if (format_ && result.at_stop_string) return GoBack();
   history_.insert(history_.end(), request.prompt.begin(), request.prompt.end());
   history_.insert(history_.end(), result.ids.begin(), result.ids.end());
   history_.resize(history_.size() - result.unread.size());
   unread_ = result.unread;
   read_text_ = turn_text_ + result.text;
-  // The stop string's tokens were read, but the answer as the format shows it lacks them.
-  if (format_ && result.at_stop_string) ClearState();
+  before_.reset();
 }
 
 void Conversation::Withdraw() {
   if (!messages_.empty()) messages_.erase(messages_.size() - 1);
-  const int64_t expected = static_cast<int64_t>(history_.size());
-  if (state_.position() != expected) ClearState();
+  GoBack();
+}
+
+void Conversation::GoBack() {
+  if (before_) state_ = *std::exchange(before_, std::nullopt);
 }
 
 void Conversation::Reset() {
@@ -65,7 +70,8 @@ void Conversation::Reset() {
 }
 
 void Conversation::ClearState() {
-  state_ = SequenceState(model_.config);
+  before_.reset();
+  state_ = states_.Create().value();
   history_.clear();
   unread_.clear();
   read_text_.clear();

@@ -29,8 +29,7 @@ class Conversation {
   // and those it has read.
   Result<GenerateRequest> AddUser(const std::string& message);
   void AddAnswer(const GenerateRequest& request, const GenerateResult& result);
-  // Takes back the last message, which has no answer. When its tokens were read all the same, the
-  // next turn reads the whole conversation anew.
+  // Takes back the last message, which has no answer; what was read of it is forgotten.
   void Withdraw();
   // Begins anew; the system text stays.
   void Reset();
@@ -40,10 +39,11 @@ class Conversation {
  private:
   // Forgets what was read, so that the next turn reads everything.
   void ClearState();
+  // Forgets what was read since AddUser.
+  void GoBack();
   // The pieces without their first read_text_.size() bytes, when they begin with read_text_.
   std::optional<std::vector<PromptPiece>> Remainder(const std::vector<PromptPiece>& pieces) const;
 
-  const Model& model_;
   const Tokenizer& tokenizer_;
   std::optional<ChatFormat> format_;
   std::string system_;
@@ -52,7 +52,9 @@ class Conversation {
   std::string turn_text_;          // of the turn under way, up to its answer
   // What state_ and unread_ together stand for: history_ was read, unread_ comes next, and both are
   // tokens of read_text_.
+  StatePool states_;
   SequenceState state_;
+  std::optional<SequenceState> before_;  // as it was before the turn under way
   std::vector<int32_t> history_;
   std::vector<int32_t> unread_;
   std::string read_text_;

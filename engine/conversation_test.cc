@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/thread_pool.h"
 #include "base/workspace.h"
+#include "model/testing.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
@@ -27,7 +28,7 @@ class ConversationTest : public ::testing::Test {
   GenerateResult Answer(SequenceState& state, GenerateRequest request, int64_t max_tokens) {
     request.max_tokens = max_tokens;
     request.stop_strings = stops_;
-    return ValueOrDie(Generate(model_, &tokenizer_, kernels_, context_, state, request));
+    return ValueOrDie(Generate(model_, &tokenizer_, compute_, state, request));
   }
 
   std::string Text(const std::vector<int32_t>& ids) { return ValueOrDie(tokenizer_.Decode(ids)); }
@@ -44,7 +45,7 @@ class ConversationTest : public ::testing::Test {
   ThreadPool pool_{2};
   Workspace scratch_;
   KernelContext context_{pool_, scratch_};
-  const Kernels& kernels_ = *ValueOrDie(SelectKernels("cpu"));
+  Compute compute_{*ValueOrDie(SelectKernels("cpu")), context_};
   std::vector<std::string> stops_;
 };
 
@@ -71,10 +72,10 @@ TEST_F(ConversationTest, ATurnReadsOnlyItsOwnTokens) {
       messages.push_back({{"role", "assistant"}, {"content", result.text}});
 
       // The same answer from a state that reads everything anew.
-      SequenceState fresh(model_.config);
+      testing::TestSequence fresh(model_.config);
       GenerateRequest whole;
       whole.prompt = All(request);
-      EXPECT_EQ(Answer(fresh, whole, 12).ids, result.ids);
+      EXPECT_EQ(Answer(fresh.state, whole, 12).ids, result.ids);
     }
   }
 }
@@ -82,8 +83,8 @@ TEST_F(ConversationTest, ATurnReadsOnlyItsOwnTokens) {
 TEST_F(ConversationTest, AStopStringOrAnErrorMakesTheNextTurnReadEverything) {
   Conversation conversation(model_, tokenizer_, ChatFormat::kText01, "");
   const GenerateRequest first = ValueOrDie(conversation.AddUser("Hello"));
-  SequenceState copy(model_.config);
-  stops_ = {Answer(copy, first, 20).text.substr(5, 3)};
+  testing::TestSequence copy(model_.config);
+  stops_ = {Answer(copy.state, first, 20).text.substr(5, 3)};
   const GenerateResult cut = Answer(conversation.state(), first, 20);
   ASSERT_TRUE(cut.at_stop_string);
   conversation.AddAnswer(first, cut);
@@ -100,6 +101,35 @@ TEST_F(ConversationTest, AStopStringOrAnErrorMakesTheNextTurnReadEverything) {
 
   conversation.Reset();
   EXPECT_EQ(ValueOrDie(conversation.AddUser("Hello")).prompt, first.prompt);
+}
+
+// A turn that is taken back costs no reading: the next one goes on from the turn before it.
+TEST_F(ConversationTest, AWithdrawnTurnLeavesWhatWasReadBefore) {
+  Conversation conversation(model_, tokenizer_, ChatFormat::kText01, "");
+  const GenerateRequest first = ValueOrDie(conversation.AddUser("Hello"));
+  const GenerateResult answer = Answer(conversation.state(), first, 8);
+  conversation.AddAnswer(first, answer);
+  const int64_t read = conversation.state().position();
+  const GenerateRequest second = ValueOrDie(conversation.AddUser("Why?"));
+  const std::vector<int32_t> expected = Answer(conversation.state(), second, 8).ids;
+  for (int i = 0; i < 2; ++i) {
+    conversation.Withdraw();
+    EXPECT_EQ(conversation.state().position(), read);
+    const GenerateRequest again = ValueOrDie(conversation.AddUser("Why?"));
+    EXPECT_EQ(again.prompt, second.prompt);
+    EXPECT_EQ(again.history, second.history);
+    EXPECT_EQ(Answer(conversation.state(), again, 8).ids, expected);
+  }
+  // An answer that a stop string cut is read again as the format shows it, and nothing before it.
+  conversation.Withdraw();
+  stops_ = {ValueOrDie(tokenizer_.Decode(expected)).substr(4, 3)};
+  const GenerateRequest third = ValueOrDie(conversation.AddUser("Why?"));
+  conversation.AddAnswer(third, Answer(conversation.state(), third, 8));
+  EXPECT_EQ(conversation.state().position(), read);
+  const GenerateRequest fourth = ValueOrDie(conversation.AddUser("Go on"));
+  EXPECT_EQ(
+      std::vector<int32_t>(fourth.prompt.begin(), fourth.prompt.begin() + std::ssize(third.prompt)),
+      third.prompt);
 }
 
 TEST_F(ConversationTest, WithoutAFormatTheTextGoesOn) {

@@ -18,9 +18,9 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
-                                const Kernels& kernels, KernelContext& context,
-                                SequenceState& state, GenerateRequest request,
-                                const GenerateHooks& hooks, int64_t chunk) {
+                                const Compute& compute, SequenceState& state,
+                                GenerateRequest request, const GenerateHooks& hooks,
+                                int64_t chunk) {
   FULMEN_CHECK(chunk >= 1, "a chunk of {}", chunk);
   const std::vector<int32_t> forbidden = ForbiddenTokens(model, tokenizer);
   const SequenceLimits limits{model.config.vocab_size, model.config.max_position, state.position(),
@@ -42,7 +42,7 @@ Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
     const Sequence::Work work = sequence.Schedule(chunk);
     const int64_t count = static_cast<int64_t>(work.tokens.size());
     const Matrix wanted(logits.data(), work.wants_logits ? 1 : 0, model.config.vocab_size);
-    FULMEN_TRY(Forward(model, kernels, context, work.tokens, state, wanted));
+    FULMEN_TRY(Forward(model, compute, work.tokens, state, wanted));
     const size_t before = sequence.ids().size();
     const std::string text = sequence.Postprocess(work, logits);
     if (reading_prompt) {

@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "engine/sequence.h"
-#include "kernels/kernels.h"
+#include "kernels/compute.h"
 #include "model/forward.h"
 #include "model/state.h"
 #include "model/weights.h"
@@ -46,12 +46,12 @@ struct GenerateResult {
 
 // Reads request.prompt from where `state` stands, then generates. `tokenizer` may be null: then
 // there is no text. The prompt is read in chunks of `chunk` tokens. The tokens do not depend on the
-// number of threads of `context`. After an error from the model `state` is unusable; errors in the
+// number of threads. After an error from the model `state` is unusable; errors in the
 // request leave it untouched.
 Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
-                                const Kernels& kernels, KernelContext& context,
-                                SequenceState& state, GenerateRequest request,
-                                const GenerateHooks& hooks = {}, int64_t chunk = 512);
+                                const Compute& compute, SequenceState& state,
+                                GenerateRequest request, const GenerateHooks& hooks = {},
+                                int64_t chunk = 512);
 
 // The ids that end an answer: the end of sequence of the config, the generation config and the
 // tokenizer and, in a chat, the end of a turn. `tokenizer` may be null.

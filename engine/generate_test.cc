@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/thread_pool.h"
 #include "base/workspace.h"
+#include "model/testing.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"
 
@@ -47,8 +48,8 @@ class GenerateTest : public ::testing::Test {
   static Result<GenerateResult> Run(const GenerateRequest& request, const GenerateHooks& hooks = {},
                                     int threads = 1, const std::string& kernels = "cpu",
                                     int64_t chunk = 512) {
-    SequenceState state(TestModel().config);
-    return RunOn(state, request, hooks, threads, kernels, chunk);
+    testing::TestSequence state(TestModel().config);
+    return RunOn(state.state, request, hooks, threads, kernels, chunk);
   }
 
   static Result<GenerateResult> RunOn(SequenceState& state, const GenerateRequest& request,
@@ -57,8 +58,9 @@ class GenerateTest : public ::testing::Test {
     ThreadPool pool(threads);
     Workspace scratch(/*poison=*/true);
     KernelContext context{pool, scratch};
-    return Generate(TestModel(), &TestTokenizer(), *ValueOrDie(SelectKernels(kernels)), context,
-                    state, request, hooks, chunk);
+    return Generate(TestModel(), &TestTokenizer(),
+                    Compute(*ValueOrDie(SelectKernels(kernels)), context), state, request, hooks,
+                    chunk);
   }
 };
 
@@ -162,12 +164,12 @@ TEST_F(GenerateTest, CancellingKeepsWhatWasGenerated) {
 TEST_F(GenerateTest, AnAnswerContinuedFromItsStateIsTheSame) {
   GenerateRequest request = Continue("The Library of Congress", 40);
   const std::vector<int32_t> whole = ValueOrDie(Run(request)).ids;
-  SequenceState state(TestModel().config);
+  testing::TestSequence state(TestModel().config);
   request.max_tokens = 15;
-  const GenerateResult first = ValueOrDie(RunOn(state, request));
+  const GenerateResult first = ValueOrDie(RunOn(state.state, request));
   request.prompt = first.unread;
   request.max_tokens = 25;
-  const GenerateResult second = ValueOrDie(RunOn(state, request));
+  const GenerateResult second = ValueOrDie(RunOn(state.state, request));
   std::vector<int32_t> both = first.ids;
   both.insert(both.end(), second.ids.begin(), second.ids.end());
   EXPECT_EQ(both, whole);
@@ -179,23 +181,23 @@ TEST_F(GenerateTest, TheContextLimitIsKept) {
   ThreadPool pool(1);
   Workspace scratch;
   KernelContext context{pool, scratch};
-  const Kernels& kernels = *ValueOrDie(SelectKernels("cpu"));
+  const Compute compute(*ValueOrDie(SelectKernels("cpu")), context);
   GenerateRequest request = Continue("Alice was beginning to", 60);
   request.prompt.resize(6, 5);
-  SequenceState state(small.config);
+  testing::TestSequence state(small.config);
   const GenerateResult result =
-      ValueOrDie(Generate(small, &TestTokenizer(), kernels, context, state, request));
+      ValueOrDie(Generate(small, &TestTokenizer(), compute, state.state, request));
   EXPECT_EQ(result.finish_reason, FinishReason::kContext);
   EXPECT_EQ(result.ids.size(), 5U);  // the tenth token read gives the last one
-  EXPECT_EQ(state.position(), 10);
+  EXPECT_EQ(state.state.position(), 10);
 
-  SequenceState fresh(small.config);
+  testing::TestSequence fresh(small.config);
   request.prompt.resize(11, 5);
-  const auto too_long = Generate(small, &TestTokenizer(), kernels, context, fresh, request);
+  const auto too_long = Generate(small, &TestTokenizer(), compute, fresh.state, request);
   ASSERT_FALSE(too_long.has_value());
   EXPECT_EQ(too_long.error().message,
             "the prompt has 11 tokens, but the model's context ends at 10");
-  EXPECT_EQ(fresh.position(), 0);
+  EXPECT_EQ(fresh.state.position(), 0);
 }
 
 TEST_F(GenerateTest, ImpossibleRequestsAreRefused) {
@@ -222,9 +224,10 @@ TEST_F(GenerateTest, ANonFiniteLayerIsNamed) {
   ThreadPool pool(1);
   Workspace scratch;
   KernelContext context{pool, scratch};
-  SequenceState state(broken.config);
-  const auto result = Generate(broken, &TestTokenizer(), *ValueOrDie(SelectKernels("cpu")), context,
-                               state, Continue("Alice", 5));
+  testing::TestSequence state(broken.config);
+  const auto result =
+      Generate(broken, &TestTokenizer(), Compute(*ValueOrDie(SelectKernels("cpu")), context),
+               state.state, Continue("Alice", 5));
   ASSERT_FALSE(result.has_value());
   EXPECT_EQ(result.error().code, ErrorCode::kNonFinite);
   EXPECT_NE(result.error().message.find("layer 3"), std::string::npos) << result.error().message;
@@ -237,9 +240,9 @@ TEST_F(GenerateTest, UnusedIdsAreNeverSampled) {
   ThreadPool pool(1);
   Workspace scratch;
   KernelContext context{pool, scratch};
-  SequenceState state(without.config);
-  const GenerateResult result = ValueOrDie(
-      Generate(without, nullptr, *ValueOrDie(SelectKernels("cpu")), context, state, request));
+  testing::TestSequence state(without.config);
+  const GenerateResult result = ValueOrDie(Generate(
+      without, nullptr, Compute(*ValueOrDie(SelectKernels("cpu")), context), state.state, request));
   EXPECT_EQ(result.ids.size(), 40U);
   EXPECT_TRUE(result.text.empty());
   for (const int32_t id : result.ids) EXPECT_TRUE(id != ids[0] && id != ids[5]);
@@ -275,9 +278,9 @@ TEST_F(GenerateTest, DeclaredEndTokensAreNotForbidden) {
   ThreadPool pool(1);
   Workspace scratch;
   KernelContext context{pool, scratch};
-  SequenceState state(model.config);
-  const GenerateResult result = ValueOrDie(
-      Generate(model, nullptr, *ValueOrDie(SelectKernels("cpu")), context, state, request));
+  testing::TestSequence state(model.config);
+  const GenerateResult result = ValueOrDie(Generate(
+      model, nullptr, Compute(*ValueOrDie(SelectKernels("cpu")), context), state.state, request));
   EXPECT_EQ(result.finish_reason, FinishReason::kStop);
   EXPECT_LE(result.ids.size(), 5U);
 }

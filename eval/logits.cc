@@ -76,8 +76,8 @@ class Gathered {
   std::vector<T> whole_;
 };
 
-Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& context,
-                   const NamedIds& prompt, const LogitsOptions& options, SafetensorsWriter& writer,
+Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& prompt,
+                   const LogitsOptions& options, SafetensorsWriter& writer,
                    const std::function<void(int64_t)>& progress, const std::atomic<bool>* cancel) {
   const Config& config = model.config;
   const auto tokens = static_cast<int64_t>(prompt.ids.size());
@@ -89,7 +89,8 @@ Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& co
   Gathered<float> expert_weights(options.experts, layers, tokens, k, chunk);
   const ForwardCapture capture = {hidden.chunk(), experts.chunk(), expert_weights.chunk()};
 
-  SequenceState state(config);
+  StatePool states(config);
+  FULMEN_ASSIGN(SequenceState state, states.Create());
   std::vector<float> logits(
       static_cast<size_t>(std::min(chunk, LogitRows(prompt, options)) * config.vocab_size));
   const int64_t first_row = tokens - LogitRows(prompt, options);
@@ -99,8 +100,8 @@ Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& co
     const int64_t rows = std::clamp(first + count - first_row, int64_t{0}, count);
     const std::span ids =
         std::span(prompt.ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-    FULMEN_TRY(Forward(model, kernels, context, ids, state,
-                       Matrix(logits.data(), rows, config.vocab_size), capture));
+    FULMEN_TRY(Forward(model, compute, ids, state, Matrix(logits.data(), rows, config.vocab_size),
+                       capture));
     FULMEN_TRY(writer.Write(
         std::as_bytes(std::span(logits).first(static_cast<size_t>(rows * config.vocab_size)))));
     hidden.Take(first, count);
@@ -113,23 +114,24 @@ Status WritePrompt(const Model& model, const Kernels& kernels, KernelContext& co
   FULMEN_TRY(WriteValues(writer, expert_weights.whole()));
   for (int64_t layer = 0; options.state && layer < layers; ++layer) {
     if (config.layers[static_cast<size_t>(layer)] != LayerKind::kLightning) continue;
-    const Matrix s = state.lightning(layer);
-    FULMEN_TRY(
-        writer.Write(std::as_bytes(std::span(s.data, static_cast<size_t>(s.rows * s.cols)))));
+    std::vector<float> values(static_cast<size_t>(config.attention_size() * config.head_dim));
+    compute.kernels.lightning_state(
+        compute.context, model.weights.decay[static_cast<size_t>(layer)], state.position(),
+        state.lightning(layer), Matrix(values.data(), config.attention_size(), config.head_dim));
+    FULMEN_TRY(WriteValues(writer, values));
   }
   return {};
 }
 
 }  // namespace
 
-Status WriteLogits(const Model& model, const Kernels& kernels, KernelContext& context,
-                   const std::vector<NamedIds>& prompts, const LogitsOptions& options,
-                   const std::string& path, const std::function<void(int64_t)>& progress,
-                   const std::atomic<bool>* cancel) {
+Status WriteLogits(const Model& model, const Compute& compute, const std::vector<NamedIds>& prompts,
+                   const LogitsOptions& options, const std::string& path,
+                   const std::function<void(int64_t)>& progress, const std::atomic<bool>* cancel) {
   FULMEN_ASSIGN(SafetensorsWriter writer,
                 SafetensorsWriter::Create(path, Declare(model.config, prompts, options)));
   for (const NamedIds& prompt : prompts) {
-    FULMEN_TRY(WritePrompt(model, kernels, context, prompt, options, writer, progress, cancel));
+    FULMEN_TRY(WritePrompt(model, compute, prompt, options, writer, progress, cancel));
   }
   return writer.Finish();
 }

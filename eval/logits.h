@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "eval/prompts.h"
-#include "kernels/kernels.h"
+#include "kernels/compute.h"
 #include "model/weights.h"
 
 namespace fulmen {
@@ -27,9 +27,9 @@ struct LogitsOptions {
 // head_dim], NAME.experts [layers, T, k] I32 and NAME.expert_weights [layers, T, k]. Logits are
 // streamed to the disk; the rest is held for one prompt at a time. `progress` hears of tokens done.
 // Once `cancel`, looked at between chunks, is true, nothing is written and the error is kCancelled.
-Status WriteLogits(const Model& model, const Kernels& kernels, KernelContext& context,
-                   const std::vector<NamedIds>& prompts, const LogitsOptions& options,
-                   const std::string& path, const std::function<void(int64_t tokens)>& progress,
+Status WriteLogits(const Model& model, const Compute& compute, const std::vector<NamedIds>& prompts,
+                   const LogitsOptions& options, const std::string& path,
+                   const std::function<void(int64_t tokens)>& progress,
                    const std::atomic<bool>* cancel = nullptr);
 
 }  // namespace fulmen

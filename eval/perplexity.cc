@@ -21,9 +21,9 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t target) {
   return std::log(sum) + largest - logits[static_cast<size_t>(target)];
 }
 
-Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
-                                     KernelContext& context, std::span<const int32_t> ids,
-                                     int64_t window, const std::function<void(int64_t)>& progress,
+Result<Perplexity> MeasurePerplexity(const Model& model, const Compute& compute,
+                                     std::span<const int32_t> ids, int64_t window,
+                                     const std::function<void(int64_t)>& progress,
                                      const std::atomic<bool>* cancel) {
   const auto tokens = static_cast<int64_t>(ids.size());
   if (tokens < 2 || window < 2) {
@@ -34,15 +34,16 @@ Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
   }
   const int64_t vocab = model.config.vocab_size;
   std::vector<float> logits(static_cast<size_t>(std::min(kChunk, window) * vocab));
+  StatePool states(model.config);
   Perplexity result;
   const auto cancelled = [cancel] { return cancel != nullptr && cancel->load(); };
   double total = 0;
   for (int64_t start = 0; start < tokens && !cancelled(); start += window) {
     const int64_t end = std::min(start + window, tokens);
-    SequenceState state(model.config);
+    FULMEN_ASSIGN(SequenceState state, states.Create());
     for (int64_t first = start; first < end && !cancelled(); first += kChunk) {
       const int64_t count = std::min(kChunk, end - first);
-      FULMEN_TRY(Forward(model, kernels, context,
+      FULMEN_TRY(Forward(model, compute,
                          ids.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), state,
                          Matrix(logits.data(), count, vocab)));
       // The window's last token predicts nothing.

@@ -7,7 +7,7 @@
 #include <span>
 
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "kernels/compute.h"
 #include "model/weights.h"
 
 namespace fulmen {
@@ -23,9 +23,8 @@ struct Perplexity {
 // needed. `progress` hears of tokens done. `cancel` is looked at between chunks: once it is true,
 // the result is that of the tokens read so far, or an error (kCancelled) where none was scored. A
 // perplexity beyond a double is one, too (kNonFinite).
-Result<Perplexity> MeasurePerplexity(const Model& model, const Kernels& kernels,
-                                     KernelContext& context, std::span<const int32_t> ids,
-                                     int64_t window,
+Result<Perplexity> MeasurePerplexity(const Model& model, const Compute& compute,
+                                     std::span<const int32_t> ids, int64_t window,
                                      const std::function<void(int64_t tokens)>& progress,
                                      const std::atomic<bool>* cancel = nullptr);
 

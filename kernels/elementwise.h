@@ -1,6 +1,7 @@
 // Row-wise and element-wise operations. All activations are float32; T is the number of tokens.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -20,9 +21,6 @@ using EmbeddingFn = void (*)(KernelContext&, std::span<const int32_t> tokens,
 using RmsNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                            Matrix out);
 
-// out = x * sigmoid(x); out may be x.
-using SiluFn = void (*)(KernelContext&, ConstMatrix x, Matrix out);
-
 // out = rms_norm(x) * sigmoid(gate), the output of lightning attention; out may be x or gate.
 // MiniMax-01 report, section 2.2.
 using GatedRmsNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
@@ -32,8 +30,21 @@ using GatedRmsNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatri
 using ResidualFn = void (*)(KernelContext&, float alpha, ConstMatrix residual, float beta,
                             ConstMatrix branch, Matrix out);
 
-// True when every element is finite.
-using AllFiniteFn = bool (*)(KernelContext&, ConstMatrix x);
+enum class RowHealth : uint8_t {
+  kFine,
+  kSquaresOverflow,  // the sum of squares exceeds float32: a norm would give zeros, unseen
+  kNotFinite,        // some element is NaN or infinite
+};
+
+// health [T] of the rows of x.
+using RowHealthFn = void (*)(KernelContext&, ConstMatrix x, std::span<RowHealth> health);
+
+// out[i] = x[rows[i]]; out may not overlap x.
+using GatherRowsFn = void (*)(KernelContext&, ConstMatrix x, std::span<const int64_t> rows,
+                              Matrix out);
+
+// Copies bytes between memory of the device and memory of whoever calls, or within either.
+using CopyFn = void (*)(KernelContext&, std::span<const std::byte> from, std::span<std::byte> to);
 
 // Backward passes. Gradients of activations are overwritten, gradients of weights are added to, and
 // every sum has an order that depends on neither threads nor chunks.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
 #include "kernels/test_weight.h"
 #include "kernels/testing.h"
@@ -100,27 +101,6 @@ std::vector<float> WideValues(int64_t count, uint64_t seed) {
   return values;
 }
 
-TEST(Elementwise, SiluMatchesReference) {
-  for (const auto& [rows, cols] : kShapes) {
-    const std::vector<float> values = WideValues(rows * cols, 4);
-    TestContext one;
-    TestMatrix input(rows, cols, 1, values);
-    TestMatrix expected(rows, cols, 0);
-    RefKernels().silu(one.context, input.view(), expected.view());
-    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
-      for (const int threads : {1, 2, 3}) {
-        TestContext test(threads);
-        TestMatrix x(rows, cols, 3, values);
-        TestMatrix y(rows, cols, 2);
-        kernels.silu(test.context, x.view(), y.view());
-        EXPECT_TRUE(NearRelativeToLargest(y.Values(), expected.Values(), 5e-7)) << kernels.name;
-        kernels.silu(test.context, x.view(), x.view());
-        EXPECT_TRUE(SameBits(x.Values(), y.Values())) << kernels.name << " in place";
-      }
-    }
-  }
-}
-
 TEST(Elementwise, GatedRmsNormMatchesReference) {
   for (const auto& [rows, cols] : kShapes) {
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
@@ -132,7 +112,7 @@ TEST(Elementwise, GatedRmsNormMatchesReference) {
       TestMatrix expected(rows, cols, 0, values);
       RefKernels().gated_rms_norm(one.context, expected.view(), weight.view(), 1e-5F, gate.view(),
                                   expected.view());
-      // As rms_norm, and 5e-7 as silu.
+      // As rms_norm, and 5e-7 of the sigmoid.
       const double tolerance = testing::SumErrorBound(cols / 2 + 5) + 5e-7;
       for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
         SCOPED_TRACE(fmt::format("{} [{}, {}]", kernels.name, rows, cols));
@@ -159,19 +139,6 @@ TEST(Elementwise, GatedRmsNormMatchesReference) {
   }
 }
 
-// Relative to each value itself, which a comparison with the largest cannot see.
-TEST(Elementwise, SiluIsAccurateWhereItIsSmall) {
-  for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
-    TestContext test;
-    for (const float value : {-30.0F, -5.0F, -1e-3F, 0.0F, 1e-6F, 1.0F, 50.0F, 1e4F}) {
-      float x = value;
-      kernels.silu(test.context, ConstMatrix(&x, 1, 1), Matrix(&x, 1, 1));
-      const double expected = value / (1.0 + std::exp(-double{value}));
-      EXPECT_NEAR(x, expected, 1e-6 * std::abs(expected)) << kernels.name;
-    }
-  }
-}
-
 TEST(Elementwise, ResidualMatchesReferenceAndMayOverwriteAnInput) {
   for (const auto& [rows, cols] : kShapes) {
     const std::vector<float> a = RandomNormal(rows * cols, 6);
@@ -193,29 +160,68 @@ TEST(Elementwise, ResidualMatchesReferenceAndMayOverwriteAnInput) {
   }
 }
 
-TEST(Elementwise, AllFiniteFindsTheOneThatIsNot) {
+std::vector<Kernels> AllKernels() {
   std::vector<Kernels> all = CpuKernelsOfAllTargets();
   all.push_back(RefKernels());
+  return all;
+}
+
+TEST(Elementwise, RowHealthFindsTheOneElement) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (const auto& [rows, cols] : kShapes) {
-    for (const Kernels& kernels : all) {
+    for (const Kernels& kernels : AllKernels()) {
       TestContext test(2);
       // The gaps between rows are NaN and no concern of the operation.
-      std::vector<float> values = RandomNormal(rows * cols, 8, 1e30F);
-      TestMatrix x(rows, cols, 3, values);
-      EXPECT_TRUE(kernels.all_finite(test.context, x.view())) << kernels.name;
-      if (rows == 0) continue;
-      for (const float bad :
-           {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
-            std::numeric_limits<float>::quiet_NaN()}) {
+      TestMatrix x(rows, cols, 3, RandomNormal(rows * cols, 8, 1e10F));
+      std::vector<RowHealth> health(static_cast<size_t>(rows));
+      kernels.row_health(test.context, x.view(), health);
+      EXPECT_EQ(health, std::vector<RowHealth>(health.size(), RowHealth::kFine)) << kernels.name;
+      for (const int64_t row : {int64_t{0}, rows - 1}) {
         for (const int64_t column : {int64_t{0}, cols / 2, cols - 1}) {
-          float& element = x.view().row(rows - 1)[column];
-          const float good = element;
-          element = bad;
-          EXPECT_FALSE(kernels.all_finite(test.context, x.view())) << kernels.name;
-          element = good;
+          for (const auto& [bad, expected] : {std::pair(kInfinity, RowHealth::kNotFinite),
+                                              std::pair(-kInfinity, RowHealth::kNotFinite),
+                                              std::pair(std::nanf(""), RowHealth::kNotFinite),
+                                              std::pair(-2e19F, RowHealth::kSquaresOverflow),
+                                              std::pair(1e19F, RowHealth::kFine)}) {
+            if (rows == 0 || cols == 0) continue;
+            float& element = x.view().row(row)[column];
+            const float good = std::exchange(element, bad);
+            kernels.row_health(test.context, x.view(), health);
+            element = good;
+            for (size_t t = 0; t < health.size(); ++t) {
+              EXPECT_EQ(health[t], t == static_cast<size_t>(row) ? expected : RowHealth::kFine)
+                  << kernels.name << " row " << t << " " << bad;
+            }
+          }
         }
       }
     }
+  }
+}
+
+TEST(Elementwise, GatherRowsTakesThemInAnyOrder) {
+  for (const Kernels& kernels : AllKernels()) {
+    TestContext test(2);
+    TestMatrix x(5, 21, 3, RandomNormal(5 * 21, 9));
+    TestMatrix out(4, 21, 2);
+    const std::vector<int64_t> rows = {4, 0, 0, 2};
+    kernels.gather_rows(test.context, x.view(), rows, out.view());
+    std::vector<float> expected;
+    for (const int64_t row : rows) {
+      expected.insert(expected.end(), x.view().row(row), x.view().row(row) + 21);
+    }
+    EXPECT_TRUE(SameBits(out.Values(), expected)) << kernels.name;
+  }
+}
+
+TEST(Elementwise, CopyCopiesAll) {
+  for (const Kernels& kernels : AllKernels()) {
+    TestContext test(2);
+    const std::vector<float> from = RandomNormal(300'001, 10);
+    std::vector<float> to(from.size());
+    kernels.copy(test.context, std::as_bytes(std::span(from)),
+                 std::as_writable_bytes(std::span(to)));
+    EXPECT_TRUE(SameBits(to, from)) << kernels.name;
   }
 }
 

@@ -19,13 +19,17 @@ struct Kernels {
   std::string name;  // "ref", or "cpu" with its instruction set: "cpu (AVX3_DL)"
   EmbeddingFn embedding = nullptr;
   RmsNormFn rms_norm = nullptr;
-  SiluFn silu = nullptr;
   GatedRmsNormFn gated_rms_norm = nullptr;
   ResidualFn residual = nullptr;
-  AllFiniteFn all_finite = nullptr;
+  RowHealthFn row_health = nullptr;
+  GatherRowsFn gather_rows = nullptr;
+  CopyFn copy = nullptr;
   LinearFn linear = nullptr;
+  LinearFn router_logits = nullptr;  // float32 whatever the precision of training
   RopeFn rope = nullptr;
   LightningAttentionFn lightning_attention = nullptr;
+  LightningStateFn lightning_state = nullptr;
+  StoreKvFn store_kv = nullptr;
   SoftmaxAttentionFn softmax_attention = nullptr;
   TopKRouterFn top_k_router = nullptr;
   MoeFn moe = nullptr;

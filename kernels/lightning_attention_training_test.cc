@@ -47,7 +47,8 @@ Answer Train(const TrainingKernels& kernels, const Case& c, int threads, int64_t
   TestMatrix out(tokens, width, gap);
   TestMatrix dqkv(tokens, 3 * width, gap);
   const std::vector<int64_t> starts = Borders(c.lengths);
-  kernels.lightning_attention_packed(test.context, qkv.view(), Decays(c.heads), starts, out.view());
+  kernels.forward.lightning_attention(test.context, qkv.view(), Decays(c.heads), {starts, {}},
+                                      std::vector<float*>(c.lengths.size()), out.view());
   kernels.lightning_attention_backward(test.context, qkv.view(), Decays(c.heads), starts,
                                        dout.view(), dqkv.view());
   return {out.Values(), dqkv.Values()};

@@ -50,7 +50,7 @@ std::vector<float> Forward(const TrainingKernels& kernels, const Shape& s, int t
   TestContext test(threads);
   TestMatrix input(s.tokens, s.in, gap, x);
   TestMatrix y(s.tokens, s.out, gap);
-  kernels.linear(test.context, input.view(), {{weight.view(), y.view()}});
+  kernels.forward.linear(test.context, input.view(), {{weight.view(), y.view()}});
   return y.Values();
 }
 
@@ -160,11 +160,11 @@ TEST_P(LinearTraining, ProductsAreIndependent) {
     TestMatrix input(s.tokens, s.in, 3, x);
     TestMatrix ya(s.tokens, kOut[0], 1), yb(s.tokens, kOut[1], 1), yc(s.tokens, kOut[2]),
         yd(s.tokens, kOut[3], 2);
-    kernels.linear(test.context, input.view(),
-                   {{a.view(), ya.view()},
-                    {a.view().Rows(0, 0), yb.view()},
-                    {part, yc.view()},
-                    {d.view(), yd.view()}});
+    kernels.forward.linear(test.context, input.view(),
+                           {{a.view(), ya.view()},
+                            {a.view().Rows(0, 0), yb.view()},
+                            {part, yc.view()},
+                            {d.view(), yd.view()}});
     const auto alone = [&, &table = kernels](const TestWeight& weight) {
       return Forward(table, {s.tokens, s.in, weight.view().rows}, 1, x, weight);
     };

@@ -26,11 +26,21 @@ struct ExpertTensors {
 using ExpertWeights = ExpertTensors<WeightMatrix>;
 using ExpertGradients = ExpertTensors<Matrix>;  // added to
 
+// Results of the first products of every slot, kept for the backward pass: [T * k, ffn], row t * k
+// + s.
+struct MoeActivations {
+  Matrix gate;
+  Matrix up;
+};
+
 // out[t] = sum over slots s of weights[t][s] * down(silu(gate x_t) * up x_t) of expert
 // experts[t][s], summed in slot order so that the result does not depend on how tokens are grouped.
-// x and out are [T, C]; out is overwritten and must not overlap x.
+// A slot whose expert is -1 was dropped: it adds nothing. x and out are [T, C]; out is overwritten
+// and must not overlap x; where it is empty it is left out. `kept` is overwritten where it is not
+// empty; rows of dropped slots are then undefined.
 using MoeFn = void (*)(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-                       MatrixView<const int32_t> experts, ConstMatrix weights, Matrix out);
+                       MatrixView<const int32_t> experts, ConstMatrix weights,
+                       const MoeActivations& kept, Matrix out);
 
 // Gradient of top_k_router: dlogits [T, E] (overwritten; zero for experts not chosen) from dweights
 // [T, k]. With w the kept weights: dlogit of slot s = w_s (dw_s - sum_r w_r dw_r).
@@ -55,20 +65,6 @@ using RouterStatisticsFn = void (*)(KernelContext&, ConstMatrix logits,
 using RouterLossBackwardFn = void (*)(KernelContext&, ConstMatrix logits,
                                       std::span<const float> coefficients, float z_coefficient,
                                       Matrix dlogits);
-
-// Results of the first products of every slot, kept for the backward pass: [T * k, ffn], row t * k
-// + s.
-struct MoeActivations {
-  Matrix gate;
-  Matrix up;
-};
-
-// As MoeFn, keeping `kept` (overwritten). A slot whose expert is -1 was dropped: it adds nothing,
-// and its rows of `kept` are undefined. Where `out` is empty it is left out.
-using MoeTrainFn = void (*)(KernelContext&, ConstMatrix x,
-                            std::span<const ExpertWeights> expert_weights,
-                            MatrixView<const int32_t> experts, ConstMatrix weights,
-                            const MoeActivations& kept, Matrix out);
 
 // dx [T, C] and dweights [T, k] are overwritten (dweights of dropped slots are zero).
 using MoeBackwardFn = void (*)(KernelContext&, ConstMatrix x,

@@ -53,7 +53,7 @@ class Problem {
     TestMatrix out(count, x_.view().cols, gap);
     const MatrixView<const int32_t> choice(choice_.data(), tokens_, chosen_);
     moe(context.context, x_.view().Rows(first, count), experts_, choice.Rows(first, count),
-        weights_.view().Rows(first, count), out.view());
+        weights_.view().Rows(first, count), {}, out.view());
     return out.Values();
   }
   std::vector<float> Run(MoeFn moe, TestContext& context) {

@@ -105,13 +105,13 @@ Answer Train(const TrainingKernels& kernels, const Problem& problem, int threads
   }
   const MatrixView<const int32_t> choices(problem.choices.data(), c.tokens, c.k);
   const MoeActivations kept = {gate.view(), up.view()};
-  kernels.moe_train(test.context, x.view(), problem.experts, choices, weights.view(), kept,
-                    out.view());
+  kernels.forward.moe(test.context, x.view(), problem.experts, choices, weights.view(), kept,
+                      out.view());
   // Without an output, the same is kept.
   TestMatrix gate_again(c.tokens * c.k, c.ffn, gap);
   TestMatrix up_again(c.tokens * c.k, c.ffn, gap);
-  kernels.moe_train(test.context, x.view(), problem.experts, choices, weights.view(),
-                    {gate_again.view(), up_again.view()}, {});
+  kernels.forward.moe(test.context, x.view(), problem.experts, choices, weights.view(),
+                      {gate_again.view(), up_again.view()}, {});
   EXPECT_TRUE(SameBits(WithoutDropped(gate_again.Values(), problem),
                        WithoutDropped(gate.Values(), problem)));
   EXPECT_TRUE(
@@ -178,6 +178,43 @@ TEST(MoeTraining, MatchesTheReferenceInBf16) {
     for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets(Precision::kBFloat16)) {
       ExpectNearInBf16(c, Train(kernels, problem, 2, 3), expected, target);
     }
+  }
+}
+
+// The operation of inference keeps to the same contract.
+TEST(MoeTraining, InferenceKeepsAndDropsAlike) {
+  for (const Kernels& inference : testing::CpuKernelsOfAllTargets()) {
+    TrainingKernels mixed = RefTrainingKernels();
+    mixed.forward.moe = inference.moe;
+    for (const bool dropped : {false, true}) {
+      for (const int64_t tokens : {1, 2, 40, 1100}) {
+        const Case c = {tokens, 21, 19, 4, 2, dropped};
+        const Problem problem(c);
+        ExpectNear(c, Train(mixed, problem, 2, 3), Train(RefTrainingKernels(), problem, 1),
+                   inference.name);
+      }
+    }
+  }
+}
+
+// Nobody is left to answer.
+TEST(MoeTraining, AllMayBeDropped) {
+  std::vector<Kernels> all = testing::CpuKernelsOfAllTargets();
+  for (const Precision precision : kPrecisions) {
+    for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets(precision)) {
+      all.push_back(kernels.forward);
+    }
+  }
+  for (const Kernels& kernels : all) {
+    TestContext test(2);
+    const Problem problem({3, 21, 19, 4, 2, false});
+    const std::vector<int32_t> none(6, -1);
+    TestMatrix x(3, 21, 0, RandomNormal(3 * 21, 1));
+    TestMatrix weights(3, 2, 0, RandomNormal(3 * 2, 2));
+    TestMatrix out(3, 21, 2);
+    kernels.moe(test.context, x.view(), problem.experts, {none.data(), 3, 2}, weights.view(), {},
+                out.view());
+    EXPECT_TRUE(SameBits(out.Values(), std::vector<float>(3 * 21))) << kernels.name;
   }
 }
 

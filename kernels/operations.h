@@ -26,13 +26,17 @@ constexpr auto OperationsOf(const Kernels& /*table*/) {
   const std::tuple operations{
       Operation{"embedding", &Kernels::embedding},
       Operation{"rms_norm", &Kernels::rms_norm},
-      Operation{"silu", &Kernels::silu},
       Operation{"gated_rms_norm", &Kernels::gated_rms_norm},
       Operation{"residual", &Kernels::residual},
-      Operation{"all_finite", &Kernels::all_finite},
+      Operation{"row_health", &Kernels::row_health},
+      Operation{"gather_rows", &Kernels::gather_rows},
+      Operation{"copy", &Kernels::copy},
       Operation{"linear", &Kernels::linear},
+      Operation{"router_logits", &Kernels::router_logits},
       Operation{"rope", &Kernels::rope},
       Operation{"lightning_attention", &Kernels::lightning_attention},
+      Operation{"lightning_state", &Kernels::lightning_state},
+      Operation{"store_kv", &Kernels::store_kv},
       Operation{"softmax_attention", &Kernels::softmax_attention},
       Operation{"top_k_router", &Kernels::top_k_router},
       Operation{"moe", &Kernels::moe},
@@ -43,32 +47,30 @@ constexpr auto OperationsOf(const Kernels& /*table*/) {
   return operations;
 }
 
+// Without those of its forward table.
 constexpr auto OperationsOf(const TrainingKernels& /*table*/) {
   using K = TrainingKernels;
   const std::tuple operations{
       Operation{"rms_norm_backward", &K::rms_norm_backward},
       Operation{"gated_rms_norm_backward", &K::gated_rms_norm_backward},
       Operation{"embedding_backward", &K::embedding_backward},
-      Operation{"linear", &K::linear},
       Operation{"linear_backward_input", &K::linear_backward_input},
       Operation{"linear_backward_weight", &K::linear_backward_weight},
       Operation{"router_backward_input", &K::router_backward_input},
       Operation{"router_backward_weight", &K::router_backward_weight},
-      Operation{"lightning_attention_packed", &K::lightning_attention_packed},
       Operation{"lightning_attention_backward", &K::lightning_attention_backward},
-      Operation{"softmax_attention_packed", &K::softmax_attention_packed},
       Operation{"softmax_attention_backward", &K::softmax_attention_backward},
       Operation{"top_k_router_backward", &K::top_k_router_backward},
       Operation{"router_statistics", &K::router_statistics},
       Operation{"router_loss_backward", &K::router_loss_backward},
-      Operation{"moe_train", &K::moe_train},
       Operation{"moe_backward", &K::moe_backward},
       Operation{"cross_entropy", &K::cross_entropy},
       Operation{"adamw", &K::adamw},
       Operation{"squared_norm", &K::squared_norm},
   };
-  static_assert(sizeof(K) == std::tuple_size_v<decltype(operations)> * sizeof(MoeFn),
-                "an operation of TrainingKernels is not listed");
+  static_assert(
+      sizeof(K) == sizeof(Kernels) + std::tuple_size_v<decltype(operations)> * sizeof(MoeFn),
+      "an operation of TrainingKernels is not listed");
   return operations;
 }
 

@@ -1,6 +1,8 @@
 #include "kernels/self_check.h"
 
+#include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -23,9 +25,6 @@ void CheckRows(Checker<Kernels>& checker) {
   checker.Compare("rms_norm", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
     k.rms_norm(c, View(x, kTokens), norm.view, 1e-5F, View(out[0], kTokens));
   });
-  checker.Compare("silu", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
-    k.silu(c, View(x, kTokens), View(out[0], kTokens));
-  });
   checker.Compare("gated_rms_norm", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
     k.gated_rms_norm(c, View(x, kTokens), norm.view, 1e-5F, View(other, kTokens),
                      View(out[0], kTokens));
@@ -33,11 +32,20 @@ void CheckRows(Checker<Kernels>& checker) {
   checker.Compare("residual", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
     k.residual(c, 3.5F, View(x, kTokens), 1.25F, View(other, kTokens), View(out[0], kTokens));
   });
-  checker.Compare("all_finite", {{0, 0}}, [&](const Kernels& k, KernelContext& c, Outputs& out) {
+  checker.Compare("row_health", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
     std::vector<float> spoiled = x;
     spoiled.back() = NAN;
-    out[0] = {k.all_finite(c, View(x, kTokens)) ? 1.0F : 0.0F,
-              k.all_finite(c, View(spoiled, kTokens)) ? 1.0F : 0.0F};
+    std::array<RowHealth, kTokens> health = {};
+    k.row_health(c, View(std::as_const(spoiled), kTokens), health);
+    for (size_t t = 0; t < kTokens; ++t) out[0][t] = static_cast<float>(health[t]);
+    std::fill(out[0].begin() + kTokens, out[0].end(), 0.0F);
+  });
+  checker.Compare("gather_rows", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
+    const std::array<int64_t, kTokens> rows = {8, 0, 7, 1, 1, 6, 2, 5, 3};
+    k.gather_rows(c, View(x, kTokens), rows, View(out[0], kTokens));
+  });
+  checker.Compare("copy", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
+    k.copy(c, std::as_bytes(std::span(x)), std::as_writable_bytes(std::span(out[0])));
   });
   checker.Compare("linear", {nothing[0], Nothing(kTokens)},
                   [&](const Kernels& k, KernelContext& c, Outputs& out) {
@@ -45,6 +53,9 @@ void CheckRows(Checker<Kernels>& checker) {
                         c, View(x, kTokens),
                         {{weight.view, View(out[0], kTokens)}, {norm.view, View(out[1], kTokens)}});
                   });
+  checker.Compare("router_logits", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
+    k.router_logits(c, View(x, kTokens), {{weight.view, View(out[0], kTokens)}});
+  });
 }
 
 void CheckAttention(Checker<Kernels>& checker) {
@@ -56,21 +67,51 @@ void CheckAttention(Checker<Kernels>& checker) {
     const std::array<float, 4> frequencies = {1.0F, 0.5F, 0.25F, 0.125F};
     k.rope(c, positions, frequencies, kHeadDim, View(out[0], kTokens));
   });
-  const std::vector<float> state = Values(kHeads * kHeadDim * kHeadDim, 7);
-  checker.Compare("lightning_attention", {nothing, state},
+  // Two slices; the first goes from one block of lightning attention to the next.
+  const std::array<int64_t, 3> starts = {0, 4, kTokens};
+  const std::array<int64_t, 2> positions = {kLightningBlock + 30, 0};
+  const Slices slices = {starts, positions};
+  checker.Compare("lightning_attention", {nothing, nothing},
                   [&](const Kernels& k, KernelContext& c, Outputs& out) {
                     const std::array<float, kHeads> decay = {0.5F, 0.0625F};
-                    k.lightning_attention(c, View(qkv, kTokens), decay,
-                                          View(out[1], kHeads * kHeadDim), View(out[0], kTokens));
+                    std::vector<float> memory = Values(LightningMemorySize(kHeads, kHeadDim), 7);
+                    const std::array<float*, 2> memories = {memory.data(), nullptr};
+                    k.lightning_attention(c, View(qkv, kTokens), decay, slices, memories,
+                                          View(out[0], kTokens));
+                    // What was remembered shows in what comes next.
+                    const std::array<int64_t, 2> all = {0, kTokens};
+                    const std::array<int64_t, 1> next = {positions[0] + starts[1]};
+                    k.lightning_attention(c, View(qkv, kTokens), decay, {all, next},
+                                          std::span(memories).first(1), View(out[1], kTokens));
                   });
-  // One page, one KV head for both heads.
-  const int64_t page_tokens = kTokens + 3;
+  checker.Compare(
+      "lightning_state", {Nothing(kHeads * kHeadDim * kHeadDim)},
+      [&](const Kernels& k, KernelContext& c, Outputs& out) {
+        const std::array<float, kHeads> decay = {0.5F, 0.0625F};
+        const std::vector<float> memory = Values(LightningMemorySize(kHeads, kHeadDim), 7);
+        k.lightning_state(c, decay, positions[0], memory.data(), View(out[0], kHeads * kHeadDim));
+      });
+  // A page each, one KV head for both heads.
+  const int64_t page_tokens = positions[0] + kTokens;
   const std::vector<float> page = Values(2 * page_tokens * kHeadDim, 8);
-  checker.Compare("softmax_attention", {nothing},
+  const std::vector<float> keys = Values(kTokens * kHeadDim, 11);
+  checker.Compare("store_kv and softmax_attention",
+                  {nothing, page, page, Nothing(kTokens * kHeads)},
                   [&](const Kernels& k, KernelContext& c, Outputs& out) {
-                    const std::array<const float*, 1> pages = {page.data()};
-                    const KvPages kv = {pages, page_tokens, 1, kHeadDim};
-                    k.softmax_attention(c, View(queries, kTokens), kv, 0, View(out[0], kTokens));
+                    const std::array<float*, 2> bases = {out[1].data(), out[2].data()};
+                    const std::array<std::span<float* const>, 2> pages = {std::span(bases).first(1),
+                                                                          std::span(bases).last(1)};
+                    const KvCache cache = {.pages = pages,
+                                           .page_tokens = page_tokens,
+                                           .kv_heads = 1,
+                                           .head_dim = kHeadDim,
+                                           .keys = 0,
+                                           .values = page_tokens * kHeadDim,
+                                           .head_stride = 0,
+                                           .token_stride = kHeadDim};
+                    k.store_kv(c, View(keys, kTokens), View(keys, kTokens), slices, cache);
+                    k.softmax_attention(c, View(queries, kTokens), cache, slices,
+                                        View(out[0], kTokens), View(out[3], kTokens));
                   });
 }
 
@@ -85,7 +126,7 @@ void CheckExperts(Checker<Kernels>& checker) {
                     const MatrixView<int32_t> choice(chosen.data(), kTokens, kChosen);
                     k.top_k_router(c, View(logits, kTokens), choice, View(out[1], kTokens));
                     k.moe(c, View(x, kTokens), experts.weights, choice,
-                          View(std::as_const(out[1]), kTokens), View(out[0], kTokens));
+                          View(std::as_const(out[1]), kTokens), {}, View(out[0], kTokens));
                   });
 }
 

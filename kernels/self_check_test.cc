@@ -82,16 +82,17 @@ TEST(SelfCheck, FindsAWrongAnswer) {
 
 // A single NaN, wherever it stands among right values.
 template <int kPlace>
-void SiluWithNan(KernelContext& context, ConstMatrix x, Matrix out) {
-  RefKernels().silu(context, x, out);
+void ResidualWithNan(KernelContext& context, float alpha, ConstMatrix residual, float beta,
+                     ConstMatrix branch, Matrix out) {
+  RefKernels().residual(context, alpha, residual, beta, branch, out);
   const int64_t place = kPlace * (out.rows * out.cols - 1) / 2;
   out.row(place / out.cols)[place % out.cols] = NAN;
 }
 
 TEST(SelfCheck, FindsASingleNan) {
-  for (const SiluFn silu : {SiluWithNan<0>, SiluWithNan<1>, SiluWithNan<2>}) {
+  for (const ResidualFn residual : {ResidualWithNan<0>, ResidualWithNan<1>, ResidualWithNan<2>}) {
     Kernels wrong = RefKernels();
-    wrong.silu = silu;
+    wrong.residual = residual;
     EXPECT_FALSE(SelfCheck(wrong));
   }
   TrainingKernels wrong = RefTrainingKernels();

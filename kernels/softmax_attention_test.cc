@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
+#include <memory>
 
 #include "kernels/testing.h"
 
@@ -49,15 +49,25 @@ class Cache {
         }
       }
     }
-    for (const std::vector<float>& page : pages_) pointers_.push_back(page.data());
+    for (std::vector<float>& page : pages_) pointers_.push_back(page.data());
+    sequences_ = {pointers_};
   }
+  Cache(const Cache&) = delete;
+  Cache& operator=(const Cache&) = delete;
 
-  KvPages pages() const {
-    return {.pages = pointers_,
-            .page_tokens = case_.page_tokens,
-            .kv_heads = case_.kv_heads,
-            .head_dim = case_.dim};
+  // Of one slice.
+  KvCache view() const { return ViewOf(case_, sequences_); }
+  static KvCache ViewOf(const Case& c, std::span<const std::span<float* const>> pages) {
+    return {.pages = pages,
+            .page_tokens = c.page_tokens,
+            .kv_heads = c.kv_heads,
+            .head_dim = c.dim,
+            .keys = 0,
+            .values = c.kv_heads * c.page_tokens * c.dim,
+            .head_stride = c.page_tokens * c.dim,
+            .token_stride = c.dim};
   }
+  std::span<float* const> pages() const { return pointers_; }
   const float* Key(int64_t position, int64_t head) const {
     return keys_.data() + (position * case_.kv_heads + head) * case_.dim;
   }
@@ -70,7 +80,8 @@ class Cache {
   std::vector<float> keys_;
   std::vector<float> values_;
   std::vector<std::vector<float>> pages_;
-  std::vector<const float*> pointers_;
+  std::vector<float*> pointers_;
+  std::vector<std::span<float* const>> sequences_;
 };
 
 // The answers of the last `tokens` positions, asked for in chunks. Queries of deviation 2 give
@@ -84,8 +95,10 @@ std::vector<float> Attend(const Kernels& kernels, const Case& c, const Cache& ca
   TestMatrix out(tokens, width, gap);
   for (int64_t t = 0; t < tokens; t += chunk) {
     const int64_t count = std::min(chunk, tokens - t);
-    kernels.softmax_attention(test.context, queries.view().Rows(t, count), cache.pages(),
-                              c.context - tokens + t, out.view().Rows(t, count));
+    const std::vector<int64_t> starts = {0, count};
+    const std::vector<int64_t> positions = {c.context - tokens + t};
+    kernels.softmax_attention(test.context, queries.view().Rows(t, count), cache.view(),
+                              {starts, positions}, out.view().Rows(t, count), {});
   }
   return out.Values();
 }
@@ -178,12 +191,73 @@ TEST(SoftmaxAttention, LongContextAndLargeScores) {
     std::vector<float> expected(queries.size());
     std::vector<float> actual = NanFilled(static_cast<int64_t>(queries.size()));
     const int64_t width = c.heads * c.dim;
-    RefKernels().softmax_attention(test.context, {queries.data(), 1, width}, cache.pages(),
-                                   c.context - 1, {expected.data(), 1, width});
-    kernels.softmax_attention(test.context, {queries.data(), 1, width}, cache.pages(),
-                              c.context - 1, {actual.data(), 1, width});
+    const std::vector<int64_t> starts = {0, 1};
+    const std::vector<int64_t> positions = {c.context - 1};
+    const Slices slices = {starts, positions};
+    RefKernels().softmax_attention(test.context, {queries.data(), 1, width}, cache.view(), slices,
+                                   {expected.data(), 1, width}, {});
+    kernels.softmax_attention(test.context, {queries.data(), 1, width}, cache.view(), slices,
+                              {actual.data(), 1, width}, {});
     // Scores reach 300, where one float32 rounding is 3e-5; a score sums 8 products.
     EXPECT_TRUE(NearRelativeToLargest(actual, expected, 2 * 8 * 3e-5)) << kernels.name;
+  }
+}
+
+// Prompts and decoding steps of several sequences share a batch: the same bits as alone, whether
+// blocks or spans are shared out, and nothing of a broken neighbour. Keys and values get to their
+// pages by store_kv.
+TEST(SoftmaxAttention, NeighboursDoNotChangeABit) {
+  struct Part {
+    int64_t position, tokens;
+  };
+  const Case c = {.context = 1, .heads = 4, .kv_heads = 2, .dim = 20, .page_tokens = 64};
+  const int64_t width = c.heads * c.dim;
+  const int64_t kv_width = c.kv_heads * c.dim;
+  for (const std::vector<Part>& parts : std::vector<std::vector<Part>>{
+           {{1300, 1}, {0, 30}, {700, 1}, {0, 0}, {511, 2}, {5000, 1}},
+           {{0, 300}, {3, 1}, {0, 1}, {600, 40}},
+       }) {
+    std::vector<int64_t> starts = {0};
+    std::vector<int64_t> positions;
+    std::vector<std::unique_ptr<Cache>> caches;
+    std::vector<std::span<float* const>> pages;
+    for (const Part& part : parts) {
+      starts.push_back(starts.back() + part.tokens);
+      positions.push_back(part.position);
+      Case mine = c;
+      mine.context = part.position + part.tokens;
+      caches.push_back(std::make_unique<Cache>(mine));
+      pages.push_back(caches.back()->pages());
+    }
+    const int64_t rows = starts.back();
+    TestMatrix queries(rows, width, 0, RandomNormal(rows * width, 7, 2.0F));
+    TestMatrix keys(rows, kv_width, 0, RandomNormal(rows * kv_width, 8));
+    TestMatrix values(rows, kv_width, 0, RandomNormal(rows * kv_width, 9));
+    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+      for (const int threads : {1, 3}) {
+        TestContext test(threads);
+        TestMatrix out(rows, width, 3);
+        TestMatrix log_sums(rows, c.heads, 1);
+        const KvCache cache = Cache::ViewOf(c, pages);
+        kernels.store_kv(test.context, keys.view(), values.view(), {starts, positions}, cache);
+        kernels.softmax_attention(test.context, queries.view(), cache, {starts, positions},
+                                  out.view(), log_sums.view());
+        const std::vector<float> all = out.Values();
+        for (size_t s = 0; s < parts.size(); ++s) {
+          const int64_t count = parts[s].tokens;
+          TestMatrix alone(count, width);
+          kernels.softmax_attention(test.context, queries.view().Rows(starts[s], count),
+                                    Cache::ViewOf(c, std::span(pages).subspan(s, 1)),
+                                    {std::vector<int64_t>{0, count}, {&positions[s], 1}},
+                                    alone.view(), {});
+          EXPECT_TRUE(
+              SameBits({all.begin() + starts[s] * width, all.begin() + starts[s + 1] * width},
+                       alone.Values()))
+              << kernels.name << " threads " << threads << " slice " << s;
+          EXPECT_TRUE(count == 0 || std::isfinite(log_sums.view().row(starts[s])[0]));
+        }
+      }
+    }
   }
 }
 

@@ -42,8 +42,7 @@ Answer Train(const TrainingKernels& kernels, const Case& c, int threads, int64_t
   const int64_t width = c.heads * c.dim;
   const int64_t kv_width = c.kv_heads * c.dim;
   TestMatrix queries(tokens, width, gap, RandomNormal(tokens * width, 1, c.deviation));
-  TestMatrix keys(tokens, kv_width, gap, RandomNormal(tokens * kv_width, 2));
-  TestMatrix values(tokens, kv_width, gap, RandomNormal(tokens * kv_width, 3));
+  TestMatrix kv(tokens, 2 * kv_width, gap, RandomNormal(tokens * 2 * kv_width, 2));
   TestMatrix dout(tokens, width, gap, RandomNormal(tokens * width, 4));
   TestMatrix out(tokens, width, gap);
   TestMatrix log_sums(tokens, c.heads, gap);
@@ -51,11 +50,14 @@ Answer Train(const TrainingKernels& kernels, const Case& c, int threads, int64_t
   TestMatrix dkeys(tokens, kv_width, gap);
   TestMatrix dvalues(tokens, kv_width, gap);
   const PackedAttention attention = {.queries = queries.view(),
-                                     .keys = keys.view(),
-                                     .values = values.view(),
+                                     .keys = kv.view().Cols(0, kv_width),
+                                     .values = kv.view().Cols(kv_width, kv_width),
                                      .head_dim = c.dim,
                                      .starts = starts};
-  kernels.softmax_attention_packed(test.context, attention, out.view(), log_sums.view());
+  const Slices slices = {starts, {}};
+  kernels.forward.softmax_attention(test.context, queries.view(),
+                                    BatchKv(kv.view(), c.kv_heads, slices).cache(), slices,
+                                    out.view(), log_sums.view());
   kernels.softmax_attention_backward(test.context, attention, out.view(), log_sums.view(),
                                      dout.view(), dqueries.view(), dkeys.view(), dvalues.view());
   return {out.Values(), log_sums.Values(), dqueries.Values(), dkeys.Values(), dvalues.Values()};
@@ -125,21 +127,24 @@ TEST(SoftmaxAttentionTraining, NothingCrossesBorders) {
     for (const int64_t before : {0, 33}) {
       TestContext test;
       const int64_t rows = before + kTokens + before;
-      const auto input = [&](uint64_t seed) {
-        TestMatrix matrix(rows, kDim);
-        const std::vector<float> values = RandomNormal(kTokens * kDim, seed);
+      const auto input = [&](int64_t cols, uint64_t seed) {
+        TestMatrix matrix(rows, cols);
+        const std::vector<float> values = RandomNormal(kTokens * cols, seed);
         std::copy(values.begin(), values.end(), matrix.view().row(before));
         return matrix;
       };
-      TestMatrix q = input(1), k = input(2), v = input(3), dout = input(4);
+      TestMatrix q = input(kDim, 1), kv = input(2 * kDim, 2), dout = input(kDim, 4);
       TestMatrix out(rows, kDim), log_sums(rows, 1), dq(rows, kDim), dk(rows, kDim), dv(rows, kDim);
       const std::vector<int64_t> starts = Borders({before, kTokens, before});
       const PackedAttention attention = {.queries = q.view(),
-                                         .keys = k.view(),
-                                         .values = v.view(),
+                                         .keys = kv.view().Cols(0, kDim),
+                                         .values = kv.view().Cols(kDim, kDim),
                                          .head_dim = kDim,
                                          .starts = starts};
-      kernels.softmax_attention_packed(test.context, attention, out.view(), log_sums.view());
+      const Slices slices = {starts, {}};
+      kernels.forward.softmax_attention(test.context, q.view(),
+                                        BatchKv(kv.view(), 1, slices).cache(), slices, out.view(),
+                                        log_sums.view());
       kernels.softmax_attention_backward(test.context, attention, out.view(), log_sums.view(),
                                          dout.view(), dq.view(), dk.view(), dv.view());
       std::vector<float>& answer = answers.emplace_back();

@@ -78,4 +78,11 @@ inline bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   });
 }
 
+// Borders of slices of the given lengths.
+inline std::vector<int64_t> Borders(const std::vector<int64_t>& lengths) {
+  std::vector<int64_t> starts = {0};
+  for (const int64_t length : lengths) starts.push_back(starts.back() + length);
+  return starts;
+}
+
 }  // namespace fulmen::testing

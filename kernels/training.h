@@ -1,4 +1,4 @@
-// The operations training needs besides those of kernels.h, as one table.
+// The operations of training as one table: those of kernels.h, and what it needs besides.
 #pragma once
 
 #include <cstdint>
@@ -16,25 +16,22 @@ namespace fulmen {
 enum class Precision : uint8_t { kFloat32, kBFloat16 };
 
 struct TrainingKernels {
+  // Those of kernels.h, but linear and moe are of the precision, and made for many rows: the order
+  // of their sums is their own.
+  Kernels forward;
   RmsNormBackwardFn rms_norm_backward = nullptr;
   GatedRmsNormBackwardFn gated_rms_norm_backward = nullptr;
   EmbeddingBackwardFn embedding_backward = nullptr;
-  // Takes the place of the one of kernels.h where there are many rows; the order of its sums is its
-  // own.
-  LinearFn linear = nullptr;
   LinearBackwardInputFn linear_backward_input = nullptr;
   LinearBackwardWeightFn linear_backward_weight = nullptr;
-  // Those of the router, which is float32 whatever the precision.
+  // The backward pass of router_logits, float32 whatever the precision.
   LinearBackwardInputFn router_backward_input = nullptr;
   LinearBackwardWeightFn router_backward_weight = nullptr;
-  LightningAttentionPackedFn lightning_attention_packed = nullptr;
   LightningAttentionBackwardFn lightning_attention_backward = nullptr;
-  SoftmaxAttentionPackedFn softmax_attention_packed = nullptr;
   SoftmaxAttentionBackwardFn softmax_attention_backward = nullptr;
   TopKRouterBackwardFn top_k_router_backward = nullptr;
   RouterStatisticsFn router_statistics = nullptr;
   RouterLossBackwardFn router_loss_backward = nullptr;
-  MoeTrainFn moe_train = nullptr;
   MoeBackwardFn moe_backward = nullptr;
   CrossEntropyFn cross_entropy = nullptr;
   AdamWFn adamw = nullptr;

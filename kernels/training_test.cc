@@ -12,7 +12,7 @@ TEST(TrainingKernels, PrecisionsHaveTablesOfTheirOwn) {
   ASSERT_TRUE(float32.has_value()) << float32.error().message;
   const Result<const TrainingKernels*> bfloat16 = CpuTrainingKernels(Precision::kBFloat16);
   ASSERT_TRUE(bfloat16.has_value()) << bfloat16.error().message;
-  EXPECT_NE((*float32)->linear, (*bfloat16)->linear);
+  EXPECT_NE((*float32)->forward.linear, (*bfloat16)->forward.linear);
   EXPECT_EQ((*float32)->router_backward_input, (*bfloat16)->router_backward_input);
 }
 

@@ -39,11 +39,4 @@ inline std::string PrecisionName(Precision precision) {
   return precision == Precision::kFloat32 ? "float32" : "bfloat16";
 }
 
-// Borders of documents of the given lengths.
-inline std::vector<int64_t> Borders(const std::vector<int64_t>& lengths) {
-  std::vector<int64_t> starts = {0};
-  for (const int64_t length : lengths) starts.push_back(starts.back() + length);
-  return starts;
-}
-
 }  // namespace fulmen::testing

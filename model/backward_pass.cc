@@ -13,28 +13,28 @@ std::span<float> Row(const Matrix& vector) {
 
 void BackwardPass::Layer(int64_t layer, const LayerActivations& a, ConstMatrix input,
                          const RouterLoss& loss, Matrix dhidden) const {
-  const Workspace::Frame frame(context_.scratch);
+  const Workspace::Frame frame(compute_.context.scratch);
   Mlp(layer, a, loss, dhidden);
   Attention(layer, a, input, dhidden);
 }
 
 void BackwardPass::Norm(ConstMatrix x, const WeightMatrix& weight, const Matrix& dweight,
                         ConstMatrix dy, const Bypass& bypass, Matrix dx) const {
-  training_.rms_norm_backward(context_, x, weight, config_.rms_norm_epsilon, dy, bypass, dx,
-                              Row(dweight));
+  compute_.training->rms_norm_backward(compute_.context, x, weight, config_.rms_norm_epsilon, dy,
+                                       bypass, dx, Row(dweight));
 }
 
 ConstMatrix BackwardPass::Scaled(float factor, ConstMatrix x) const {
   if (factor == 1.0F) return x;
   const Matrix scaled = Allocate(x.rows, x.cols);
-  kernels_.residual(context_, factor, x, 0.0F, x, scaled);
+  compute_.kernels.residual(compute_.context, factor, x, 0.0F, x, scaled);
   return scaled;
 }
 
 void BackwardPass::Linear(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy,
                           const Matrix& dweight, bool add, Matrix dx) const {
-  training_.linear_backward_weight(context_, x, dy, dweight);
-  training_.linear_backward_input(context_, dy, weight, add, dx);
+  compute_.training->linear_backward_weight(compute_.context, x, dy, dweight);
+  compute_.training->linear_backward_input(compute_.context, dy, weight, add, dx);
 }
 
 void BackwardPass::Join(const ResidualScale& scale, ConstMatrix x, const WeightMatrix& weight,
@@ -43,13 +43,13 @@ void BackwardPass::Join(const ResidualScale& scale, ConstMatrix x, const WeightM
     Norm(x, weight, dweight, dnormed, {scale.alpha, dhidden}, dhidden);
   } else {
     Norm(x, weight, dweight, dnormed, {}, dnormed);
-    kernels_.residual(context_, scale.alpha, dhidden, 1.0F, dnormed, dhidden);
+    compute_.kernels.residual(compute_.context, scale.alpha, dhidden, 1.0F, dnormed, dhidden);
   }
 }
 
 void BackwardPass::Mlp(int64_t layer, const LayerActivations& a, const RouterLoss& loss,
                        Matrix dhidden) const {
-  const Workspace::Frame frame(context_.scratch);
+  const Workspace::Frame frame(compute_.context.scratch);
   const auto index = static_cast<size_t>(layer);
   const LayerWeights& weights = weights_.layers[index];
   const auto& gradients = gradients_.layers[index];
@@ -57,12 +57,17 @@ void BackwardPass::Mlp(int64_t layer, const LayerActivations& a, const RouterLos
   const Matrix dnormed = Allocate(dhidden.rows, dhidden.cols);
   const Matrix dexpert_weights = Allocate(dhidden.rows, config_.experts_per_token);
   const Matrix dlogits = Allocate(dhidden.rows, config_.experts);
-  training_.moe_backward(context_, a.mlp_input, weights.experts, a.kept_experts, a.expert_weights,
-                         a.moe, dbranch, dnormed, dexpert_weights, gradients.experts);
-  training_.top_k_router_backward(context_, a.experts, a.expert_weights, dexpert_weights, dlogits);
-  training_.router_loss_backward(context_, a.router_logits, loss.coefficients, loss.z, dlogits);
-  training_.router_backward_weight(context_, a.mlp_input, dlogits, gradients.router);
-  training_.router_backward_input(context_, dlogits, weights.router, /*add=*/true, dnormed);
+  compute_.training->moe_backward(compute_.context, a.mlp_input, weights.experts, a.kept_experts,
+                                  a.expert_weights, a.moe, dbranch, dnormed, dexpert_weights,
+                                  gradients.experts);
+  compute_.training->top_k_router_backward(compute_.context, a.experts, a.expert_weights,
+                                           dexpert_weights, dlogits);
+  compute_.training->router_loss_backward(compute_.context, a.router_logits, loss.coefficients,
+                                          loss.z, dlogits);
+  compute_.training->router_backward_weight(compute_.context, a.mlp_input, dlogits,
+                                            gradients.router);
+  compute_.training->router_backward_input(compute_.context, dlogits, weights.router, /*add=*/true,
+                                           dnormed);
   Join(config_.mlp_residual, a.middle, weights.mlp_norm, gradients.mlp_norm, dnormed, dhidden);
 }
 
@@ -92,15 +97,16 @@ void BackwardPass::Lightning(int64_t layer, const LayerActivations& a, ConstMatr
   const Matrix dheads = Allocate(tokens, config_.attention_size());
   const Matrix dgate = Allocate(tokens, config_.attention_size());
   const Matrix gated = Allocate(tokens, config_.attention_size());
-  training_.linear_backward_input(context_, dbranch, weights.attention_output, /*add=*/false,
-                                  dheads);
-  training_.gated_rms_norm_backward(context_, a.heads, weights.lightning_norm,
-                                    ForwardPass::kLightningNormEpsilon, a.gate, dheads, dgate,
-                                    gated, Row(gradients.lightning_norm));
-  training_.linear_backward_weight(context_, gated, dbranch, gradients.attention_output);
+  compute_.training->linear_backward_input(compute_.context, dbranch, weights.attention_output,
+                                           /*add=*/false, dheads);
+  compute_.training->gated_rms_norm_backward(compute_.context, a.heads, weights.lightning_norm,
+                                             ForwardPass::kLightningNormEpsilon, a.gate, dheads,
+                                             dgate, gated, Row(gradients.lightning_norm));
+  compute_.training->linear_backward_weight(compute_.context, gated, dbranch,
+                                            gradients.attention_output);
   const Matrix dqkv = Allocate(tokens, a.qkv.cols);
-  training_.lightning_attention_backward(context_, a.qkv, weights_.decay[index], scope_.starts,
-                                         dheads, dqkv);
+  compute_.training->lightning_attention_backward(compute_.context, a.qkv, weights_.decay[index],
+                                                  scope_.slices.starts, dheads, dqkv);
   Linear(a.attention_input, weights.qkv, dqkv, gradients.qkv, /*add=*/false, dnormed);
   Linear(a.attention_input, weights.output_gate, dgate, gradients.output_gate, /*add=*/true,
          dnormed);
@@ -118,14 +124,14 @@ void BackwardPass::Softmax(int64_t layer, const LayerActivations& a, ConstMatrix
   const Matrix dvalues = Allocate(tokens, config_.kv_size());
   Linear(a.heads, weights.attention_output, dbranch, gradients.attention_output, /*add=*/false,
          dheads);
-  training_.softmax_attention_backward(
-      context_, {a.queries, a.keys, a.values, config_.head_dim, scope_.starts}, a.heads, a.log_sums,
-      dheads, dqueries, dkeys, dvalues);
+  compute_.training->softmax_attention_backward(
+      compute_.context, {a.queries, a.keys(), a.values(), config_.head_dim, scope_.slices.starts},
+      a.heads, a.log_sums, dheads, dqueries, dkeys, dvalues);
   // A rotation's transpose is the rotation the other way.
   std::vector<float> reversed = weights_.inverse_frequencies;
   for (float& frequency : reversed) frequency = -frequency;
-  kernels_.rope(context_, scope_.positions, reversed, config_.head_dim, dqueries);
-  kernels_.rope(context_, scope_.positions, reversed, config_.head_dim, dkeys);
+  compute_.kernels.rope(compute_.context, scope_.positions, reversed, config_.head_dim, dqueries);
+  compute_.kernels.rope(compute_.context, scope_.positions, reversed, config_.head_dim, dkeys);
   Linear(a.attention_input, weights.query, dqueries, gradients.query, /*add=*/false, dnormed);
   Linear(a.attention_input, weights.key, dkeys, gradients.key, /*add=*/true, dnormed);
   Linear(a.attention_input, weights.value, dvalues, gradients.value, /*add=*/true, dnormed);

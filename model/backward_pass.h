@@ -4,8 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/kernels.h"
-#include "kernels/training.h"
 #include "model/forward_pass.h"
 #include "model/weights.h"
 
@@ -14,14 +12,11 @@ namespace fulmen {
 // dX is the gradient of the loss with respect to X.
 class BackwardPass {
  public:
-  BackwardPass(const Config& config, const Weights& weights, const Kernels& kernels,
-               const TrainingKernels& training, KernelContext& context, const AttentionScope& scope,
-               const Gradients& gradients)
+  BackwardPass(const Config& config, const Weights& weights, const Compute& compute,
+               const BatchScope& scope, const Gradients& gradients)
       : config_(config),
         weights_(weights),
-        kernels_(kernels),
-        training_(training),
-        context_(context),
+        compute_(compute),
         scope_(scope),
         gradients_(gradients) {}
 
@@ -41,7 +36,7 @@ class BackwardPass {
 
  private:
   Matrix Allocate(int64_t rows, int64_t cols) const {
-    return context_.scratch.AllocateMatrix(rows, cols);
+    return compute_.context.scratch.AllocateMatrix(rows, cols);
   }
   // `x` itself where there is nothing to scale.
   ConstMatrix Scaled(float factor, ConstMatrix x) const;
@@ -60,10 +55,8 @@ class BackwardPass {
 
   const Config& config_;
   const Weights& weights_;
-  const Kernels& kernels_;
-  const TrainingKernels& training_;
-  KernelContext& context_;
-  const AttentionScope& scope_;
+  const Compute& compute_;
+  const BatchScope& scope_;
   const Gradients& gradients_;
 };
 

@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!config) return 0;
   // What is accepted must give sizes that do not overflow, and survive being written.
   if (fulmen::ParameterCount(*config) <= 0 || fulmen::KvBytesPerToken(*config) < 0 ||
-      fulmen::LightningStateBytes(*config) < 0) {
+      fulmen::LightningMemoryBytes(*config) < 0) {
     abort();
   }
   fulmen::LightningDecay(*config, config->layer_count() - 1);

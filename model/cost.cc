@@ -33,13 +33,12 @@ int64_t Elements(const TensorRow& row, const Config& config, int64_t experts) {
          (row.per_expert() ? experts : 1);
 }
 
-// The share of a tensor's bytes that one token reads.
-double ShareRead(const TensorRow& row, const Config& config) {
-  if (row.per_expert()) {
-    return static_cast<double>(config.experts_per_token) / static_cast<double>(config.experts);
-  }
+// The share of a tensor's bytes that the step reads.
+double ShareRead(const TensorRow& row, const Config& config, const DecodeStep& step) {
+  if (row.per_expert()) return step.experts / static_cast<double>(config.experts);
   if (!row.Is(&ModelWeights::token_embedding)) return 1;
-  return 1 / static_cast<double>(config.vocab_size) + (config.tied_embeddings ? 1 : 0);
+  return static_cast<double>(step.sequences) / static_cast<double>(config.vocab_size) +
+         (config.tied_embeddings ? 1 : 0);
 }
 
 }  // namespace
@@ -86,15 +85,27 @@ double PackedForwardFlops(const Config& config, std::span<const int64_t> starts,
   return flops;
 }
 
-double DecodeBytes(const Model& model, int64_t position) {
+double LightningDecodeBytes(const Config& config) {
+  const auto layers = static_cast<double>(
+      std::count(config.layers.begin(), config.layers.end(), LayerKind::kLightning));
+  const auto dim = static_cast<double>(config.head_dim);
+  constexpr double kBlock = kLightningBlock;
+  const double state = dim * dim * (1 + 1 / kBlock);
+  const double keys_and_values = 2 * dim * ((kBlock + 1) / 2 + 1);
+  return layers * static_cast<double>(config.heads) * (state + keys_and_values) * sizeof(float);
+}
+
+double DecodeBytes(const Model& model, const DecodeStep& step) {
   const Config& config = model.config;
   double bytes = 0;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
     const WeightMatrix& weight = TensorAt<WeightMatrix>(model.weights, row, layer, expert);
-    bytes += ShareRead(row, config) * static_cast<double>(weight.bytes());
+    bytes += ShareRead(row, config, step) * static_cast<double>(weight.bytes());
   });
-  return bytes + static_cast<double>(position) * static_cast<double>(KvBytesPerToken(config)) +
-         2.0 * static_cast<double>(LightningStateBytes(config));
+  const double keys_and_values =
+      static_cast<double>(step.position) * static_cast<double>(KvBytesPerToken(config));
+  return bytes +
+         static_cast<double>(step.sequences) * (keys_and_values + LightningDecodeBytes(config));
 }
 
 }  // namespace fulmen

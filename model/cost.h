@@ -18,10 +18,19 @@ double ForwardFlops(const Config& config, int64_t tokens, int64_t position, int6
 double PackedForwardFlops(const Config& config, std::span<const int64_t> starts,
                           int64_t logit_rows);
 
-// Bytes decoding one token at `position` must at least move: the weights it uses once (its
-// experts_per_token experts only), one embedding row, the KV cache before it, and every lightning
-// state read and written.
-double DecodeBytes(const Model& model, int64_t position);
+// One step that decodes a token of each of some sequences.
+struct DecodeStep {
+  int64_t sequences = 1;
+  int64_t position = 0;  // of each
+  double experts = 0;    // distinct ones read, of a layer, on average
+};
+// Bytes the step must at least move: the weights it uses once, one embedding row, the KV cache and
+// what LightningDecodeBytes counts of each sequence.
+double DecodeBytes(const Model& model, const DecodeStep& step);
+
+// What lightning layers move per token, on average over a block: the state read, and written once a
+// block; the keys and values of the block read, the token's own written.
+double LightningDecodeBytes(const Config& config);
 
 // Parameters in all, and those one token uses without embedding and head.
 int64_t ParameterCount(const Config& config);

@@ -45,7 +45,8 @@ TEST(Cost, OfTheLargestConfigs) {
   const Config lightning = LargestConfig(0);
   ExpectNear(static_cast<double>(ActiveParameterCount(lightning)),
              experts + kLayers * 5 * kWidth * kAttention);
-  ExpectNear(static_cast<double>(LightningStateBytes(lightning)), kLayers * kAttention * 64 * 4);
+  ExpectNear(static_cast<double>(LightningMemoryBytes(lightning)),
+             kLayers * kAttention * (64 + 2 * kLightningBlock) * 4);
 }
 
 // Of a token: all weights once but for the experts not chosen and the embedding's other rows.
@@ -60,9 +61,12 @@ TEST(Cost, DecodingReadsEachWeightItUsesOnce) {
     }
     model.weights = ArrangeWeights(model.config, weights);
     const auto read = static_cast<double>(ActiveParameterCount(model.config)) + 32000 * 1024;
-    EXPECT_DOUBLE_EQ(DecodeBytes(model, 3),
-                     2 * (read + 1024) + 3 * static_cast<double>(KvBytesPerToken(model.config)) +
-                         2 * static_cast<double>(LightningStateBytes(model.config)))
+    EXPECT_DOUBLE_EQ(
+        DecodeBytes(model, {.sequences = 1,
+                            .position = 3,
+                            .experts = static_cast<double>(model.config.experts_per_token)}),
+        2 * (read + 1024) + 3 * static_cast<double>(KvBytesPerToken(model.config)) +
+            LightningDecodeBytes(model.config))
         << tied;
   }
 }

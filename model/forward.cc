@@ -1,8 +1,6 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <bit>
-#include <limits>
 #include <numeric>
 #include <string>
 
@@ -12,97 +10,173 @@
 namespace fulmen {
 namespace {
 
-void CheckArguments(const Config& config, std::span<const int32_t> tokens, ConstMatrix logits) {
-  const auto count = static_cast<int64_t>(tokens.size());
-  FULMEN_CHECK(logits.rows <= count, "{} rows of logits for {} tokens", logits.rows, count);
-  for (const int32_t token : tokens) {
-    FULMEN_CHECK(token >= 0 && token < config.vocab_size, "token {} of a vocabulary of {}", token,
-                 config.vocab_size);
-  }
-}
-
-// Copies what is wanted of layer `layer`.
-void CaptureLayer(const ForwardCapture& capture, int64_t layer, const LayerActivations& a) {
-  const int64_t choices = a.experts.rows * a.experts.cols;
-  if (capture.experts != nullptr) {
-    std::copy_n(a.experts.data, choices, capture.experts + layer * choices);
-  }
-  if (capture.expert_weights != nullptr) {
-    std::copy_n(a.expert_weights.data, choices, capture.expert_weights + layer * choices);
-  }
-}
-
-void CaptureHidden(const ForwardCapture& capture, int64_t layer, ConstMatrix x) {
-  if (capture.hidden == nullptr) return;
-  std::copy_n(x.data, x.rows * x.cols, capture.hidden + layer * x.rows * x.cols);
-}
-
-// Whether a sum of squares that a norm takes of a row overflows. The norm would give zeros, so that
-// the logits would say nothing and still be finite.
-bool SquaresOverflow(ConstMatrix x) {
-  constexpr uint32_t kMagnitude = 0x7fffffff;
-  for (int64_t row = 0; row < x.rows; ++row) {
-    const float* values = x.row(row);
-    uint32_t largest = 0;
-    for (int64_t i = 0; i < x.cols; ++i) {
-      largest = std::max(largest, std::bit_cast<uint32_t>(values[i]) & kMagnitude);
+// One call.
+class BatchForward {
+ public:
+  BatchForward(const Model& model, const Compute& compute, const ForwardBatch& batch,
+               const ForwardCapture& capture)
+      : model_(model),
+        compute_(compute),
+        batch_(batch),
+        capture_(capture),
+        rows_(std::ssize(batch.tokens)),
+        health_(batch.tokens.size()),
+        statuses_(batch.sequences.size()) {
+    for (const SequenceState* sequence : batch.sequences) {
+      first_positions_.push_back(sequence->position());
     }
-    // No sum of this many can overflow below 2^50.
-    if (std::bit_cast<float>(largest) < 0x1p50F) continue;
-    double sum = 0;
-    for (int64_t i = 0; i < x.cols; ++i) sum += double{values[i]} * values[i];
-    if (sum > std::numeric_limits<float>::max()) return true;
+    for (int64_t s = 0; s < slices().count(); ++s) {
+      for (int64_t t = 0; t < slices().rows(s); ++t) {
+        positions_.push_back(slices().position(s) + t);
+      }
+    }
   }
-  return false;
-}
 
-Status CheckNormInput(const Config& config, int64_t layer, ConstMatrix hidden) {
-  if (!SquaresOverflow(hidden)) return {};
-  const std::string reader =
-      layer == config.layer_count() ? std::string("the last norm") : fmt::format("layer {}", layer);
-  return Fail(ErrorCode::kNonFinite,
-              "the logits overflowed: what {} reads is so large that its squares exceed float32",
-              reader);
-}
+  std::vector<Status> Run(Matrix logits) {
+    Check(logits);
+    if (rows_ == 0) return statuses_;
+    const Config& config = model_.config;
+    const Workspace::Frame frame(compute_.context.scratch);
+    const BatchScope scope = {
+        .slices = slices(), .positions = positions_, .sequences = batch_.sequences};
+    const ForwardPass pass(config, model_.weights, compute_, scope);
+    const Matrix hidden = Allocate(rows_);
+    compute_.kernels.embedding(compute_.context, batch_.tokens, model_.weights.token_embedding,
+                               hidden);
+    CheckHealth(-1, hidden);
+    for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+      CaptureHidden(layer, hidden);
+      const Workspace::Frame layer_frame(compute_.context.scratch);
+      const Result<LayerActivations> activations = pass.Layer(layer, hidden, hidden);
+      FULMEN_CHECK(activations, "nothing fails without ranks");
+      CaptureChoices(layer, *activations);
+      CheckHealth(layer, hidden);
+    }
+    pass.Norm(hidden, model_.weights.output_norm, hidden);
+    CaptureHidden(config.layer_count(), hidden);
+    ComputeLogits(hidden, logits);
+    for (int64_t s = 0; s < slices().count(); ++s) {
+      batch_.sequences[static_cast<size_t>(s)]->Advance(slices().rows(s));
+    }
+    return statuses_;
+  }
+
+ private:
+  Slices slices() const { return {batch_.starts, first_positions_}; }
+  Matrix Allocate(int64_t rows) const {
+    return compute_.context.scratch.AllocateMatrix(rows, model_.config.hidden_size);
+  }
+
+  void Check(ConstMatrix logits) const {
+    CheckSlices(slices(), rows_);
+    FULMEN_CHECK(logits.rows == std::ssize(batch_.logit_rows), "{} rows of logits for {} wanted",
+                 logits.rows, batch_.logit_rows.size());
+    for (const int32_t token : batch_.tokens) {
+      FULMEN_CHECK(token >= 0 && token < model_.config.vocab_size, "token {} of a vocabulary of {}",
+                   token, model_.config.vocab_size);
+    }
+    for (const SequenceState* sequence : batch_.sequences) {
+      FULMEN_CHECK(sequence->pool() == batch_.sequences.front()->pool(),
+                   "sequences of one batch share a pool");
+      FULMEN_CHECK(std::ranges::count(batch_.sequences, sequence) == 1,
+                   "a sequence is in a batch once");
+    }
+  }
+
+  void Fail(int64_t sequence, Error error) {
+    Status& status = statuses_[static_cast<size_t>(sequence)];
+    if (status) status = tl::unexpected<Error>(std::move(error));
+  }
+
+  // Looks at the output of `layer`, or of the embedding for -1.
+  void CheckHealth(int64_t layer, ConstMatrix hidden) {
+    compute_.kernels.row_health(compute_.context, hidden, health_);
+    for (int64_t s = 0; s < slices().count(); ++s) {
+      const auto rows = std::span(health_).subspan(static_cast<size_t>(slices().first(s)),
+                                                   static_cast<size_t>(slices().rows(s)));
+      if (rows.empty()) continue;
+      const RowHealth worst = *std::ranges::max_element(rows);
+      if (worst == RowHealth::kNotFinite && layer >= 0) {
+        Fail(s, NonFiniteLayer(model_.config, layer, slices().position(s), slices().end(s) - 1));
+      } else if (worst == RowHealth::kSquaresOverflow) {
+        const std::string reader = layer + 1 == model_.config.layer_count()
+                                       ? std::string("the last norm")
+                                       : fmt::format("layer {}", layer + 1);
+        Fail(s, {ErrorCode::kNonFinite,
+                 fmt::format("the logits overflowed: what {} reads is so large that its squares "
+                             "exceed float32",
+                             reader)});
+      }
+    }
+  }
+
+  void ComputeLogits(ConstMatrix hidden, Matrix logits) {
+    if (logits.rows == 0) return;
+    const Matrix wanted = Allocate(logits.rows);
+    compute_.kernels.gather_rows(compute_.context, hidden, batch_.logit_rows, wanted);
+    compute_.kernels.linear(compute_.context, wanted, {{model_.weights.head, logits}});
+    std::vector<RowHealth> health(batch_.logit_rows.size());
+    compute_.kernels.row_health(compute_.context, logits, health);
+    for (size_t i = 0; i < health.size(); ++i) {
+      if (health[i] != RowHealth::kNotFinite) continue;
+      const auto after = std::ranges::upper_bound(batch_.starts, batch_.logit_rows[i]);
+      Fail(after - batch_.starts.begin() - 1,
+           {ErrorCode::kNonFinite,
+            fmt::format("the logits overflowed: the head (after layer {}) gave NaN or infinity "
+                        "({})",
+                        model_.config.layer_count() - 1, kNonFiniteHint)});
+    }
+  }
+
+  // Copies what is wanted as the `index`-th of its kind.
+  template <class T>
+  void Capture(const MatrixView<T>& matrix, int64_t index, T* to) const {
+    if (to == nullptr) return;
+    const auto count = static_cast<size_t>(matrix.rows * matrix.cols);
+    const std::span all(to + index * matrix.rows * matrix.cols, count);
+    compute_.kernels.copy(compute_.context, std::as_bytes(std::span(matrix.data, count)),
+                          std::as_writable_bytes(all));
+  }
+  void CaptureHidden(int64_t index, const Matrix& hidden) const {
+    Capture(hidden, index, capture_.hidden);
+  }
+  void CaptureChoices(int64_t layer, const LayerActivations& a) const {
+    Capture(a.experts, layer, capture_.experts);
+    Capture(a.expert_weights, layer, capture_.expert_weights);
+  }
+
+  const Model& model_;
+  const Compute& compute_;
+  const ForwardBatch& batch_;
+  const ForwardCapture& capture_;
+  int64_t rows_;
+  std::vector<int64_t> first_positions_;  // of each sequence's part
+  std::vector<int64_t> positions_;        // of each row
+  std::vector<RowHealth> health_;
+  std::vector<Status> statuses_;
+};
 
 }  // namespace
 
-Status Forward(const Model& model, const Kernels& kernels, KernelContext& context,
-               std::span<const int32_t> tokens, SequenceState& state, Matrix logits,
-               const ForwardCapture& capture) {
-  const Config& config = model.config;
-  const auto count = static_cast<int64_t>(tokens.size());
-  CheckArguments(config, tokens, logits);
-  if (count == 0) return {};
-  const Workspace::Frame frame(context.scratch);
-  const std::span<int64_t> positions(context.scratch.Allocate<int64_t>(count), tokens.size());
-  std::iota(positions.begin(), positions.end(), state.position());
-  const AttentionScope scope = {.state = &state, .positions = positions};
-  const ForwardPass pass(config, model.weights, kernels, context, scope);
+void ForwardBatch::Add(std::span<const int32_t> ids, SequenceState& sequence, int64_t logits) {
+  FULMEN_CHECK(logits <= std::ssize(ids), "{} rows of logits for {} tokens", logits, ids.size());
+  tokens.insert(tokens.end(), ids.begin(), ids.end());
+  starts.push_back(std::ssize(tokens));
+  sequences.push_back(&sequence);
+  for (int64_t row = starts.back() - logits; row < starts.back(); ++row) logit_rows.push_back(row);
+}
 
-  const Matrix hidden = context.scratch.AllocateMatrix(count, config.hidden_size);
-  kernels.embedding(context, tokens, model.weights.token_embedding, hidden);
-  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
-    CaptureHidden(capture, layer, hidden);
-    FULMEN_TRY(CheckNormInput(config, layer, hidden));
-    const Workspace::Frame layer_frame(context.scratch);
-    FULMEN_ASSIGN(const LayerActivations activations, pass.Layer(layer, hidden, hidden));
-    CaptureLayer(capture, layer, activations);
-  }
-  FULMEN_TRY(CheckNormInput(config, config.layer_count(), hidden));
-  pass.Norm(hidden, model.weights.output_norm, hidden);
-  CaptureHidden(capture, config.layer_count(), hidden);
-  if (logits.rows > 0) {
-    kernels.linear(context, hidden.Rows(count - logits.rows, logits.rows),
-                   {{model.weights.head, logits}});
-    if (!kernels.all_finite(context, logits)) {
-      return Fail(ErrorCode::kNonFinite,
-                  "the logits overflowed: the head (after layer {}) gave NaN or infinity ({})",
-                  config.layer_count() - 1, kNonFiniteHint);
-    }
-  }
-  state.Advance(count);
-  return {};
+std::vector<Status> Forward(const Model& model, const Compute& compute, const ForwardBatch& batch,
+                            Matrix logits, const ForwardCapture& capture) {
+  return BatchForward(model, compute, batch, capture).Run(logits);
+}
+
+Status Forward(const Model& model, const Compute& compute, std::span<const int32_t> tokens,
+               SequenceState& sequence, Matrix logits, const ForwardCapture& capture) {
+  FULMEN_TRY(sequence.Reserve(std::ssize(tokens)));
+  ForwardBatch batch;
+  batch.Add(tokens, sequence, logits.rows);
+  return Forward(model, compute, batch, logits, capture).front();
 }
 
 }  // namespace fulmen

@@ -1,31 +1,47 @@
-// The forward pass, written once over the kernel table.
+// The forward pass over a batch of sequences, written once over the kernel table.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/matrix.h"
 #include "base/status.h"
-#include "kernels/kernels.h"
+#include "kernels/compute.h"
 #include "model/state.h"
 #include "model/weights.h"
 
 namespace fulmen {
 
+// Some tokens of each of S sequences, to be read together: every weight they use is read once.
+struct ForwardBatch {
+  std::vector<int32_t> tokens;                 // [T] end to end, in [0, vocab)
+  std::vector<int64_t> starts = {0};           // [S + 1]: borders of the sequences
+  std::vector<SequenceState*> sequences = {};  // [S]; not owned, each once, of one pool, with room
+                                               // for its tokens
+  std::vector<int64_t> logit_rows = {};        // [N] of the T rows, those whose logits are wanted
+
+  // `logits`: of how many of the last tokens the logits are wanted.
+  void Add(std::span<const int32_t> ids, SequenceState& sequence, int64_t logits);
+};
+
 // Optional copies of intermediate results, for tests and `eval logits`. A null pointer is not
-// captured. T is the number of tokens of the call.
+// captured.
 struct ForwardCapture {
   float* hidden = nullptr;     // [layers + 1, T, hidden]: input of each layer; last: after the norm
   int32_t* experts = nullptr;  // [layers, T, k]
   float* expert_weights = nullptr;  // [layers, T, k]
 };
 
-// Runs `tokens` through the model from `state`, which advances past them. Writes the logits of the
-// last logits.rows tokens to `logits` [N, vocab] (N may be 0, at most T). Tokens must lie in [0,
-// vocab). Fails with kNonFinite, naming the first layer whose output was not finite; `state` is
-// then unusable.
-Status Forward(const Model& model, const Kernels& kernels, KernelContext& context,
-               std::span<const int32_t> tokens, SequenceState& state, Matrix logits,
-               const ForwardCapture& capture = {});
+// Runs the batch; each sequence advances past its tokens. Writes `logits` [N, vocab]. The status of
+// each sequence: kNonFinite, naming the first layer whose output was not finite, leaves that one's
+// memory and logits unusable and concerns no other. A token's bits depend on the tokens of its
+// sequence up to it and on nothing else, neither on how they were cut into batches nor on others.
+std::vector<Status> Forward(const Model& model, const Compute& compute, const ForwardBatch& batch,
+                            Matrix logits, const ForwardCapture& capture = {});
+
+// One sequence alone, making room first; logits of the last logits.rows tokens.
+Status Forward(const Model& model, const Compute& compute, std::span<const int32_t> tokens,
+               SequenceState& sequence, Matrix logits, const ForwardCapture& capture = {});
 
 }  // namespace fulmen

@@ -1,8 +1,16 @@
 #include "model/forward_pass.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 namespace fulmen {
+
+ForwardPass::ForwardPass(const Config& config, const Weights& weights, const Compute& compute,
+                         const BatchScope& scope)
+    : config_(config), weights_(weights), compute_(compute), scope_(scope) {
+  for (const SequenceState* sequence : scope.sequences) pages_.push_back(sequence->pages());
+}
 
 AttentionOutput ForwardPass::AllocateAttentionOutput(int64_t layer, int64_t tokens) const {
   if (IsLightning(layer)) return {};
@@ -12,7 +20,7 @@ AttentionOutput ForwardPass::AllocateAttentionOutput(int64_t layer, int64_t toke
 LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
                                                   const AttentionOutput& keep) const {
   const auto choices = [&] {
-    auto* data = context_.scratch.Allocate<int32_t>(tokens * config_.experts_per_token);
+    auto* data = compute_.context.scratch.Allocate<int32_t>(tokens * config_.experts_per_token);
     return MatrixView<int32_t>(data, tokens, config_.experts_per_token);
   };
   LayerActivations a;
@@ -22,10 +30,10 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
     a.gate = Allocate(tokens, config_.attention_size());
   } else {
     a.queries = Allocate(tokens, config_.attention_size());
-    a.keys = Allocate(tokens, config_.kv_size());
-    a.values = Allocate(tokens, config_.kv_size());
+    a.kv = Allocate(tokens, 2 * config_.kv_size());
     a.log_sums = keep.log_sums;
-    if (trains() && a.log_sums.data == nullptr) a.log_sums = Allocate(tokens, config_.heads);
+    if (scope_.keep_activations && a.log_sums.data == nullptr)
+      a.log_sums = Allocate(tokens, config_.heads);
   }
   a.heads = keep.heads;
   if (a.heads.data == nullptr) a.heads = Allocate(tokens, config_.attention_size());
@@ -34,7 +42,7 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
   a.experts = choices();
   a.kept_experts = scope_.capacity != nullptr ? choices() : a.experts;
   a.expert_weights = Allocate(tokens, config_.experts_per_token);
-  if (trains()) {
+  if (scope_.keep_activations) {
     const int64_t slots = tokens * config_.experts_per_token;
     a.moe = {Allocate(slots, config_.ffn_size), Allocate(slots, config_.ffn_size)};
   }
@@ -44,15 +52,10 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
 Result<LayerActivations> ForwardPass::Layer(int64_t layer, ConstMatrix input, Matrix output,
                                             const AttentionOutput& keep) const {
   LayerActivations a = AllocateActivations(layer, input.rows, keep);
-  a.middle = trains() ? Allocate(input.rows, input.cols) : output;
+  a.middle = scope_.keep_activations ? Allocate(input.rows, input.cols) : output;
   Attention(layer, input, /*known=*/false, a);
   FULMEN_TRY(Mlp(layer, a, output));
-  if (kernels_.all_finite(context_, output)) return a;
-  return Fail(ErrorCode::kNonFinite,
-              "layer {} ({}) gave NaN or infinity at a position in {}..{} ({})", layer,
-              IsLightning(layer) ? "lightning" : "softmax",
-              *std::ranges::min_element(scope_.positions),
-              *std::ranges::max_element(scope_.positions), kNonFiniteHint);
+  return a;
 }
 
 Result<LayerActivations> ForwardPass::Recompute(int64_t layer, ConstMatrix input,
@@ -67,13 +70,13 @@ Result<LayerActivations> ForwardPass::Recompute(int64_t layer, ConstMatrix input
 // output = alpha * (normed or x) + beta * branch. MiniMax-01 report, section 4.2.
 void ForwardPass::AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatrix normed,
                             ConstMatrix branch, Matrix output) const {
-  kernels_.residual(context_, scale.alpha, config_.post_norm ? normed : x, scale.beta, branch,
-                    output);
+  compute_.kernels.residual(compute_.context, scale.alpha, config_.post_norm ? normed : x,
+                            scale.beta, branch, output);
 }
 
 void ForwardPass::Attention(int64_t layer, ConstMatrix input, bool known,
                             const LayerActivations& a) const {
-  const Workspace::Frame frame(context_.scratch);
+  const Workspace::Frame frame(compute_.context.scratch);
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const Matrix branch = Allocate(input.rows, config_.hidden_size);
   Norm(input, weights.attention_norm, a.attention_input);
@@ -91,16 +94,17 @@ void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix bra
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const std::vector<float>& decay = weights_.decay[static_cast<size_t>(layer)];
   Linear(a.attention_input, {{weights.qkv, a.qkv}, {weights.output_gate, a.gate}});
-  Matrix gated = a.heads;
-  if (trains()) {
-    scope_.training->lightning_attention_packed(context_, a.qkv, decay, scope_.starts, a.heads);
-    gated = Allocate(branch.rows, config_.attention_size());
-  } else {
-    kernels_.silu(context_, a.qkv, a.qkv);
-    kernels_.lightning_attention(context_, a.qkv, decay, scope_.state->lightning(layer), a.heads);
+  std::vector<float*> memory;
+  for (const SequenceState* sequence : scope_.sequences) {
+    memory.push_back(sequence->lightning(layer));
   }
-  kernels_.gated_rms_norm(context_, a.heads, weights.lightning_norm, kLightningNormEpsilon, a.gate,
-                          gated);
+  memory.resize(static_cast<size_t>(scope_.slices.count()));
+  compute_.kernels.lightning_attention(compute_.context, a.qkv, decay, scope_.slices, memory,
+                                       a.heads);
+  const Matrix gated =
+      scope_.keep_activations ? Allocate(branch.rows, config_.attention_size()) : a.heads;
+  compute_.kernels.gated_rms_norm(compute_.context, a.heads, weights.lightning_norm,
+                                  kLightningNormEpsilon, a.gate, gated);
   Linear(gated, {{weights.attention_output, branch}});
 }
 
@@ -108,41 +112,53 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,
                           Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   Linear(a.attention_input,
-         {{weights.query, a.queries}, {weights.key, a.keys}, {weights.value, a.values}});
-  kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim,
-                a.queries);
-  kernels_.rope(context_, scope_.positions, weights_.inverse_frequencies, config_.head_dim, a.keys);
-  if (!known && trains()) {
-    scope_.training->softmax_attention_packed(
-        context_, {a.queries, a.keys, a.values, config_.head_dim, scope_.starts}, a.heads,
-        a.log_sums);
-  } else if (!known) {
-    scope_.state->StoreKv(layer, a.keys, a.values);
-    kernels_.softmax_attention(context_, a.queries, scope_.state->kv(layer),
-                               scope_.state->position(), a.heads);
+         {{weights.query, a.queries}, {weights.key, a.keys()}, {weights.value, a.values()}});
+  for (const Matrix& rotated : {a.queries, a.keys()}) {
+    compute_.kernels.rope(compute_.context, scope_.positions, weights_.inverse_frequencies,
+                          config_.head_dim, rotated);
   }
+  if (!known) AttendSoftmax(layer, a);
   Linear(a.heads, {{weights.attention_output, branch}});
 }
 
+void ForwardPass::AttendSoftmax(int64_t layer, const LayerActivations& a) const {
+  const auto attend = [&](const KvCache& cache) {
+    compute_.kernels.softmax_attention(compute_.context, a.queries, cache, scope_.slices, a.heads,
+                                       a.log_sums);
+  };
+  if (scope_.sequences.empty()) {
+    const BatchKv own(a.kv, config_.kv_heads, scope_.slices);
+    return attend(own.cache());
+  }
+  KvCache cache = scope_.sequences.front()->Cache(layer);
+  cache.pages = pages_;
+  compute_.kernels.store_kv(compute_.context, a.keys(), a.values(), scope_.slices, cache);
+  attend(cache);
+}
+
 Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output) const {
-  const Workspace::Frame frame(context_.scratch);
+  const Workspace::Frame frame(compute_.context.scratch);
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
   const bool wanted = output.data != nullptr;
   const Matrix branch = wanted ? Allocate(output.rows, config_.hidden_size) : Matrix();
   Norm(a.middle, weights.mlp_norm, a.mlp_input);
-  kernels_.linear(context_, a.mlp_input, {{weights.router, a.router_logits}});
-  kernels_.top_k_router(context_, a.router_logits, a.experts, a.expert_weights);
-  if (trains()) {
-    if (scope_.capacity != nullptr) {
-      FULMEN_TRY(scope_.capacity->Drop(layer, a.experts, a.kept_experts));
-    }
-    scope_.training->moe_train(context_, a.mlp_input, weights.experts, a.kept_experts,
-                               a.expert_weights, a.moe, branch);
-  } else {
-    kernels_.moe(context_, a.mlp_input, weights.experts, a.experts, a.expert_weights, branch);
+  compute_.kernels.router_logits(compute_.context, a.mlp_input,
+                                 {{weights.router, a.router_logits}});
+  compute_.kernels.top_k_router(compute_.context, a.router_logits, a.experts, a.expert_weights);
+  if (scope_.capacity != nullptr) {
+    FULMEN_TRY(scope_.capacity->Drop(layer, a.experts, a.kept_experts));
   }
+  compute_.kernels.moe(compute_.context, a.mlp_input, weights.experts, a.kept_experts,
+                       a.expert_weights, a.moe, branch);
   if (wanted) AddBranch(config_.mlp_residual, a.middle, a.mlp_input, branch, output);
   return {};
+}
+
+Error NonFiniteLayer(const Config& config, int64_t layer, int64_t first, int64_t last) {
+  const bool lightning = config.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
+  return {ErrorCode::kNonFinite,
+          fmt::format("layer {} ({}) gave NaN or infinity at a position in {}..{} ({})", layer,
+                      lightning ? "lightning" : "softmax", first, last, kNonFiniteHint)};
 }
 
 }  // namespace fulmen

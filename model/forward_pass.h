@@ -1,14 +1,15 @@
-// The layers of the forward pass, written once: inference runs them on a sequence's state, training
-// on packed documents, keeping what the backward pass needs. Internal to model/.
+// The layers of the forward pass, written once: inference runs them on the memory of sequences,
+// training on documents packed end to end, keeping what the backward pass needs. Internal to
+// model/.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <vector>
 
 #include "base/status.h"
-#include "kernels/kernels.h"
-#include "kernels/training.h"
+#include "kernels/compute.h"
 #include "model/expert_capacity.h"
 #include "model/state.h"
 #include "model/weights.h"
@@ -20,15 +21,14 @@ namespace fulmen {
 struct LayerActivations {
   Matrix attention_input;  // [T, hidden], normed
   // Lightning layers.
-  Matrix qkv;   // [T, 3 A], before its activation where it is kept
+  Matrix qkv;   // [T, 3 A], before its activation
   Matrix gate;  // [T, A], before the sigmoid
   // Softmax layers.
   Matrix queries;   // [T, A], rotated
-  Matrix keys;      // [T, kv_heads * head_dim], rotated
-  Matrix values;    // [T, kv_heads * head_dim]
+  Matrix kv;        // [T, 2 * kv_heads * head_dim]: keys, rotated, and values
   Matrix log_sums;  // [T, heads], where it is kept
   // Both.
-  Matrix heads;      // [T, A]: what attention gave; in lightning layers that kept nothing, gated
+  Matrix heads;      // [T, A]: what attention gave; in lightning layers that keep nothing, gated
   Matrix middle;     // [T, hidden]: the residual stream between attention and experts
   Matrix mlp_input;  // [T, hidden], normed
   Matrix router_logits;              // [T, experts]
@@ -36,6 +36,9 @@ struct LayerActivations {
   MatrixView<int32_t> kept_experts;  // [T, k], -1 where the choice was dropped
   Matrix expert_weights;             // [T, k]
   MoeActivations moe;                // where kept
+
+  Matrix keys() const { return kv.Cols(0, kv.cols / 2); }
+  Matrix values() const { return kv.Cols(kv.cols / 2, kv.cols / 2); }
 };
 
 // What is kept of softmax attention where all else is computed again, because its work grows with
@@ -44,13 +47,14 @@ struct AttentionOutput {
   Matrix heads, log_sums;  // see LayerActivations
 };
 
-// Where the attention layers look: a sequence's past, or the other tokens of the same document.
-struct AttentionScope {
-  SequenceState* state = nullptr;             // inference
-  const TrainingKernels* training = nullptr;  // training: nothing overwrites an activation
-  std::span<const int64_t> starts = {};       // of the documents, see lightning_attention.h
-  std::span<const int64_t> positions = {};    // of each token
-  ExpertCapacity* capacity = nullptr;         // training with token drop
+// The rows of a batch, and what they may look at.
+struct BatchScope {
+  Slices slices;
+  std::span<const int64_t> positions;              // [T]: of each row in its sequence
+  std::span<SequenceState* const> sequences = {};  // [S] of one pool; empty: slices begin their
+                                                   // sequences, and nothing of these is remembered
+  bool keep_activations = false;                   // for the backward pass: nothing overwrites them
+  ExpertCapacity* capacity = nullptr;              // training with token drop
 };
 
 // What a result that is not finite comes from.
@@ -59,14 +63,12 @@ inline constexpr const char* kNonFiniteHint =
 
 class ForwardPass {
  public:
-  ForwardPass(const Config& config, const Weights& weights, const Kernels& kernels,
-              KernelContext& context, const AttentionScope& scope)
-      : config_(config), weights_(weights), kernels_(kernels), context_(context), scope_(scope) {}
+  ForwardPass(const Config& config, const Weights& weights, const Compute& compute,
+              const BatchScope& scope);
 
-  // The residual stream before the layer and after it, both [T, hidden]; in inference `output` may
-  // be `input`. The activations lie in scratch memory allocated here, so a Frame around the call
-  // ends their life, but for what goes into `keep`. Fails when the result is not finite, naming the
-  // layer, or a rank is lost.
+  // The residual stream before the layer and after it, both [T, hidden]; `output` may be `input`
+  // where no activations are kept. The activations lie in scratch memory allocated here, so a Frame
+  // around the call ends their life, but for what goes into `keep`. Fails when a rank is lost.
   Result<LayerActivations> Layer(int64_t layer, ConstMatrix input, Matrix output,
                                  const AttentionOutput& keep = {}) const;
   // The activations of a layer that ran before, bit for bit, from its input and what was kept.
@@ -76,21 +78,20 @@ class ForwardPass {
   AttentionOutput AllocateAttentionOutput(int64_t layer, int64_t tokens) const;
 
   void Norm(ConstMatrix x, const WeightMatrix& weight, Matrix out) const {
-    kernels_.rms_norm(context_, x, weight, config_.rms_norm_epsilon, out);
+    compute_.kernels.rms_norm(compute_.context, x, weight, config_.rms_norm_epsilon, out);
   }
   // The norm over all heads has an epsilon of its own in the released code.
   static constexpr float kLightningNormEpsilon = 1e-6F;
 
  private:
-  bool trains() const { return scope_.training != nullptr; }
   Matrix Allocate(int64_t rows, int64_t cols) const {
-    return context_.scratch.AllocateMatrix(rows, cols);
+    return compute_.context.scratch.AllocateMatrix(rows, cols);
   }
   bool IsLightning(int64_t layer) const {
     return config_.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
   }
   void Linear(ConstMatrix x, std::initializer_list<Projection> projections) const {
-    (trains() ? scope_.training->linear : kernels_.linear)(context_, x, projections);
+    compute_.kernels.linear(compute_.context, x, projections);
   }
   // Memory for everything that outlives the layer, except `middle`; of the attention's output where
   // `keep` has none.
@@ -100,16 +101,20 @@ class ForwardPass {
   void Attention(int64_t layer, ConstMatrix input, bool known, const LayerActivations& a) const;
   void Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const;
   void Softmax(int64_t layer, const LayerActivations& a, bool known, Matrix branch) const;
-  // Only the activations where there is no output (training).
+  void AttendSoftmax(int64_t layer, const LayerActivations& a) const;
+  // Only the activations where there is no output.
   Status Mlp(int64_t layer, const LayerActivations& a, Matrix output) const;
   void AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatrix normed, ConstMatrix branch,
                  Matrix output) const;
 
   const Config& config_;
   const Weights& weights_;
-  const Kernels& kernels_;
-  KernelContext& context_;
-  const AttentionScope& scope_;
+  const Compute& compute_;
+  const BatchScope& scope_;
+  std::vector<std::span<float* const>> pages_;  // of the sequences
 };
+
+// The error of layer `layer`, some output of which at positions first .. last is not finite.
+Error NonFiniteLayer(const Config& config, int64_t layer, int64_t first, int64_t last);
 
 }  // namespace fulmen

@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "kernels/kernels.h"
 #include "model/forward.h"
+#include "model/testing.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"
@@ -81,7 +82,8 @@ class Runner {
       outcome.expert_weights = testing::NanFilled(choices);
       capture = {outcome.hidden.data(), outcome.experts.data(), outcome.expert_weights.data()};
     }
-    SequenceState state(config());
+    testing::TestSequence sequence(config());
+    SequenceState& state = sequence.state;
     for (int64_t first = 0; first < tokens; first += chunk) {
       const int64_t count = std::min(chunk, tokens - first);
       const int64_t skipped = tokens - last;  // positions before the first wanted logits
@@ -90,26 +92,29 @@ class Runner {
           outcome.logits.data() + (first + count - wanted - skipped) * config().vocab_size, wanted,
           config().vocab_size);
       const Status status =
-          Forward(*model_, *kernels_, context_,
+          Forward(*model_, Compute(*kernels_, context_),
                   std::span(ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
                   state, logits, capture);
       FULMEN_CHECK(status.has_value(), "{}", status.error().message);
     }
     for (int64_t layer = 0; layer < config().layer_count(); ++layer) {
       if (config().layers[static_cast<size_t>(layer)] != LayerKind::kLightning) continue;
-      const Matrix s = state.lightning(layer);
-      outcome.states[layer].assign(s.data, s.data + s.rows * s.cols);
+      std::vector<float>& s = outcome.states[layer];
+      s = testing::NanFilled(config().attention_size() * config().head_dim);
+      kernels_->lightning_state(context_, model_->weights.decay[static_cast<size_t>(layer)],
+                                state.position(), state.lightning(layer),
+                                Matrix(s.data(), config().attention_size(), config().head_dim));
     }
     return outcome;
   }
 
   Ids Greedy(const Ids& prompt, size_t count) {
-    SequenceState state(config());
+    testing::TestSequence sequence(config());
     std::vector<float> logits(static_cast<size_t>(config().vocab_size));
     Ids next = prompt;
     Ids result;
     while (result.size() < count) {
-      const Status status = Forward(*model_, *kernels_, context_, next, state,
+      const Status status = Forward(*model_, Compute(*kernels_, context_), next, sequence.state,
                                     Matrix(logits.data(), 1, config().vocab_size));
       FULMEN_CHECK(status.has_value(), "{}", status.error().message);
       const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();

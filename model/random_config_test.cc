@@ -18,6 +18,7 @@
 #include "kernels/kernels.h"
 #include "model/forward.h"
 #include "model/tensor_table.h"
+#include "model/testing.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"
@@ -194,9 +195,9 @@ Outcome RunModel(const Model& model, const Kernels& kernels, const std::vector<i
   ThreadPool pool(2);
   Workspace scratch(/*poison=*/true);
   KernelContext context{pool, scratch};
-  SequenceState state(config);
+  testing::TestSequence sequence(config);
   const Status status =
-      Forward(model, kernels, context, ids, state,
+      Forward(model, Compute(kernels, context), ids, sequence.state,
               Matrix(outcome.logits.data(), tokens, config.vocab_size), {outcome.hidden.data()});
   EXPECT_TRUE(status.has_value()) << status.error().message;
   return outcome;

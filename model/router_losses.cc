@@ -11,12 +11,11 @@ RouterLosses::RouterLosses(const Config& config, int64_t tokens)
       counts_(static_cast<size_t>(config.layer_count()) * slots_ * experts_),
       probabilities_(experts_) {}
 
-void RouterLosses::AddLayer(const TrainingKernels& training, KernelContext& context, int64_t layer,
-                            const LayerActivations& a) {
+void RouterLosses::AddLayer(const Compute& compute, int64_t layer, const LayerActivations& a) {
   const size_t size = slots_ * experts_;
   RouterStatistics statistics = {
       std::span(counts_).subspan(static_cast<size_t>(layer) * size, size), probabilities_};
-  training.router_statistics(context, a.router_logits, a.experts, statistics);
+  compute.training->router_statistics(compute.context, a.router_logits, a.experts, statistics);
   squared_log_sums_ += statistics.squared_log_sums;
 }
 

@@ -15,8 +15,7 @@ class RouterLosses {
  public:
   RouterLosses(const Config& config, int64_t tokens);
 
-  void AddLayer(const TrainingKernels& training, KernelContext& context, int64_t layer,
-                const LayerActivations& a);
+  void AddLayer(const Compute& compute, int64_t layer, const LayerActivations& a);
 
   // See Losses.
   std::vector<double> Choices() const;

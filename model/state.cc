@@ -1,70 +1,163 @@
 #include "model/state.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "base/check.h"
 
 namespace fulmen {
 
-SequenceState::SequenceState(const Config& config)
-    : heads_(config.heads), kv_heads_(config.kv_heads), head_dim_(config.head_dim) {
-  layers_.resize(config.layers.size());
-  for (size_t layer = 0; layer < layers_.size(); ++layer) {
-    if (config.layers[layer] == LayerKind::kLightning) {
-      layers_[layer].lightning.assign(static_cast<size_t>(heads_ * head_dim_ * head_dim_), 0.0F);
-    }
+StatePool::StatePool(const Config& config) : StatePool(config, Options()) {}
+
+StatePool::StatePool(const Config& config, Options options)
+    : heads_(config.heads),
+      kv_heads_(config.kv_heads),
+      head_dim_(config.head_dim),
+      options_(options) {
+  for (const LayerKind kind : config.layers) {
+    const bool softmax = kind == LayerKind::kSoftmax;
+    Units& units = softmax ? pages_ : slots_;
+    layer_offset_.push_back(units.floats);
+    units.floats +=
+        softmax ? 2 * config.kv_size() * kPageTokens : LightningMemorySize(heads_, head_dim_);
   }
 }
 
-SequenceState SequenceState::Clone() const {
-  SequenceState copy;
-  copy.heads_ = heads_;
-  copy.kv_heads_ = kv_heads_;
-  copy.head_dim_ = head_dim_;
-  copy.position_ = position_;
-  for (const LayerState& layer : layers_) {
-    LayerState& layer_copy = copy.layers_.emplace_back();
-    layer_copy.lightning = layer.lightning;
-    for (const float* page : layer.page_pointers) {
-      layer_copy.pages.emplace_back(new float[static_cast<size_t>(PageElements())]);
-      std::copy_n(page, PageElements(), layer_copy.pages.back().get());
-      layer_copy.page_pointers.push_back(layer_copy.pages.back().get());
-    }
+Result<SequenceState> StatePool::Create() {
+  FULMEN_ASSIGN(const Handle slot, Take(slots_));
+  return SequenceState(*this, slot);
+}
+
+Result<StatePool::Handle> StatePool::Take(Units& units) {
+  const int64_t bytes = units.floats * kFloatBytes;
+  if (bytes > options_.most_bytes - used_bytes_) {
+    return Fail(ErrorCode::kNoRoom,
+                "the memory of sequences is full: {} of {} bytes are in use, {} more are wanted",
+                used_bytes_, options_.most_bytes, bytes);
   }
+  if (units.free.empty()) {
+    Unit unit;
+    unit.data.resize(static_cast<size_t>(units.floats));
+    units.free.push_back(std::ssize(units.all));
+    units.all.push_back(std::move(unit));
+  }
+  const int64_t index = units.free.back();
+  units.free.pop_back();
+  Unit& unit = units.all[static_cast<size_t>(index)];
+  unit.sharers = 1;
+  used_bytes_ += bytes;
+  return Handle{index, ++unit.generation};
+}
+
+void StatePool::GiveBack(Units& units, Handle handle) {
+  Unit& unit = At(units, handle);
+  if (--unit.sharers > 0) return;
+  if (options_.poison) std::ranges::fill(unit.data, std::numeric_limits<float>::quiet_NaN());
+  units.free.push_back(handle.unit);
+  used_bytes_ -= units.floats * kFloatBytes;
+}
+
+StatePool::Unit& StatePool::At(Units& units, Handle handle) {
+  Unit& unit = units.all.at(static_cast<size_t>(handle.unit));
+  FULMEN_CHECK(unit.sharers > 0 && unit.generation == handle.generation,
+               "unit {} was given back: use {} of {}", handle.unit, handle.generation,
+               unit.generation);
+  return unit;
+}
+
+SequenceState::SequenceState(SequenceState&& other) noexcept
+    : pool_(std::exchange(other.pool_, nullptr)),
+      slot_(other.slot_),
+      pages_(std::move(other.pages_)),
+      page_data_(std::move(other.page_data_)),
+      position_(other.position_) {}
+
+SequenceState& SequenceState::operator=(SequenceState&& other) noexcept {
+  if (this == &other) return *this;
+  GiveBack();
+  pool_ = std::exchange(other.pool_, nullptr);
+  slot_ = other.slot_;
+  pages_ = std::move(other.pages_);
+  page_data_ = std::move(other.page_data_);
+  position_ = other.position_;
+  return *this;
+}
+
+SequenceState::~SequenceState() { GiveBack(); }
+
+void SequenceState::GiveBack() {
+  if (pool_ == nullptr) return;
+  pool_->GiveBack(pool_->slots_, slot_);
+  for (const StatePool::Handle page : pages_) pool_->GiveBack(pool_->pages_, page);
+  pool_ = nullptr;
+}
+
+int64_t SequenceState::PagesFor(int64_t tokens) const {
+  if (pool_->pages_.floats == 0) return 0;  // no softmax layers
+  constexpr int64_t kTokens = StatePool::kPageTokens;
+  return std::max<int64_t>(0, (position_ + tokens + kTokens - 1) / kTokens - std::ssize(pages_));
+}
+
+int64_t SequenceState::BytesFor(int64_t tokens) const {
+  return PagesFor(tokens) * pool_->page_bytes();
+}
+
+Status SequenceState::Reserve(int64_t tokens) {
+  const size_t before = pages_.size();
+  for (int64_t left = PagesFor(tokens); left > 0; --left) {
+    const Result<StatePool::Handle> page = pool_->Take(pool_->pages_);
+    if (!page) {
+      for (; pages_.size() > before; pages_.pop_back()) {
+        pool_->GiveBack(pool_->pages_, pages_.back());
+      }
+      page_data_.resize(before);
+      return tl::unexpected<Error>(page.error());
+    }
+    pages_.push_back(*page);
+    page_data_.push_back(StatePool::At(pool_->pages_, *page).data.data());
+  }
+  return {};
+}
+
+Result<SequenceState> SequenceState::Fork() const {
+  FULMEN_ASSIGN(SequenceState copy, pool_->Create());
+  if (position_ == 0) return copy;  // nothing was read, and memory holds anything
+  const auto& from = StatePool::At(pool_->slots_, slot_).data;
+  std::ranges::copy(from, StatePool::At(pool_->slots_, copy.slot_).data.begin());
+  const int64_t whole = pool_->pages_.floats == 0 ? 0 : position_ / StatePool::kPageTokens;
+  for (int64_t i = 0; i < whole; ++i) {
+    const StatePool::Handle page = pages_[static_cast<size_t>(i)];
+    pool_->Share(pool_->pages_, page);
+    copy.pages_.push_back(page);
+    copy.page_data_.push_back(page_data_[static_cast<size_t>(i)]);
+  }
+  copy.position_ = whole * StatePool::kPageTokens;
+  FULMEN_TRY(copy.Reserve(position_ - copy.position_));
+  if (std::ssize(copy.pages_) > whole) {
+    std::copy_n(page_data_[static_cast<size_t>(whole)], pool_->pages_.floats,
+                copy.page_data_.back());
+  }
+  copy.position_ = position_;
   return copy;
 }
 
-Matrix SequenceState::lightning(int64_t layer) {
-  std::vector<float>& state = layers_.at(static_cast<size_t>(layer)).lightning;
-  FULMEN_CHECK(!state.empty(), "layer {} is a softmax layer", layer);
-  return Matrix(state.data(), heads_ * head_dim_, head_dim_);
+KvCache SequenceState::Cache(int64_t layer) const {
+  const int64_t dim = pool_->head_dim_;
+  const int64_t offset = pool_->layer_offset_[static_cast<size_t>(layer)];
+  return {.pages = {},
+          .page_tokens = StatePool::kPageTokens,
+          .kv_heads = pool_->kv_heads_,
+          .head_dim = dim,
+          .keys = offset,
+          .values = offset + pool_->kv_heads_ * StatePool::kPageTokens * dim,
+          .head_stride = StatePool::kPageTokens * dim,
+          .token_stride = dim};
 }
 
-void SequenceState::StoreKv(int64_t layer, ConstMatrix keys, ConstMatrix values) {
-  FULMEN_CHECK(
-      keys.cols == kv_heads_ * head_dim_ && values.cols == keys.cols && values.rows == keys.rows,
-      "keys {}x{}, values {}x{}", keys.rows, keys.cols, values.rows, values.cols);
-  LayerState& state = layers_.at(static_cast<size_t>(layer));
-  for (int64_t t = 0; t < keys.rows; ++t) {
-    const auto page = static_cast<size_t>((position_ + t) / kPageTokens);
-    const int64_t slot = (position_ + t) % kPageTokens;
-    if (page == state.pages.size()) {
-      // Left uninitialised: kernels never let entries past the sequence's end count.
-      state.pages.emplace_back(new float[static_cast<size_t>(PageElements())]);
-      state.page_pointers.push_back(state.pages.back().get());
-    }
-    for (int64_t head = 0; head < kv_heads_; ++head) {
-      float* key = state.pages[page].get() + (head * kPageTokens + slot) * head_dim_;
-      float* value = key + kv_heads_ * kPageTokens * head_dim_;
-      std::copy_n(keys.row(t) + head * head_dim_, head_dim_, key);
-      std::copy_n(values.row(t) + head * head_dim_, head_dim_, value);
-    }
-  }
-}
-
-KvPages SequenceState::kv(int64_t layer) const {
-  return KvPages{layers_.at(static_cast<size_t>(layer)).page_pointers, kPageTokens, kv_heads_,
-                 head_dim_};
+float* SequenceState::lightning(int64_t layer) const {
+  return StatePool::At(pool_->slots_, slot_).data.data() +
+         pool_->layer_offset_[static_cast<size_t>(layer)];
 }
 
 int64_t KvBytesPerToken(const Config& config) {
@@ -73,10 +166,10 @@ int64_t KvBytesPerToken(const Config& config) {
   return softmax_layers * 2 * config.kv_size() * static_cast<int64_t>(sizeof(float));
 }
 
-int64_t LightningStateBytes(const Config& config) {
+int64_t LightningMemoryBytes(const Config& config) {
   const auto lightning_layers =
       std::count(config.layers.begin(), config.layers.end(), LayerKind::kLightning);
-  return lightning_layers * config.attention_size() * config.head_dim *
+  return lightning_layers * LightningMemorySize(config.heads, config.head_dim) *
          static_cast<int64_t>(sizeof(float));
 }
 

@@ -66,7 +66,7 @@ void CountNeeds(ModelSummary& summary) {
       (config.tied_embeddings ? 1 : 2) * config.vocab_size * config.hidden_size;
   summary.kv_bytes_per_token = KvBytesPerToken(config);
   summary.kv_bytes_per_token_bf16 = summary.kv_bytes_per_token / 2;
-  summary.state_bytes = LightningStateBytes(config);
+  summary.state_bytes = LightningMemoryBytes(config);
 }
 
 // An element's bits without the sign, and the bits of infinity: NaN is above, infinity equal.

@@ -31,7 +31,7 @@ TEST(Summary, PublishedModelFromItsIndexAlone) {
             summary.weights_bytes);
   EXPECT_EQ(summary.kv_bytes_per_token, 81'920);
   EXPECT_EQ(summary.kv_bytes_per_token_bf16, 40'960);
-  EXPECT_EQ(summary.state_bytes, 293'601'280);
+  EXPECT_EQ(summary.state_bytes, 440'401'920);
 }
 
 TEST(Summary, ModelWithItsWeights) {

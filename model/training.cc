@@ -35,23 +35,22 @@ CapacityStep StepOf(const LossOptions& options, int64_t tokens) {
 class TrainingPass {
  public:
   // `gradients` is null where no way back follows.
-  TrainingPass(const Config& config, const Weights& weights, const Kernels& kernels,
-               const TrainingKernels& training, KernelContext& context, const PackedBatch& batch,
-               const LossOptions& options, const Gradients* gradients)
+  TrainingPass(const Config& config, const Weights& weights, const Compute& compute,
+               const PackedBatch& batch, const LossOptions& options, const Gradients* gradients)
       : config_(config),
         weights_(weights),
-        kernels_(kernels),
-        training_(training),
-        context_(context),
+        compute_(compute),
         batch_(batch),
         options_(options),
         gradients_(gradients),
         tokens_(static_cast<int64_t>(batch.tokens.size())),
         positions_(DocumentPositions(batch)),
         capacity_(options.capacity, config.layer_count(), config.experts, StepOf(options, tokens_)),
-        scope_{nullptr, &training, batch.starts, positions_,
-               options.capacity > 0 ? &capacity_ : nullptr},
-        forward_(config, weights, kernels, context, scope_),
+        scope_{.slices = {batch.starts, {}},
+               .positions = positions_,
+               .keep_activations = gradients != nullptr,
+               .capacity = options.capacity > 0 ? &capacity_ : nullptr},
+        forward_(config, weights, compute, scope_),
         router_(config, tokens_) {}
   TrainingPass(const TrainingPass&) = delete;
   TrainingPass& operator=(const TrainingPass&) = delete;
@@ -65,7 +64,7 @@ class TrainingPass {
     if (tokens_ == 0 || predicted == 0) {
       return Fail(ErrorCode::kInvalidArgument, "a batch of {} tokens predicts nothing", tokens_);
     }
-    frames_.emplace_back(context_.scratch);
+    frames_.emplace_back(compute_.context.scratch);
     const Matrix dhidden = gradients_ != nullptr ? AllocateHidden() : Matrix();
     FULMEN_TRY(Forward());
     const double sum = CrossEntropy(1.0F / static_cast<float>(predicted), dhidden);
@@ -80,7 +79,7 @@ class TrainingPass {
 
  private:
   Matrix AllocateHidden() const {
-    return context_.scratch.AllocateMatrix(tokens_, config_.hidden_size);
+    return compute_.context.scratch.AllocateMatrix(tokens_, config_.hidden_size);
   }
   // All activations: those of the last layer are needed as soon as they are there.
   bool Keeps(int64_t layer) const {
@@ -93,17 +92,19 @@ class TrainingPass {
       const bool reuse = gradients_ == nullptr && layer >= 2;
       inputs_.push_back(reuse ? inputs_[static_cast<size_t>(layer - 2)] : AllocateHidden());
     }
-    kernels_.embedding(context_, batch_.tokens, weights_.token_embedding, inputs_.front());
+    compute_.kernels.embedding(compute_.context, batch_.tokens, weights_.token_embedding,
+                               inputs_.front());
     for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       const auto index = static_cast<size_t>(layer);
       attention_.emplace_back();
       if (gradients_ != nullptr && !Keeps(layer)) {
         attention_.back() = forward_.AllocateAttentionOutput(layer, tokens_);
       }
-      frames_.emplace_back(context_.scratch);
+      frames_.emplace_back(compute_.context.scratch);
       FULMEN_ASSIGN(const LayerActivations activations,
                     forward_.Layer(layer, inputs_[index], inputs_[index + 1], attention_.back()));
-      router_.AddLayer(training_, context_, layer, activations);
+      FULMEN_TRY(CheckFinite(layer, inputs_[index + 1]));
+      router_.AddLayer(compute_, layer, activations);
       dropped_ += CountDropped(activations.kept_experts);
       tape_.push_back(Keeps(layer) ? activations : LayerActivations());
       if (!Keeps(layer)) frames_.pop_back();
@@ -111,32 +112,41 @@ class TrainingPass {
     return {};
   }
 
+  Status CheckFinite(int64_t layer, ConstMatrix output) const {
+    std::vector<RowHealth> health(batch_.tokens.size());
+    compute_.kernels.row_health(compute_.context, output, health);
+    if (std::ranges::count(health, RowHealth::kNotFinite) == 0) return {};
+    const auto [first, last] = std::ranges::minmax_element(positions_);
+    return tl::unexpected<Error>(NonFiniteLayer(config_, layer, *first, *last));
+  }
+
   // The sum over the predicted tokens; dhidden becomes the gradient of the output norm's result.
   double CrossEntropy(float scale, Matrix dhidden) const {
-    const Workspace::Frame frame(context_.scratch);
+    const Workspace::Frame frame(compute_.context.scratch);
     const Matrix normed = AllocateHidden();
     forward_.Norm(inputs_.back(), weights_.output_norm, normed);
-    return training_.cross_entropy(context_, normed, weights_.head, batch_.targets, scale, dhidden,
-                                   gradients_ != nullptr ? gradients_->head : Matrix());
+    return compute_.training->cross_entropy(compute_.context, normed, weights_.head, batch_.targets,
+                                            scale, dhidden,
+                                            gradients_ != nullptr ? gradients_->head : Matrix());
   }
 
   Status Backward(Matrix dhidden) {
-    const BackwardPass backward(config_, weights_, kernels_, training_, context_, scope_,
-                                *gradients_);
+    const BackwardPass backward(config_, weights_, compute_, scope_, *gradients_);
     backward.Norm(inputs_.back(), weights_.output_norm, gradients_->output_norm, dhidden, {},
                   dhidden);
     const BackwardPass::RouterLoss router_loss = router_.Backward(options_);
     for (int64_t layer = config_.layer_count() - 1; layer >= 0; --layer) {
       const auto index = static_cast<size_t>(layer);
       if (!Keeps(layer)) {
-        frames_.emplace_back(context_.scratch);
+        frames_.emplace_back(compute_.context.scratch);
         FULMEN_ASSIGN(tape_[index], forward_.Recompute(layer, inputs_[index], attention_[index]));
       }
       backward.Layer(layer, tape_[index], inputs_[index], router_loss, dhidden);
       frames_.pop_back();
       if (options_.gradients_ready) FULMEN_TRY(options_.gradients_ready(layer));
     }
-    training_.embedding_backward(context_, batch_.tokens, dhidden, gradients_->token_embedding);
+    compute_.training->embedding_backward(compute_.context, batch_.tokens, dhidden,
+                                          gradients_->token_embedding);
     return options_.gradients_ready ? options_.gradients_ready(-1) : Status();
   }
 
@@ -155,16 +165,14 @@ class TrainingPass {
 
   const Config& config_;
   const Weights& weights_;
-  const Kernels& kernels_;
-  const TrainingKernels& training_;
-  KernelContext& context_;
+  const Compute& compute_;
   const PackedBatch& batch_;
   const LossOptions& options_;
   const Gradients* gradients_;
   int64_t tokens_;
   std::vector<int64_t> positions_;
   ExpertCapacity capacity_;
-  AttentionScope scope_;
+  BatchScope scope_;
   ForwardPass forward_;
   RouterLosses router_;
   int64_t dropped_ = 0;
@@ -190,18 +198,15 @@ int64_t PackedBatch::PredictedTokens() const {
   return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target >= 0; });
 }
 
-Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Kernels& kernels,
-                               const TrainingKernels& training, KernelContext& context,
+Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Compute& compute,
                                const PackedBatch& batch, const LossOptions& options,
                                const Gradients& gradients) {
-  return TrainingPass(config, weights, kernels, training, context, batch, options, &gradients)
-      .Run();
+  return TrainingPass(config, weights, compute, batch, options, &gradients).Run();
 }
 
-Result<Losses> ForwardLosses(const Config& config, const Weights& weights, const Kernels& kernels,
-                             const TrainingKernels& training, KernelContext& context,
+Result<Losses> ForwardLosses(const Config& config, const Weights& weights, const Compute& compute,
                              const PackedBatch& batch, const LossOptions& options) {
-  return TrainingPass(config, weights, kernels, training, context, batch, options, nullptr).Run();
+  return TrainingPass(config, weights, compute, batch, options, nullptr).Run();
 }
 
 }  // namespace fulmen

@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "kernels/kernels.h"
-#include "kernels/training.h"
+#include "kernels/compute.h"
 #include "model/expert_capacity.h"
 #include "model/weights.h"
 
@@ -58,17 +57,16 @@ struct Losses {
   double dropped = 0;           // share of these choices that the capacity dropped
 };
 
-// Adds the gradients of the total loss to `gradients`. Fails with kNonFinite, naming the first
+// `compute` has the operations of training. Adds the gradients of the total loss to `gradients`.
+// Fails with kNonFinite, naming the first
 // layer whose output was not finite, or the head where the cross-entropy was not.
-Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Kernels& kernels,
-                               const TrainingKernels& training, KernelContext& context,
+Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Compute& compute,
                                const PackedBatch& batch, const LossOptions& options,
                                const Gradients& gradients);
 
 // The same losses without the way back, in the memory of one layer; `recompute` and
 // `gradients_ready` have no meaning here.
-Result<Losses> ForwardLosses(const Config& config, const Weights& weights, const Kernels& kernels,
-                             const TrainingKernels& training, KernelContext& context,
+Result<Losses> ForwardLosses(const Config& config, const Weights& weights, const Compute& compute,
                              const PackedBatch& batch, const LossOptions& options);
 
 }  // namespace fulmen

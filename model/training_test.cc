@@ -65,11 +65,10 @@ class TestModel {
   void Run(const PackedBatch& batch, const LossOptions& options, Outcome& outcome,
            const std::string& kernels_name = "ref",
            Precision precision = Precision::kFloat32) const {
-    Run(batch, options, outcome, **SelectKernels(kernels_name),
-        **SelectTrainingKernels(kernels_name, precision));
+    Run(batch, options, outcome, **SelectTrainingKernels(kernels_name, precision));
   }
   void Run(const PackedBatch& batch, const LossOptions& options, Outcome& outcome,
-           const Kernels& kernels, const TrainingKernels& training) const {
+           const TrainingKernels& kernels) const {
     ThreadPool pool(1);
     Workspace scratch(/*poison=*/true);
     KernelContext context{pool, scratch};
@@ -83,7 +82,7 @@ class TestModel {
       matrices.emplace_back(outcome.gradients[i].data(), rows, shape.back());
     }
     const Result<Losses> losses =
-        ForwardBackward(config, Arranged(), kernels, training, context, batch, options,
+        ForwardBackward(config, Arranged(), Compute(kernels, context), batch, options,
                         ArrangeGradients(config, matrices));
     ASSERT_TRUE(losses) << losses.error().message;
     outcome.losses = *losses;
@@ -94,8 +93,8 @@ class TestModel {
     ThreadPool pool(1);
     Workspace scratch(/*poison=*/true);
     KernelContext context{pool, scratch};
-    return ForwardLosses(config, Arranged(), **SelectKernels(kernels_name),
-                         **SelectTrainingKernels(kernels_name, precision), context, batch, options);
+    const Compute compute(**SelectTrainingKernels(kernels_name, precision), context);
+    return ForwardLosses(config, Arranged(), compute, batch, options);
   }
 
   Outcome Run(const PackedBatch& batch, const LossOptions& options) const {
@@ -282,17 +281,19 @@ Calls& Counted() {
 // Of three layers the second is softmax, and the last is kept.
 TEST(Training, RecomputesWhatItDoesNotKeep) {
   TrainingKernels counting = RefTrainingKernels();
-  counting.softmax_attention_packed = [](KernelContext& context, const PackedAttention& attention,
-                                         Matrix out, Matrix log_sums) {
+  counting.forward.softmax_attention = [](KernelContext& context, ConstMatrix queries,
+                                          const KvCache& cache, const Slices& slices, Matrix out,
+                                          Matrix log_sums) {
     ++Counted().attention;
-    RefTrainingKernels().softmax_attention_packed(context, attention, out, log_sums);
+    RefKernels().softmax_attention(context, queries, cache, slices, out, log_sums);
   };
-  counting.moe_train = [](KernelContext& context, ConstMatrix x,
-                          std::span<const ExpertWeights> experts, MatrixView<const int32_t> chosen,
-                          ConstMatrix weights, const MoeActivations& kept, Matrix out) {
+  counting.forward.moe = [](KernelContext& context, ConstMatrix x,
+                            std::span<const ExpertWeights> experts,
+                            MatrixView<const int32_t> chosen, ConstMatrix weights,
+                            const MoeActivations& kept, Matrix out) {
     ++Counted().experts;
     if (out.data == nullptr) ++Counted().experts_without_output;
-    RefTrainingKernels().moe_train(context, x, experts, chosen, weights, kept, out);
+    RefKernels().moe(context, x, experts, chosen, weights, kept, out);
   };
   const TestModel model;
   for (const bool recompute : {false, true}) {
@@ -300,7 +301,7 @@ TEST(Training, RecomputesWhatItDoesNotKeep) {
     options.recompute = recompute;
     Counted() = {};
     TestModel::Outcome outcome;
-    model.Run(Pack(kDocuments), options, outcome, RefKernels(), counting);
+    model.Run(Pack(kDocuments), options, outcome, counting);
     EXPECT_EQ(Counted().attention, 1);
     EXPECT_EQ(Counted().experts, recompute ? 5 : 3);
     EXPECT_EQ(Counted().experts_without_output, recompute ? 2 : 0);
@@ -420,9 +421,9 @@ double& Margin() {
 // least, in units of the largest router logit of the layer.
 double SmallestMargin(const TestModel& model, const PackedBatch& batch, const LossOptions& options,
                       Precision precision) {
-  Kernels watching = RefKernels();
-  watching.top_k_router = [](KernelContext& context, ConstMatrix logits,
-                             MatrixView<int32_t> experts, Matrix weights) {
+  TrainingKernels watching = RefTrainingKernels(precision);
+  watching.forward.top_k_router = [](KernelContext& context, ConstMatrix logits,
+                                     MatrixView<int32_t> experts, Matrix weights) {
     RefKernels().top_k_router(context, logits, experts, weights);
     float largest = 0;
     float smallest = std::numeric_limits<float>::infinity();
@@ -439,7 +440,7 @@ double SmallestMargin(const TestModel& model, const PackedBatch& batch, const Lo
   };
   Margin() = std::numeric_limits<double>::infinity();
   TestModel::Outcome outcome;
-  model.Run(batch, options, outcome, watching, RefTrainingKernels(precision));
+  model.Run(batch, options, outcome, watching);
   return Margin();
 }
 

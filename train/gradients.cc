@@ -90,10 +90,9 @@ std::vector<SafetensorsWriter::Declaration> Declare(const std::vector<Kind>& kin
 
 }  // namespace
 
-Result<Json> CheckGradients(const Model& model, const Kernels& kernels,
-                            const TrainingKernels& training, KernelContext& context,
-                            const Json& batches, const std::string& where,
-                            const GradientOptions& options, const std::string& path) {
+Result<Json> CheckGradients(const Model& model, const Compute& compute, const Json& batches,
+                            const std::string& where, const GradientOptions& options,
+                            const std::string& path) {
   const Config& config = model.config;
   FULMEN_ASSIGN(const std::vector<Kind> kinds, ParseBatches(batches, config, where));
   FULMEN_ASSIGN(SafetensorsWriter writer,
@@ -106,16 +105,16 @@ Result<Json> CheckGradients(const Model& model, const Kernels& kernels,
     for (int64_t step = 0; step < options.steps; ++step) {
       Parameters gradients(config);
       FULMEN_ASSIGN(const Losses losses,
-                    ForwardBackward(config, weights.AsWeights(config), kernels, training, context,
-                                    kind.batch, options.loss, gradients.AsGradients(config)));
+                    ForwardBackward(config, weights.AsWeights(config), compute, kind.batch,
+                                    options.loss, gradients.AsGradients(config)));
       if (step == 0) FULMEN_TRY(WriteAll(writer, gradients));
-      const double norm = GlobalNorm(training, context, gradients);
+      const double norm = GlobalNorm(compute, gradients);
       if (!std::isfinite(norm)) {
         return Fail(ErrorCode::kNonFinite,
                     "{}: {}: step {}: the norm of the gradients is not finite", where, kind.name,
                     step);
       }
-      optimizer.Step(options.optimizer, training, context, gradients, norm, weights);
+      optimizer.Step(options.optimizer, compute, gradients, norm, weights);
       steps.push_back({{"cross_entropy", losses.cross_entropy},
                        {"auxiliary", losses.auxiliary},
                        {"loss", losses.total},

@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "kernels/training.h"
+#include "kernels/compute.h"
 #include "model/training.h"
 #include "model/weights.h"
 #include "train/optimizer.h"
@@ -24,9 +24,8 @@ struct GradientOptions {
 // options.steps steps, every one on all of its rows. Writes `path`: KIND.grad.TENSOR, the gradients
 // of the first step before clipping, and KIND.afterN.TENSOR, the weights after the N steps. Returns
 // {KIND: [{cross_entropy, auxiliary, loss, gradient_norm, predicted_tokens} per step]}.
-Result<Json> CheckGradients(const Model& model, const Kernels& kernels,
-                            const TrainingKernels& training, KernelContext& context,
-                            const Json& batches, const std::string& where,
-                            const GradientOptions& options, const std::string& path);
+Result<Json> CheckGradients(const Model& model, const Compute& compute, const Json& batches,
+                            const std::string& where, const GradientOptions& options,
+                            const std::string& path);
 
 }  // namespace fulmen

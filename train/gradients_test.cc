@@ -44,7 +44,6 @@ TEST_P(TrainGolden, ReproducesTheReference) {
   if (golden.empty()) GTEST_SKIP() << "no golden train/" << name;
   const Result<Model> model = LoadModel(golden);
   ASSERT_TRUE(model) << model.error().message;
-  const Kernels& kernels = **SelectKernels(kernels_name);
   const TrainingKernels& training = **SelectTrainingKernels(kernels_name);
   ThreadPool pool(2);
   Workspace scratch(/*poison=*/true);
@@ -53,7 +52,7 @@ TEST_P(TrainGolden, ReproducesTheReference) {
   GradientOptions options;
   options.loss.recompute = recompute;
   const Result<Json> report =
-      CheckGradients(*model, kernels, training, context, *ReadJsonFile(golden + "/batches.json"),
+      CheckGradients(*model, Compute(training, context), *ReadJsonFile(golden + "/batches.json"),
                      "batches.json", options, folder / "out.safetensors");
   ASSERT_TRUE(report) << report.error().message;
 
@@ -112,8 +111,8 @@ TEST(Gradients, ThatAreNotFiniteAreRefused) {
   options.loss.z = std::numeric_limits<float>::max();
   const Json batches = {{"some", {{{1, 2, 3, 4, 5}}}}};
   const Result<Json> report =
-      CheckGradients(*model, **SelectKernels("cpu"), **SelectTrainingKernels("cpu"), context,
-                     batches, "batches.json", options, folder / "out.safetensors");
+      CheckGradients(*model, Compute(**SelectTrainingKernels("cpu"), context), batches,
+                     "batches.json", options, folder / "out.safetensors");
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().message,
             "batches.json: some: step 0: the norm of the gradients is not finite");

@@ -11,18 +11,16 @@ bool IsDecayed(const TensorInstance& tensor, const std::vector<std::string>& no_
   });
 }
 
-double GlobalNorm(const TrainingKernels& kernels, KernelContext& context,
-                  const Parameters& gradients) {
+double GlobalNorm(const Compute& compute, const Parameters& gradients) {
   double squared = 0;
   for (size_t i = 0; i < gradients.size(); ++i) {
-    squared += kernels.squared_norm(context, gradients.values(i));
+    squared += compute.training->squared_norm(compute.context, gradients.values(i));
   }
   return std::sqrt(squared);
 }
 
-void Optimizer::Step(const OptimizerOptions& options, const TrainingKernels& kernels,
-                     KernelContext& context, const Parameters& gradients, double norm,
-                     Parameters& weights) {
+void Optimizer::Step(const OptimizerOptions& options, const Compute& compute,
+                     const Parameters& gradients, double norm, Parameters& weights) {
   AdamWParams params;
   params.learning_rate = options.learning_rate;
   params.beta1 = options.beta1;
@@ -35,8 +33,8 @@ void Optimizer::Step(const OptimizerOptions& options, const TrainingKernels& ker
   for (size_t i = 0; i < gradients.size(); ++i) {
     params.weight_decay =
         IsDecayed(gradients.tensor(i), options.no_decay) ? options.weight_decay : 0.0F;
-    kernels.adamw(context, params, gradients.values(i), weights.values(i), first_moments_.values(i),
-                  second_moments_.values(i));
+    compute.training->adamw(compute.context, params, gradients.values(i), weights.values(i),
+                            first_moments_.values(i), second_moments_.values(i));
   }
 }
 

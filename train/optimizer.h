@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/training.h"
+#include "kernels/compute.h"
 #include "train/parameters.h"
 
 namespace fulmen {
@@ -24,8 +24,7 @@ struct OptimizerOptions {
 bool IsDecayed(const TensorInstance& tensor, const std::vector<std::string>& no_decay);
 
 // The norm of all gradients together.
-double GlobalNorm(const TrainingKernels& kernels, KernelContext& context,
-                  const Parameters& gradients);
+double GlobalNorm(const Compute& compute, const Parameters& gradients);
 
 // Owns the moments. Not thread safe. Movable.
 class Optimizer {
@@ -33,8 +32,8 @@ class Optimizer {
   explicit Optimizer(const Config& config) : first_moments_(config), second_moments_(config) {}
 
   // One step; `norm` is the GlobalNorm of the gradients and finite.
-  void Step(const OptimizerOptions& options, const TrainingKernels& kernels, KernelContext& context,
-            const Parameters& gradients, double norm, Parameters& weights);
+  void Step(const OptimizerOptions& options, const Compute& compute, const Parameters& gradients,
+            double norm, Parameters& weights);
 
   // All there is to save and restore: steps so far, and the moments.
   int64_t steps() const { return steps_; }

@@ -34,9 +34,7 @@ class OptimizerTest : public ::testing::Test {
     options_.clip = 0;
   }
 
-  void Step(double norm = 1) {
-    optimizer_.Step(options_, RefTrainingKernels(), context_, gradients_, norm, weights_);
-  }
+  void Step(double norm = 1) { optimizer_.Step(options_, compute_, gradients_, norm, weights_); }
   float Weight(const std::string& name) const {
     for (size_t i = 0; i < weights_.size(); ++i) {
       if (weights_.tensor(i).name == name) return weights_.values(i)[0];
@@ -48,6 +46,7 @@ class OptimizerTest : public ::testing::Test {
   ThreadPool pool_{1};
   Workspace scratch_{/*poison=*/true};
   KernelContext context_{pool_, scratch_};
+  Compute compute_{RefTrainingKernels(), context_};
   Parameters weights_{config_};
   Parameters gradients_{config_};
   Optimizer optimizer_{config_};
@@ -71,7 +70,7 @@ TEST_F(OptimizerTest, DecaysOnlyTheTensorsThatAreNotExempt) {
 
 TEST_F(OptimizerTest, ClippingScalesTheGradientsToTheNorm) {
   std::ranges::fill(gradients_.values(0), 3.0F);
-  const double norm = GlobalNorm(RefTrainingKernels(), context_, gradients_);
+  const double norm = GlobalNorm(compute_, gradients_);
   EXPECT_NEAR(norm, 3 * std::sqrt(11 * 8), 1e-5);
   options_.clip = 0.5F;
   Step(norm);

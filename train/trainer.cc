@@ -60,18 +60,16 @@ struct StepSums {
 class Trainer {
  public:
   Trainer(const TrainingConfig& config, const TrainingOptions& options, ThreadPool& pool,
-          Communicator& ranks, const Kernels& kernels, const TrainingKernels& training,
-          StageData data, RunState run)
+          Communicator& ranks, const TrainingKernels& training, StageData data, RunState run)
       : config_(config),
         options_(options),
         ranks_(ranks),
-        kernels_(kernels),
-        training_(training),
         data_(std::move(data)),
         run_(std::move(run)),
         plan_(config),
         gradients_(run_.config),
-        context_{pool, scratch_} {}
+        context_{pool, scratch_},
+        compute_(training, context_) {}
 
   // To the end, or until it is asked to stop.
   Status Run();
@@ -93,7 +91,7 @@ class Trainer {
   // Losses and gradients of this rank's batches; gradients are summed over the ranks.
   Result<StepSums> Accumulate(const std::vector<PackedBatch>& batches, LossOptions options);
   // ForwardBackward, with the step named in errors.
-  Result<Losses> Compute(const PackedBatch& batch, const LossOptions& options);
+  Result<Losses> LossesOf(const PackedBatch& batch, const LossOptions& options);
   // `predicted` and `tokens` are of all batches on all ranks.
   LossOptions StepLoss(double predicted, double tokens, int64_t batches) const;
   Status CheckFinite(const StepSums& sums, double norm) const;
@@ -108,14 +106,13 @@ class Trainer {
   const TrainingConfig& config_;
   const TrainingOptions& options_;
   Communicator& ranks_;
-  const Kernels& kernels_;
-  const TrainingKernels& training_;
   StageData data_;
   RunState run_;
   const TrainingPlan plan_;
   Parameters gradients_;
   Workspace scratch_;
   KernelContext context_;
+  Compute compute_;
   Weights weights_;           // views of run_.weights
   Gradients gradient_views_;  // of gradients_
   std::optional<BatchStream> stream_;
@@ -186,7 +183,7 @@ Result<bool> Trainer::Advance() {
 
 Status Trainer::Checkpoint() {
   run_.stream = stream_->State();
-  if (!std::isfinite(GlobalNorm(training_, context_, run_.weights))) {
+  if (!std::isfinite(GlobalNorm(compute_, run_.weights))) {
     return Fail(ErrorCode::kNonFinite, "step {}: a weight is not finite any more", run_.step);
   }
   if (leads()) {
@@ -215,10 +212,9 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
   FULMEN_ASSIGN(StepSums sums, Accumulate(batches, StepLoss(totals[0], totals[1], plan.batches)));
   if (options_.stop != nullptr) sums.stop = options_.stop->load();
   FULMEN_TRY(sums.Reduce(ranks_));
-  const double norm = GlobalNorm(training_, context_, gradients_);
+  const double norm = GlobalNorm(compute_, gradients_);
   FULMEN_TRY(CheckFinite(sums, norm));
-  run_.optimizer.Step(StepOptimizer(plan.learning_rate), training_, context_, gradients_, norm,
-                      run_.weights);
+  run_.optimizer.Step(StepOptimizer(plan.learning_rate), compute_, gradients_, norm, run_.weights);
   for (size_t i = 0; i < run_.choices.size(); ++i) run_.choices[i] += sums.choices[i];
   stop = sums.stop != 0;
   if (stop && options_.stop != nullptr) options_.stop->store(sums.stop);
@@ -265,7 +261,7 @@ Result<StepSums> Trainer::Accumulate(const std::vector<PackedBatch>& batches, Lo
         return {};
       };
     }
-    FULMEN_ASSIGN(const Losses losses, Compute(batches[i], options));
+    FULMEN_ASSIGN(const Losses losses, LossesOf(batches[i], options));
     sums.cross_entropy += losses.cross_entropy;
     sums.auxiliary += options.step_share * losses.auxiliary;
     sums.z += options.step_share * losses.z;
@@ -276,9 +272,9 @@ Result<StepSums> Trainer::Accumulate(const std::vector<PackedBatch>& batches, Lo
   return sums;
 }
 
-Result<Losses> Trainer::Compute(const PackedBatch& batch, const LossOptions& options) {
-  Result<Losses> losses = ForwardBackward(run_.config, weights_, kernels_, training_, context_,
-                                          batch, options, gradient_views_);
+Result<Losses> Trainer::LossesOf(const PackedBatch& batch, const LossOptions& options) {
+  Result<Losses> losses =
+      ForwardBackward(run_.config, weights_, compute_, batch, options, gradient_views_);
   if (!losses) {
     return Fail(losses.error().code, "step {}: {}", run_.step + 1, losses.error().message);
   }
@@ -337,8 +333,8 @@ Status Trainer::Evaluate() {
       continue;
     }
     const PackedBatch batch = stream.Next();
-    FULMEN_ASSIGN(const Losses losses, ForwardLosses(run_.config, weights_, kernels_, training_,
-                                                     context_, batch, options));
+    FULMEN_ASSIGN(const Losses losses,
+                  ForwardLosses(run_.config, weights_, compute_, batch, options));
     const auto predicted = static_cast<double>(batch.PredictedTokens());
     sums[0] += losses.cross_entropy * predicted;
     sums[1] += predicted;
@@ -388,7 +384,6 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
   FULMEN_TRY(CheckRanks(config, ranks.size()));
   FULMEN_ASSIGN(const std::optional<RunLock> lock, LockRun(config.output.folder, ranks, warn));
   if (options.start == RunStart::kNew) FULMEN_TRY(CheckFolderIsNew(config.output.folder));
-  FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(config.run.kernels));
   FULMEN_ASSIGN(const Precision precision, PrecisionFromName(config.run.precision));
   FULMEN_ASSIGN(const TrainingKernels* training,
                 SelectTrainingKernels(config.run.kernels, precision));
@@ -402,8 +397,7 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
   FULMEN_TRY(CheckSameStep(run.state.step, ranks));
   // Every rank has looked at the folder; now it may be written to.
   if (ranks.rank() == 0) FULMEN_TRY(ClearCheckpoints(config, run.passed_over));
-  Trainer trainer(config, options, pool, ranks, *kernels, *training, std::move(data),
-                  std::move(run.state));
+  Trainer trainer(config, options, pool, ranks, *training, std::move(data), std::move(run.state));
   return trainer.Run();
 }
 

@@ -1,8 +1,9 @@
 #include "kernels/elementwise.h"
 
 #include <algorithm>
-#include <atomic>
+#include <bit>
 #include <cmath>
+#include <limits>
 
 #include "kernels/cpu/register.h"
 
@@ -75,10 +76,6 @@ void GatedRmsNorm(KernelContext& context, ConstMatrix x, const WeightMatrix& wei
   NormRows(context, x, weight, epsilon, 16, out, finish);
 }
 
-struct SiluOf {
-  HWY_INLINE FloatsV operator()(FloatsV x, FloatsV) const { return Silu(Floats(), x); }
-};
-
 struct WeightedSum {
   float alpha, beta;
   HWY_INLINE FloatsV operator()(FloatsV a, FloatsV b) const {
@@ -86,13 +83,6 @@ struct WeightedSum {
     return hn::MulAdd(hn::Set(d, alpha), a, hn::Mul(hn::Set(d, beta), b));
   }
 };
-
-void SiluInto(KernelContext& context, ConstMatrix x, Matrix out) {
-  ForParts(context, x.rows, x.cols, 16, [&](int64_t row, int64_t column, int64_t count) {
-    const float* part = x.row(row) + column;
-    Map(part, part, count, out.row(row) + column, SiluOf());
-  });
-}
 
 void Residual(KernelContext& context, float alpha, ConstMatrix residual, float beta,
               ConstMatrix branch, Matrix out) {
@@ -102,35 +92,59 @@ void Residual(KernelContext& context, float alpha, ConstMatrix residual, float b
   });
 }
 
-// 0 * x is 0 for finite x and NaN otherwise, and NaN stays in a sum.
-bool RowFinite(const float* HWY_RESTRICT x, int64_t count) {
+RowHealth HealthOf(const float* HWY_RESTRICT x, int64_t count) {
   const Floats d;
+  const hn::RebindToUnsigned<Floats> bits;
   const int64_t lanes = LaneCount();
-  FloatsV sum = hn::Zero(d);
+  const auto magnitudes = [&](FloatsV v) HWY_ATTR { return hn::BitCast(bits, hn::Abs(v)); };
+  auto most = hn::Zero(bits);
   int64_t c = 0;
-  for (; c + lanes <= count; c += lanes) {
-    sum = hn::MulAdd(hn::Zero(d), hn::LoadU(d, x + c), sum);
-  }
+  for (; c + lanes <= count; c += lanes) most = hn::Max(most, magnitudes(hn::LoadU(d, x + c)));
   const size_t rest = static_cast<size_t>(count - c);
-  if (rest > 0) sum = hn::MulAdd(hn::Zero(d), WidenFirst(d, x + c, rest), sum);
-  return hn::AllTrue(d, hn::Eq(sum, hn::Zero(d)));
+  if (rest > 0) most = hn::Max(most, magnitudes(WidenFirst(d, x + c, rest)));
+  // As integers, NaN and infinity are the largest.
+  const float largest = std::bit_cast<float>(hn::GetLane(hn::MaxOfLanes(bits, most)));
+  if (!std::isfinite(largest)) return RowHealth::kNotFinite;
+  // No sum of this many can overflow below 2^50.
+  if (largest < 0x1p50F) return RowHealth::kFine;
+  double squares = 0;
+  for (int64_t i = 0; i < count; ++i) squares += double{x[i]} * double{x[i]};
+  return squares <= double{std::numeric_limits<float>::max()} ? RowHealth::kFine
+                                                              : RowHealth::kSquaresOverflow;
 }
 
-bool AllFinite(KernelContext& context, ConstMatrix x) {
-  std::atomic<bool> finite = true;
-  ForParts(context, x.rows, x.cols, 1, [&](int64_t row, int64_t column, int64_t count) {
-    if (!RowFinite(x.row(row) + column, count)) finite.store(false, std::memory_order_relaxed);
+void CheckRows(KernelContext& context, ConstMatrix x, std::span<RowHealth> health) {
+  ForTasks(context.pool, x.rows, x.rows * x.cols / LaneCount(), [&](int64_t row, int) {
+    health[static_cast<size_t>(row)] = HealthOf(x.row(row), x.cols);
   });
-  return finite.load();
+}
+
+void GatherRows(KernelContext& context, ConstMatrix x, std::span<const int64_t> rows, Matrix out) {
+  FULMEN_CHECK(out.rows == std::ssize(rows) && out.cols == x.cols, "{} rows of {} into [{}, {}]",
+               rows.size(), x.cols, out.rows, out.cols);
+  ForTasks(context.pool, out.rows, out.rows * out.cols / LaneCount(), [&](int64_t i, int) {
+    std::copy_n(x.row(rows[static_cast<size_t>(i)]), x.cols, out.row(i));
+  });
+}
+
+void Copy(KernelContext& context, std::span<const std::byte> from, std::span<std::byte> to) {
+  constexpr int64_t kTaskBytes = 1 << 18;
+  const int64_t bytes = std::ssize(from);
+  FULMEN_CHECK(std::ssize(to) == bytes, "{} bytes into {}", bytes, to.size());
+  ForTasks(context.pool, (bytes + kTaskBytes - 1) / kTaskBytes, bytes / 64, [&](int64_t i, int) {
+    const int64_t first = i * kTaskBytes;
+    std::copy_n(from.data() + first, std::min(kTaskBytes, bytes - first), to.data() + first);
+  });
 }
 
 void Fill(Kernels& kernels) {
   kernels.embedding = Embedding;
   kernels.rms_norm = RmsNorm;
-  kernels.silu = SiluInto;
   kernels.gated_rms_norm = GatedRmsNorm;
   kernels.residual = Residual;
-  kernels.all_finite = AllFinite;
+  kernels.row_health = CheckRows;
+  kernels.gather_rows = GatherRows;
+  kernels.copy = Copy;
 }
 
 }  // namespace

@@ -11,17 +11,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 #include "base/workspace.h"
 #include "hwy/highway.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/tile-inl.h"
+#include "kernels/lightning_attention.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
-
-// Tokens per block of the block form. Larger blocks touch the state less often, smaller ones do
-// less work inside a block: for heads of 128, 32 measured 8 % faster than 64 and 20 % than 128.
-constexpr int64_t kLightningBlock = 32;
 
 // exp(-decay * n) of one head, laid out for the rows of one block's products.
 struct DecayTable {
@@ -32,14 +31,16 @@ struct DecayTable {
   const float* Before(int64_t i) const { return before + kLightningBlock - 1 - i; }
 };
 
-HWY_INLINE DecayTable AllocateDecayTable(Workspace& workspace) {
+inline DecayTable AllocateDecayTable(Workspace& workspace) {
   return {.powers = workspace.Allocate<float>(kLightningBlock + 1),
           .before = workspace.Allocate<float>(2 * kLightningBlock)};
 }
 
 HWY_INLINE void FillDecayTable(float decay, const DecayTable& table) {
-  for (int64_t n = 0; n <= kLightningBlock; ++n) {
-    table.powers[n] = static_cast<float>(std::exp(-double{decay} * static_cast<double>(n)));
+  const double keep = std::exp(-double{decay});
+  double power = 1.0;
+  for (int64_t n = 0; n <= kLightningBlock; ++n, power *= keep) {
+    table.powers[n] = static_cast<float>(power);
   }
   for (int64_t n = 0; n < kLightningBlock; ++n) {
     table.before[kLightningBlock - 1 - n] = table.powers[n];
@@ -56,14 +57,12 @@ HWY_INLINE void MultiplyRow(int64_t count, const float* HWY_RESTRICT factors,
   }
 }
 
-// Some or all columns of one head's values, state and output: columns are independent of each
-// other.
+// One head of one slice.
 struct LightningTask {
-  ConstMatrix q, k;  // [T, dim]
-  ConstMatrix v;     // [T, columns]
-  Matrix out;        // [T, columns]
-  // Keeps the decayed scores where it is not empty: [T, kLightningBlock], in row t those of token t
-  // and the tokens of its block up to it.
+  ConstMatrix q, k, v;  // [T, dim]
+  Matrix out;           // [T, dim]
+  // Keeps the decayed scores where it is not empty, of tasks that begin at a block's border: [T,
+  // kLightningBlock], in row t those of token t and the tokens of its block up to it.
   Matrix scores = {};
 
   LightningTask Rows(int64_t first, int64_t count) const {
@@ -75,16 +74,15 @@ struct LightningTask {
 // Packed operands of one block; one set per thread.
 struct LightningScratch {
   Matrix kt;       // [dim, kLightningBlock]
-  Matrix state;    // [dim, padded columns]
-  Matrix v;        // [kLightningBlock, padded columns], right behind the state
+  Matrix state;    // [dim, padded dim]
+  Matrix v;        // [kLightningBlock, padded dim], right behind the state
   Matrix weights;  // [kProductRows, dim + kLightningBlock]: of the rows of both
-  Matrix out;      // [kProductRows, padded columns]
+  Matrix out;      // [kProductRows, padded dim]
   float* keep;     // [dim]: exp(-decay * tokens of the block), for every row of the state
 };
 
-HWY_INLINE LightningScratch AllocateLightningScratch(Workspace& workspace, int64_t dim,
-                                                     int64_t columns) {
-  const int64_t padded = PadColumns(columns);
+inline LightningScratch AllocateLightningScratch(Workspace& workspace, int64_t dim) {
+  const int64_t padded = PadColumns(dim);
   const Matrix both = workspace.AllocateMatrix(dim + kLightningBlock, padded);
   return {.kt = workspace.AllocateMatrix(dim, kLightningBlock),
           .state = both.Rows(0, dim),
@@ -106,21 +104,23 @@ struct NextBlock {
   int64_t first;
 };
 
-// Output of one tile of rows, from token i of a block on: one product of their decayed queries and
-// their scores with the state and the values below it.
-HWY_INLINE void LightningRows(const LightningTask& block, const DecayTable& decay, int64_t i,
-                              bool read_state, const NextBlock& next,
+// Output of one tile of rows, from row i of the task on, whose first row is token `offset` of its
+// block: one product of their decayed queries and their scores with the state and the values below
+// it.
+HWY_INLINE void LightningRows(const LightningTask& block, int64_t offset, const DecayTable& decay,
+                              int64_t i, bool read_state, const NextBlock& next,
                               const LightningScratch& scratch) {
   const int64_t dim = scratch.state.rows;
   const int64_t rows = std::min(kProductRows, block.q.rows - i);
-  const int64_t seen = i + rows;  // tokens of the block that the last row sees
+  const int64_t token = offset + i;
+  const int64_t seen = token + rows;  // tokens of the block that the last row sees
   const ConstMatrix q = block.q.Rows(i, rows);
   const Matrix scores = scratch.weights.Rows(0, rows).Cols(dim, PadColumns(seen));
   FetchRows(next.task.k, next.first + i, rows);
   Product(dim, q, scratch.kt, nullptr, scores);
   FetchRows(next.task.v, next.first + i, rows);
   for (int64_t r = 0; r < rows; ++r) {
-    MultiplyRow(scores.cols, decay.Before(i + r), scores.row(r));
+    MultiplyRow(scores.cols, decay.Before(token + r), scores.row(r));
     if (block.scores.data != nullptr) CopyRow(seen, scores.row(r), block.scores.row(i + r));
   }
   FetchRows(next.task.q, next.first + i, rows);
@@ -128,7 +128,7 @@ HWY_INLINE void LightningRows(const LightningTask& block, const DecayTable& deca
   const Matrix out = whole ? block.out.Rows(i, rows) : scratch.out.Rows(0, rows);
   if (read_state) {
     for (int64_t r = 0; r < rows; ++r) {
-      ScaleRow(dim, decay.powers[1 + i + r], q.row(r), scratch.weights.row(r));
+      ScaleRow(dim, decay.powers[1 + token + r], q.row(r), scratch.weights.row(r));
     }
     Product(dim + seen, scratch.weights, scratch.state, nullptr, out);
   } else {
@@ -141,23 +141,61 @@ HWY_INLINE void LightningRows(const LightningTask& block, const DecayTable& deca
   }
 }
 
-// The tokens of one block, kLightningBlock at most: report eq. 4-9. Columns of packed matrices past
-// the last token hold anything and are never summed over.
-HWY_INLINE void LightningBlock(const LightningTask& block, const DecayTable& decay, StateUse use,
-                               const NextBlock& next, const LightningScratch& scratch) {
-  const int64_t count = block.q.rows;
-  Transpose(block.k, scratch.kt);
-  CopyPadded(block.v, scratch.v);
-  for (int64_t i = 0; i < count; i += kProductRows) {
-    LightningRows(block, decay, i, use.read, next, scratch);
-  }
-  if (!use.write) return;
-  for (int64_t j = 0; j < count; ++j) {
+// The state after `tokens` tokens of a block; `begun`: it was not empty. Scales the values.
+HWY_INLINE void EndBlock(int64_t tokens, bool begun, const DecayTable& decay,
+                         const LightningScratch& scratch) {
+  for (int64_t j = 0; j < tokens; ++j) {
     float* row = scratch.v.row(j);
-    ScaleRow(scratch.v.cols, decay.powers[count - 1 - j], row, row);
+    ScaleRow(scratch.v.cols, decay.powers[tokens - 1 - j], row, row);
   }
-  std::fill_n(scratch.keep, scratch.state.rows, decay.powers[count]);
-  Product(count, scratch.kt, scratch.v, use.read ? scratch.keep : nullptr, scratch.state);
+  std::fill_n(scratch.keep, scratch.state.rows, decay.powers[tokens]);
+  Product(tokens, scratch.kt, scratch.v, begun ? scratch.keep : nullptr, scratch.state);
+}
+
+// The tokens of one block from `offset` on: report eq. 4-9. Those before it lie in `scratch`.
+// Columns of packed matrices past the last token hold anything and are never summed over.
+HWY_INLINE void LightningBlock(const LightningTask& block, int64_t offset, const DecayTable& decay,
+                               StateUse use, const NextBlock& next,
+                               const LightningScratch& scratch) {
+  const int64_t count = block.q.rows;
+  const int64_t end = offset + count;
+  Transpose(block.k, scratch.kt.Cols(offset, count));
+  CopyPadded(block.v, scratch.v.Rows(offset, count));
+  for (int64_t i = 0; i < count; i += kProductRows) {
+    LightningRows(block, offset, decay, i, use.read, next, scratch);
+  }
+  if (use.write) EndBlock(end, use.read, decay, scratch);
+}
+
+// to = silu(x)
+HWY_INLINE void Activate(ConstMatrix x, Matrix to) {
+  for (int64_t r = 0; r < x.rows; ++r) {
+    Map(x.row(r), x.row(r), x.cols, to.row(r),
+        [](FloatsV v, FloatsV) HWY_ATTR { return Silu(Floats(), v); });
+  }
+}
+
+// q | k | v of one head, side by side.
+template <class T>
+struct Qkv {
+  MatrixView<T> all;  // [T, 3 * dim]
+
+  MatrixView<T> Part(int64_t part) const { return all.Cols(part * dim(), dim()); }
+  MatrixView<T> q() const { return Part(0); }
+  MatrixView<T> k() const { return Part(1); }
+  MatrixView<T> v() const { return Part(2); }
+  Qkv Rows(int64_t first, int64_t count) const { return {all.Rows(first, count)}; }
+  int64_t dim() const { return all.cols / 3; }
+};
+
+// One table per head.
+inline DecayTable* DecayTables(Workspace& workspace, std::span<const float> decay) {
+  DecayTable* tables = workspace.Allocate<DecayTable>(static_cast<int64_t>(decay.size()));
+  for (size_t head = 0; head < decay.size(); ++head) {
+    tables[head] = AllocateDecayTable(workspace);
+    FillDecayTable(decay[head], tables[head]);
+  }
+  return tables;
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

@@ -1,8 +1,8 @@
 #include "kernels/lightning_attention.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "kernels/cpu/packing.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register.h"
 
@@ -13,129 +13,139 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/lightning-inl.h"
 
+// One task is one head of one slice, whatever the number of threads. The tokens of a prompt and the
+// one of a decoding step go through the same products, whose bits do not depend on their number.
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// A head, or for models of few heads on many threads a range of its state's columns.
-struct Task : LightningTask {
-  float decay;
-  Matrix state;  // [dim, columns]
+struct Task {
+  Qkv<const float> inputs;
+  int64_t position;
+  float* memory;  // of the head; null where nothing is kept
+  Matrix out;
 };
 
-struct Scratch : LightningScratch {
-  DecayTable decay;
+// One set per thread.
+struct Scratch {
+  LightningScratch lightning;
+  Qkv<float> active;  // of a block
 };
 
-void Prefill(const Task& task, const Scratch& scratch) {
-  FillDecayTable(task.decay, scratch.decay);
-  CopyPadded(task.state, scratch.state);
-  for (int64_t first = 0; first < task.q.rows; first += kLightningBlock) {
-    const int64_t count = std::min(kLightningBlock, task.q.rows - first);
-    LightningBlock(task.Rows(first, count), scratch.decay, {.read = true, .write = true},
-                   {task, first + count}, scratch);
-  }
-  for (int64_t r = 0; r < task.state.rows; ++r) {
-    std::copy_n(scratch.state.row(r), task.state.cols, task.state.row(r));
+Scratch AllocateScratch(Workspace& workspace, int64_t dim) {
+  return {.lightning = AllocateLightningScratch(workspace, dim),
+          .active = {workspace.AllocateMatrix(kLightningBlock, 3 * dim)}};
+}
+
+// A head's memory, as lightning_attention.h lays it out.
+struct HeadMemory {
+  Matrix kt;       // [dim, kLightningBlock]
+  Matrix state_v;  // [dim + kLightningBlock, dim]
+
+  HeadMemory(float* data, int64_t dim)
+      : kt(data, dim, kLightningBlock),
+        state_v(data + kt.rows * kt.cols, dim + kLightningBlock, dim) {}
+};
+
+HWY_NOINLINE void CopyRows(ConstMatrix from, Matrix to) {
+  for (int64_t r = 0; r < from.rows; ++r) CopyRow(from.cols, from.row(r), to.row(r));
+}
+
+// All rows of state and values, which lie behind each other.
+Matrix StateAndValues(const LightningScratch& scratch) {
+  return {scratch.state.data, scratch.state.rows + scratch.v.rows, scratch.state.cols};
+}
+
+void Blocks(const Task& task, const DecayTable& decay, const Scratch& scratch) {
+  const int64_t tokens = task.out.rows;
+  const LightningTask slice = {
+      .q = task.inputs.q(), .k = task.inputs.k(), .v = task.inputs.v(), .out = task.out};
+  int64_t count = 0;
+  for (int64_t first = 0; first < tokens; first += count) {
+    const int64_t position = task.position + first;
+    const int64_t offset = position % kLightningBlock;
+    count = std::min(kLightningBlock - offset, tokens - first);
+    const Qkv<float> active = scratch.active.Rows(0, count);
+    Activate(task.inputs.all.Rows(first, count), active.all);
+    const LightningTask block = {
+        .q = active.q(), .k = active.k(), .v = active.v(), .out = task.out.Rows(first, count)};
+    const bool whole = offset + count == kLightningBlock;
+    const bool goes_on = task.memory != nullptr || first + count < tokens;
+    LightningBlock(block, offset, decay,
+                   {.read = position >= kLightningBlock, .write = whole && goes_on},
+                   {slice, first + count}, scratch.lightning);
   }
 }
 
-// One token, columns [column, column + kVecs vectors): decay, update and output in one pass over
-// the state, which is what limits decoding.
-template <int kVecs>
-HWY_NOINLINE void DecodeColumns(const Task& task, float keep, int64_t column) {
-  const Floats d;
-  const int64_t lanes = TileLanes();
-  const float* q = task.q.data;
-  const float* k = task.k.data;
-  const FloatsV keeps = hn::Set(d, keep);
-  FloatsV values[kVecs];
-  FloatsV sums[kVecs];
-  for (int i = 0; i < kVecs; ++i) {
-    values[i] = hn::LoadU(d, task.v.data + column + i * lanes);
-    sums[i] = hn::Zero(d);
+void Run(const Task& task, const DecayTable& decay, Scratch scratch) {
+  const int64_t dim = task.out.cols;
+  if (task.memory == nullptr) return Blocks(task, decay, scratch);
+  const HeadMemory memory(task.memory, dim);
+  LightningScratch& lightning = scratch.lightning;
+  if (PadColumns(dim) == dim) {  // the products can work where it lies
+    lightning.kt = memory.kt;
+    lightning.state = memory.state_v.Rows(0, dim);
+    lightning.v = memory.state_v.Rows(dim, kLightningBlock);
+    return Blocks(task, decay, scratch);
   }
-  for (int64_t r = 0; r < task.state.rows; ++r) {
-    float* HWY_RESTRICT row = task.state.row(r) + column;
-    const FloatsV key = hn::Set(d, k[r]);
-    const FloatsV query = hn::Set(d, q[r]);
-    for (int i = 0; i < kVecs; ++i) {
-      const FloatsV kept = hn::Mul(keeps, hn::LoadU(d, row + i * lanes));
-      const FloatsV state = hn::MulAdd(key, values[i], kept);
-      hn::StoreU(state, d, row + i * lanes);
-      sums[i] = hn::MulAdd(query, state, sums[i]);
-    }
-  }
-  for (int i = 0; i < kVecs; ++i) hn::StoreU(sums[i], d, task.out.data + column + i * lanes);
-}
-
-void Decode(const Task& task) {
-  constexpr int kVecs = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
-  const float keep = static_cast<float>(std::exp(-double{task.decay}));
-  const int64_t lanes = TileLanes();
-  const int64_t columns = task.state.cols;
-  int64_t c = 0;
-  for (; c + kVecs * lanes <= columns; c += kVecs * lanes) DecodeColumns<kVecs>(task, keep, c);
-  for (; c + lanes <= columns; c += lanes) DecodeColumns<1>(task, keep, c);
-  for (; c < columns; ++c) {
-    float sum = 0.0F;
-    for (int64_t r = 0; r < task.state.rows; ++r) {
-      float& state = task.state.row(r)[c];
-      state = keep * state + task.k.data[r] * task.v.data[c];
-      sum += task.q.data[r] * state;
-    }
-    task.out.data[c] = sum;
-  }
+  const Matrix padded = StateAndValues(lightning);
+  CopyRows(memory.kt, lightning.kt);
+  CopyPadded(memory.state_v, padded);
+  Blocks(task, decay, scratch);
+  CopyRows(lightning.kt, memory.kt);
+  CopyRows(padded.Cols(0, dim), memory.state_v);
 }
 
 void LightningAttention(KernelContext& context, ConstMatrix qkv, std::span<const float> decay,
-                        Matrix state, Matrix out) {
-  const int64_t heads = static_cast<int64_t>(decay.size());
-  const int64_t dim = state.cols;
-  FULMEN_CHECK(qkv.cols == heads * 3 * dim && state.rows == heads * dim &&
-                   out.cols == heads * dim && out.rows == qkv.rows,
-               "qkv is [{}, {}], state [{}, {}], out [{}, {}] for {} heads", qkv.rows, qkv.cols,
-               state.rows, state.cols, out.rows, out.cols, heads);
-  if (qkv.rows == 0) return;
-  // Columns are shared out only when heads alone do not occupy the threads: every range repeats the
-  // products of queries and keys.
-  const int64_t groups = PadColumns(dim) / (kProductVecs * TileLanes());
-  const int64_t wanted = (context.pool.size() + heads - 1) / heads;
-  const int64_t parts = std::max<int64_t>(1, std::min(groups, wanted));
-  const int64_t width = PadColumns((dim + parts - 1) / parts);
-  const int64_t ranges = (dim + width - 1) / width;
-
+                        const Slices& slices, std::span<float* const> memory, Matrix out) {
+  const auto heads = static_cast<int64_t>(decay.size());
+  CheckLightning(qkv, heads, slices, memory, out);
+  const int64_t dim = out.cols / heads;
   Workspace::Frame frame(context.scratch);
-  const Scratch* scratch = nullptr;
-  if (qkv.rows > 1) {
-    scratch = AllocatePerThread(context, [&] {
-      return Scratch{AllocateLightningScratch(context.scratch, dim, width),
-                     AllocateDecayTable(context.scratch)};
-    });
-  }
+  const std::span<const Slice> longest = LongestFirst(context.scratch, slices);
+  const DecayTable* tables = DecayTables(context.scratch, decay);
+  const Scratch* scratch =
+      AllocatePerThread(context, [&] { return AllocateScratch(context.scratch, dim); });
+  const int64_t tasks = static_cast<int64_t>(longest.size()) * heads;
   const int64_t work = qkv.rows * heads * dim * dim / TileLanes();
-  ForTasks(context.pool, heads * ranges, work, [&](int64_t index, int worker) {
-    const int64_t head = index / ranges;
-    const int64_t column = index % ranges * width;
-    const int64_t columns = std::min(width, dim - column);
-    const ConstMatrix inputs = qkv.Cols(head * 3 * dim, 3 * dim);
-    const Task task = {{.q = inputs.Cols(0, dim),
-                        .k = inputs.Cols(dim, dim),
-                        .v = inputs.Cols(2 * dim + column, columns),
-                        .out = out.Cols(head * dim + column, columns)},
-                       decay[static_cast<size_t>(head)],
-                       state.Rows(head * dim, dim).Cols(column, columns)};
-    if (scratch == nullptr) {
-      Decode(task);
-    } else {
-      Scratch mine = scratch[worker];
-      mine.v.cols = mine.state.cols = mine.out.cols = PadColumns(columns);
-      Prefill(task, mine);
-    }
+  ForTasks(context.pool, tasks, work, [&](int64_t index, int worker) {
+    const Slice& slice = longest[static_cast<size_t>(index / heads)];
+    const int64_t head = index % heads;
+    float* kept = memory[static_cast<size_t>(slice.index)];
+    Run({.inputs = {qkv.Rows(slice.first, slice.rows).Cols(head * 3 * dim, 3 * dim)},
+         .position = slices.position(slice.index),
+         .memory = kept == nullptr ? nullptr : kept + head * LightningMemorySize(1, dim),
+         .out = out.Rows(slice.first, slice.rows).Cols(head * dim, dim)},
+        tables[head], scratch[worker]);
   });
 }
 
-void Fill(Kernels& kernels) { kernels.lightning_attention = LightningAttention; }
+void LightningState(KernelContext& context, std::span<const float> decay, int64_t position,
+                    const float* memory, Matrix state) {
+  const int64_t dim = state.cols;
+  const auto heads = static_cast<int64_t>(decay.size());
+  FULMEN_CHECK(state.rows == heads * dim, "state is [{}, {}] for {} heads", state.rows, state.cols,
+               heads);
+  Workspace::Frame frame(context.scratch);
+  const DecayTable* tables = DecayTables(context.scratch, decay);
+  const LightningScratch* scratch =
+      AllocatePerThread(context, [&] { return AllocateLightningScratch(context.scratch, dim); });
+  const int64_t tokens = position % kLightningBlock;
+  const int64_t size = LightningMemorySize(1, dim);
+  ForTasks(context.pool, heads, heads * size, [&](int64_t head, int worker) {
+    const LightningScratch& mine = scratch[worker];
+    std::copy_n(memory + head * size, dim * kLightningBlock, mine.kt.data);
+    const float* rows = memory + head * size + dim * kLightningBlock;
+    CopyPadded({rows, dim + kLightningBlock, dim}, StateAndValues(mine));
+    EndBlock(tokens, position >= kLightningBlock, tables[head], mine);
+    CopyRows(mine.state.Cols(0, dim), state.Rows(head * dim, dim));
+  });
+}
+
+void Fill(Kernels& kernels) {
+  kernels.lightning_attention = LightningAttention;
+  kernels.lightning_state = LightningState;
+}
 
 }  // namespace
 }  // namespace fulmen::cpu::HWY_NAMESPACE

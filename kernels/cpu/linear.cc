@@ -84,7 +84,7 @@ void Linear(KernelContext& context, ConstMatrix x, std::initializer_list<Project
   if (x.rows > 0 && x.cols > 0 && out > 0) MultiplyAll(context, x, projections, out);
 }
 
-void FillLinear(Kernels& kernels) { kernels.linear = Linear; }
+void FillLinear(Kernels& kernels) { kernels.linear = kernels.router_logits = Linear; }
 
 }  // namespace
 }  // namespace fulmen::cpu::HWY_NAMESPACE

@@ -177,7 +177,7 @@ void LinearBackwardWeight(KernelContext& context, ConstMatrix x, ConstMatrix dy,
 
 template <Precision kPrecision>
 void FillPrecision(TrainingKernels& kernels) {
-  kernels.linear = LinearForward<kPrecision>;
+  kernels.forward.linear = LinearForward<kPrecision>;
   kernels.linear_backward_input = LinearBackwardInput<kPrecision>;
   kernels.linear_backward_weight = LinearBackwardWeight<kPrecision>;
 }

@@ -32,7 +32,7 @@ struct Grouping {
   Group* groups;
   int64_t group_count;
   int32_t* slots;      // [positions]: t * k + s
-  int32_t* positions;  // [t * k + s]
+  int32_t* positions;  // [t * k + s]: -1 where it was dropped
   int64_t largest;     // slots of the largest group
   int64_t tiles;
 
@@ -53,9 +53,9 @@ Grouping GroupByExpert(Workspace& scratch, MatrixView<const int32_t> experts,
   for (int64_t t = 0; t < experts.rows; ++t) {
     for (int64_t s = 0; s < k; ++s) {
       const int32_t expert = experts.row(t)[s];
-      FULMEN_CHECK(expert >= 0 && expert < expert_count, "moe: expert {} of {}", expert,
+      FULMEN_CHECK(expert >= -1 && expert < expert_count, "moe: expert {} of {}", expert,
                    expert_count);
-      ++next[expert];
+      if (expert >= 0) ++next[expert];
     }
   }
   int64_t first = 0;
@@ -70,7 +70,10 @@ Grouping GroupByExpert(Workspace& scratch, MatrixView<const int32_t> experts,
   }
   for (int64_t t = 0; t < experts.rows; ++t) {
     for (int64_t s = 0; s < k; ++s) {
-      const int64_t position = next[experts.row(t)[s]]++;
+      const int32_t expert = experts.row(t)[s];
+      grouping.positions[t * k + s] = -1;
+      if (expert < 0) continue;
+      const int64_t position = next[expert]++;
       grouping.slots[position] = static_cast<int32_t>(t * k + s);
       grouping.positions[t * k + s] = static_cast<int32_t>(position);
     }
@@ -144,8 +147,17 @@ void Activate(ConstMatrix gate, ConstMatrix up, int64_t row, const PackedRows& r
   }
 }
 
+// Rows of `results`, which are some columns of a group's products, to those of its slots.
+void Keep(ConstMatrix results, const int32_t* slots, int64_t column, Matrix kept) {
+  if (kept.data == nullptr) return;
+  for (int64_t r = 0; r < results.rows; ++r) {
+    std::copy_n(results.row(r), results.cols, kept.row(slots[r]) + column);
+  }
+}
+
 float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
-                 std::span<const ExpertWeights> weights, const Grouping& grouping) {
+                 std::span<const ExpertWeights> weights, const Grouping& grouping,
+                 const MoeActivations& kept) {
   const int threads = context.pool.size();
   const int64_t ffn = weights[0].gate.rows;
   const int64_t in = weights[0].gate.cols;
@@ -171,6 +183,8 @@ float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
     const Matrix up(result + products, group.count, count);
     Multiply(rows, 0, rows.Tiles(), expert.gate.Rows(row, count), panel, gate);
     Multiply(rows, 0, rows.Tiles(), expert.up.Rows(row, count), panel, up);
+    Keep(gate, grouping.slots + group.first, row, kept.gate);
+    Keep(up, grouping.slots + group.first, row, kept.up);
     Activate(gate, up, row, grouping.Rows(group, hidden, ffn),
              hidden + group.first * RoundUp(ffn, LaneCount()));
   });
@@ -209,6 +223,7 @@ void Combine(KernelContext& context, ConstMatrix results, const Grouping& groupi
       const bool whole = rest == static_cast<size_t>(lanes);
       FloatsV sum = hn::Zero(d);
       for (int64_t s = 0; s < weights.cols; ++s) {
+        if (positions[s] < 0) continue;
         const float* from = results.row(positions[s]) + c;
         const FloatsV value = whole ? hn::LoadU(d, from) : WidenFirst(d, from, rest);
         sum = hn::MulAdd(hn::Set(d, weights.row(t)[s]), value, sum);
@@ -224,29 +239,40 @@ void Combine(KernelContext& context, ConstMatrix results, const Grouping& groupi
 }
 
 void MoeBlock(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-              MatrixView<const int32_t> experts, ConstMatrix weights, Matrix out) {
+              MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+              Matrix out) {
   const Workspace::Frame frame(context.scratch);
   const int64_t positions = x.rows * experts.cols;
   const Grouping grouping =
       GroupByExpert(context.scratch, experts, static_cast<int64_t>(expert_weights.size()));
-  const float* packed = GatherRows(context, x, experts.cols, grouping);
-  const float* hidden = GateAndUp(context, packed, positions, expert_weights, grouping);
-  const Matrix results = Down(context, hidden, positions, expert_weights, grouping);
-  Combine(context, results, grouping, weights, out);
+  Matrix results;
+  if (grouping.group_count > 0) {
+    const float* packed = GatherRows(context, x, experts.cols, grouping);
+    const float* hidden = GateAndUp(context, packed, positions, expert_weights, grouping, kept);
+    if (out.data == nullptr) return;
+    results = Down(context, hidden, positions, expert_weights, grouping);
+  }
+  if (out.data != nullptr) Combine(context, results, grouping, weights, out);
 }
 
 void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-         MatrixView<const int32_t> experts, ConstMatrix weights, Matrix out) {
-  FULMEN_CHECK(!expert_weights.empty() && experts.cols > 0 && experts.cols == weights.cols,
-               "moe: {} experts, {} chosen, {} weights", expert_weights.size(), experts.cols,
-               weights.cols);
-  FULMEN_CHECK(expert_weights[0].gate.cols == x.cols && out.cols == x.cols,
-               "moe: x has {} columns, out {}, the experts {}", x.cols, out.cols,
-               expert_weights[0].gate.cols);
+         MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+         Matrix out) {
+  const int64_t k = experts.cols;
+  FULMEN_CHECK(!expert_weights.empty() && k > 0 && k == weights.cols,
+               "moe: {} experts, {} chosen, {} weights", expert_weights.size(), k, weights.cols);
+  FULMEN_CHECK(expert_weights[0].gate.cols == x.cols &&
+                   (out.data == nullptr || (out.rows == x.rows && out.cols == x.cols)),
+               "moe: x is [{}, {}], out [{}, {}], the experts have {} columns", x.rows, x.cols,
+               out.rows, out.cols, expert_weights[0].gate.cols);
   for (int64_t first = 0; first < x.rows; first += kTokens) {
     const int64_t count = std::min(kTokens, x.rows - first);
+    const auto part = [&](Matrix matrix, int64_t rows_per_token) {
+      return matrix.data == nullptr ? matrix
+                                    : matrix.Rows(first * rows_per_token, count * rows_per_token);
+    };
     MoeBlock(context, x.Rows(first, count), expert_weights, experts.Rows(first, count),
-             weights.Rows(first, count), out.Rows(first, count));
+             weights.Rows(first, count), {part(kept.gate, k), part(kept.up, k)}, part(out, 1));
   }
 }
 

@@ -148,6 +148,7 @@ HWY_INLINE void AddScaled(int64_t count, float scale, const float* HWY_RESTRICT 
 // Columns [begin, end) of what is kept of some slots, soon to be written or read.
 inline Upcoming KeptLines(const MoeActivations& kept, const Slots& slots, int64_t begin,
                           int64_t end) {
+  if (kept.gate.data == nullptr) return Upcoming();
   Upcoming lines({kept.gate.data, kept.gate.stride, slots.slots}, slots.count, begin, end);
   lines.Add({kept.up.data, kept.up.stride, slots.slots});
   return lines;
@@ -162,8 +163,9 @@ inline void CheckShapes(ConstMatrix x, std::span<const ExpertWeights> expert_wei
                x.cols, experts.rows, experts.cols, weights.rows, weights.cols,
                expert_weights.size());
   const int64_t ffn = expert_weights[0].gate.rows;
-  FULMEN_CHECK(kept.gate.rows == x.rows * experts.cols && kept.up.rows == kept.gate.rows &&
-                   kept.gate.cols == ffn && kept.up.cols == ffn,
+  FULMEN_CHECK(kept.gate.data == nullptr ||
+                   (kept.gate.rows == x.rows * experts.cols && kept.up.rows == kept.gate.rows &&
+                    kept.gate.cols == ffn && kept.up.cols == ffn),
                "gate is [{}, {}], up [{}, {}] for {} slots of {}", kept.gate.rows, kept.gate.cols,
                kept.up.rows, kept.up.cols, x.rows * experts.cols, ffn);
 }

@@ -46,13 +46,16 @@ void Activate(const Slots& slots, int64_t begin, int64_t columns, const ForwardS
     const float* gate = scratch.gate.row(r);
     const float* up = scratch.up.row(r);
     float* hidden = to.row(r);
-    float* kept_gate = kept.gate.row(slots.slots[r]) + begin;
-    float* kept_up = kept.up.row(slots.slots[r]) + begin;
+    const bool keep = kept.gate.data != nullptr;
+    float* kept_gate = keep ? kept.gate.row(slots.slots[r]) + begin : nullptr;
+    float* kept_up = keep ? kept.up.row(slots.slots[r]) + begin : nullptr;
     for (int64_t c = 0; c < columns; c += lanes) {
       const FloatsV g = hn::LoadU(d, gate + c);
       const FloatsV u = hn::LoadU(d, up + c);
-      StoreUpTo(g, std::min(lanes, columns - c), kept_gate + c);
-      StoreUpTo(u, std::min(lanes, columns - c), kept_up + c);
+      if (keep) {
+        StoreUpTo(g, std::min(lanes, columns - c), kept_gate + c);
+        StoreUpTo(u, std::min(lanes, columns - c), kept_up + c);
+      }
       hn::StoreU(hn::Mul(Silu(d, g), u), d, hidden + c);
     }
   }
@@ -96,16 +99,16 @@ void ForwardSlots(const Slots& slots, ConstMatrix x, const PackedExpert& expert,
 }
 
 template <Precision kPrecision>
-void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-              MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
-              Matrix out) {
+void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+         MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+         Matrix out) {
   CheckShapes(x, expert_weights, experts, weights, kept);
   FULMEN_CHECK(out.data == nullptr || (out.rows == x.rows && out.cols == x.cols),
                "out is [{}, {}] for x [{}, {}]", out.rows, out.cols, x.rows, x.cols);
   const Workspace::Frame frame(context.scratch);
   Workspace& workspace = context.scratch;
   const auto expert_count = static_cast<int64_t>(expert_weights.size());
-  const int64_t ffn = kept.gate.cols;
+  const int64_t ffn = expert_weights[0].gate.rows;
   const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
   const PackedExpert packed = {
       AllocateColumns<kPrecision>(workspace, ffn, x.cols),
@@ -131,8 +134,8 @@ void MoeTrain(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
 }
 
 void Fill(TrainingKernels& kernels, Precision precision) {
-  kernels.moe_train = precision == Precision::kFloat32 ? MoeTrain<Precision::kFloat32>
-                                                       : MoeTrain<Precision::kBFloat16>;
+  kernels.forward.moe =
+      precision == Precision::kFloat32 ? Moe<Precision::kFloat32> : Moe<Precision::kBFloat16>;
 }
 
 }  // namespace

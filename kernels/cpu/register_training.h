@@ -7,9 +7,7 @@
 
 namespace fulmen::cpu {
 
-void RegisterAttentionBackward(TrainingKernels& kernels);
-// Parts of the above, from files of their own.
-void RegisterSoftmaxAttentionPacked(TrainingKernels& kernels);
+void RegisterLightningAttentionBackward(TrainingKernels& kernels);
 void RegisterSoftmaxAttentionBackward(TrainingKernels& kernels);
 void RegisterProductsBackward(TrainingKernels& kernels, Precision precision);
 void RegisterMoeTraining(TrainingKernels& kernels, Precision precision);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register.h"
@@ -58,32 +59,70 @@ Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t rows) {
 // The whole call.
 struct Problem {
   ConstMatrix queries;
-  const KvPages& kv;
-  int64_t first_position;
+  const KvCache& cache;
+  const Slices& slices;
   Matrix out;
+  Matrix log_sums;        // may be empty
   int64_t group;          // heads per KV head
-  int64_t block_queries;  // queries packed together
+  int64_t block_queries;  // queries packed together, at most
 
-  int64_t dim() const { return kv.head_dim; }
+  int64_t dim() const { return cache.head_dim; }
 };
 
-// Queries [first, first + count) of all heads of one KV head. Row r is query first + r / group,
-// head r % group of the KV head.
+// Some queries of one slice, of all heads of one KV head. Row r is query first + r / group, head r
+// % group of the KV head.
 struct QueryBlock {
+  int64_t slice;
   int64_t kv_head;
-  int64_t first;
+  int64_t first;     // row of the batch
+  int64_t position;  // of the first query in its sequence
   int64_t count;
+  int64_t first_span;  // of its spans among those of all blocks
 
   int64_t rows(const Problem& problem) const { return count * problem.group; }
   // One past the last position any of them sees.
-  int64_t end(const Problem& problem) const { return problem.first_position + first + count; }
+  int64_t end() const { return position + count; }
+  int64_t spans() const { return (end() + kSpan - 1) / kSpan; }
+  // Pairs of a query and a key, about.
+  int64_t work() const { return count * end(); }
 };
 
-QueryBlock BlockAt(const Problem& problem, int64_t index) {
-  const int64_t first = index / problem.kv.kv_heads * problem.block_queries;
-  return {.kv_head = index % problem.kv.kv_heads,
-          .first = first,
-          .count = std::min(problem.block_queries, problem.queries.rows - first)};
+// Enough rows for a block, and whole tiles of them where they fit.
+int64_t BlockQueries(int64_t group) {
+  const int64_t fitting = std::max<int64_t>(1, kRows / group);
+  const int64_t step = kProductRows / std::gcd(group, kProductRows);
+  return fitting < step ? fitting : fitting / step * step;
+}
+
+// The blocks that see most and take longest come first.
+std::span<const QueryBlock> CutIntoBlocks(Workspace& workspace, const Problem& problem) {
+  const Slices& slices = problem.slices;
+  int64_t count = 0;
+  for (int64_t s = 0; s < slices.count(); ++s) {
+    count += (slices.rows(s) + problem.block_queries - 1) / problem.block_queries;
+  }
+  count *= problem.cache.kv_heads;
+  QueryBlock* blocks = workspace.Allocate<QueryBlock>(count);
+  QueryBlock* next = blocks;
+  for (int64_t s = 0; s < slices.count(); ++s) {
+    for (int64_t t = 0; t < slices.rows(s); t += problem.block_queries) {
+      for (int64_t head = 0; head < problem.cache.kv_heads; ++head) {
+        *next++ = {.slice = s,
+                   .kv_head = head,
+                   .first = slices.first(s) + t,
+                   .position = slices.position(s) + t,
+                   .count = std::min(problem.block_queries, slices.rows(s) - t),
+                   .first_span = 0};
+      }
+    }
+  }
+  std::stable_sort(blocks, next,
+                   [](const QueryBlock& a, const QueryBlock& b) { return a.work() > b.work(); });
+  int64_t spans = 0;
+  for (QueryBlock* block = blocks; block != next; spans += block++->spans()) {
+    block->first_span = spans;
+  }
+  return {blocks, static_cast<size_t>(count)};
 }
 
 void PackQueries(const Problem& problem, const QueryBlock& block, Matrix q) {
@@ -91,26 +130,27 @@ void PackQueries(const Problem& problem, const QueryBlock& block, Matrix q) {
   for (int64_t r = 0; r < block.rows(problem); ++r) {
     const int64_t head = block.kv_head * problem.group + r % problem.group;
     const float* from = problem.queries.row(block.first + r / problem.group) + head * problem.dim();
-    std::transform(from, from + problem.dim(), q.row(r), [scale](float x) { return x * scale; });
+    ScaleRow(problem.dim(), scale, from, q.row(r));
   }
 }
 
 // Positions [first, first + count). What lies behind them is not read, and the columns of kt behind
 // them hold anything: SoftmaxRow ignores them.
-void PackKeysAndValues(const KvPages& kv, int64_t kv_head, int64_t first, int64_t count,
+void PackKeysAndValues(const KvCache& cache, const QueryBlock& block, int64_t first, int64_t count,
                        Scratch& scratch) {
-  const int64_t dim = kv.head_dim;
+  const int64_t dim = cache.head_dim;
   int64_t done = 0;
   while (done < count) {
-    const int64_t page = (first + done) / kv.page_tokens;
-    const int64_t slot = (first + done) % kv.page_tokens;
-    const int64_t here = std::min(count - done, kv.page_tokens - slot);
-    const ConstMatrix keys(kv.Keys(page, kv_head) + slot * dim, here, dim);
-    const ConstMatrix values(kv.Values(page, kv_head) + slot * dim, here, dim);
+    const int64_t position = first + done;
+    const int64_t here = std::min(count - done, cache.page_tokens - position % cache.page_tokens);
+    const ConstMatrix keys(cache.Keys(block.slice, position, block.kv_head), here, dim,
+                           cache.token_stride);
+    const ConstMatrix values(cache.Values(block.slice, position, block.kv_head), here, dim,
+                             cache.token_stride);
     CopyPadded(values, scratch.v.Rows(done, here));
     for (int64_t r = 0; r < here; r += kStagedKeys) {
       const int64_t rows = std::min(kStagedKeys, here - r);
-      std::copy_n(keys.row(r), rows * dim, scratch.staged.data);
+      for (int64_t i = 0; i < rows; ++i) CopyRow(dim, keys.row(r + i), scratch.staged.row(i));
       Transpose(scratch.staged.Rows(0, rows), scratch.kt.Cols(done + r, rows));
     }
     done += here;
@@ -124,13 +164,12 @@ HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t 
   Clear(partial);
   for (int64_t start = first; start < end; start += kKeyBlock) {
     const int64_t count = std::min(kKeyBlock, end - start);
-    PackKeysAndValues(problem.kv, block.kv_head, start, count, scratch);
+    PackKeysAndValues(problem.cache, block, start, count, scratch);
     for (int64_t r = 0; r < rows; r += kProductRows) {
       const int64_t tile = std::min(kProductRows, rows - r);
       // Positions of this block that query `row` sees, and that the tile's last row sees.
       const auto visible = [&](int64_t row) {
-        const int64_t position = problem.first_position + block.first + row / problem.group;
-        return std::clamp<int64_t>(position + 1 - start, 0, count);
+        return std::clamp<int64_t>(block.position + row / problem.group + 1 - start, 0, count);
       };
       const int64_t depth = visible(r + tile - 1);
       if (depth == 0) continue;
@@ -144,6 +183,13 @@ HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t 
       Product(depth, scores, scratch.v, keep, partial.values.Rows(r, tile));
     }
   }
+}
+
+void Copy(const Partial& from, const Partial& to) {
+  const int64_t rows = to.values.rows;
+  std::copy_n(from.largest, rows, to.largest);
+  std::copy_n(from.total, rows, to.total);
+  for (int64_t r = 0; r < rows; ++r) CopyRow(to.values.cols, from.values.row(r), to.values.row(r));
 }
 
 // sum <- sum merged with the result of the span that follows it.
@@ -167,106 +213,142 @@ HWY_NOINLINE void Merge(const Partial& span, const Partial& sum) {
 void WriteOut(const Problem& problem, const QueryBlock& block, const Partial& sum) {
   for (int64_t r = 0; r < block.rows(problem); ++r) {
     const int64_t head = block.kv_head * problem.group + r % problem.group;
-    float* to = problem.out.row(block.first + r / problem.group) + head * problem.dim();
+    const int64_t row = block.first + r / problem.group;
+    float* to = problem.out.row(row) + head * problem.dim();
     const float* from = sum.values.row(r);
     const float total = sum.total[r];
     std::transform(from, from + problem.dim(), to, [total](float x) { return x / total; });
+    if (problem.log_sums.data != nullptr) {
+      problem.log_sums.row(row)[head] = sum.largest[r] + std::log(total);
+    }
   }
 }
 
 // One task per query block: spans one after the other.
-void RunBlocks(KernelContext& context, const Problem& problem, int64_t blocks, int64_t work,
-               Scratch* scratch) {
-  ForTasks(context.pool, blocks, work, [&](int64_t index, int worker) {
-    // The last block sees most and takes longest: it goes first.
-    const QueryBlock block = BlockAt(problem, blocks - 1 - index);
+void RunBlocks(KernelContext& context, const Problem& problem, std::span<const QueryBlock> blocks,
+               int64_t work, Scratch* scratch) {
+  ForTasks(context.pool, static_cast<int64_t>(blocks.size()), work, [&](int64_t index, int worker) {
+    const QueryBlock& block = blocks[static_cast<size_t>(index)];
     Scratch& mine = scratch[worker];
     const Partial span = mine.span.Rows(0, block.rows(problem));
     const Partial sum = mine.sum.Rows(0, block.rows(problem));
     PackQueries(problem, block, mine.q);
-    Clear(sum);
-    const int64_t end = block.end(problem);
-    for (int64_t first = 0; first < end; first += kSpan) {
-      Span(problem, block, first, std::min(end, first + kSpan), mine, span);
+    Span(problem, block, 0, std::min(block.end(), kSpan), mine, sum);
+    for (int64_t first = kSpan; first < block.end(); first += kSpan) {
+      Span(problem, block, first, std::min(block.end(), first + kSpan), mine, span);
       Merge(span, sum);
     }
     WriteOut(problem, block, sum);
   });
 }
 
+// The block that span `index` of all spans belongs to.
+int64_t BlockOf(std::span<const QueryBlock> blocks, int64_t index) {
+  const auto after = std::upper_bound(
+      blocks.begin(), blocks.end(), index,
+      [](int64_t span, const QueryBlock& block) { return span < block.first_span; });
+  return after - blocks.begin() - 1;
+}
+
 // One task per query block and span, wave by wave: few queries, long context.
-void RunSpans(KernelContext& context, const Problem& problem, int64_t blocks, int64_t work,
-              Scratch* scratch) {
+void RunSpans(KernelContext& context, const Problem& problem, std::span<const QueryBlock> blocks,
+              int64_t work, Scratch* scratch) {
   const int64_t rows = problem.block_queries * problem.group;
   const int64_t padded = PadColumns(problem.dim());
-  const int64_t end = problem.first_position + problem.queries.rows;
-  const int64_t spans = (end + kSpan - 1) / kSpan;
-  const int64_t wave = std::clamp<int64_t>(kWaveTasks * context.pool.size() / blocks, 1, spans);
-  const Partial partials = AllocatePartial(context.scratch, blocks * wave * rows, padded);
-  const Partial sums = AllocatePartial(context.scratch, blocks * rows, padded);
-  Clear(sums);
+  const auto block_count = static_cast<int64_t>(blocks.size());
+  const int64_t spans = blocks.back().first_span + blocks.back().spans();
+  const int64_t wave = std::min(spans, kWaveTasks * context.pool.size());
+  const Partial partials = AllocatePartial(context.scratch, wave * rows, padded);
+  const Partial sums = AllocatePartial(context.scratch, block_count * rows, padded);
   for (int64_t base = 0; base < spans; base += wave) {
     const int64_t count = std::min(wave, spans - base);
-    ForTasks(context.pool, blocks * count, work, [&](int64_t index, int worker) {
-      const QueryBlock block = BlockAt(problem, index / count);
-      const int64_t first = (base + index % count) * kSpan;
-      const Partial partial = partials.Rows(index * rows, block.rows(problem));
+    ForTasks(context.pool, count, work, [&](int64_t index, int worker) {
+      const QueryBlock& block = blocks[static_cast<size_t>(BlockOf(blocks, base + index))];
+      const int64_t first = (base + index - block.first_span) * kSpan;
       PackQueries(problem, block, scratch[worker].q);
-      Span(problem, block, first, std::min(block.end(problem), first + kSpan), scratch[worker],
-           partial);
+      Span(problem, block, first, std::min(block.end(), first + kSpan), scratch[worker],
+           partials.Rows(index * rows, block.rows(problem)));
     });
-    ForTasks(context.pool, blocks, blocks * count * rows * padded / TileLanes(),
-             [&](int64_t index, int) {
-               const int64_t used = BlockAt(problem, index).rows(problem);
-               for (int64_t i = 0; i < count; ++i) {
-                 Merge(partials.Rows((index * count + i) * rows, used),
-                       sums.Rows(index * rows, used));
-               }
-             });
+    const int64_t first_block = BlockOf(blocks, base);
+    const int64_t touched = BlockOf(blocks, base + count - 1) - first_block + 1;
+    ForTasks(context.pool, touched, count * rows * padded / TileLanes(), [&](int64_t index, int) {
+      const int64_t at = first_block + index;
+      const QueryBlock& block = blocks[static_cast<size_t>(at)];
+      const int64_t begin = std::max(base, block.first_span);
+      const int64_t end = std::min(base + count, block.first_span + block.spans());
+      const int64_t used = block.rows(problem);
+      for (int64_t span = begin; span < end; ++span) {
+        const Partial partial = partials.Rows((span - base) * rows, used);
+        const Partial sum = sums.Rows(at * rows, used);
+        span == block.first_span ? Copy(partial, sum) : Merge(partial, sum);
+      }
+    });
   }
-  for (int64_t index = 0; index < blocks; ++index) {
-    WriteOut(problem, BlockAt(problem, index), sums.Rows(index * rows, rows));
+  for (int64_t at = 0; at < block_count; ++at) {
+    const QueryBlock& block = blocks[static_cast<size_t>(at)];
+    WriteOut(problem, block, sums.Rows(at * rows, block.rows(problem)));
   }
 }
 
-void SoftmaxAttention(KernelContext& context, ConstMatrix queries, const KvPages& kv,
-                      int64_t first_position, Matrix out) {
-  const int64_t heads = queries.cols / kv.head_dim;
-  const int64_t end = first_position + queries.rows;
-  FULMEN_CHECK(queries.cols == heads * kv.head_dim && heads % kv.kv_heads == 0 &&
-                   out.cols == queries.cols && out.rows == queries.rows,
-               "queries are [{}, {}], out [{}, {}] for {} KV heads of {}", queries.rows,
-               queries.cols, out.rows, out.cols, kv.kv_heads, kv.head_dim);
-  FULMEN_CHECK(end <= static_cast<int64_t>(kv.pages.size()) * kv.page_tokens,
-               "{} queries from position {} over {} pages of {}", queries.rows, first_position,
-               kv.pages.size(), kv.page_tokens);
+void SoftmaxAttention(KernelContext& context, ConstMatrix queries, const KvCache& cache,
+                      const Slices& slices, Matrix out, Matrix log_sums) {
+  CheckSoftmax(queries, cache, slices, out, log_sums);
   if (queries.rows == 0) return;
-  const int64_t group = heads / kv.kv_heads;
-  const Problem problem = {
-      .queries = queries,
-      .kv = kv,
-      .first_position = first_position,
-      .out = out,
-      .group = group,
-      .block_queries = std::min(queries.rows, std::max<int64_t>(1, kRows / group))};
-  const int64_t blocks =
-      kv.kv_heads * ((queries.rows + problem.block_queries - 1) / problem.block_queries);
-  const int64_t threads = context.pool.size();
-
+  const int64_t heads = queries.cols / cache.head_dim;
+  const int64_t group = heads / cache.kv_heads;
+  int64_t longest = 0;
+  for (int64_t s = 0; s < slices.count(); ++s) longest = std::max(longest, slices.rows(s));
+  const Problem problem = {.queries = queries,
+                           .cache = cache,
+                           .slices = slices,
+                           .out = out,
+                           .log_sums = log_sums,
+                           .group = group,
+                           .block_queries = std::min(longest, BlockQueries(group))};
   Workspace::Frame frame(context.scratch);
+  const std::span<const QueryBlock> blocks = CutIntoBlocks(context.scratch, problem);
   Scratch* scratch = AllocatePerThread(context, [&] {
-    return AllocateScratch(context.scratch, kv.head_dim, problem.block_queries * group);
+    return AllocateScratch(context.scratch, problem.dim(), problem.block_queries * group);
   });
-  const int64_t work = queries.rows * heads * kv.head_dim * end / TileLanes();
+  int64_t pairs = 0;
+  for (const QueryBlock& block : blocks) pairs += block.work() * group;
+  const int64_t work = 2 * pairs * problem.dim() / TileLanes();
+  const auto count = static_cast<int64_t>(blocks.size());
+  const int64_t threads = context.pool.size();
   // Enough blocks to keep every thread busy to the end, or too few positions to share out.
-  if (threads == 1 || blocks >= 4 * threads || end <= kSpan) {
+  const bool many = count >= 4 * threads && blocks.front().work() * group * threads <= pairs;
+  if (threads == 1 || many || blocks.front().end() <= kSpan) {
     RunBlocks(context, problem, blocks, work, scratch);
   } else {
     RunSpans(context, problem, blocks, work, scratch);
   }
 }
 
-void Fill(Kernels& kernels) { kernels.softmax_attention = SoftmaxAttention; }
+void StoreKv(KernelContext& context, ConstMatrix keys, ConstMatrix values, const Slices& slices,
+             const KvCache& cache) {
+  const int64_t dim = cache.head_dim;
+  FULMEN_CHECK(
+      keys.cols == cache.kv_heads * dim && values.cols == keys.cols && values.rows == keys.rows,
+      "keys are [{}, {}], values [{}, {}] for {} heads of {}", keys.rows, keys.cols, values.rows,
+      values.cols, cache.kv_heads, dim);
+  CheckSlices(slices, keys.rows);
+  for (int64_t s = 0; s < slices.count(); ++s) {
+    ForTasks(context.pool, slices.rows(s), slices.rows(s) * 2 * keys.cols / TileLanes(),
+             [&](int64_t t, int) {
+               const int64_t row = slices.first(s) + t;
+               for (int64_t h = 0; h < cache.kv_heads; ++h) {
+                 const int64_t position = slices.position(s) + t;
+                 CopyRow(dim, keys.row(row) + h * dim, cache.Keys(s, position, h));
+                 CopyRow(dim, values.row(row) + h * dim, cache.Values(s, position, h));
+               }
+             });
+  }
+}
+
+void Fill(Kernels& kernels) {
+  kernels.store_kv = StoreKv;
+  kernels.softmax_attention = SoftmaxAttention;
+}
 
 }  // namespace
 }  // namespace fulmen::cpu::HWY_NAMESPACE

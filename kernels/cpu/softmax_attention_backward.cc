@@ -65,13 +65,13 @@ float Dot(int64_t count, const float* a, const float* b) {
 
 // Keys [first, end) of a document and one KV head, with what they add to the gradients of queries.
 struct KeyTask {
-  Document document;
+  Slice document;
   int64_t kv_head;
   int64_t first;
   int64_t end;
   Matrix dqueries;  // [group * rows(), padded head_dim]: queries from `first` on, head after head
 
-  int64_t rows() const { return document.tokens - first; }
+  int64_t rows() const { return document.rows - first; }
 };
 
 struct Gradients {
@@ -177,11 +177,11 @@ void Backward(const PackedAttention& attention, const KeyTask& task, const Gradi
     CopyPadded(k, scratch.k);
     Transpose(Head(attention, attention.values.Rows(at, keys), task.kv_head), scratch.vt);
     for (int64_t g = 0; g < group; ++g) {
-      for (int64_t first = start; first < task.document.tokens; first += kKeyBlock) {
+      for (int64_t first = start; first < task.document.rows; first += kKeyBlock) {
         const BlockPair pair = {.keys_first = start,
                                 .keys = keys,
                                 .queries_first = first,
-                                .queries = std::min(kKeyBlock, task.document.tokens - first),
+                                .queries = std::min(kKeyBlock, task.document.rows - first),
                                 .head = task.kv_head * group + g,
                                 .new_keys = g == 0 && first == start,
                                 .new_queries = start == task.first};
@@ -218,22 +218,22 @@ struct KeyTasks {
 };
 
 KeyTasks MakeKeyTasks(Workspace& workspace, const PackedAttention& attention,
-                      std::span<const Document> documents) {
+                      std::span<const Slice> documents) {
   const int64_t kv_heads = KvHeads(attention);
   const int64_t pairs = static_cast<int64_t>(documents.size()) * kv_heads;
   KeyTask* tasks = workspace.Allocate<KeyTask>(pairs * kMaxRanges);
   Ranges* ranges = workspace.Allocate<Ranges>(pairs);
   int64_t count = 0;
   for (int64_t pair = 0; pair < pairs; ++pair) {
-    const Document document = documents[static_cast<size_t>(pair / kv_heads)];
-    const int64_t cuts = std::clamp<int64_t>(document.tokens / kRangeTokens, 1, kMaxRanges);
+    const Slice document = documents[static_cast<size_t>(pair / kv_heads)];
+    const int64_t cuts = std::clamp<int64_t>(document.rows / kRangeTokens, 1, kMaxRanges);
     ranges[pair] = {.first_task = count, .count = cuts};
     for (int64_t range = 0; range < cuts; ++range) {
       KeyTask& task = tasks[count++];
       task = {.document = document,
               .kv_head = pair % kv_heads,
-              .first = RangeStart(document.tokens, range, cuts),
-              .end = RangeStart(document.tokens, range + 1, cuts),
+              .first = RangeStart(document.rows, range, cuts),
+              .end = RangeStart(document.rows, range + 1, cuts),
               .dqueries = {}};
       task.dqueries =
           workspace.AllocateMatrix(Group(attention) * task.rows(), PadColumns(attention.head_dim));
@@ -262,11 +262,18 @@ void WriteQueryGradients(const PackedAttention& attention, std::span<const KeyTa
   }
 }
 
+// Pairs of a query and a key it sees.
+int64_t SeenPairs(std::span<const Slice> documents) {
+  int64_t pairs = 0;
+  for (const Slice& document : documents) pairs += document.rows * (document.rows + 1) / 2;
+  return pairs;
+}
+
 void SoftmaxAttentionBackward(KernelContext& context, const PackedAttention& attention,
                               ConstMatrix out, ConstMatrix log_sums, ConstMatrix dout,
                               Matrix dqueries, Matrix dkeys, Matrix dvalues) {
-  CheckShapes(attention, out, log_sums);
-  CheckShapes({.queries = dqueries,
+  CheckPacked(attention, out, log_sums);
+  CheckPacked({.queries = dqueries,
                .keys = dkeys,
                .values = dvalues,
                .head_dim = attention.head_dim,
@@ -274,8 +281,8 @@ void SoftmaxAttentionBackward(KernelContext& context, const PackedAttention& att
               dout, log_sums);
   Workspace& workspace = context.scratch;
   Workspace::Frame frame(workspace);
-  const std::span<const Document> documents =
-      LongestFirst(workspace, attention.starts, attention.queries.rows);
+  const std::span<const Slice> documents =
+      LongestFirst(workspace, {.starts = attention.starts, .positions = {}});
   const int64_t heads = Heads(attention);
   const int64_t group = Group(attention);
   const int64_t rows = out.rows;

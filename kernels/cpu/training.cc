@@ -8,9 +8,11 @@ namespace fulmen::cpu {
 
 Result<TrainingKernels> TrainingKernelsFor(std::string_view target, Precision precision) {
   FULMEN_ASSIGN(const int64_t bit, TargetBit(target));
-  const ScopedTarget scope(bit);
   TrainingKernels kernels;
-  RegisterAttentionBackward(kernels);
+  FULMEN_ASSIGN(kernels.forward, KernelsFor(target));
+  const ScopedTarget scope(bit);
+  RegisterLightningAttentionBackward(kernels);
+  RegisterSoftmaxAttentionBackward(kernels);
   RegisterElementwiseBackward(kernels);
   RegisterRouterBackward(kernels);
   RegisterAdamW(kernels);

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/ref/operations.h"
@@ -79,13 +81,29 @@ void Residual(KernelContext&, float alpha, ConstMatrix residual, float beta, Con
   }
 }
 
-bool AllFinite(KernelContext&, ConstMatrix x) {
+void CheckRows(KernelContext&, ConstMatrix x, std::span<RowHealth> health) {
   for (int64_t t = 0; t < x.rows; ++t) {
+    double squares = 0.0;
+    bool finite = true;
     for (int64_t c = 0; c < x.cols; ++c) {
-      if (!std::isfinite(x.row(t)[c])) return false;
+      squares += double{x.row(t)[c]} * double{x.row(t)[c]};
+      finite = finite && std::isfinite(x.row(t)[c]);
     }
+    const bool fits = squares <= double{std::numeric_limits<float>::max()};
+    health[static_cast<size_t>(t)] = !finite ? RowHealth::kNotFinite
+                                     : fits  ? RowHealth::kFine
+                                             : RowHealth::kSquaresOverflow;
   }
-  return true;
+}
+
+void GatherRows(KernelContext&, ConstMatrix x, std::span<const int64_t> rows, Matrix out) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(x.row(rows[i]), x.cols, out.row(static_cast<int64_t>(i)));
+  }
+}
+
+void Copy(KernelContext&, std::span<const std::byte> from, std::span<std::byte> to) {
+  std::ranges::copy(from, to.begin());
 }
 
 }  // namespace fulmen::ref

@@ -1,6 +1,6 @@
 #include "kernels/kernels.h"
 
-#include "kernels/ref/operations.h"
+#include "kernels/ref/training_operations.h"
 
 namespace fulmen {
 
@@ -9,16 +9,20 @@ const Kernels& RefKernels() {
       .name = "ref",
       .embedding = ref::Embedding,
       .rms_norm = ref::RmsNorm,
-      .silu = ref::Silu,
       .gated_rms_norm = ref::GatedRmsNorm,
       .residual = ref::Residual,
-      .all_finite = ref::AllFinite,
+      .row_health = ref::CheckRows,
+      .gather_rows = ref::GatherRows,
+      .copy = ref::Copy,
       .linear = ref::Linear,
+      .router_logits = ref::Linear,
       .rope = ref::Rope,
       .lightning_attention = ref::LightningAttention,
+      .lightning_state = ref::LightningState,
+      .store_kv = ref::StoreKv,
       .softmax_attention = ref::SoftmaxAttention,
       .top_k_router = ref::TopKRouter,
-      .moe = ref::Moe,
+      .moe = ref::Moe<Precision::kFloat32>,
   };
   return kernels;
 }

@@ -7,53 +7,111 @@
 namespace fulmen::ref {
 namespace {
 
-// One head: q | k | v in `qkv` [T, 3 * dim], state [dim, dim], out [T, dim].
-void Head(ConstMatrix qkv, double decay, Matrix state, Matrix out) {
+// One head's part of the memory, as lightning_attention.h lays it out.
+struct HeadMemory {
+  Matrix keys;    // [dim, kLightningBlock]
+  Matrix state;   // [dim, dim]
+  Matrix values;  // [kLightningBlock, dim]
+
+  HeadMemory(float* data, int64_t dim)
+      : keys(data, dim, kLightningBlock),
+        state(data + dim * kLightningBlock, dim, dim),
+        values(state.row(dim), kLightningBlock, dim) {}
+};
+
+float Activated(float x) { return static_cast<float>(double{x} / (1.0 + std::exp(-double{x}))); }
+
+// Takes in the keys and values of the token at `offset` of its block.
+void Store(const float* k, const float* v, int64_t offset, const HeadMemory& memory) {
+  for (int64_t d = 0; d < memory.state.rows; ++d) {
+    memory.keys.row(d)[offset] = Activated(k[d]);
+    memory.values.row(offset)[d] = Activated(v[d]);
+  }
+}
+
+// The output of the token at `offset`, the last that was stored; `begun`: there are blocks before.
+void Read(const float* q, double decay, int64_t offset, bool begun, const HeadMemory& memory,
+          float* out) {
+  const int64_t dim = memory.state.rows;
+  std::vector<double> sums(static_cast<size_t>(dim));
+  const auto add = [&](double factor, const float* row) {
+    for (int64_t e = 0; e < dim; ++e) sums[static_cast<size_t>(e)] += factor * double{row[e]};
+  };
+  const double since = std::exp(-decay * static_cast<double>(offset + 1));
+  for (int64_t d = 0; begun && d < dim; ++d) {
+    add(since * double{Activated(q[d])}, memory.state.row(d));
+  }
+  for (int64_t j = 0; j <= offset; ++j) {
+    double score = 0;
+    for (int64_t d = 0; d < dim; ++d) score += double{Activated(q[d])} * memory.keys.row(d)[j];
+    add(score * std::exp(-decay * static_cast<double>(offset - j)), memory.values.row(j));
+  }
+  std::transform(sums.begin(), sums.end(), out, [](double x) { return static_cast<float>(x); });
+}
+
+// state [dim, dim] = the state after `tokens` tokens of the block, which may be the memory's own.
+void StateAfter(double decay, int64_t tokens, bool begun, const HeadMemory& memory, Matrix state) {
   const int64_t dim = state.cols;
-  const double keep = std::exp(-decay);
-  std::vector<double> s(static_cast<size_t>(dim * dim));
-  std::vector<double> o(static_cast<size_t>(dim));
+  const auto keep = [decay](int64_t n) { return std::exp(-decay * static_cast<double>(n)); };
   for (int64_t d = 0; d < dim; ++d) {
-    std::copy_n(state.row(d), dim, s.begin() + d * dim);
-  }
-  for (int64_t t = 0; t < qkv.rows; ++t) {
-    const float* q = qkv.row(t);
-    const float* k = q + dim;
-    const float* v = k + dim;
-    std::fill(o.begin(), o.end(), 0.0);
-    for (int64_t d = 0; d < dim; ++d) {
-      double* row = &s[static_cast<size_t>(d * dim)];
-      const double key = k[d];
-      const double query = q[d];
-      for (int64_t e = 0; e < dim; ++e) {
-        row[e] = keep * row[e] + key * v[e];
-        o[static_cast<size_t>(e)] += query * row[e];
+    for (int64_t e = 0; e < dim; ++e) {
+      double sum = begun ? keep(tokens) * double{memory.state.row(d)[e]} : 0.0;
+      for (int64_t j = 0; j < tokens; ++j) {
+        sum +=
+            keep(tokens - 1 - j) * double{memory.keys.row(d)[j]} * double{memory.values.row(j)[e]};
       }
-    }
-    for (int64_t e = 0; e < dim; ++e) {
-      out.row(t)[e] = static_cast<float>(o[static_cast<size_t>(e)]);
+      state.row(d)[e] = static_cast<float>(sum);
     }
   }
-  for (int64_t d = 0; d < dim; ++d) {
-    for (int64_t e = 0; e < dim; ++e) {
-      state.row(d)[e] = static_cast<float>(s[static_cast<size_t>(d * dim + e)]);
+}
+
+// One head of one slice: q | k | v in `qkv` [T, 3 * dim], out [T, dim].
+void Head(ConstMatrix qkv, double decay, int64_t position, const HeadMemory& memory, Matrix out) {
+  const int64_t dim = out.cols;
+  for (int64_t t = 0; t < qkv.rows; ++t) {
+    const int64_t offset = (position + t) % kLightningBlock;
+    const bool begun = position + t >= kLightningBlock;
+    const float* q = qkv.row(t);
+    Store(q + dim, q + 2 * dim, offset, memory);
+    Read(q, decay, offset, begun, memory, out.row(t));
+    if (offset == kLightningBlock - 1) {
+      StateAfter(decay, kLightningBlock, begun, memory, memory.state);
     }
   }
 }
 
 }  // namespace
 
-void LightningAttention(KernelContext&, ConstMatrix qkv, std::span<const float> decay, Matrix state,
-                        Matrix out) {
-  const int64_t heads = static_cast<int64_t>(decay.size());
+void LightningAttention(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
+                        const Slices& slices, std::span<float* const> memory, Matrix out) {
+  const auto heads = static_cast<int64_t>(decay.size());
+  CheckLightning(qkv, heads, slices, memory, out);
+  const int64_t dim = out.cols / heads;
+  const int64_t size = LightningMemorySize(1, dim);
+  for (int64_t s = 0; s < slices.count(); ++s) {
+    std::vector<float> own;
+    float* data = memory[static_cast<size_t>(s)];
+    if (data == nullptr) {
+      own.resize(static_cast<size_t>(heads * size));
+      data = own.data();
+    }
+    const ConstMatrix inputs = qkv.Rows(slices.first(s), slices.rows(s));
+    const Matrix outputs = out.Rows(slices.first(s), slices.rows(s));
+    for (int64_t h = 0; h < heads; ++h) {
+      Head(inputs.Cols(h * 3 * dim, 3 * dim), decay[static_cast<size_t>(h)], slices.position(s),
+           HeadMemory(data + h * size, dim), outputs.Cols(h * dim, dim));
+    }
+  }
+}
+
+void LightningState(KernelContext&, std::span<const float> decay, int64_t position,
+                    const float* memory, Matrix state) {
   const int64_t dim = state.cols;
-  FULMEN_CHECK(qkv.cols == heads * 3 * dim && state.rows == heads * dim &&
-                   out.cols == heads * dim && out.rows == qkv.rows,
-               "qkv is [{}, {}], state [{}, {}], out [{}, {}] for {} heads", qkv.rows, qkv.cols,
-               state.rows, state.cols, out.rows, out.cols, heads);
-  for (int64_t h = 0; h < heads; ++h) {
-    Head(qkv.Cols(h * 3 * dim, 3 * dim), decay[static_cast<size_t>(h)], state.Rows(h * dim, dim),
-         out.Cols(h * dim, dim));
+  const int64_t size = LightningMemorySize(1, dim);
+  for (int64_t h = 0; h < std::ssize(decay); ++h) {
+    std::vector<float> head(memory + h * size, memory + (h + 1) * size);
+    StateAfter(decay[static_cast<size_t>(h)], position % kLightningBlock,
+               position >= kLightningBlock, HeadMemory(head.data(), dim), state.Rows(h * dim, dim));
   }
 }
 

@@ -91,20 +91,6 @@ void ActivateBackward(ConstMatrix qkv, Matrix dqkv) {
 
 }  // namespace
 
-void LightningAttentionPacked(KernelContext& context, ConstMatrix qkv, std::span<const float> decay,
-                              std::span<const int64_t> starts, Matrix out) {
-  CheckBorders(starts, qkv.rows);
-  const Activated activated(context, qkv);
-  const int64_t heads = static_cast<int64_t>(decay.size());
-  const int64_t dim = out.cols / heads;
-  for (size_t i = 0; i + 1 < starts.size(); ++i) {
-    const int64_t count = starts[i + 1] - starts[i];
-    std::vector<float> state(static_cast<size_t>(heads * dim * dim), 0.0F);
-    LightningAttention(context, activated.view().Rows(starts[i], count), decay,
-                       {state.data(), heads * dim, dim}, out.Rows(starts[i], count));
-  }
-}
-
 void LightningAttentionBackward(KernelContext& context, ConstMatrix qkv,
                                 std::span<const float> decay, std::span<const int64_t> starts,
                                 ConstMatrix dout, Matrix dqkv) {

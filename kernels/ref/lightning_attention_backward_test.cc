@@ -68,7 +68,8 @@ TEST(RefLightningAttentionBackward, MatchesFiniteDifferences) {
     TestMatrix out(c.tokens(), c.width(), 1);
     TestMatrix dqkv(c.tokens(), 3 * c.width(), 4);
     TestContext test;
-    ref::LightningAttentionPacked(test.context, qkv.view(), c.decay, c.starts, out.view());
+    ref::LightningAttention(test.context, qkv.view(), c.decay, {c.starts, {}},
+                            std::vector<float*>(c.starts.size() - 1), out.view());
     ref::LightningAttentionBackward(test.context, qkv.view(), c.decay, c.starts, dout.view(),
                                     dqkv.view());
     std::vector<double> qkv64 = Widened(qkv.Values());

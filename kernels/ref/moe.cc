@@ -3,7 +3,8 @@
 #include <numeric>
 #include <vector>
 
-#include "kernels/ref/operations.h"
+#include "kernels/ref/moe_slots.h"
+#include "kernels/ref/training_operations.h"
 
 namespace fulmen::ref {
 
@@ -30,50 +31,50 @@ void TopKRouter(KernelContext&, ConstMatrix logits, MatrixView<int32_t> experts,
   }
 }
 
+template <Precision kPrecision>
 void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-         MatrixView<const int32_t> experts, ConstMatrix weights, Matrix out) {
-  const int64_t slots = weights.cols;
-  const int64_t width = x.cols;
-  // What each slot of each token contributes, [T * slots, C]: found expert by expert, so that every
-  // expert's weights are read once, then summed in slot order.
-  std::vector<float> contributions(static_cast<size_t>(x.rows * slots * width));
+         MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+         Matrix out) {
+  CheckExperts(experts, weights, expert_weights.size());
+  const int64_t k = weights.cols;
+  Owned contributions(static_cast<size_t>(x.rows * k), x.cols);
   for (size_t e = 0; e < expert_weights.size(); ++e) {
-    std::vector<int64_t> chosen;  // t * slots + s of every slot that chose expert e
-    for (int64_t i = 0; i < x.rows * slots; ++i) {
-      if (experts.row(i / slots)[i % slots] == static_cast<int32_t>(e)) chosen.push_back(i);
-    }
-    if (chosen.empty()) continue;
+    const std::vector<int64_t> slots = SlotsOf(e, experts);
+    if (slots.empty()) continue;
     const ExpertWeights& expert = expert_weights[e];
-    const int64_t count = static_cast<int64_t>(chosen.size());
-    const int64_t ffn = expert.gate.rows;
-    std::vector<float> input(static_cast<size_t>(count * width));
-    std::vector<float> gate(static_cast<size_t>(count * ffn));
-    std::vector<float> up(static_cast<size_t>(count * ffn));
-    std::vector<float> down(static_cast<size_t>(count * width));
-    for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(x.row(chosen[static_cast<size_t>(i)] / slots), width,
-                  &input[static_cast<size_t>(i * width)]);
+    Owned input = Gather(x, slots, k);
+    Owned gate(slots.size(), expert.gate.rows);
+    Owned up(slots.size(), expert.up.rows);
+    kLinear<kPrecision>(context, input.view(),
+                        {{expert.gate, gate.view()}, {expert.up, up.view()}});
+    if (kept.gate.data != nullptr) {
+      Scatter(gate.view(), slots, kept.gate);
+      Scatter(up.view(), slots, kept.up);
     }
-    Linear(context, {input.data(), count, width},
-           {{expert.gate, {gate.data(), count, ffn}}, {expert.up, {up.data(), count, ffn}}});
-    Silu(context, {gate.data(), count, ffn}, {gate.data(), count, ffn});
-    for (size_t i = 0; i < gate.size(); ++i) gate[i] *= up[i];
-    Linear(context, {gate.data(), count, ffn}, {{expert.down, {down.data(), count, width}}});
-    for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(&down[static_cast<size_t>(i * width)], width,
-                  &contributions[static_cast<size_t>(chosen[static_cast<size_t>(i)] * width)]);
-    }
+    Silu(context, gate.view(), gate.view());
+    for (size_t j = 0; j < gate.values.size(); ++j) gate.values[j] *= up.values[j];
+    if (out.data == nullptr) continue;
+    kLinear<kPrecision>(context, gate.view(), {{expert.down, input.view()}});
+    Scatter(input.view(), slots, contributions.view());
   }
+  if (out.data == nullptr) return;
   for (int64_t t = 0; t < x.rows; ++t) {
-    for (int64_t c = 0; c < width; ++c) {
+    for (int64_t c = 0; c < x.cols; ++c) {
       double sum = 0.0;
-      for (int64_t s = 0; s < slots; ++s) {
-        sum += double{weights.row(t)[s]} *
-               double{contributions[static_cast<size_t>((t * slots + s) * width + c)]};
+      for (int64_t s = 0; s < k; ++s) {
+        if (experts.row(t)[s] < 0) continue;
+        sum += double{weights.row(t)[s]} * double{contributions.view().row(t * k + s)[c]};
       }
       out.row(t)[c] = static_cast<float>(sum);
     }
   }
 }
+
+template void Moe<Precision::kFloat32>(KernelContext&, ConstMatrix, std::span<const ExpertWeights>,
+                                       MatrixView<const int32_t>, ConstMatrix,
+                                       const MoeActivations&, Matrix);
+template void Moe<Precision::kBFloat16>(KernelContext&, ConstMatrix, std::span<const ExpertWeights>,
+                                        MatrixView<const int32_t>, ConstMatrix,
+                                        const MoeActivations&, Matrix);
 
 }  // namespace fulmen::ref

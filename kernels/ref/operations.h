@@ -17,16 +17,20 @@ void GatedRmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, flo
                   ConstMatrix gate, Matrix out);
 void Residual(KernelContext&, float alpha, ConstMatrix residual, float beta, ConstMatrix branch,
               Matrix out);
-bool AllFinite(KernelContext&, ConstMatrix x);
+void CheckRows(KernelContext&, ConstMatrix x, std::span<RowHealth> health);
+void GatherRows(KernelContext&, ConstMatrix x, std::span<const int64_t> rows, Matrix out);
+void Copy(KernelContext&, std::span<const std::byte> from, std::span<std::byte> to);
 void Linear(KernelContext&, ConstMatrix x, std::initializer_list<Projection> projections);
 void Rope(KernelContext&, std::span<const int64_t> positions,
           std::span<const float> inverse_frequencies, int64_t head_dim, Matrix x);
-void LightningAttention(KernelContext&, ConstMatrix qkv, std::span<const float> decay, Matrix state,
-                        Matrix out);
-void SoftmaxAttention(KernelContext&, ConstMatrix queries, const KvPages& kv,
-                      int64_t first_position, Matrix out);
+void LightningAttention(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
+                        const Slices& slices, std::span<float* const> memory, Matrix out);
+void LightningState(KernelContext&, std::span<const float> decay, int64_t position,
+                    const float* memory, Matrix state);
+void StoreKv(KernelContext&, ConstMatrix keys, ConstMatrix values, const Slices& slices,
+             const KvCache& cache);
+void SoftmaxAttention(KernelContext&, ConstMatrix queries, const KvCache& cache,
+                      const Slices& slices, Matrix out, Matrix log_sums);
 void TopKRouter(KernelContext&, ConstMatrix logits, MatrixView<int32_t> experts, Matrix weights);
-void Moe(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-         MatrixView<const int32_t> experts, ConstMatrix weights, Matrix out);
 
 }  // namespace fulmen::ref

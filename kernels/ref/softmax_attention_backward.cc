@@ -16,49 +16,6 @@ double Dot(const float* a, const float* b, int64_t count) {
 int64_t Heads(const PackedAttention& a) { return a.queries.cols / a.head_dim; }
 int64_t KvHeads(const PackedAttention& a) { return a.keys.cols / a.head_dim; }
 
-void CheckShapes(const PackedAttention& a, ConstMatrix out, ConstMatrix log_sums) {
-  FULMEN_CHECK(a.queries.cols == Heads(a) * a.head_dim && a.keys.cols == KvHeads(a) * a.head_dim &&
-                   Heads(a) % KvHeads(a) == 0 && a.values.cols == a.keys.cols &&
-                   a.keys.rows == a.queries.rows && a.values.rows == a.queries.rows,
-               "queries are [{}, {}], keys [{}, {}], values [{}, {}] for heads of {}",
-               a.queries.rows, a.queries.cols, a.keys.rows, a.keys.cols, a.values.rows,
-               a.values.cols, a.head_dim);
-  FULMEN_CHECK(out.rows == a.queries.rows && out.cols == a.queries.cols &&
-                   log_sums.rows == a.queries.rows && log_sums.cols == Heads(a),
-               "out is [{}, {}], log_sums [{}, {}] for {} heads of {}", out.rows, out.cols,
-               log_sums.rows, log_sums.cols, Heads(a), a.head_dim);
-  FULMEN_CHECK(!a.starts.empty() && a.starts.front() == 0 && a.starts.back() == a.queries.rows &&
-                   std::is_sorted(a.starts.begin(), a.starts.end()),
-               "{} borders of documents must rise from 0 to {}", a.starts.size(), a.queries.rows);
-}
-
-// One head, which reads KV head `kv`, of the document at tokens [first, end).
-void ForwardHead(const PackedAttention& a, int64_t head, int64_t kv, int64_t first, int64_t end,
-                 Matrix out, Matrix log_sums) {
-  const int64_t dim = a.head_dim;
-  const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
-  for (int64_t t = first; t < end; ++t) {
-    const float* query = a.queries.row(t) + head * dim;
-    std::vector<double> scores;
-    for (int64_t p = first; p <= t; ++p) {
-      scores.push_back(scale * Dot(query, a.keys.row(p) + kv * dim, dim));
-    }
-    const double largest = *std::max_element(scores.begin(), scores.end());
-    std::vector<double> sums(static_cast<size_t>(dim));
-    double total = 0.0;
-    for (int64_t p = first; p <= t; ++p) {
-      const double weight = std::exp(scores[static_cast<size_t>(p - first)] - largest);
-      const float* value = a.values.row(p) + kv * dim;
-      total += weight;
-      for (int64_t d = 0; d < dim; ++d) sums[static_cast<size_t>(d)] += weight * double{value[d]};
-    }
-    for (int64_t d = 0; d < dim; ++d) {
-      out.row(t)[head * dim + d] = static_cast<float>(sums[static_cast<size_t>(d)] / total);
-    }
-    log_sums.row(t)[head] = static_cast<float>(largest + std::log(total));
-  }
-}
-
 // What BackwardHead reads besides the attention itself.
 struct Outputs {
   ConstMatrix out;
@@ -101,22 +58,10 @@ void BackwardHead(const PackedAttention& a, const Outputs& outputs, int64_t head
 
 }  // namespace
 
-void SoftmaxAttentionPacked(KernelContext&, const PackedAttention& attention, Matrix out,
-                            Matrix log_sums) {
-  CheckShapes(attention, out, log_sums);
-  const int64_t group = Heads(attention) / KvHeads(attention);
-  for (size_t i = 0; i + 1 < attention.starts.size(); ++i) {
-    for (int64_t h = 0; h < Heads(attention); ++h) {
-      ForwardHead(attention, h, h / group, attention.starts[i], attention.starts[i + 1], out,
-                  log_sums);
-    }
-  }
-}
-
 void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, ConstMatrix out,
                               ConstMatrix log_sums, ConstMatrix dout, Matrix dqueries, Matrix dkeys,
                               Matrix dvalues) {
-  CheckShapes(attention, out, log_sums);
+  CheckPacked(attention, out, log_sums);
   const int64_t dim = attention.head_dim;
   const int64_t group = Heads(attention) / KvHeads(attention);
   for (size_t i = 0; i + 1 < attention.starts.size(); ++i) {

@@ -77,6 +77,14 @@ std::vector<float> Narrowed(const std::vector<double>& values) {
   return {values.begin(), values.end()};
 }
 
+std::vector<float> Copy(ConstMatrix matrix) {
+  std::vector<float> values;
+  for (int64_t t = 0; t < matrix.rows; ++t) {
+    values.insert(values.end(), matrix.row(t), matrix.row(t) + matrix.cols);
+  }
+  return values;
+}
+
 void Check(const Case& c) {
   SCOPED_TRACE(c.Name());
   const int64_t width = c.heads * c.dim;
@@ -84,8 +92,9 @@ void Check(const Case& c) {
   const int64_t count = c.tokens();
   // Of deviation 2: scores that matter.
   TestMatrix queries(count, width, 1, RandomNormal(count * width, 1, 2));
-  TestMatrix keys(count, kv_width, 2, RandomNormal(count * kv_width, 2));
-  TestMatrix values(count, kv_width, 3, RandomNormal(count * kv_width, 3));
+  TestMatrix kv(count, 2 * kv_width, 2, RandomNormal(count * 2 * kv_width, 2));
+  const ConstMatrix keys = kv.view().Cols(0, kv_width);
+  const ConstMatrix values = kv.view().Cols(kv_width, kv_width);
   TestMatrix dout(count, width, 4, RandomNormal(count * width, 4));
   TestMatrix out(count, width, 1);
   TestMatrix log_sums(count, c.heads, 2);
@@ -93,12 +102,15 @@ void Check(const Case& c) {
   TestMatrix dkeys(count, kv_width, 4);
   TestMatrix dvalues(count, kv_width, 5);
   TestContext test;
-  const PackedAttention attention = {queries.view(), keys.view(), values.view(), c.dim, c.starts};
-  ref::SoftmaxAttentionPacked(test.context, attention, out.view(), log_sums.view());
+  const PackedAttention attention = {queries.view(), keys, values, c.dim, c.starts};
+  const Slices slices = {c.starts, {}};
+  ref::SoftmaxAttention(test.context, queries.view(),
+                        BatchKv(kv.view(), c.kv_heads, slices).cache(), slices, out.view(),
+                        log_sums.view());
   ref::SoftmaxAttentionBackward(test.context, attention, out.view(), log_sums.view(), dout.view(),
                                 dqueries.view(), dkeys.view(), dvalues.view());
 
-  Inputs in = {Widened(queries.Values()), Widened(keys.Values()), Widened(values.Values())};
+  Inputs in = {Widened(queries.Values()), Widened(Copy(keys)), Widened(Copy(values))};
   const Outputs outputs = Forward(c, in);
   EXPECT_TRUE(NearRelativeToLargest(out.Values(), Narrowed(outputs.out), GradientTolerance(1)));
   EXPECT_TRUE(

@@ -28,13 +28,9 @@ void LinearBackwardInputBf16(KernelContext&, ConstMatrix dy, const WeightMatrix&
                              Matrix dx);
 void LinearBackwardWeightBf16(KernelContext&, ConstMatrix x, ConstMatrix dy, Matrix dweight);
 
-void LightningAttentionPacked(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
-                              std::span<const int64_t> starts, Matrix out);
 void LightningAttentionBackward(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
                                 std::span<const int64_t> starts, ConstMatrix dout, Matrix dqkv);
 
-void SoftmaxAttentionPacked(KernelContext&, const PackedAttention& attention, Matrix out,
-                            Matrix log_sums);
 void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, ConstMatrix out,
                               ConstMatrix log_sums, ConstMatrix dout, Matrix dqueries, Matrix dkeys,
                               Matrix dvalues);
@@ -57,9 +53,9 @@ inline constexpr LinearBackwardWeightFn kLinearBackwardWeight =
     kPrecision == Precision::kFloat32 ? LinearBackwardWeight : LinearBackwardWeightBf16;
 
 template <Precision>
-void MoeTrain(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-              MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
-              Matrix out);
+void Moe(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
+         MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
+         Matrix out);
 template <Precision>
 void MoeBackward(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
                  MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,

@@ -39,15 +39,21 @@ class BenchCommand : public ::testing::Test {
 };
 
 TEST_F(BenchCommand, MeasuresPromptsAndDecoding) {
-  const Json json = JsonOf(
-      {"bench", "-m", model_, "--threads", "1", "-p", "20", "-n", "3", "-d", "0,40", "-r", "1"});
+  const Json json = JsonOf({"bench", "-m", model_, "--threads", "1", "-p", "20", "-n", "3", "-d",
+                            "0,40", "-r", "1", "-b", "1,3"});
   EXPECT_EQ(json.value("prompt_tokens", 0), 20);
   EXPECT_EQ(json.value("new_tokens", 0), 3);
   ASSERT_EQ(json.at("rows").size(), 2U);
   for (const Json& row : json["rows"]) {
-    for (const char* name : {"prompt_tokens_per_second", "prompt_share_of_fma_peak",
-                             "decode_tokens_per_second", "decode_share_of_read_bandwidth"}) {
+    for (const char* name : {"prompt_tokens_per_second", "prompt_share_of_fma_peak"}) {
       EXPECT_GT(row.value(name, 0.0), 0.0) << name;
+    }
+    ASSERT_EQ(row.at("decode").size(), 2U);
+    for (size_t i = 0; i < 2; ++i) {
+      const Json& decode = row["decode"][i];
+      EXPECT_EQ(decode.value("sequences", 0), i == 0 ? 1 : 3);
+      EXPECT_GT(decode.value("tokens_per_second", 0.0), 0.0);
+      EXPECT_GT(decode.value("share_of_possible", 0.0), 0.0);
     }
   }
   EXPECT_EQ(json["rows"][1].value("depth", 0), 40);

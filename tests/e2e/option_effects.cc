@@ -57,7 +57,6 @@ Effects LogitsEffects() {
       {"--kernels", model + "--kernels ref", model + "--kernels cpu"},
       {"--tokens", model, "-m ../in/model --out out --tokens ../in/other-ids.json"},
       {"--out", model, "-m ../in/model --tokens ../in/ids.json --out other"},
-      {"--chunk", model, model + "--chunk 1"},
       {"--last", model, model + "--last 1"},
       {"--hidden", model, model + "--hidden"},
       {"--state", model, model + "--state"},
@@ -149,7 +148,7 @@ Effects SynthEffects() {
 // Measuring takes seconds, so one run shows most of them; none has its default.
 Effects BenchEffects() {
   const std::string peak = "--peak --threads 1";
-  const std::string all = "-m ../in/model --kernels ref --threads 3 -p 5 -n 6 -r 1 -d 7";
+  const std::string all = "-m ../in/model --kernels ref --threads 3 -p 5 -n 6 -r 1 -d 7 -b 3";
   return {
       {"--model", peak, all, "", "../in/model with"},
       {"--kernels", peak, all, "", "with ref kernels"},
@@ -158,6 +157,7 @@ Effects BenchEffects() {
       {"--new-tokens", peak, all, "", "6 new tokens"},
       {"--repetitions", peak, all, "", "median of 1"},
       {"--depths", peak, all, "", "\n        7 "},
+      {"--batch", peak, all, "", "          3 "},
       {"--peak", all, peak, "", "Peaks of this machine"},
       {"--json", peak, peak + " --json"},
   };
@@ -384,15 +384,21 @@ std::vector<Measured> KernelEffects() {
   };
 }
 
-std::vector<Measured> MemoryEffects() {
+std::vector<MemoryEffect> MemoryEffects() {
+  const std::string train =
+      "../in/run.toml --out out --batch.tokens 2048 --stages.main.steps 1 "
+      "--schedule.warmup_steps 0 --model.layers 8 --model.intermediate_size 256 ";
+  const std::string bench = "-m ../in/model --rows 1 --length 2048 -r 1 ";
+  const std::string gradients =
+      "-m ../in/model --batches ../in/long-batches.json --steps 1 --out out ";
+  const std::string logits =
+      "-m ../in/model --tokens ../in/long-ids.json --last 1 --kernels ref --out out --chunk ";
   return {
-      {"train", "--batch.recompute",
-       "../in/run.toml --out out --batch.tokens 2048 --stages.main.steps 1 "
-       "--schedule.warmup_steps 0 --model.layers 8 --model.intermediate_size 256 "
-       "--batch.recompute "},
-      {"train bench", "--recompute", "-m ../in/model --rows 1 --length 2048 -r 1 "},
-      {"train gradients", "--recompute",
-       "-m ../in/model --batches ../in/long-batches.json --steps 1 --out out "},
+      {"train", "--batch.recompute", train + "--batch.recompute false",
+       train + "--batch.recompute true"},
+      {"train bench", "--recompute", bench, bench + "--recompute"},
+      {"train gradients", "--recompute", gradients, gradients + "--recompute"},
+      {"eval logits", "--chunk", logits + "2000", logits + "16"},
   };
 }
 

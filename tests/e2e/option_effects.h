@@ -29,6 +29,14 @@ struct Measured {
   std::string words;
 };
 
+// Two command lines, the second of which takes less memory.
+struct MemoryEffect {
+  std::string command;
+  std::string option;
+  std::string more;
+  std::string less;
+};
+
 // Each starts as many threads as it is told.
 std::vector<Measured> ThreadEffects();
 
@@ -42,6 +50,6 @@ std::vector<Measured> TalkEffects();
 std::vector<Measured> KernelEffects();
 
 // Each holds less memory where activations are computed again; the words end before the value.
-std::vector<Measured> MemoryEffects();
+std::vector<MemoryEffect> MemoryEffects();
 
 }  // namespace fulmen::testing

@@ -6,7 +6,7 @@
 #include "kernels/lightning_attention.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/lightning_attention_training.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/lightning_attention_backward.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h:
 #include "hwy/highway.h"
@@ -27,48 +27,21 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// q | k | v of one head, side by side.
-template <class T>
-struct Qkv {
-  MatrixView<T> all;  // [T, 3 * dim]
-
-  MatrixView<T> Part(int64_t part) const { return all.Cols(part * dim(), dim()); }
-  MatrixView<T> q() const { return Part(0); }
-  MatrixView<T> k() const { return Part(1); }
-  MatrixView<T> v() const { return Part(2); }
-  Qkv Rows(int64_t first, int64_t count) const { return {all.Rows(first, count)}; }
-  int64_t dim() const { return all.cols / 3; }
-};
-
 // One set per thread.
-struct ForwardScratch {
+struct Scratch {
   LightningScratch lightning;
   Qkv<float> active;  // of a block
+  Matrix scores;      // [longest document, kLightningBlock]
+  Matrix q;           // [kLightningBlock, padded dim]
+  Matrix state_t;     // [dim, padded dim]: the state of dv, transposed
 };
 
-struct BackwardScratch : ForwardScratch {
-  Matrix scores;   // [longest document, kLightningBlock]
-  Matrix q;        // [kLightningBlock, padded dim]
-  Matrix state_t;  // [dim, padded dim]: the state of dv, transposed
-};
-
-ForwardScratch AllocateForwardScratch(Workspace& workspace, int64_t dim) {
-  return {.lightning = AllocateLightningScratch(workspace, dim, dim),
-          .active = {workspace.AllocateMatrix(kLightningBlock, 3 * dim)}};
-}
-
-BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t dim, int64_t tokens) {
-  return {AllocateForwardScratch(workspace, dim), workspace.AllocateMatrix(tokens, kLightningBlock),
-          workspace.AllocateMatrix(kLightningBlock, PadColumns(dim)),
-          workspace.AllocateMatrix(dim, PadColumns(dim))};
-}
-
-// to = silu(x)
-void Activate(ConstMatrix x, Matrix to) {
-  for (int64_t r = 0; r < x.rows; ++r) {
-    Map(x.row(r), x.row(r), x.cols, to.row(r),
-        [](FloatsV v, FloatsV) HWY_ATTR { return Silu(Floats(), v); });
-  }
+Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t tokens) {
+  return {.lightning = AllocateLightningScratch(workspace, dim),
+          .active = {workspace.AllocateMatrix(kLightningBlock, 3 * dim)},
+          .scores = workspace.AllocateMatrix(tokens, kLightningBlock),
+          .q = workspace.AllocateMatrix(kLightningBlock, PadColumns(dim)),
+          .state_t = workspace.AllocateMatrix(dim, PadColumns(dim))};
 }
 
 // dy <- dy * silu'(x)
@@ -80,21 +53,6 @@ void ActivateBackward(ConstMatrix x, Matrix dy) {
   }
 }
 
-void Forward(const Qkv<const float>& inputs, const DecayTable& decay, const ForwardScratch& scratch,
-             Matrix out) {
-  const int64_t tokens = out.rows;
-  const LightningTask sequence = {.q = inputs.q(), .k = inputs.k(), .v = inputs.v(), .out = out};
-  for (int64_t first = 0; first < tokens; first += kLightningBlock) {
-    const int64_t count = std::min(kLightningBlock, tokens - first);
-    const Qkv<float> active = scratch.active.Rows(0, count);
-    Activate(inputs.all.Rows(first, count), active.all);
-    const LightningTask block = {
-        .q = active.q(), .k = active.k(), .v = active.v(), .out = out.Rows(first, count)};
-    LightningBlock(block, decay, {.read = first > 0, .write = first + count < tokens},
-                   {sequence, first + count}, scratch.lightning);
-  }
-}
-
 // One head of one document.
 struct BackwardTask {
   Qkv<const float> inputs;
@@ -103,8 +61,7 @@ struct BackwardTask {
 };
 
 // From the first token to the last; keeps the scores.
-void QueryGradients(const BackwardTask& task, const DecayTable& decay,
-                    const BackwardScratch& scratch) {
+void QueryGradients(const BackwardTask& task, const DecayTable& decay, const Scratch& scratch) {
   const int64_t tokens = task.dout.rows;
   const int64_t dim = task.dout.cols;
   const LightningTask sequence = {
@@ -118,7 +75,7 @@ void QueryGradients(const BackwardTask& task, const DecayTable& decay,
     block.k = active.v();
     block.v = active.k();
     block.scores = scratch.scores.Rows(first, count);
-    LightningBlock(block, decay, {.read = first > 0, .write = first + count < tokens},
+    LightningBlock(block, 0, decay, {.read = first > 0, .write = first + count < tokens},
                    {sequence, first + count}, scratch.lightning);
     ActivateBackward(task.inputs.q().Rows(first, count), block.out);
   }
@@ -128,7 +85,7 @@ void QueryGradients(const BackwardTask& task, const DecayTable& decay,
 // state of what comes after, and what the block itself adds. `active` are its tokens, from `first`
 // on.
 void KeyGradients(const BackwardTask& task, const Qkv<float>& active, const DecayTable& decay,
-                  int64_t first, const BackwardScratch& scratch) {
+                  int64_t first, const Scratch& scratch) {
   const int64_t count = active.all.rows;
   const bool read_state = first + count < task.dout.rows;
   const Matrix dk = task.gradients.k();
@@ -159,8 +116,7 @@ MatrixView<T> Reversed(const MatrixView<T>& matrix) {
 }
 
 // Keys and values, from the last token to the first.
-void KeyValueGradients(const BackwardTask& task, const DecayTable& decay,
-                       const BackwardScratch& scratch) {
+void KeyValueGradients(const BackwardTask& task, const DecayTable& decay, const Scratch& scratch) {
   const int64_t tokens = task.dout.rows;
   const int64_t dim = task.dout.cols;
   const LightningTask sequence = {.q = Reversed(task.inputs.k()),
@@ -178,43 +134,12 @@ void KeyValueGradients(const BackwardTask& task, const DecayTable& decay,
     block.q = Reversed(active.k());
     block.k = Reversed(active.q());
     const StateUse use = {.read = end<tokens, .write = first> 0};
-    LightningBlock(block, decay, use, {sequence, tokens - first}, scratch.lightning);
+    LightningBlock(block, 0, decay, use, {sequence, tokens - first}, scratch.lightning);
     ActivateBackward(inputs.all.Cols(dim, 2 * dim),
                      task.gradients.all.Rows(first, count).Cols(dim, 2 * dim));
     if (use.write) Transpose(scratch.lightning.state.Cols(0, dim), scratch.state_t);
     end = first;
   }
-}
-
-DecayTable* DecayTables(Workspace& workspace, std::span<const float> decay) {
-  DecayTable* tables = workspace.Allocate<DecayTable>(static_cast<int64_t>(decay.size()));
-  for (size_t head = 0; head < decay.size(); ++head) {
-    tables[head] = AllocateDecayTable(workspace);
-    FillDecayTable(decay[head], tables[head]);
-  }
-  return tables;
-}
-
-void LightningAttentionPacked(KernelContext& context, ConstMatrix qkv, std::span<const float> decay,
-                              std::span<const int64_t> starts, Matrix out) {
-  const int64_t heads = static_cast<int64_t>(decay.size());
-  const int64_t dim = qkv.cols / (3 * heads);
-  FULMEN_CHECK(qkv.cols == heads * 3 * dim && out.cols == heads * dim && out.rows == qkv.rows,
-               "qkv is [{}, {}], out [{}, {}] for {} heads", qkv.rows, qkv.cols, out.rows, out.cols,
-               heads);
-  Workspace::Frame frame(context.scratch);
-  const std::span<const Document> documents = LongestFirst(context.scratch, starts, qkv.rows);
-  const DecayTable* tables = DecayTables(context.scratch, decay);
-  const ForwardScratch* scratch =
-      AllocatePerThread(context, [&] { return AllocateForwardScratch(context.scratch, dim); });
-  const int64_t tasks = static_cast<int64_t>(documents.size()) * heads;
-  const int64_t work = qkv.rows * heads * dim * dim / TileLanes();
-  ForTasks(context.pool, tasks, work, [&](int64_t index, int worker) {
-    const Document document = documents[static_cast<size_t>(index / heads)];
-    const int64_t head = index % heads;
-    Forward({qkv.Rows(document.first, document.tokens).Cols(head * 3 * dim, 3 * dim)}, tables[head],
-            scratch[worker], out.Rows(document.first, document.tokens).Cols(head * dim, dim));
-  });
 }
 
 void LightningAttentionBackward(KernelContext& context, ConstMatrix qkv,
@@ -226,19 +151,21 @@ void LightningAttentionBackward(KernelContext& context, ConstMatrix qkv,
                    dqkv.cols == qkv.cols && dqkv.rows == qkv.rows,
                "qkv is [{}, {}], dout [{}, {}], dqkv [{}, {}] for {} heads", qkv.rows, qkv.cols,
                dout.rows, dout.cols, dqkv.rows, dqkv.cols, heads);
+  const Slices slices = {.starts = starts, .positions = {}};
+  CheckSlices(slices, qkv.rows);
   Workspace::Frame frame(context.scratch);
-  const std::span<const Document> documents = LongestFirst(context.scratch, starts, qkv.rows);
+  const std::span<const Slice> documents = LongestFirst(context.scratch, slices);
   const DecayTable* tables = DecayTables(context.scratch, decay);
-  const int64_t longest = documents.empty() ? 0 : documents.front().tokens;
-  const BackwardScratch* scratch = AllocatePerThread(
-      context, [&] { return AllocateBackwardScratch(context.scratch, dim, longest); });
+  const int64_t longest = documents.empty() ? 0 : documents.front().rows;
+  const Scratch* scratch =
+      AllocatePerThread(context, [&] { return AllocateScratch(context.scratch, dim, longest); });
   const int64_t tasks = static_cast<int64_t>(documents.size()) * heads;
   const int64_t work = 2 * qkv.rows * heads * dim * dim / TileLanes();
   ForTasks(context.pool, tasks, work, [&](int64_t index, int worker) {
-    const Document document = documents[static_cast<size_t>(index / heads)];
+    const Slice& document = documents[static_cast<size_t>(index / heads)];
     const int64_t head = index % heads;
     const auto part = [&](auto matrix, int64_t columns) {
-      return matrix.Rows(document.first, document.tokens).Cols(head * columns, columns);
+      return matrix.Rows(document.first, document.rows).Cols(head * columns, columns);
     };
     const BackwardTask task = {{part(qkv, 3 * dim)}, part(dout, dim), {part(dqkv, 3 * dim)}};
     QueryGradients(task, tables[head], scratch[worker]);
@@ -247,7 +174,6 @@ void LightningAttentionBackward(KernelContext& context, ConstMatrix qkv,
 }
 
 void Fill(TrainingKernels& kernels) {
-  kernels.lightning_attention_packed = LightningAttentionPacked;
   kernels.lightning_attention_backward = LightningAttentionBackward;
 }
 
@@ -260,10 +186,8 @@ namespace fulmen::cpu {
 
 HWY_EXPORT(Fill);
 
-void RegisterAttentionBackward(TrainingKernels& kernels) {
+void RegisterLightningAttentionBackward(TrainingKernels& kernels) {
   HWY_DYNAMIC_DISPATCH(Fill)(kernels);
-  RegisterSoftmaxAttentionPacked(kernels);
-  RegisterSoftmaxAttentionBackward(kernels);
 }
 
 }  // namespace fulmen::cpu

@@ -1,0 +1,17 @@
+// What tests of sequences share.
+#pragma once
+
+#include "model/state.h"
+
+namespace fulmen::testing {
+
+// A sequence with a pool of its own, in which what is given back turns into NaN.
+struct TestSequence {
+  explicit TestSequence(const Config& config)
+      : pool(config, {.poison = true}), state(pool.Create().value()) {}
+
+  StatePool pool;
+  SequenceState state;
+};
+
+}  // namespace fulmen::testing
