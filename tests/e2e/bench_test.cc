@@ -40,10 +40,10 @@ class BenchCommand : public ::testing::Test {
 
 TEST_F(BenchCommand, MeasuresPromptsAndDecoding) {
   const Json json = JsonOf({"bench", "-m", model_, "--threads", "1", "-p", "20", "-n", "3", "-d",
-                            "0,40", "-r", "1", "-b", "1,3"});
+                            "40", "-r", "1", "-b", "1,3"});
   EXPECT_EQ(json.value("prompt_tokens", 0), 20);
   EXPECT_EQ(json.value("new_tokens", 0), 3);
-  ASSERT_EQ(json.at("rows").size(), 2U);
+  ASSERT_EQ(json.at("rows").size(), 1U);
   for (const Json& row : json["rows"]) {
     for (const char* name : {"prompt_tokens_per_second", "prompt_share_of_fma_peak"}) {
       EXPECT_GT(row.value(name, 0.0), 0.0) << name;
@@ -56,7 +56,7 @@ TEST_F(BenchCommand, MeasuresPromptsAndDecoding) {
       EXPECT_GT(decode.value("share_of_possible", 0.0), 0.0);
     }
   }
-  EXPECT_EQ(json["rows"][1].value("depth", 0), 40);
+  EXPECT_EQ(json["rows"][0].value("depth", 0), 40);
 }
 
 #if defined(__x86_64__)

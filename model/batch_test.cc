@@ -1,0 +1,242 @@
+// Sequences that share batches: each gets the bits it has alone, whatever it shares them with.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "base/workspace.h"
+#include "model/forward.h"
+#include "model/synth.h"
+#include "model/testing.h"
+#include "model/weights.h"
+#include "tests/testing/compare.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen {
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+constexpr int32_t kBroken = 63;  // a token whose embedding is NaN
+
+Config TinyConfig() {
+  Config config = PresetConfig("small").value();
+  config.layers = LayerPattern(4, 2);
+  config.hidden_size = 24;
+  config.heads = 4;
+  config.kv_heads = 2;
+  config.head_dim = 8;
+  config.rotary_dim = 4;
+  config.ffn_size = 20;
+  config.experts = 4;
+  config.experts_per_token = 2;
+  config.vocab_size = 64;
+  return config;
+}
+
+class Batches : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    ThreadPool pool(1);
+    const Config config = TinyConfig();
+    ASSERT_TRUE(WriteRandomModel(config, {}, folder_ / "m", pool, [](size_t) { return true; }));
+    Result<Model> model = LoadModel(folder_ / "m");
+    ASSERT_TRUE(model) << model.error().message;
+    model_.emplace(*std::move(model));
+    embedding_ = Dequantize(model_->weights.token_embedding);
+    std::fill_n(embedding_.begin() + kBroken * config.hidden_size, config.hidden_size, NAN);
+    model_->weights.token_embedding =
+        WeightMatrix(embedding_.data(), DType::kF32, config.vocab_size, config.hidden_size);
+    kernels_ = SelectKernels(GetParam()).value();
+  }
+
+  const Config& config() const { return model_->config; }
+  Compute compute() { return {*kernels_, context_}; }
+
+  // Logits of every token, read alone in pieces of `chunk`.
+  std::vector<float> Alone(const Ids& ids, int64_t chunk) {
+    testing::TestSequence sequence(config());
+    std::vector<float> logits = testing::NanFilled(std::ssize(ids) * config().vocab_size);
+    for (int64_t first = 0; first < std::ssize(ids); first += chunk) {
+      const int64_t count = std::min(chunk, std::ssize(ids) - first);
+      const Status status =
+          Forward(*model_, compute(),
+                  std::span(ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+                  sequence.state,
+                  Matrix(logits.data() + first * config().vocab_size, count, config().vocab_size));
+      EXPECT_TRUE(status) << status.error().message;
+    }
+    return logits;
+  }
+
+  testing::TemporaryFolder folder_;
+  std::optional<Model> model_;
+  std::vector<float> embedding_;
+  const Kernels* kernels_ = nullptr;
+  ThreadPool pool_{2};
+  Workspace scratch_{/*poison=*/true};
+  KernelContext context_{pool_, scratch_};
+};
+
+bool SameBits(std::span<const float> a, std::span<const float> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
+    return std::isfinite(x) && std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y);
+  });
+}
+
+Ids RandomIds(std::mt19937& random, int64_t count) {
+  Ids ids;
+  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(random() % kBroken));
+  return ids;
+}
+
+// Reading n tokens gives the bits of reading them in any pieces, one by one among them.
+TEST_P(Batches, CutsOfAPromptChangeNoBit) {
+  std::mt19937 random(1);
+  const Ids ids = RandomIds(random, 300);
+  const std::vector<float> whole = Alone(ids, 300);
+  for (const int64_t chunk : {1, 2, 31, 32, 33, 100, 256, 299}) {
+    EXPECT_TRUE(SameBits(Alone(ids, chunk), whole)) << chunk;
+  }
+}
+
+// What has been read of one sequence, and the logits that came out.
+struct Reader {
+  SequenceState state;
+  Ids ids;
+  std::vector<std::pair<size_t, std::vector<float>>> seen;  // after so many ids
+};
+
+// One random run of sequences through batches.
+class Schedule {
+ public:
+  Schedule(const Model& model, Compute compute, uint32_t seed)
+      : model_(model), compute_(compute), pool_(model.config, {.poison = true}), random_(seed) {}
+
+  void Run() {
+    for (int step = 0; step < 12; ++step) {
+      Rearrange();
+      Step();
+    }
+  }
+  const std::vector<Reader>& readers() const { return readers_; }
+  int failures() const { return failures_; }
+
+ private:
+  bool Sometimes(uint32_t one_in) { return random_() % one_in == 0; }
+  size_t Any(size_t count) { return random_() % count; }
+
+  Reader Copy(const Reader& reader) {
+    return {reader.state.Fork().value(), reader.ids, reader.seen};
+  }
+
+  // Sequences begin, fork, are put aside, are taken up again where they were, and end.
+  void Rearrange() {
+    if (readers_.empty() || (readers_.size() < 16 && Sometimes(2))) {
+      readers_.push_back({pool_.Create().value(), {}, {}});
+    }
+    if (readers_.size() < 16 && Sometimes(4))
+      readers_.push_back(Copy(readers_[Any(readers_.size())]));
+    if (Sometimes(4)) aside_.push_back(Copy(readers_[Any(readers_.size())]));
+    if (!aside_.empty() && Sometimes(4)) {
+      // In place of one that went on from there, or of quite another.
+      readers_[Any(readers_.size())] = Copy(aside_[Any(aside_.size())]);
+    }
+    if (readers_.size() > 1 && Sometimes(8))
+      readers_.erase(readers_.begin() + static_cast<int64_t>(Any(readers_.size())));
+  }
+
+  void Step() {
+    ForwardBatch batch;
+    std::vector<size_t> members;
+    std::vector<bool> broken;
+    std::vector<int64_t> wanted;
+    for (size_t i = 0; i < readers_.size(); ++i) {
+      if (Sometimes(4)) continue;
+      Reader& reader = readers_[i];
+      const auto count = static_cast<int64_t>(Sometimes(2)    ? 1
+                                              : Sometimes(20) ? 250
+                                                              : 1 + random_() % 40);
+      Ids ids = RandomIds(random_, count);
+      broken.push_back(Sometimes(30));
+      if (broken.back()) ids[Any(ids.size())] = kBroken;
+      reader.ids.insert(reader.ids.end(), ids.begin(), ids.end());
+      members.push_back(i);
+      wanted.push_back(
+          Sometimes(3) ? 0 : 1 + static_cast<int64_t>(random_() % static_cast<uint32_t>(count)));
+      ASSERT_TRUE(reader.state.Reserve(count));
+      batch.Add(ids, reader.state, wanted.back());
+    }
+    const int64_t vocab = model_.config.vocab_size;
+    std::vector<float> logits = testing::NanFilled(std::ssize(batch.logit_rows) * vocab);
+    const std::vector<Status> statuses = Forward(
+        model_, compute_, batch, Matrix(logits.data(), std::ssize(batch.logit_rows), vocab));
+    Take(members, broken, wanted, statuses, logits);
+  }
+
+  void Take(const std::vector<size_t>& members, const std::vector<bool>& broken,
+            const std::vector<int64_t>& wanted, const std::vector<Status>& statuses,
+            const std::vector<float>& logits) {
+    const int64_t vocab = model_.config.vocab_size;
+    auto from = logits.begin();
+    for (size_t m = 0; m < members.size(); ++m) {
+      Reader& reader = readers_[members[m]];
+      EXPECT_EQ(statuses[m].has_value(), !broken[m]);
+      EXPECT_EQ(reader.state.position(), std::ssize(reader.ids));
+      for (int64_t row = 0; row < wanted[m]; ++row, from += vocab) {
+        const auto after = reader.ids.size() - static_cast<size_t>(wanted[m] - 1 - row);
+        if (!broken[m]) reader.seen.emplace_back(after, std::vector<float>(from, from + vocab));
+      }
+    }
+    for (size_t m = members.size(); m-- > 0;) {
+      if (!broken[m]) continue;
+      EXPECT_EQ(statuses[m].error().code, ErrorCode::kNonFinite);
+      EXPECT_NE(statuses[m].error().message.find("layer 0"), std::string::npos);
+      readers_.erase(readers_.begin() + static_cast<int64_t>(members[m]));
+      ++failures_;
+    }
+  }
+
+  const Model& model_;
+  Compute compute_;
+  StatePool pool_;
+  std::mt19937 random_;
+  std::vector<Reader> readers_;
+  std::vector<Reader> aside_;
+  int failures_ = 0;
+};
+
+TEST_P(Batches, RandomSchedulesChangeNoBit) {
+  const int schedules = GetParam() == "ref" ? 100 : 500;
+  size_t compared = 0;
+  int failures = 0;
+  for (int seed = 0; seed < schedules && !HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    Schedule schedule(*model_, compute(), static_cast<uint32_t>(seed));
+    schedule.Run();
+    failures += schedule.failures();
+    for (const Reader& reader : schedule.readers()) {
+      const std::vector<float> alone =
+          Alone(reader.ids, std::max<int64_t>(1, std::ssize(reader.ids)));
+      const auto vocab = static_cast<size_t>(config().vocab_size);
+      for (const auto& [after, logits] : reader.seen) {
+        EXPECT_TRUE(SameBits(logits, std::span(alone).subspan((after - 1) * vocab, vocab)))
+            << "after " << after << " of " << reader.ids.size();
+        ++compared;
+      }
+    }
+  }
+  EXPECT_GT(compared, static_cast<size_t>(20 * schedules));
+  EXPECT_GT(failures, schedules / 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Batches, ::testing::Values("cpu", "ref"),
+                         [](const auto& kernels) { return kernels.param; });
+
+}  // namespace
+}  // namespace fulmen

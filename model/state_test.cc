@@ -1,0 +1,109 @@
+#include "model/state.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <utility>
+
+#include "model/testing.h"
+
+namespace fulmen {
+namespace {
+
+Config TwoLayers() {
+  Config config;
+  config.layers = {LayerKind::kLightning, LayerKind::kSoftmax};
+  config.heads = 4;
+  config.kv_heads = 2;
+  config.head_dim = 8;
+  return config;
+}
+
+constexpr int64_t kSlotBytes = 4 * 8 * (8 + 2 * 32) * 4;
+constexpr int64_t kPageBytes = 2 * 2 * 8 * 256 * 4;
+
+TEST(StatePool, CountsBytesBeforeTheyAreTaken) {
+  StatePool pool(TwoLayers(), {.most_bytes = 2 * kSlotBytes + 2 * kPageBytes});
+  EXPECT_EQ(pool.slot_bytes(), kSlotBytes);
+  EXPECT_EQ(pool.page_bytes(), kPageBytes);
+  SequenceState first = pool.Create().value();
+  SequenceState second = pool.Create().value();
+  EXPECT_EQ(pool.used_bytes(), 2 * kSlotBytes);
+  EXPECT_EQ(first.BytesFor(0), 0);
+  EXPECT_EQ(first.BytesFor(1), kPageBytes);
+  EXPECT_EQ(first.BytesFor(257), 2 * kPageBytes);
+  ASSERT_TRUE(first.Reserve(1));
+  EXPECT_EQ(first.BytesFor(256), 0);
+  const Status none = second.Reserve(257);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::kNoRoom);
+  // Nothing was taken of what did not suffice.
+  EXPECT_EQ(pool.used_bytes(), 2 * kSlotBytes + kPageBytes);
+  EXPECT_TRUE(second.pages().empty());
+  ASSERT_TRUE(second.Reserve(256));
+  ASSERT_FALSE(pool.Create());
+  { const SequenceState gone = std::move(first); }
+  EXPECT_TRUE(second.Reserve(257));
+  EXPECT_EQ(pool.used_bytes(), kSlotBytes + 2 * kPageBytes);
+}
+
+TEST(StatePool, ForksShareWholePagesAndCopyTheRest) {
+  StatePool pool(TwoLayers(), {.poison = true});
+  SequenceState state = pool.Create().value();
+  ASSERT_TRUE(state.Reserve(300));
+  state.pages()[0][5] = 1;
+  state.pages()[1][5] = 2;
+  state.lightning(0)[7] = 3;
+  state.Advance(300);
+  const SequenceState fork = state.Fork().value();
+  EXPECT_EQ(fork.position(), 300);
+  EXPECT_EQ(fork.pages()[0], state.pages()[0]);
+  ASSERT_NE(fork.pages()[1], state.pages()[1]);
+  ASSERT_NE(fork.lightning(0), state.lightning(0));
+  EXPECT_EQ(fork.pages()[1][5], 2);
+  EXPECT_EQ(fork.lightning(0)[7], 3);
+  EXPECT_EQ(pool.used_bytes(), 2 * kSlotBytes + 3 * kPageBytes);
+  // A shared page stays as long as anybody has it.
+  { const SequenceState gone = std::move(state); }
+  EXPECT_EQ(fork.pages()[0][5], 1);
+  EXPECT_EQ(pool.used_bytes(), kSlotBytes + 2 * kPageBytes);
+}
+
+TEST(StatePool, AForkThatFindsNoRoomTakesNone) {
+  StatePool pool(TwoLayers(), {.most_bytes = 2 * kSlotBytes + kPageBytes});
+  SequenceState state = pool.Create().value();
+  ASSERT_TRUE(state.Reserve(10));
+  state.Advance(10);
+  const int64_t before = pool.used_bytes();
+  ASSERT_FALSE(state.Fork());
+  EXPECT_EQ(pool.used_bytes(), before);
+}
+
+// What the next one gets holds nothing of the one before.
+TEST(StatePool, WhatIsGivenBackIsPoisoned) {
+  StatePool pool(TwoLayers(), {.poison = true});
+  const float* slot = nullptr;
+  {
+    SequenceState state = pool.Create().value();
+    ASSERT_TRUE(state.Reserve(1));
+    state.lightning(0)[0] = state.pages()[0][0] = 1;
+    slot = state.lightning(0);
+  }
+  SequenceState next = pool.Create().value();
+  ASSERT_TRUE(next.Reserve(1));
+  EXPECT_EQ(next.lightning(0), slot);
+  EXPECT_TRUE(std::isnan(next.lightning(0)[0]) && std::isnan(next.pages()[0][0]));
+}
+
+TEST(StatePool, SequencesWithoutSoftmaxLayersTakeNoPages) {
+  Config config = TwoLayers();
+  config.layers = {LayerKind::kLightning};
+  StatePool pool(config);
+  SequenceState state = pool.Create().value();
+  ASSERT_TRUE(state.Reserve(1'000'000));
+  state.Advance(1'000'000);
+  EXPECT_EQ(state.Fork().value().position(), 1'000'000);
+}
+
+}  // namespace
+}  // namespace fulmen
