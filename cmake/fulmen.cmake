@@ -33,9 +33,14 @@ if(FULMEN_LINT)
       CCACHE_PREFIX=${PROJECT_SOURCE_DIR}/scripts/tidy ${CCACHE})
 endif()
 
+# Our warnings are for our own targets: a project that adds this one has its own.
+set(FULMEN_WARNINGS ON)
+define_property(TARGET PROPERTY FULMEN_WARNINGS INITIALIZE_FROM_VARIABLE FULMEN_WARNINGS)
 add_library(fulmen_flags INTERFACE)
+target_compile_features(fulmen_flags INTERFACE cxx_std_20)
 target_include_directories(fulmen_flags INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(fulmen_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror)
+target_compile_options(fulmen_flags INTERFACE
+  "$<$<BOOL:$<TARGET_PROPERTY:FULMEN_WARNINGS>>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Werror>")
 if(FULMEN_SANITIZE)
   add_compile_options(-fsanitize=${FULMEN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${FULMEN_SANITIZE})
