@@ -92,7 +92,7 @@ struct DirectWeights {
       std::max<int>(1, kLine / static_cast<int>(sizeof(T) * hn::MaxLanes(Floats())));
   const T* rows[kTileCols];
   const T* next[kTileCols];  // the block that comes next, of each row
-  bool fetch;
+  int64_t fetch_begin, fetch_end;  // of `next`, by the tile at hand
 
   HWY_INLINE FloatsV Load(int64_t row, int64_t vector) const {
     return Widen(Floats(), rows[row] + vector * LaneCount());
@@ -101,9 +101,7 @@ struct DirectWeights {
     return WidenFirst(Floats(), rows[row] + vector * LaneCount(), static_cast<size_t>(count));
   }
   HWY_INLINE void Fetch(int64_t vector) const {
-    if (!fetch) return;
-    HWY_UNROLL(8)
-    for (const T* row : next) FetchLine(row + vector * LaneCount());
+    for (int64_t r = fetch_begin; r < fetch_end; ++r) FetchLine(next[r] + vector * LaneCount());
   }
 };
 
@@ -297,7 +295,9 @@ inline void MultiplyDirect(const PackedRows& x, int64_t tile_begin, int64_t tile
       }
       for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
         const int64_t rows = x.RowsOf(tile);
-        weights.fetch = tile == tile_begin;
+        // Each tile fetches some of the rows, so that memory is busy all the time.
+        weights.fetch_begin = (tile - tile_begin) * kTileCols / (tile_end - tile_begin);
+        weights.fetch_end = (tile + 1 - tile_begin) * kTileCols / (tile_end - tile_begin);
         ComputeTileOf(rows, x.data + tile * x.TileSize() + rows * k, weights, count,
                       {y.row(tile * kTileRows) + row, y.stride, cols, k == 0});
       }
