@@ -7,12 +7,12 @@
 #include <benchmark/benchmark.h>
 #include <fmt/core.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/matrix.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
@@ -55,8 +55,7 @@ class Rates {
  public:
   void Report(benchmark::State& state, const Machine& machine, double flops, double bytes,
               bool memory_bound) const {
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
-    const double rate = static_cast<double>(state.iterations()) / elapsed.count();
+    const double rate = static_cast<double>(state.iterations()) / SecondsSince(start_);
     state.counters["GFLOP/s"] = rate * flops / 1e9;
     state.counters["GB/s"] = rate * bytes / 1e9;
     state.counters["share%"] =
@@ -65,7 +64,7 @@ class Rates {
   }
 
  private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Clock::time_point start_ = Clock::now();
 };
 
 struct LinearShape {

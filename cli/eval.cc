@@ -3,12 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/console.h"
 #include "base/json.h"
 #include "base/printable.h"
@@ -170,7 +170,7 @@ Status EvalPerplexity(const EvalOptions& options) {
                   InputName(options.text), id, config.vocab_size);
     }
   }
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   const InterruptGuard interrupt;
   auto progress = std::make_unique<Progress>(options.quiet ? "" : "measuring perplexity",
                                              static_cast<int64_t>(ids.size()));
@@ -179,8 +179,7 @@ Status EvalPerplexity(const EvalOptions& options) {
                     session->model, session->compute, ids, context,
                     [&](int64_t tokens) { progress->Add(tokens); }, &interrupt.flag()));
   progress.reset();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = SecondsSince(start);
   if (options.json) {
     Print("{}\n", Json{{"perplexity", result.perplexity},
                        {"tokens", result.tokens},

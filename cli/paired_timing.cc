@@ -1,7 +1,8 @@
 #include "cli/paired_timing.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "base/clock.h"
 
 namespace fulmen {
 
@@ -13,13 +14,13 @@ void PeakRange::Add(double value) {
 Result<PairedSample> MeasurePaired(double (*measure)(ThreadPool&), ThreadPool& pool,
                                    PeakRange& range, const std::function<Status()>& work) {
   const double before = measure(pool);
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   FULMEN_TRY(work());
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const double seconds = SecondsSince(start);
   const double after = measure(pool);
   range.Add(before);
   range.Add(after);
-  return PairedSample{seconds.count(), (before + after) / 2};
+  return PairedSample{seconds, (before + after) / 2};
 }
 
 void PairedSamples::Add(const PairedSample& sample, double tokens, double work) {

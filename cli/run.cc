@@ -1,10 +1,10 @@
 // fulmen run: answers one prompt, or talks in the terminal.
 #include <unistd.h>
 
-#include <chrono>
 #include <memory>
 #include <random>
 
+#include "base/clock.h"
 #include "base/console.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -64,10 +64,6 @@ Defaults DefaultsFor(std::optional<ChatFormat> format) {
 // A stop string of odd bytes may cut a character in two, which JSON cannot hold.
 std::string Dump(const Json& json, bool pretty) {
   return json.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
-}
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 Status CheckOptions(const RunOptions& options) {
@@ -157,7 +153,7 @@ Json ToJson(const GenerateResult& result, uint64_t seed, double load_seconds) {
 Status Run(const RunOptions& options) {
   FULMEN_ASSIGN(const std::optional<std::string> prompt, ReadPrompt(options));
 
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   auto progress = std::make_unique<Progress>(options.quiet ? "" : "loading the model");
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->files));

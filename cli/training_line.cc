@@ -14,7 +14,7 @@ void TrainingLine::Show(const std::string& line, bool must) {
   constexpr std::chrono::milliseconds kRedraw{200};
   constexpr std::chrono::milliseconds kLog{10'000};
   const bool terminal = isatty(STDERR_FILENO) == 1;
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = Clock::now();
   if (shown_ && !must && now - last_shown_ < (terminal ? kRedraw : kLog)) return;
   last_shown_ = now;
   shown_ = true;

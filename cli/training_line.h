@@ -1,8 +1,9 @@
 // The line of a training run under way, on standard error.
 #pragma once
 
-#include <chrono>
 #include <string>
+
+#include "base/clock.h"
 
 namespace fulmen {
 
@@ -18,7 +19,7 @@ class TrainingLine {
  private:
   bool shown_ = false;
   bool open_ = false;  // a redrawn line stands unfinished
-  std::chrono::steady_clock::time_point last_shown_;
+  Clock::time_point last_shown_;
 };
 
 // "12 s", "5 min", "1 h 05 min".

@@ -1,21 +1,13 @@
 #include "engine/generate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 
 namespace fulmen {
-
-namespace {
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-}  // namespace
 
 Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
                                 const Compute& compute, SequenceState& state,
@@ -37,7 +29,7 @@ Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
       emit(sequence.Cancel());
       break;
     }
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     const bool reading_prompt = sequence.prompt_read() < sequence.prompt_size();
     const Sequence::Work work = sequence.Schedule(chunk);
     const int64_t count = static_cast<int64_t>(work.tokens.size());

@@ -52,14 +52,6 @@ Status SamplingParams::Validate(int64_t vocab_size) const {
   return {};
 }
 
-uint64_t RandomStream::Next() {
-  state_ += 0x9e3779b97f4a7c15U;
-  uint64_t z = state_;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-  return z ^ (z >> 31);
-}
-
 Result<Sampler> Sampler::Create(const SamplingParams& params, int64_t vocab_size,
                                 std::span<const int32_t> forbidden) {
   FULMEN_TRY(params.Validate(vocab_size));

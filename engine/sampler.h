@@ -25,6 +25,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/random.h"
 #include "base/status.h"
 
 namespace fulmen {
@@ -44,19 +45,6 @@ struct SamplingParams {
   // Ranges are those of the OpenAI API where it has the parameter; the temperature may be any
   // finite number that is not negative.
   Status Validate(int64_t vocab_size) const;
-};
-
-// Uniform random numbers that are the same with every compiler and library: SplitMix64 (Steele, Lea
-// and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
-class RandomStream {
- public:
-  explicit RandomStream(uint64_t seed) : state_(seed) {}
-  uint64_t Next();
-  // The upper 53 bits of Next() as a fraction in [0, 1).
-  double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
-
- private:
-  uint64_t state_;
 };
 
 // The sampler of one sequence: it remembers what was generated. Not thread safe. Movable.

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/file_io.h"
+#include "base/random.h"
 #include "base/temporaries.h"
 #include "formats/safetensors.h"
 #include "model/cost.h"
@@ -23,14 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kPieceBlocks = 64;  // blocks generated at once, and written while the next are
-
-// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): SplitMix64.
-uint64_t Mix64(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
 
 // Wellons' "lowbias32", a 32-bit mixing function without detectable bias.
 inline uint32_t Mix32(uint32_t x) {
@@ -60,8 +53,8 @@ void FillBlock(uint64_t block_key, int64_t count, float scale, T* out, const Con
 }
 
 uint64_t StreamOf(uint64_t seed, const std::string& name) {
-  uint64_t hash = Mix64(seed);
-  for (const char c : name) hash = Mix64(hash ^ static_cast<unsigned char>(c));
+  uint64_t hash = MixBits(seed);
+  for (const char c : name) hash = MixBits(hash ^ static_cast<unsigned char>(c));
   return hash;
 }
 
@@ -346,7 +339,7 @@ void FillRandom(DType type, uint64_t stream, int64_t first, int64_t count, float
   FULMEN_CHECK(first % kRandomBlock == 0, "first {}", first);
   const float scale = deviation / kSumDeviation;
   for (int64_t done = 0; done < count; done += kRandomBlock) {
-    const uint64_t key = Mix64(stream + static_cast<uint64_t>((first + done) / kRandomBlock));
+    const uint64_t key = MixBits(stream + static_cast<uint64_t>((first + done) / kRandomBlock));
     const int64_t block = std::min(kRandomBlock, count - done);
     std::byte* at = out + static_cast<size_t>(done) * DTypeSize(type);
     if (type == DType::kF32) {

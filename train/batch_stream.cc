@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/random.h"
 #include "train/permutation.h"
 
 namespace fulmen {

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "base/random.h"
 #include "tests/testing/golden.h"
 #include "train/permutation.h"
 #include "train/shard_writer.h"
@@ -119,18 +120,6 @@ TEST(Permutation, IsFair) {
   double chi_squared = 0;
   for (const int count : first) chi_squared += (count - 1000.0) * (count - 1000.0) / 1000.0;
   EXPECT_LT(chi_squared, 44.3);
-}
-
-TEST(Permutation, SeedsOfDifferentNumbersDiffer) {
-  std::set<uint64_t> seeds;
-  for (uint64_t a = 0; a < 30; ++a) {
-    seeds.insert(MixSeed({a}));
-    for (uint64_t b = 0; b < 30; ++b) {
-      seeds.insert(MixSeed({a, b}));
-      for (uint64_t c = 0; c < 30; ++c) seeds.insert(MixSeed({a, b, c}));
-    }
-  }
-  EXPECT_EQ(seeds.size(), 30u + 30u * 30u + 30u * 30u * 30u);
 }
 
 TEST_F(BatchStreamTest, EveryDocumentOncePerPassAndNothingPadded) {

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "base/random.h"
 #include "model/synth.h"
-#include "train/permutation.h"
 
 namespace fulmen {
 namespace {

@@ -3,21 +3,9 @@
 #include <bit>
 
 #include "base/check.h"
+#include "base/random.h"
 
 namespace fulmen {
-
-uint64_t MixBits(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-uint64_t MixSeed(std::initializer_list<uint64_t> numbers) {
-  uint64_t seed = 0;
-  for (const uint64_t number : numbers) seed = MixBits(seed ^ MixBits(number));
-  return seed;
-}
 
 uint64_t PermutedIndex(uint64_t index, uint64_t count, uint64_t key) {
   FULMEN_CHECK(index < count, "index {} of {}", index, count);

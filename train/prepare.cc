@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "base/file_io.h"
+#include "base/random.h"
 #include "base/temporaries.h"
 #include "model/weights.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/bpe_trainer.h"
 #include "tokenizer/hash.h"
-#include "train/permutation.h"
 #include "train/shard_writer.h"
 
 namespace fulmen {

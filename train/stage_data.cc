@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "train/permutation.h"
+#include "base/random.h"
 #include "train/schedule.h"
 
 namespace fulmen {

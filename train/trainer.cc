@@ -1,13 +1,13 @@
 #include "train/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/file_io.h"
 #include "base/units.h"
 #include "base/workspace.h"
@@ -22,12 +22,6 @@
 
 namespace fulmen {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // What the ranks add up after the batches of a step.
 struct StepSums {

@@ -1,7 +1,6 @@
 #include "kernels/peak.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "kernels/cpu/peak_loops.h"
 
 #if defined(__linux__)
@@ -17,12 +17,6 @@
 
 namespace fulmen {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Best rate of `rounds` of `loop` on every thread at once; the number of iterations grows until a
 // round takes long enough to drown the start of the threads.
