@@ -212,7 +212,11 @@ class Schedule {
 };
 
 TEST_P(Batches, RandomSchedulesChangeNoBit) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  const int schedules = 20;
+#else
   const int schedules = GetParam() == "ref" ? 100 : 500;
+#endif
   size_t compared = 0;
   int failures = 0;
   for (int seed = 0; seed < schedules && !HasFailure(); ++seed) {
