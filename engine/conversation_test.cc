@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/thread_pool.h"
 #include "base/workspace.h"
-#include "model/testing.h"
+#include "model/testing/test_sequence.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/testing.h"
-#include "kernels/training_testing.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/training_kernels.h"
 
 namespace fulmen {
 namespace {

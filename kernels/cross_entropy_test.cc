@@ -4,9 +4,9 @@
 
 #include <cmath>
 
-#include "kernels/test_weight.h"
-#include "kernels/testing.h"
-#include "kernels/training_testing.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/test_weight.h"
+#include "kernels/testing/training_kernels.h"
 
 namespace fulmen {
 namespace {

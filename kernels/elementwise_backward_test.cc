@@ -5,9 +5,9 @@
 #include <span>
 
 #include "kernels/elementwise.h"
-#include "kernels/test_weight.h"
-#include "kernels/testing.h"
-#include "kernels/training_testing.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/test_weight.h"
+#include "kernels/testing/training_kernels.h"
 
 namespace fulmen {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <utility>
 
-#include "kernels/test_weight.h"
-#include "kernels/testing.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/test_weight.h"
 
 namespace fulmen {
 namespace {

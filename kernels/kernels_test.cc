@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "kernels/cpu/targets.h"
-#include "kernels/testing.h"
+#include "kernels/testing/kernels.h"
 
 namespace fulmen {
 namespace {

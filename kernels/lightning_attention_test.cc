@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "kernels/testing.h"
+#include "kernels/testing/kernels.h"
 
 namespace fulmen {
 namespace {

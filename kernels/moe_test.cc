@@ -6,8 +6,8 @@
 #include <deque>
 #include <random>
 
-#include "kernels/test_weight.h"
-#include "kernels/testing.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/test_weight.h"
 
 namespace fulmen {
 namespace {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "kernels/moe.h"
-#include "kernels/testing.h"
-#include "kernels/training_testing.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/training_kernels.h"
 
 namespace fulmen {
 namespace {

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "kernels/moe.h"
-#include "kernels/testing.h"
+#include "kernels/testing/kernels.h"
 
 namespace fulmen {
 namespace {

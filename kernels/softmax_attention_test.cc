@@ -5,7 +5,7 @@
 #include <cmath>
 #include <memory>
 
-#include "kernels/testing.h"
+#include "kernels/testing/kernels.h"
 
 namespace fulmen {
 namespace {

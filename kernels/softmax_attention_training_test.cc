@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "kernels/testing.h"
-#include "kernels/training_testing.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/training_kernels.h"
 
 namespace fulmen {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/training_testing.h"
+#include "kernels/testing/training_kernels.h"
 
 namespace fulmen {
 namespace {

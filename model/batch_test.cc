@@ -12,7 +12,7 @@
 #include "base/workspace.h"
 #include "model/forward.h"
 #include "model/synth.h"
-#include "model/testing.h"
+#include "model/testing/test_sequence.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"

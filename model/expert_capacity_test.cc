@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "parallel/testing.h"
+#include "parallel/testing/ranks.h"
 
 namespace fulmen {
 namespace {

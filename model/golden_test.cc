@@ -12,7 +12,7 @@
 #include "formats/checkpoint.h"
 #include "kernels/kernels.h"
 #include "model/forward.h"
-#include "model/testing.h"
+#include "model/testing/test_sequence.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"

@@ -18,7 +18,7 @@
 #include "kernels/kernels.h"
 #include "model/forward.h"
 #include "model/tensor_table.h"
-#include "model/testing.h"
+#include "model/testing/test_sequence.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"

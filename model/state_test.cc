@@ -5,7 +5,7 @@
 #include <cmath>
 #include <utility>
 
-#include "model/testing.h"
+#include "model/testing/test_sequence.h"
 
 namespace fulmen {
 namespace {

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "kernels/kernels.h"
-#include "kernels/training_testing.h"
+#include "kernels/testing/training_kernels.h"
 #include "model/tensor_table.h"
-#include "parallel/testing.h"
+#include "parallel/testing/ranks.h"
 #include "tests/testing/compare.h"
 
 namespace fulmen {

@@ -7,7 +7,7 @@
 #include <map>
 #include <random>
 
-#include "tokenizer/minimax_for_tests.h"
+#include "tokenizer/testing/minimax.h"
 
 namespace fulmen {
 namespace {

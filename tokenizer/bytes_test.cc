@@ -5,8 +5,8 @@
 #include "base/utf8.h"
 #include "tests/testing/golden.h"
 #include "tokenizer/byte_level.h"
-#include "tokenizer/minimax_for_tests.h"
 #include "tokenizer/normalizer.h"
+#include "tokenizer/testing/minimax.h"
 
 namespace fulmen {
 namespace {

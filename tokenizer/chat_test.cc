@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tokenizer/minimax_for_tests.h"
 #include "tokenizer/python_json.h"
+#include "tokenizer/testing/minimax.h"
 
 namespace fulmen {
 namespace {

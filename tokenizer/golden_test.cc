@@ -3,7 +3,7 @@
 #include <openssl/sha.h>
 
 #include "tokenizer/chat.h"
-#include "tokenizer/minimax_for_tests.h"
+#include "tokenizer/testing/minimax.h"
 
 namespace fulmen {
 namespace {

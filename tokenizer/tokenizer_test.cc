@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "tokenizer/byte_level.h"
-#include "tokenizer/minimax_for_tests.h"
+#include "tokenizer/testing/minimax.h"
 
 namespace fulmen {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "kernels/gradient_testing.h"
 #include "kernels/ref/training_operations.h"
-#include "kernels/testing.h"
+#include "kernels/testing/gradients.h"
+#include "kernels/testing/kernels.h"
 
 namespace fulmen {
 namespace {

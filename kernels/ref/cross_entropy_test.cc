@@ -3,10 +3,10 @@
 #include <array>
 #include <cmath>
 
-#include "kernels/gradient_testing.h"
 #include "kernels/ref/training_operations.h"
-#include "kernels/test_weight.h"
-#include "kernels/testing.h"
+#include "kernels/testing/gradients.h"
+#include "kernels/testing/kernels.h"
+#include "kernels/testing/test_weight.h"
 
 namespace fulmen {
 namespace {
