@@ -140,15 +140,17 @@ class Schedule {
     if (readers_.empty() || (readers_.size() < 16 && Sometimes(2))) {
       readers_.push_back({pool_.Create().value(), {}, {}});
     }
-    if (readers_.size() < 16 && Sometimes(4))
+    if (readers_.size() < 16 && Sometimes(4)) {
       readers_.push_back(Copy(readers_[Any(readers_.size())]));
+    }
     if (Sometimes(4)) aside_.push_back(Copy(readers_[Any(readers_.size())]));
     if (!aside_.empty() && Sometimes(4)) {
       // In place of one that went on from there, or of quite another.
       readers_[Any(readers_.size())] = Copy(aside_[Any(aside_.size())]);
     }
-    if (readers_.size() > 1 && Sometimes(8))
+    if (readers_.size() > 1 && Sometimes(8)) {
       readers_.erase(readers_.begin() + static_cast<int64_t>(Any(readers_.size())));
+    }
   }
 
   void Step() {

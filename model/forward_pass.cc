@@ -32,8 +32,9 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
     a.queries = Allocate(tokens, config_.attention_size());
     a.kv = Allocate(tokens, 2 * config_.kv_size());
     a.log_sums = keep.log_sums;
-    if (scope_.keep_activations && a.log_sums.data == nullptr)
+    if (scope_.keep_activations && a.log_sums.data == nullptr) {
       a.log_sums = Allocate(tokens, config_.heads);
+    }
   }
   a.heads = keep.heads;
   if (a.heads.data == nullptr) a.heads = Allocate(tokens, config_.attention_size());
