@@ -23,7 +23,7 @@ class BenchCommand : public ::testing::Test {
   }
 
   static ProgramResult Run(std::vector<std::string> arguments) {
-    const ProgramResult result = RunFulmen(std::move(arguments));
+    ProgramResult result = RunFulmen(std::move(arguments));
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result;
   }
