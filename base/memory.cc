@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 
@@ -12,6 +13,15 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
+
+class Host final : public MemorySource {
+ public:
+  void* Allocate(size_t bytes) override { return AllocateAligned(bytes); }
+  void Free(void* data) override { FreeAligned(data); }
+  void Fill(void* data, std::byte value, size_t bytes) override {
+    std::memset(data, std::to_integer<int>(value), bytes);
+  }
+};
 
 }  // namespace
 
@@ -37,5 +47,10 @@ void* AllocateAligned(size_t bytes) {
 }
 
 void FreeAligned(void* data) { std::free(data); }
+
+MemorySource& HostMemory() {
+  static Host host;
+  return host;
+}
 
 }  // namespace fulmen

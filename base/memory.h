@@ -16,6 +16,22 @@ size_t ArrayBytes(std::initializer_list<int64_t> factors, size_t element);
 void* AllocateAligned(size_t bytes);
 void FreeAligned(void* data);
 
+// Where large arrays lie. A device's may be out of the host's reach: then only what runs on the
+// device touches them, and Fill.
+class MemorySource {
+ public:
+  virtual ~MemorySource() = default;
+
+  // Aligned to 64 bytes and uninitialised; throws std::bad_alloc.
+  virtual void* Allocate(size_t bytes) = 0;
+  virtual void Free(void* data) = 0;
+  // Sets bytes of what Allocate gave.
+  virtual void Fill(void* data, std::byte value, size_t bytes) = 0;
+};
+
+// AllocateAligned and FreeAligned.
+MemorySource& HostMemory();
+
 // AllocateAligned for containers.
 template <class T>
 struct AlignedAllocator {

@@ -1,9 +1,6 @@
 #include "base/workspace.h"
 
 #include <algorithm>
-#include <cstring>
-
-#include "base/memory.h"
 
 namespace fulmen {
 namespace {
@@ -15,8 +12,6 @@ size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * u
 
 }  // namespace
 
-void Workspace::Free::operator()(std::byte* data) const { FreeAligned(data); }
-
 void* Workspace::AllocateBytes(size_t bytes) {
   bytes = RoundUp(std::max<size_t>(bytes, 1), kAlignment);
   while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].size) {
@@ -26,13 +21,13 @@ void* Workspace::AllocateBytes(size_t bytes) {
   if (block_ == blocks_.size()) {
     // Doubling keeps the number of blocks small.
     const size_t size = std::max(bytes, blocks_.empty() ? kMinBlock : 2 * blocks_.back().size);
-    auto* data = static_cast<std::byte*>(AllocateAligned(size));
-    blocks_.push_back({std::unique_ptr<std::byte[], Free>(data), size});
+    auto* data = static_cast<std::byte*>(memory_.Allocate(size));
+    blocks_.push_back({std::unique_ptr<std::byte[], Free>(data, Free{&memory_}), size});
     used_ = 0;
   }
   std::byte* result = blocks_[block_].data.get() + used_;
   used_ += bytes;
-  if (poison_) std::memset(result, 0xff, bytes);  // all ones is a NaN in every float type
+  if (poison_) memory_.Fill(result, std::byte{0xff}, bytes);  // a NaN in every float type
   return result;
 }
 

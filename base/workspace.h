@@ -16,7 +16,11 @@ namespace fulmen {
 // Not thread safe: allocate before a parallel loop, not inside it.
 class Workspace {
  public:
-  explicit Workspace(bool poison = false) : poison_(poison) {}
+  // `memory` gives the blocks and must outlive this.
+  explicit Workspace(bool poison = false, MemorySource& memory = HostMemory())
+      : poison_(poison), memory_(memory) {}
+
+  MemorySource& memory() const { return memory_; }
 
   // Valid until the Frame it was allocated in ends (or the workspace does). Throws std::bad_alloc
   // where there is not so much memory, however large the count.
@@ -48,7 +52,8 @@ class Workspace {
 
  private:
   struct Free {
-    void operator()(std::byte* data) const;
+    MemorySource* memory;
+    void operator()(std::byte* data) const { memory->Free(data); }
   };
   struct Block {
     std::unique_ptr<std::byte[], Free> data;
@@ -58,6 +63,7 @@ class Workspace {
   void* AllocateBytes(size_t bytes);
 
   bool poison_;
+  MemorySource& memory_;
   std::vector<Block> blocks_;  // never moved while in use, so pointers stay valid as it grows
   size_t block_ = 0;           // index of the block being filled
   size_t used_ = 0;            // bytes used of it

@@ -53,6 +53,36 @@ TEST(Workspace, PoisonIsNan) {
   }
 }
 
+// Counts what it gives, and fills nothing.
+class CountingMemory final : public MemorySource {
+ public:
+  void* Allocate(size_t bytes) override {
+    ++blocks;
+    return HostMemory().Allocate(bytes);
+  }
+  void Free(void* data) override {
+    --blocks;
+    HostMemory().Free(data);
+  }
+  void Fill(void* /*data*/, std::byte /*value*/, size_t bytes) override { filled += bytes; }
+
+  int blocks = 0;
+  size_t filled = 0;
+};
+
+TEST(Workspace, TakesPoisonsAndGivesBackMemoryWhereItIsTold) {
+  CountingMemory memory;
+  {
+    Workspace workspace(/*poison=*/true, memory);
+    workspace.Allocate<std::byte>(100);
+    EXPECT_EQ(memory.blocks, 1);
+    EXPECT_EQ(memory.filled, 128U) << "whole lines";
+    workspace.Allocate<float>(4'000'000);
+    EXPECT_EQ(memory.blocks, 2);
+  }
+  EXPECT_EQ(memory.blocks, 0);
+}
+
 TEST(Workspace, AbsurdSizesAreRefusedAndLeaveItUsable) {
   Workspace workspace;
   EXPECT_THROW(workspace.Allocate<float>(-1), std::bad_alloc);

@@ -47,14 +47,17 @@ Result<std::vector<int64_t>> ExpertCapacity::Room(int64_t layer,
 Status ExpertCapacity::Drop(int64_t layer, MatrixView<const int32_t> chosen,
                             MatrixView<int32_t> kept) {
   std::vector<int64_t>& remembered = rooms_[static_cast<size_t>(layer)];
-  if (remembered.empty()) {
+  const bool first_time = remembered.empty();
+  if (first_time) {
     FULMEN_ASSIGN(remembered, Room(layer, chosen));
   }
   std::vector<int64_t> room = remembered;
   for (int64_t t = 0; t < chosen.rows; ++t) {
     for (int64_t s = 0; s < chosen.cols; ++s) {
       const int32_t expert = chosen.row(t)[s];
-      kept.row(t)[s] = room[static_cast<size_t>(expert)]-- > 0 ? expert : -1;
+      const bool keep = room[static_cast<size_t>(expert)]-- > 0;
+      kept.row(t)[s] = keep ? expert : -1;
+      if (first_time && !keep) ++dropped_;
     }
   }
   return {};

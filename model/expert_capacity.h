@@ -32,10 +32,12 @@ class ExpertCapacity {
  public:
   ExpertCapacity(double factor, int64_t layers, int64_t experts, const CapacityStep& step);
 
-  // kept = chosen, with -1 where a choice is dropped; both [T, k]. The first call for a layer asks
-  // the other ranks how often they chose each expert; when the layer is computed again, the answer
-  // is remembered.
+  // kept = chosen, with -1 where a choice is dropped; both [T, k], in memory of the host, and maybe
+  // the same. The first call for a layer asks the other ranks how often they chose each expert;
+  // when the layer is computed again, the answer is remembered.
   Status Drop(int64_t layer, MatrixView<const int32_t> chosen, MatrixView<int32_t> kept);
+  // Choices dropped so far; a layer that is computed again counts once.
+  int64_t dropped() const { return dropped_; }
 
  private:
   // How many choices each expert still takes after those of earlier batches, [experts].
@@ -44,6 +46,7 @@ class ExpertCapacity {
   double factor_;
   int64_t experts_;
   CapacityStep step_;
+  int64_t dropped_ = 0;
   std::vector<std::vector<int64_t>> rooms_;  // per layer, empty until asked for
 };
 

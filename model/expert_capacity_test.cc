@@ -71,10 +71,13 @@ TEST(ExpertCapacity, TakesTheFirstChoicesOfAllRanks) {
           EXPECT_TRUE(capacity.Drop(layer, View(chosen), View(kept[rank])));
         }
         if (rank != 0) return;
+        const int64_t dropped = capacity.dropped();
+        EXPECT_EQ(dropped, 2 * std::ranges::count(kept[rank], -1)) << "of two layers";
         // Computed again by one rank alone: nobody is asked, or this would wait forever.
         std::vector<int32_t> again(chosen.size());
         EXPECT_TRUE(capacity.Drop(2, View(chosen), View(again)));
         EXPECT_EQ(again, kept[rank]);
+        EXPECT_EQ(capacity.dropped(), dropped) << "counted once";
       });
       std::vector<int32_t> all;
       for (const auto& of_rank : kept) all.insert(all.end(), of_rank.begin(), of_rank.end());

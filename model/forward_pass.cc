@@ -146,12 +146,22 @@ Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output)
   compute_.kernels.router_logits(compute_.context, a.mlp_input,
                                  {{weights.router, a.router_logits}});
   compute_.kernels.top_k_router(compute_.context, a.router_logits, a.experts, a.expert_weights);
-  if (scope_.capacity != nullptr) {
-    FULMEN_TRY(scope_.capacity->Drop(layer, a.experts, a.kept_experts));
-  }
+  if (scope_.capacity != nullptr) FULMEN_TRY(Drop(layer, a));
   compute_.kernels.moe(compute_.context, a.mlp_input, weights.experts, a.kept_experts,
                        a.expert_weights, a.moe, branch);
   if (wanted) AddBranch(config_.mlp_residual, a.middle, a.mlp_input, branch, output);
+  return {};
+}
+
+// The host decides, as it alone can ask the other ranks.
+Status ForwardPass::Drop(int64_t layer, const LayerActivations& a) const {
+  std::vector<int32_t> memory(static_cast<size_t>(a.experts.rows * a.experts.cols));
+  const MatrixView<int32_t> choices(memory.data(), a.experts.rows, a.experts.cols);
+  compute_.kernels.copy(compute_.context, std::as_bytes(std::span(a.experts.data, memory.size())),
+                        std::as_writable_bytes(std::span(memory)));
+  FULMEN_TRY(scope_.capacity->Drop(layer, choices, choices));
+  compute_.kernels.copy(compute_.context, std::as_bytes(std::span(memory)),
+                        std::as_writable_bytes(std::span(a.kept_experts.data, memory.size())));
   return {};
 }
 

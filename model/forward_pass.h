@@ -104,6 +104,8 @@ class ForwardPass {
   void AttendSoftmax(int64_t layer, const LayerActivations& a) const;
   // Only the activations where there is no output.
   Status Mlp(int64_t layer, const LayerActivations& a, Matrix output) const;
+  // Which choices are kept, of those the router made.
+  Status Drop(int64_t layer, const LayerActivations& a) const;
   void AddBranch(const ResidualScale& scale, ConstMatrix x, ConstMatrix normed, ConstMatrix branch,
                  Matrix output) const;
 

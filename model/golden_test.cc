@@ -10,7 +10,7 @@
 
 #include "base/json.h"
 #include "formats/checkpoint.h"
-#include "kernels/kernels.h"
+#include "kernels/testing/guarded_device.h"
 #include "model/forward.h"
 #include "model/testing/test_sequence.h"
 #include "model/weights.h"
@@ -48,13 +48,15 @@ struct Outcome {
 
 class Runner {
  public:
-  Runner(const std::string& folder, const std::string& kernels) {
+  // `guarded`: in memory that the host cannot touch.
+  Runner(const std::string& folder, const std::string& kernels, bool guarded = false)
+      : scratch_(/*poison=*/true, guarded ? device_ : HostMemory()) {
     Result<Model> model = LoadModel(folder);
     FULMEN_CHECK(model.has_value(), "{}", model.error().message);
     model_.emplace(*std::move(model));
     Result<const Kernels*> selected = SelectKernels(kernels);
     FULMEN_CHECK(selected.has_value(), "{}", selected.error().message);
-    kernels_ = *selected;
+    kernels_ = guarded ? device_.Guard(**selected) : **selected;
   }
 
   const Config& config() const { return model_->config; }
@@ -92,7 +94,7 @@ class Runner {
           outcome.logits.data() + (first + count - wanted - skipped) * config().vocab_size, wanted,
           config().vocab_size);
       const Status status =
-          Forward(*model_, Compute(*kernels_, context_),
+          Forward(*model_, Compute(kernels_, context_),
                   std::span(ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
                   state, logits, capture);
       FULMEN_CHECK(status.has_value(), "{}", status.error().message);
@@ -101,9 +103,9 @@ class Runner {
       if (config().layers[static_cast<size_t>(layer)] != LayerKind::kLightning) continue;
       std::vector<float>& s = outcome.states[layer];
       s = testing::NanFilled(config().attention_size() * config().head_dim);
-      kernels_->lightning_state(context_, model_->weights.decay[static_cast<size_t>(layer)],
-                                state.position(), state.lightning(layer),
-                                Matrix(s.data(), config().attention_size(), config().head_dim));
+      kernels_.lightning_state(context_, model_->weights.decay[static_cast<size_t>(layer)],
+                               state.position(), state.lightning(layer),
+                               Matrix(s.data(), config().attention_size(), config().head_dim));
     }
     return outcome;
   }
@@ -114,7 +116,7 @@ class Runner {
     Ids next = prompt;
     Ids result;
     while (result.size() < count) {
-      const Status status = Forward(*model_, Compute(*kernels_, context_), next, sequence.state,
+      const Status status = Forward(*model_, Compute(kernels_, context_), next, sequence.state,
                                     Matrix(logits.data(), 1, config().vocab_size));
       FULMEN_CHECK(status.has_value(), "{}", status.error().message);
       const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
@@ -126,9 +128,10 @@ class Runner {
 
  private:
   std::optional<Model> model_;
-  const Kernels* kernels_ = nullptr;
+  testing::GuardedDevice device_;
+  Kernels kernels_;
   ThreadPool pool_{2};
-  Workspace scratch_{/*poison=*/true};
+  Workspace scratch_;
   KernelContext context_{pool_, scratch_};
 };
 
@@ -215,6 +218,12 @@ class ModelGolden : public ::testing::TestWithParam<GoldenCase> {
 
 TEST_P(ModelGolden, ReproducesTheReference) {
   Runner runner(folder_, GetParam().kernels);
+  const Checkpoint expected = OpenOrDie(folder_ + "/expected.safetensors");
+  for (const std::string& name : PromptNames(expected)) ExpectGolden(runner, expected, name);
+}
+
+TEST_P(ModelGolden, ReproducesTheReferenceOnAGuardedDevice) {
+  Runner runner(folder_, GetParam().kernels, /*guarded=*/true);
   const Checkpoint expected = OpenOrDie(folder_ + "/expected.safetensors");
   for (const std::string& name : PromptNames(expected)) ExpectGolden(runner, expected, name);
 }

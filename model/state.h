@@ -20,7 +20,8 @@ class SequenceState;
 // Pages and slots, given out and taken back. A page holds the keys and values of kPageTokens
 // tokens in all softmax layers; sequences that begin alike share pages, and each page counts its
 // sharers. A slot holds what the lightning layers remember of one sequence. What was given back is
-// kept for whoever comes next. Must outlive its sequences. Not thread safe.
+// kept for whoever comes next. It is memory of the host, which Fork() and poisoning touch: a device
+// with memory of its own needs another. Must outlive its sequences. Not thread safe.
 class StatePool {
  public:
   static constexpr int64_t kPageTokens = 256;

@@ -12,10 +12,6 @@
 namespace fulmen {
 namespace {
 
-int64_t CountDropped(MatrixView<const int32_t> kept) {
-  return std::count(kept.data, kept.data + kept.rows * kept.cols, -1);
-}
-
 std::vector<int64_t> DocumentPositions(const PackedBatch& batch) {
   std::vector<int64_t> positions(batch.tokens.size());
   for (size_t document = 0; document + 1 < batch.starts.size(); ++document) {
@@ -105,7 +101,6 @@ class TrainingPass {
                     forward_.Layer(layer, inputs_[index], inputs_[index + 1], attention_.back()));
       FULMEN_TRY(CheckFinite(layer, inputs_[index + 1]));
       router_.AddLayer(compute_, layer, activations);
-      dropped_ += CountDropped(activations.kept_experts);
       tape_.push_back(Keeps(layer) ? activations : LayerActivations());
       if (!Keeps(layer)) frames_.pop_back();
     }
@@ -157,7 +152,7 @@ class TrainingPass {
     losses.z = router_.Z();
     losses.choices = router_.Choices();
     losses.dropped =
-        static_cast<double>(dropped_) /
+        static_cast<double>(capacity_.dropped()) /
         static_cast<double>(config_.layer_count() * tokens_ * config_.experts_per_token);
     losses.total = cross_entropy + options_.auxiliary * losses.auxiliary + options_.z * losses.z;
     return losses;
@@ -175,7 +170,6 @@ class TrainingPass {
   BatchScope scope_;
   ForwardPass forward_;
   RouterLosses router_;
-  int64_t dropped_ = 0;
   // inputs_[l] is the residual stream before layer l; the last is the model's output.
   std::vector<Matrix> inputs_;
   std::vector<AttentionOutput> attention_;  // of layers that will be computed again

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/kernels.h"
+#include "kernels/testing/guarded_device.h"
 #include "kernels/testing/training_kernels.h"
 #include "model/tensor_table.h"
 #include "parallel/testing/ranks.h"
@@ -24,7 +24,8 @@ namespace {
 
 using testing::NearInNorm;
 
-// A small model with random weights in memory, and how it is run.
+// A small model with random weights in memory, and how it is run: on a device whose memory the host
+// cannot touch.
 class TestModel {
  public:
   explicit TestModel(bool post_norm = true, float beta = 1.0F, bool tied = false) {
@@ -69,8 +70,10 @@ class TestModel {
   }
   void Run(const PackedBatch& batch, const LossOptions& options, Outcome& outcome,
            const TrainingKernels& kernels) const {
+    testing::GuardedDevice device;
+    const TrainingKernels guarded = device.Guard(kernels);
     ThreadPool pool(1);
-    Workspace scratch(/*poison=*/true);
+    Workspace scratch(/*poison=*/true, device);
     KernelContext context{pool, scratch};
     std::vector<Matrix> matrices;
     outcome.gradients.resize(weights.size());
@@ -82,7 +85,7 @@ class TestModel {
       matrices.emplace_back(outcome.gradients[i].data(), rows, shape.back());
     }
     const Result<Losses> losses =
-        ForwardBackward(config, Arranged(), Compute(kernels, context), batch, options,
+        ForwardBackward(config, Arranged(), Compute(guarded, context), batch, options,
                         ArrangeGradients(config, matrices));
     ASSERT_TRUE(losses) << losses.error().message;
     outcome.losses = *losses;
@@ -90,10 +93,12 @@ class TestModel {
 
   Result<Losses> LossesAlone(const PackedBatch& batch, const LossOptions& options,
                              const std::string& kernels_name, Precision precision) const {
+    testing::GuardedDevice device;
+    const TrainingKernels guarded = device.Guard(**SelectTrainingKernels(kernels_name, precision));
     ThreadPool pool(1);
-    Workspace scratch(/*poison=*/true);
+    Workspace scratch(/*poison=*/true, device);
     KernelContext context{pool, scratch};
-    const Compute compute(**SelectTrainingKernels(kernels_name, precision), context);
+    const Compute compute(guarded, context);
     return ForwardLosses(config, Arranged(), compute, batch, options);
   }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/checkpoint.h"
+#include "kernels/testing/guarded_device.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"
 
@@ -36,21 +37,29 @@ std::vector<float> Difference(std::vector<float> a, const std::vector<float>& b)
   return a;
 }
 
-class TrainGolden : public ::testing::TestWithParam<std::tuple<std::string, std::string, bool>> {};
+struct Way {
+  const char* suffix;  // of the test's name
+  bool recompute;
+  bool guarded;  // in memory that the host cannot touch
+};
+
+class TrainGolden : public ::testing::TestWithParam<std::tuple<std::string, std::string, Way>> {};
 
 TEST_P(TrainGolden, ReproducesTheReference) {
-  const auto& [name, kernels_name, recompute] = GetParam();
+  const auto& [name, kernels_name, way] = GetParam();
   const std::string golden = GoldenFolder("train/" + name);
   if (golden.empty()) GTEST_SKIP() << "no golden train/" << name;
   const Result<Model> model = LoadModel(golden);
   ASSERT_TRUE(model) << model.error().message;
-  const TrainingKernels& training = **SelectTrainingKernels(kernels_name);
+  testing::GuardedDevice device;
+  TrainingKernels training = **SelectTrainingKernels(kernels_name);
+  if (way.guarded) training = device.Guard(training);
   ThreadPool pool(2);
-  Workspace scratch(/*poison=*/true);
+  Workspace scratch(/*poison=*/true, way.guarded ? device : HostMemory());
   KernelContext context{pool, scratch};
   const testing::TemporaryFolder folder;
   GradientOptions options;
-  options.loss.recompute = recompute;
+  options.loss.recompute = way.recompute;
   const Result<Json> report =
       CheckGradients(*model, Compute(training, context), *ReadJsonFile(golden + "/batches.json"),
                      "batches.json", options, folder / "out.safetensors");
@@ -88,16 +97,17 @@ TEST_P(TrainGolden, ReproducesTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Goldens, TrainGolden,
-                         ::testing::Combine(::testing::Values("hybrid", "linear-tied"),
-                                            ::testing::Values("ref", "cpu"), ::testing::Bool()),
-                         [](const auto& golden) {
-                           std::string name = std::get<0>(golden.param) + "_" +
-                                              std::get<1>(golden.param) +
-                                              (std::get<2>(golden.param) ? "_recompute" : "");
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Goldens, TrainGolden,
+    ::testing::Combine(::testing::Values("hybrid", "linear-tied"), ::testing::Values("ref", "cpu"),
+                       ::testing::Values(Way{"", false, false}, Way{"_recompute", true, false},
+                                         Way{"_guarded", true, true})),
+    [](const auto& golden) {
+      std::string name = std::get<0>(golden.param) + "_" + std::get<1>(golden.param) +
+                         std::get<2>(golden.param).suffix;
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
 // JSON has no NaN, so a report would hide it.
 TEST(Gradients, ThatAreNotFiniteAreRefused) {
