@@ -79,7 +79,7 @@ double PeakMemory() {
   return 1024.0 * static_cast<double>(usage.ru_maxrss);
 }
 
-// Every layer keeps its input for the way back.
+// Every layer keeps its input for the backward pass.
 Status CheckMemory(const TrainBenchOptions& options, const Config& config) {
   const double tokens = static_cast<double>(options.rows) * static_cast<double>(options.length);
   const double bytes = tokens * static_cast<double>(config.hidden_size) *

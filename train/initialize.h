@@ -15,7 +15,7 @@ namespace fulmen {
 Result<Config> ModelConfig(const ModelSection& model, int64_t vocab_size,
                            std::vector<int32_t> eos_ids);
 
-// Random weights, the same for every seed whatever the number of threads. Norms are 1. Matrices are
+// Random weights. A seed gives the same ones for any number of threads. Norms are 1. Matrices are
 // normal with Xavier's deviation sqrt(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010, eq. 16;
 // queries, keys and values of a fused matrix count apart), times
 //   - DeepNorm's beta = (8 layers)^(-1/4) for values, attention outputs and all three of an

@@ -34,7 +34,7 @@ Result<std::optional<RunLock>> LockRun(const std::string& folder, Communicator& 
 
 // Whether there is nothing in the folder but a lock.
 bool IsNewFolder(const std::string& folder);
-// Refuses a folder that something is in already.
+// Fails if the folder is not empty.
 Status CheckFolderIsNew(const std::string& folder);
 
 // Of model.init, which must have room for every token, or of a new model with the tokenizer's

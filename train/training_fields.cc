@@ -132,7 +132,7 @@ Section Batch(BatchSection& batch) {
            1 << 20},
           {"recompute", &batch.recompute, kFree,
            "keep only the inputs of layers and what softmax attention gave, and compute the rest "
-           "again on the way back: less memory, a quarter more work"},
+           "again in the backward pass: less memory, a quarter more work"},
       }};
 }
 

@@ -22,7 +22,7 @@ struct TrainingMemory {
   double weights = 0;
   double gradients = 0;
   double moments = 0;
-  double activations = 0;  // of a full batch, kept from the forward pass for the way back
+  double activations = 0;  // of a full batch, kept for the backward pass
   double workspace = 0;    // at most, besides: gradients of activations, packed operands, logits
 
   double total() const { return weights + gradients + moments + activations + workspace; }
