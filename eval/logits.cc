@@ -86,8 +86,8 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& p
   const int64_t k = config.experts_per_token;
   Gathered<float> hidden(options.hidden, layers + 1, tokens, config.hidden_size, chunk);
   Gathered<int32_t> experts(options.experts, layers, tokens, k, chunk);
-  Gathered<float> expert_weights(options.experts, layers, tokens, k, chunk);
-  const ForwardCapture capture = {hidden.chunk(), experts.chunk(), expert_weights.chunk()};
+  Gathered<float> routing_weights(options.experts, layers, tokens, k, chunk);
+  const ForwardCapture capture = {hidden.chunk(), experts.chunk(), routing_weights.chunk()};
 
   StatePool states(config);
   FULMEN_ASSIGN(SequenceState state, states.Create());
@@ -106,12 +106,12 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& p
         std::as_bytes(std::span(logits).first(static_cast<size_t>(rows * config.vocab_size)))));
     hidden.Take(first, count);
     experts.Take(first, count);
-    expert_weights.Take(first, count);
+    routing_weights.Take(first, count);
     progress(count);
   }
   FULMEN_TRY(WriteValues(writer, hidden.whole()));
   FULMEN_TRY(WriteValues(writer, experts.whole()));
-  FULMEN_TRY(WriteValues(writer, expert_weights.whole()));
+  FULMEN_TRY(WriteValues(writer, routing_weights.whole()));
   for (int64_t layer = 0; options.state && layer < layers; ++layer) {
     if (config.layers[static_cast<size_t>(layer)] != LayerKind::kLightning) continue;
     std::vector<float> values(static_cast<size_t>(config.attention_size() * config.head_dim));

@@ -55,13 +55,13 @@ void BackwardPass::Mlp(int64_t layer, const LayerActivations& a, const RouterLos
   const auto& gradients = gradients_.layers[index];
   const ConstMatrix dbranch = Scaled(config_.mlp_residual.beta, dhidden);
   const Matrix dnormed = Allocate(dhidden.rows, dhidden.cols);
-  const Matrix dexpert_weights = Allocate(dhidden.rows, config_.experts_per_token);
+  const Matrix drouting_weights = Allocate(dhidden.rows, config_.experts_per_token);
   const Matrix dlogits = Allocate(dhidden.rows, config_.experts);
   compute_.training->moe_backward(compute_.context, a.mlp_input, weights.experts, a.kept_experts,
-                                  a.expert_weights, a.moe, dbranch, dnormed, dexpert_weights,
+                                  a.routing_weights, a.moe, dbranch, dnormed, drouting_weights,
                                   gradients.experts);
-  compute_.training->top_k_router_backward(compute_.context, a.experts, a.expert_weights,
-                                           dexpert_weights, dlogits);
+  compute_.training->top_k_router_backward(compute_.context, a.experts, a.routing_weights,
+                                           drouting_weights, dlogits);
   compute_.training->router_loss_backward(compute_.context, a.router_logits, loss.coefficients,
                                           loss.z, dlogits);
   compute_.training->router_backward_weight(compute_.context, a.mlp_input, dlogits,

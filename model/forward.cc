@@ -142,7 +142,7 @@ class BatchForward {
   }
   void CaptureChoices(int64_t layer, const LayerActivations& a) const {
     Capture(a.experts, layer, capture_.experts);
-    Capture(a.expert_weights, layer, capture_.expert_weights);
+    Capture(a.routing_weights, layer, capture_.routing_weights);
   }
 
   const Model& model_;

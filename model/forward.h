@@ -30,7 +30,7 @@ struct ForwardBatch {
 struct ForwardCapture {
   float* hidden = nullptr;     // [layers + 1, T, hidden]: input of each layer; last: after the norm
   int32_t* experts = nullptr;  // [layers, T, k]
-  float* expert_weights = nullptr;  // [layers, T, k]
+  float* routing_weights = nullptr;  // [layers, T, k]
 };
 
 // Runs the batch; each sequence advances past its tokens. Writes `logits` [N, vocab]. The status of

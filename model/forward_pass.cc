@@ -42,7 +42,7 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
   a.router_logits = Allocate(tokens, config_.experts);
   a.experts = choices();
   a.kept_experts = scope_.capacity != nullptr ? choices() : a.experts;
-  a.expert_weights = Allocate(tokens, config_.experts_per_token);
+  a.routing_weights = Allocate(tokens, config_.experts_per_token);
   if (scope_.keep_activations) {
     const int64_t slots = tokens * config_.experts_per_token;
     a.moe = {Allocate(slots, config_.ffn_size), Allocate(slots, config_.ffn_size)};
@@ -145,10 +145,10 @@ Status ForwardPass::Mlp(int64_t layer, const LayerActivations& a, Matrix output)
   Norm(a.middle, weights.mlp_norm, a.mlp_input);
   compute_.kernels.router_logits(compute_.context, a.mlp_input,
                                  {{weights.router, a.router_logits}});
-  compute_.kernels.top_k_router(compute_.context, a.router_logits, a.experts, a.expert_weights);
+  compute_.kernels.top_k_router(compute_.context, a.router_logits, a.experts, a.routing_weights);
   if (scope_.capacity != nullptr) FULMEN_TRY(Drop(layer, a));
   compute_.kernels.moe(compute_.context, a.mlp_input, weights.experts, a.kept_experts,
-                       a.expert_weights, a.moe, branch);
+                       a.routing_weights, a.moe, branch);
   if (wanted) AddBranch(config_.mlp_residual, a.middle, a.mlp_input, branch, output);
   return {};
 }

@@ -34,7 +34,7 @@ struct LayerActivations {
   Matrix router_logits;              // [T, experts]
   MatrixView<int32_t> experts;       // [T, k], chosen
   MatrixView<int32_t> kept_experts;  // [T, k], -1 where the choice was dropped
-  Matrix expert_weights;             // [T, k]
+  Matrix routing_weights;            // [T, k]
   MoeActivations moe;                // where kept
 
   Matrix keys() const { return kv.Cols(0, kv.cols / 2); }

@@ -42,7 +42,7 @@ struct Outcome {
   std::vector<float> logits;  // [T or last, vocab]
   std::vector<float> hidden;  // [layers + 1, T, hidden], whole prompts only
   std::vector<int32_t> experts;
-  std::vector<float> expert_weights;
+  std::vector<float> routing_weights;
   std::map<int64_t, std::vector<float>> states;
 };
 
@@ -81,8 +81,8 @@ class Runner {
       outcome.hidden =
           testing::NanFilled((config().layer_count() + 1) * tokens * config().hidden_size);
       outcome.experts.resize(static_cast<size_t>(choices));
-      outcome.expert_weights = testing::NanFilled(choices);
-      capture = {outcome.hidden.data(), outcome.experts.data(), outcome.expert_weights.data()};
+      outcome.routing_weights = testing::NanFilled(choices);
+      capture = {outcome.hidden.data(), outcome.experts.data(), outcome.routing_weights.data()};
     }
     testing::TestSequence sequence(config());
     SequenceState& state = sequence.state;
@@ -162,7 +162,7 @@ void ExpectGolden(Runner& runner, const Checkpoint& expected, const std::string&
     EXPECT_EQ(outcome.experts, Values<int32_t>(expected, name + ".experts"));
   }
   if (tensors.contains(name + ".expert_weights")) {
-    EXPECT_TRUE(NearRelativeToLargest(outcome.expert_weights,
+    EXPECT_TRUE(NearRelativeToLargest(outcome.routing_weights,
                                       Values<float>(expected, name + ".expert_weights"),
                                       kAgainstReference));
   }
