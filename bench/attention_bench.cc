@@ -16,7 +16,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen {
 namespace {

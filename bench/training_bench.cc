@@ -17,7 +17,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen {
 namespace {

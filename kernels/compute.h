@@ -3,7 +3,7 @@
 
 #include "kernels/context.h"
 #include "kernels/kernels.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen {
 

@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "kernels/kernels.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen {
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "kernels/kernels.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen {
 

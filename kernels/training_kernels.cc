@@ -1,8 +1,7 @@
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 #include <string>
 
-#include "kernels/cpu/register_training.h"
 #include "kernels/cpu/targets.h"
 #include "kernels/self_check.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 #include "model/backward_pass.h"
 #include "model/training.h"
 

@@ -11,7 +11,7 @@
 #include "base/file_io.h"
 #include "base/units.h"
 #include "base/workspace.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 #include "model/cost.h"
 #include "model/training.h"
 #include "train/prepare.h"

@@ -35,8 +35,8 @@ constexpr int64_t kBlock = 1024;
 // widening weights anew for each tile is cheaper than writing panels.
 constexpr int64_t kDirectRows = 24 * kTileRows;
 // Rows of W widened at once: 512 KB of a block.
-constexpr int64_t kPanelRows = 128;
-constexpr int64_t kPanelFloats = kPanelRows * kBlock;
+constexpr int64_t kWeightPanelRows = 128;
+constexpr int64_t kWeightPanelFloats = kWeightPanelRows * kBlock;
 // Rows of W per task: several panels, since all but the first are fetched ahead.
 constexpr int64_t kTaskRows = 256;
 
@@ -91,7 +91,7 @@ struct DirectWeights {
   static constexpr int kVectorsPerLine =
       std::max<int>(1, kLine / static_cast<int>(sizeof(T) * hn::MaxLanes(Floats())));
   const T* rows[kTileCols];
-  const T* next[kTileCols];  // the block that comes next, of each row
+  const T* next[kTileCols];        // the block that comes next, of each row
   int64_t fetch_begin, fetch_end;  // of `next`, by the tile at hand
 
   HWY_INLINE FloatsV Load(int64_t row, int64_t vector) const {
@@ -325,16 +325,16 @@ inline void PackPanels(const WeightRows<T>& w, int64_t k, int64_t count, float* 
   }
 }
 
-// As MultiplyDirect, through panels; `panels` holds kPanelFloats.
+// As MultiplyDirect, through panels; `panels` holds kWeightPanelFloats.
 template <class T>
 inline void MultiplyPanels(const PackedRows& x, int64_t tile_begin, int64_t tile_end,
                            const WeightRows<T>& w, float* panels, Matrix y) {
-  for (int64_t first = 0; first < w.count; first += kPanelRows) {
-    const int64_t panel_rows = std::min(kPanelRows, w.count - first);
+  for (int64_t first = 0; first < w.count; first += kWeightPanelRows) {
+    const int64_t panel_rows = std::min(kWeightPanelRows, w.count - first);
     for (int64_t k = 0; k < w.in; k += kBlock) {
       const int64_t count = std::min(kBlock, w.in - k);
       const int64_t panel_size = kTileCols * RoundUp(count, LaneCount());
-      const NextWeights next = After(w, first, kPanelRows, k);
+      const NextWeights next = After(w, first, kWeightPanelRows, k);
       PackPanels<T>({{w.row(first), w.elements.stride}, panel_rows, w.in}, k, count, panels);
       for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
         const int64_t rows = x.RowsOf(tile);

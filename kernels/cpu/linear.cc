@@ -42,7 +42,7 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
   const PackedRows packed = PackRows(context, x);
   const int threads = context.pool.size();
   float* panels = nullptr;
-  if (x.rows > kDirectRows) panels = context.scratch.Allocate<float>(threads * kPanelFloats);
+  if (x.rows > kDirectRows) panels = context.scratch.Allocate<float>(threads * kWeightPanelFloats);
   const auto count = static_cast<int64_t>(projections.size());
   auto* cuts = context.scratch.Allocate<RowTasks>(count);
   int64_t row_tasks = 0;
@@ -66,7 +66,7 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
     const int64_t rows = std::min(cuts[p].rows_per_task, weight.rows - row);
     const int64_t tile = task / row_tasks * tiles_per_task;
     const int64_t tile_end = std::min(tile + tiles_per_task, tiles);
-    Multiply(packed, tile, tile_end, weight.Rows(row, rows), panels + worker * kPanelFloats,
+    Multiply(packed, tile, tile_end, weight.Rows(row, rows), panels + worker * kWeightPanelFloats,
              y.Cols(row, rows));
   });
 }

@@ -201,7 +201,7 @@ namespace fulmen::cpu {
 
 HWY_EXPORT(Fill);
 
-void RegisterProductsBackward(TrainingKernels& kernels, Precision precision) {
+void RegisterLinearBackward(TrainingKernels& kernels, Precision precision) {
   HWY_DYNAMIC_DISPATCH(Fill)(kernels, precision);
 }
 

@@ -199,7 +199,7 @@ void MoeBackward(KernelContext& context, ConstMatrix x,
   Workspace& workspace = context.scratch;
   const auto expert_count = static_cast<int64_t>(expert_weights.size());
   const int64_t ffn = kept.gate.cols;
-  const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
+  const SlotsByExpert grouping = SortSlotsByExpert(workspace, experts, expert_count);
   const PackedExpert packed = {AllocateColumns<kPrecision>(workspace, x.cols, ffn),
                                AllocateColumns<kPrecision>(workspace, x.cols, ffn),
                                AllocateColumns<kPrecision>(workspace, ffn, x.cols)};

@@ -26,18 +26,18 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 constexpr int64_t kHiddenPanels = 3;
 
 // The slots t * k + s grouped by expert, those of an expert in rising order.
-struct Grouping {
+struct SlotsByExpert {
   int32_t* slots;
   int32_t* tokens;  // slot / k
   int64_t* first;   // [experts + 1]: where each expert's begin
 };
 
-inline Grouping GroupByExpert(Workspace& workspace, MatrixView<const int32_t> experts,
-                              int64_t expert_count) {
+inline SlotsByExpert SortSlotsByExpert(Workspace& workspace, MatrixView<const int32_t> experts,
+                                       int64_t expert_count) {
   const int64_t k = experts.cols;
-  Grouping grouping = {workspace.Allocate<int32_t>(experts.rows * k),
-                       workspace.Allocate<int32_t>(experts.rows * k),
-                       workspace.Allocate<int64_t>(expert_count + 1)};
+  SlotsByExpert grouping = {workspace.Allocate<int32_t>(experts.rows * k),
+                            workspace.Allocate<int32_t>(experts.rows * k),
+                            workspace.Allocate<int64_t>(expert_count + 1)};
   auto* next = workspace.Allocate<int64_t>(expert_count + 1);
   std::fill_n(next, expert_count + 1, 0);
   for (int64_t t = 0; t < experts.rows; ++t) {
@@ -73,7 +73,7 @@ struct Slots {
   Slots Range(int64_t first, int64_t range) const { return {slots + first, tokens + first, range}; }
 };
 
-inline Slots SlotsOf(const Grouping& grouping, int64_t expert) {
+inline Slots SlotsOf(const SlotsByExpert& grouping, int64_t expert) {
   const int64_t first = grouping.first[expert];
   return {grouping.slots + first, grouping.tokens + first, grouping.first[expert + 1] - first};
 }

@@ -109,7 +109,7 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
   Workspace& workspace = context.scratch;
   const auto expert_count = static_cast<int64_t>(expert_weights.size());
   const int64_t ffn = expert_weights[0].gate.rows;
-  const Grouping grouping = GroupByExpert(workspace, experts, expert_count);
+  const SlotsByExpert grouping = SortSlotsByExpert(workspace, experts, expert_count);
   const PackedExpert packed = {
       AllocateColumns<kPrecision>(workspace, ffn, x.cols),
       AllocateColumns<kPrecision>(workspace, ffn, x.cols),

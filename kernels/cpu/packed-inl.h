@@ -22,7 +22,7 @@
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/tile-inl.h"
 #include "kernels/cpu/weights-inl.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {

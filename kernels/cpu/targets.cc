@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "kernels/cpu/register.h"
+#include "kernels/cpu/register_training.h"
 #include "kernels/operations.h"
 
 namespace fulmen::cpu {
@@ -69,6 +70,24 @@ Result<Kernels> KernelsFor(std::string_view target) {
   RegisterSoftmaxAttention(kernels);
   RegisterRouter(kernels);
   CheckComplete(kernels, kernels.name);
+  return kernels;
+}
+
+Result<TrainingKernels> TrainingKernelsFor(std::string_view target, Precision precision) {
+  FULMEN_ASSIGN(const int64_t bit, TargetBit(target));
+  TrainingKernels kernels;
+  FULMEN_ASSIGN(kernels.forward, KernelsFor(target));
+  const ScopedTarget scope(bit);
+  RegisterLightningAttentionBackward(kernels);
+  RegisterSoftmaxAttentionBackward(kernels);
+  RegisterElementwiseBackward(kernels);
+  RegisterRouterBackward(kernels);
+  RegisterAdamW(kernels);
+  RegisterLinearBackward(kernels, precision);
+  RegisterMoeTraining(kernels, precision);
+  RegisterMoeBackward(kernels, precision);
+  RegisterCrossEntropy(kernels, precision);
+  CheckComplete(kernels, fmt::format("cpu ({}) training", target));
   return kernels;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen::cpu {
 
@@ -20,6 +21,8 @@ Result<int64_t> TargetBit(std::string_view name);
 
 // The operations as built for `target`, not yet checked against `ref`.
 Result<Kernels> KernelsFor(std::string_view target);
+Result<TrainingKernels> TrainingKernelsFor(std::string_view target,
+                                           Precision precision = Precision::kFloat32);
 
 // While it lives, HWY_DYNAMIC_DISPATCH chooses the best target of the mask `targets`. Highway keeps
 // the choice in one process-wide variable, so scopes of several threads wait for each other.

@@ -1,8 +1,45 @@
 #include "kernels/kernels.h"
 
+#include "kernels/ref/operations.h"
 #include "kernels/ref/training_operations.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen {
+namespace {
+
+template <Precision kPrecision>
+Kernels Forward() {
+  Kernels kernels = RefKernels();
+  kernels.linear = ref::kLinear<kPrecision>;
+  kernels.moe = ref::Moe<kPrecision>;
+  return kernels;
+}
+
+template <Precision kPrecision>
+const TrainingKernels& Table() {
+  static const TrainingKernels kernels = {
+      .forward = Forward<kPrecision>(),
+      .rms_norm_backward = ref::RmsNormBackward,
+      .gated_rms_norm_backward = ref::GatedRmsNormBackward,
+      .embedding_backward = ref::EmbeddingBackward,
+      .linear_backward_input = ref::kLinearBackwardInput<kPrecision>,
+      .linear_backward_weight = ref::kLinearBackwardWeight<kPrecision>,
+      .router_backward_input = ref::LinearBackwardInput,
+      .router_backward_weight = ref::LinearBackwardWeight,
+      .lightning_attention_backward = ref::LightningAttentionBackward,
+      .softmax_attention_backward = ref::SoftmaxAttentionBackward,
+      .top_k_router_backward = ref::TopKRouterBackward,
+      .router_statistics = ref::CountRouterStatistics,
+      .router_loss_backward = ref::RouterLossBackward,
+      .moe_backward = ref::MoeBackward<kPrecision>,
+      .cross_entropy = ref::CrossEntropy<kPrecision>,
+      .adamw = ref::AdamW,
+      .squared_norm = ref::SquaredNorm,
+  };
+  return kernels;
+}
+
+}  // namespace
 
 const Kernels& RefKernels() {
   static const Kernels kernels = {
@@ -25,6 +62,11 @@ const Kernels& RefKernels() {
       .moe = ref::Moe<Precision::kFloat32>,
   };
   return kernels;
+}
+
+const TrainingKernels& RefTrainingKernels(Precision precision) {
+  return precision == Precision::kFloat32 ? Table<Precision::kFloat32>()
+                                          : Table<Precision::kBFloat16>();
 }
 
 }  // namespace fulmen

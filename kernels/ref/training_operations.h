@@ -6,7 +6,7 @@
 #include <span>
 
 #include "kernels/ref/operations.h"
-#include "kernels/training.h"
+#include "kernels/training_kernels.h"
 
 namespace fulmen::ref {
 

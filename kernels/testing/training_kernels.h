@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cpu/register_training.h"
 #include "kernels/cpu/targets.h"
 
 namespace fulmen::testing {
