@@ -171,10 +171,10 @@ std::vector<Kernels> AllKernels() {
 TEST(LightningAttention, CutsDoNotChangeABit) {
   for (const Kernels& kernels : AllKernels()) {
     for (const int64_t dim : {20, 32}) {
-      const Case c = {.tokens = 300, .heads = 4, .dim = dim};
+      const Case c = {.tokens = 140, .heads = 3, .dim = dim};
       Batches whole(kernels, {c}, 1);
       whole.Read({c.tokens}, /*keep=*/false);
-      for (const int64_t chunk : {1, 2, 7, 31, 32, 33, 64, 255, 256, 300}) {
+      for (const int64_t chunk : {1, 7, 31, 32, 33, 64, 139}) {
         EXPECT_TRUE(SameBits(Attend(kernels, c, chunk), whole.answer(0)))
             << kernels.name << " dim " << dim << " chunks of " << chunk;
       }

@@ -391,8 +391,7 @@ std::vector<MemoryEffect> MemoryEffects() {
   const std::string bench = "-m ../in/model --rows 1 --length 2048 -r 1 ";
   const std::string gradients =
       "-m ../in/model --batches ../in/long-batches.json --steps 1 --out out ";
-  const std::string logits =
-      "-m ../in/model --tokens ../in/long-ids.json --last 1 --kernels ref --out out --chunk ";
+  const std::string logits = "--tokens ../in/long-ids.json --last 1 --out out --chunk ";
   return {
       {"train", "--batch.recompute", train + "--batch.recompute false",
        train + "--batch.recompute true"},
