@@ -18,7 +18,6 @@ using testing::GradientTolerance;
 using testing::NearRelativeToLargest;
 using testing::NumericGradient;
 using testing::RandomNormal;
-using testing::SameBits;
 using testing::TestContext;
 using testing::TestMatrix;
 using testing::TestWeight;
