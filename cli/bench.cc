@@ -36,7 +36,7 @@ struct BenchOptions {
   bool quiet = false;
 };
 
-// Medians of what was measured at one depth.
+// Medians of what was measured.
 struct DecodeRate {
   int64_t sequences = 0;
   double rate = 0;   // tokens per second, of all sequences together
@@ -274,7 +274,7 @@ Status BenchModel(const BenchOptions& options) {
     rows.push_back(row);
   }
   if (options.json) {
-    Json json = {{"model", session->folder},
+    Json json = {{"model", session->files.path()},
                  {"kernels", session->kernels.name},
                  {"threads", session->pool.size()},
                  {"prompt_tokens", options.prompt},
@@ -288,7 +288,7 @@ Status BenchModel(const BenchOptions& options) {
     return {};
   }
   Print("{} with {} kernels, {} threads, {} prompt and {} new tokens, median of {}\n",
-        session->folder, session->kernels.name, session->pool.size(), options.prompt,
+        session->files.path(), session->kernels.name, session->pool.size(), options.prompt,
         options.generated, options.repetitions);
   Print("peaks: FMA {:.1f} to {:.1f} GFLOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
         bench.fma().low / 1e9, bench.fma().high / 1e9, bench.bandwidth().low / 1e9,

@@ -31,16 +31,11 @@ Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out = "
 // Not movable: `context` points into it.
 struct Session {
   Session(ModelFiles opened, Model loaded, const Kernels& chosen, int threads)
-      : files(std::move(opened)),
-        folder(files.path()),
-        model(std::move(loaded)),
-        kernels(chosen),
-        pool(threads) {}
+      : files(std::move(opened)), model(std::move(loaded)), kernels(chosen), pool(threads) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   ModelFiles files;
-  std::string folder;  // where they lie
   Model model;
   const Kernels& kernels;
   ThreadPool pool;

@@ -127,7 +127,7 @@ Status BenchTraining(const TrainBenchOptions& options) {
   const double rate = Median(samples.rates);
   const double share = Median(samples.shares);
   if (options.json) {
-    Print("{}\n", Json{{"model", session->folder},
+    Print("{}\n", Json{{"model", session->files.path()},
                        {"kernels", session->kernels.name},
                        {"threads", session->pool.size()},
                        {"documents", lengths.size()},
@@ -143,7 +143,7 @@ Status BenchTraining(const TrainBenchOptions& options) {
     return {};
   }
   Print("{} with {} kernels, {}, {} threads: steps of {} tokens in {} documents, median of {}\n",
-        session->folder, session->kernels.name, options.precision, session->pool.size(),
+        session->files.path(), session->kernels.name, options.precision, session->pool.size(),
         batch.tokens.size(), lengths.size(), options.repetitions);
   Print("{:.0f} tokens/s, {:.1f} % of the FMA peak of {:.1f} to {:.1f} GFLOP/s\n", rate,
         100 * share, fma.low / 1e9, fma.high / 1e9);

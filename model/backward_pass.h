@@ -1,4 +1,4 @@
-// The way back through the layers, of which forward_pass.h is the way there. Internal to model/.
+// The backward pass through the layers of forward_pass.h. Internal to model/.
 #pragma once
 
 #include <cstdint>

@@ -27,7 +27,7 @@ struct CapacityStep {
 // With n tokens in a step, an expert takes ceil(factor * n * k / experts) choices of a layer, the
 // first ones in the order of batch, token and slot. Which choices are dropped so depends neither on
 // how the tokens are split into batches, nor on who runs these, nor on later tokens: the report's
-// global router, over a step. Lasts for one batch's pass, there and back. Not thread safe.
+// global router, over a step. Lasts for one batch's forward and backward pass. Not thread safe.
 class ExpertCapacity {
  public:
   ExpertCapacity(double factor, int64_t layers, int64_t experts, const CapacityStep& step);

@@ -1,7 +1,6 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <numeric>
 #include <string>
 
 #include "base/check.h"

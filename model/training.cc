@@ -27,10 +27,10 @@ CapacityStep StepOf(const LossOptions& options, int64_t tokens) {
   return step;
 }
 
-// One batch, there and, with gradients, back.
+// One batch: the forward pass and, with gradients, the backward pass.
 class TrainingPass {
  public:
-  // `gradients` is null where no way back follows.
+  // `gradients` is null where no backward pass follows.
   TrainingPass(const Config& config, const Weights& weights, const Compute& compute,
                const PackedBatch& batch, const LossOptions& options, const Gradients* gradients)
       : config_(config),
@@ -84,7 +84,7 @@ class TrainingPass {
 
   Status Forward() {
     for (int64_t layer = 0; layer <= config_.layer_count(); ++layer) {
-      // Without a way back, two take turns.
+      // Without a backward pass, two take turns.
       const bool reuse = gradients_ == nullptr && layer >= 2;
       inputs_.push_back(reuse ? inputs_[static_cast<size_t>(layer - 2)] : AllocateHidden());
     }

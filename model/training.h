@@ -1,4 +1,4 @@
-// One step's losses and gradients: the forward pass over packed documents, and the way back.
+// One step's losses and gradients: the forward pass over packed documents, and the backward pass.
 #pragma once
 
 #include <cstdint>
@@ -33,11 +33,11 @@ struct LossOptions {
   int64_t step_predicted_tokens = 0;
   float step_share = 1;
   // Keeps only each layer's input, and what softmax attention gave, and computes the rest a second
-  // time: less memory, more work. The last layer keeps all, for it comes first on the way back.
+  // time: less memory, more work. The last layer keeps all, for the backward pass begins with it.
   bool recompute = false;
   // An expert takes at most ceil(capacity * tokens * k / E) choices of a layer in the whole step,
   // see ExpertCapacity; the rest are dropped. The weights of a token's other choices stay as they
-  // are. 0: as many as come.
+  // are. 0: no limit.
   float capacity = 0;
   // Of that step; with 0 tokens this batch is the step. Ranks run the functions below equally
   // often, with the same options.
@@ -58,13 +58,13 @@ struct Losses {
 };
 
 // `compute` has the operations of training. Adds the gradients of the total loss to `gradients`.
-// Fails with kNonFinite, naming the first
-// layer whose output was not finite, or the head where the cross-entropy was not.
+// Fails with kNonFinite, naming the first layer whose output was not finite, or the head where the
+// cross-entropy was not.
 Result<Losses> ForwardBackward(const Config& config, const Weights& weights, const Compute& compute,
                                const PackedBatch& batch, const LossOptions& options,
                                const Gradients& gradients);
 
-// The same losses without the way back, in the memory of one layer; `recompute` and
+// The same losses without a backward pass, in the memory of one layer; `recompute` and
 // `gradients_ready` have no meaning here.
 Result<Losses> ForwardLosses(const Config& config, const Weights& weights, const Compute& compute,
                              const PackedBatch& batch, const LossOptions& options);

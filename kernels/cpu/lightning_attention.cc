@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/packing.h"
+#include "kernels/cpu/longest_first.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register.h"
 

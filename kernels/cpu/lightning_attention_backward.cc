@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/cpu/packing.h"
+#include "kernels/cpu/longest_first.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register_training.h"
 #include "kernels/lightning_attention.h"

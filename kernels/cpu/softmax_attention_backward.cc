@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/packing.h"
+#include "kernels/cpu/longest_first.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register_training.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/cpu/packing.h"
+#include "kernels/cpu/longest_first.h"
 
 #include <algorithm>
 
