@@ -46,14 +46,14 @@ HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_
   if (scale == nullptr) {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) sums[r][v] = hn::Zero(d);
     }
   } else {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const FloatsV factor = hn::Set(d, scale[r]);
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) {
         sums[r][v] = hn::Mul(factor, hn::LoadU(d, c + r * c_stride + v * lanes));
       }
@@ -61,18 +61,18 @@ HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_
   }
   for (int64_t k = 0; k < depth; ++k) {
     FloatsV columns[kVecs];
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) columns[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const FloatsV row = hn::Set(d, kTransposed ? a[k * a_stride + r] : a[r * a_stride + k]);
-#pragma GCC unroll 2
+#pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) sums[r][v] = hn::MulAdd(row, columns[v], sums[r][v]);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 2
+#pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) hn::StoreU(sums[r][v], d, c + r * c_stride + v * lanes);
   }
 }
@@ -85,6 +85,14 @@ HWY_INLINE void ProductRows(int64_t depth, int64_t first, ConstMatrix a, ConstMa
   float* to = c.row(first);
   const int64_t step = kProductVecs * TileLanes();
   int64_t j = 0;
+  if constexpr (kRows == 1) {
+    // One row alone is limited by reading b, whose rows are best read whole.
+    constexpr int kWideVecs = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+    for (; j + kWideVecs * TileLanes() <= c.cols; j += kWideVecs * TileLanes()) {
+      ProductTile<1, kWideVecs, kTransposed>(depth, rows, a.stride, b.data + j, b.stride, scales,
+                                             to + j, c.stride);
+    }
+  }
   for (; j + step <= c.cols; j += step) {
     ProductTile<kRows, kProductVecs, kTransposed>(depth, rows, a.stride, b.data + j, b.stride,
                                                   scales, to + j, c.stride);
