@@ -140,7 +140,7 @@ class InterruptedEval : public ::testing::Test {
   ProgramResult RunUntil(const std::string& marker, std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "eval");
     arguments.insert(arguments.end(), {"--kernels", "ref", "--threads", "1"});
-    const ProgramResult result = RunFulmen(arguments, {.interrupt_after = {marker}});
+    ProgramResult result = RunFulmen(arguments, {.interrupt_after = {marker}});
     EXPECT_EQ(result.exit_code, 130) << result.err;
     EXPECT_NE(result.err.find("fulmen: interrupted"), std::string::npos) << result.err;
     return result;

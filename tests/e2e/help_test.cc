@@ -1,4 +1,5 @@
 // What the command line promises of itself: help, examples, usage errors.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,7 +49,7 @@ TEST(Help, ItsExamplesWork) {
   for (const Words& command : AllCommands()) {
     for (std::string example : HelpOf(command).examples) {
       SCOPED_TRACE(example);
-      if (command.size() > 0 && command.back() == "bench") continue;  // bench_test.cc runs these
+      if (!command.empty() && command.back() == "bench") continue;  // bench_test.cc runs these
       const auto mentions = [&](const char* word) {
         return example.find(word) != std::string::npos;
       };
@@ -56,10 +57,9 @@ TEST(Help, ItsExamplesWork) {
                             mentions("story.txt") || mentions("books/");
       if (mentions("text-01-slice")) example += " --layers 1 --hidden 64 --vocab 64 --ffn 64";
       example = std::regex_replace(example, std::regex("/tmp/"), folder.path() + "/");
-      if (mentions("man -l")) example = "MANPAGER=cat " + example;
-      const ProgramResult result =
-          RunProgram({"bash", "-c", "set -o pipefail; PATH=" + path + ":$PATH; " + example},
-                     {.folder = SourcePath("")});
+      if (mentions("man -l")) example.insert(0, "MANPAGER=cat ");
+      const std::string script = fmt::format("set -o pipefail; PATH={}:$PATH; {}", path, example);
+      const ProgramResult result = RunProgram({"bash", "-c", script}, {.folder = SourcePath("")});
       EXPECT_EQ(result.exit_code, external ? 1 : 0) << result.err;
     }
   }
