@@ -1,10 +1,11 @@
-// What the forward and backward pass of the experts share in training. Included once per instruction set.
+// What the forward and backward pass of the experts share in training. Included once per
+// instruction set.
 //
 // One expert after the other, its weights packed for all of its tokens. A task is some tokens of
 // the expert: their rows are gathered as they are packed, go through all products in the task's
 // own memory, and what they give is added to the rows of their tokens. Scratch memory is one
-// expert's weights and, in the backward pass, the operands of the weight gradients of some slots: it
-// does not grow with the number of tokens.
+// expert's weights and, in the backward pass, the operands of the weight gradients of some slots:
+// it does not grow with the number of tokens.
 #if defined(FULMEN_KERNELS_CPU_MOE_TRAINING_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FULMEN_KERNELS_CPU_MOE_TRAINING_INL_H_
 #undef FULMEN_KERNELS_CPU_MOE_TRAINING_INL_H_

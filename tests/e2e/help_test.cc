@@ -109,9 +109,9 @@ TEST(CommandLine, UnknownCommandsAreAnsweredWithTheList) {
     const std::string err = RunFulmen(mistake.words).err;
     const Words first = mistake.hint == "fulmen" ? Words{} : Words{"eval"};
     for (const Words& command : commands) {
-      if (command.size() != first.size() + 1 ||
-          !std::equal(first.begin(), first.end(), command.begin()))
-        continue;
+      const bool is_inside = command.size() == first.size() + 1 &&
+                             std::equal(first.begin(), first.end(), command.begin());
+      if (!is_inside) continue;
       EXPECT_NE(err.find("\n  " + command.back() + " "), std::string::npos) << err;
     }
   }
