@@ -128,11 +128,13 @@ void RegisterAll(Machine& machine) {
   for (const auto& [in, out] : kPrefill) {
     for (const DType type : kTypes) shapes.push_back({512, in, out, type});
   }
-  for (const int64_t tokens : {1, 2, 4, 8, 16, 32, 64, 128}) {
+  for (const int64_t tokens : {1, 2, 4, 8, 12, 16, 18, 32, 64, 128}) {
     shapes.push_back({tokens, 6144, 24576, DType::kBF16});
   }
   shapes.push_back({1, 6144, 24576, DType::kF16});
-  shapes.push_back({1, 1024, 3072, DType::kBF16});  // stays in the L3 cache
+  for (const int64_t tokens : {1, 16}) {
+    shapes.push_back({tokens, 1024, 3072, DType::kBF16});  // stays in the L3 cache
+  }
   for (const LinearShape& s : shapes) {
     const std::string name =
         fmt::format("linear/{}/{}x{}/{}", s.tokens, s.in, s.out, DTypeName(s.type));
@@ -143,7 +145,7 @@ void RegisterAll(Machine& machine) {
   for (const DType type : kTypes) {
     for (const MoeShape& s :
          {MoeShape{512, 1024, 1536, 8, 2, type}, MoeShape{64, 1024, 1536, 8, 2, type},
-          MoeShape{1, 6144, 9216, 2, 2, type}}) {
+          MoeShape{64, 1024, 1536, 32, 2, type}, MoeShape{1, 6144, 9216, 2, 2, type}}) {
       const std::string name = fmt::format("moe/{}/{}x{}/{}of{}/{}", s.tokens, s.width, s.ffn,
                                            s.chosen, s.experts, DTypeName(type));
       benchmark::RegisterBenchmark(name.c_str(), [&machine, s](benchmark::State& state) {

@@ -58,7 +58,7 @@ std::vector<float> Multiply(LinearFn linear, TestContext& context, ConstMatrix x
 TEST(Linear, MatchesTheReferenceOnRaggedShapes) {
   constexpr int64_t kShapes[][2] = {{1, 1},    {3, 2},    {15, 3},   {16, 4},   {17, 5},
                                     {100, 33}, {48, 530}, {1024, 9}, {1025, 7}, {2077, 66}};
-  constexpr int64_t kMostTokens = 150;  // beyond kDirectRows of every target
+  constexpr int64_t kMostTokens = 150;  // more than stay in a cache
   TestContext context;                  // one thread: the longest tasks, of several panels
   for (const auto& [in, out] : kShapes) {
     const std::vector<float> values = RandomNormal(kMostTokens * in, 1);

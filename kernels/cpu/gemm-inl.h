@@ -6,9 +6,9 @@
 // block sums are added from first to last. Nothing in that order depends on the number of rows of
 // x, on how rows or outputs are cut into tasks, or on the type of the weights.
 //
-// One register tile is kTileRows rows of x by kTileCols rows of W, both read along `in`. Up to
-// kDirectRows rows of x, the weights come straight from where they lie; with more, a block of
-// weights is widened once into panels that stay in the L2 cache while all rows of x pass by.
+// One register tile is kTileRows rows of x by kTileCols rows of W, both read along `in`. Weights
+// come straight from where they lie; those of 16 bits are widened by the first tile of x and kept
+// in the L1 cache for the tiles that follow.
 #if defined(FULMEN_KERNELS_CPU_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FULMEN_KERNELS_CPU_GEMM_INL_H_
 #undef FULMEN_KERNELS_CPU_GEMM_INL_H_
@@ -26,18 +26,14 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// 6 x 4 sums, 4 weights and one row of x fit 32 registers; 2 x 4 sums with the same fit 16.
-constexpr int64_t kTileRows = HWY_CAP_GE512 ? 6 : 2;
+// 6 x 4 sums, 4 weights and one row of x fit 32 registers; 3 x 4 sums, 3 rows and one weight, 16.
+constexpr int64_t kTileRows = HWY_CAP_GE512 ? 6 : 3;
 constexpr int64_t kTileCols = 4;
 // A block of one tile of x stays in the L1 cache while weights stream past it from the L2 cache.
 constexpr int64_t kBlock = 1024;
-// Up to this many rows of x, a block of all of them stays in the L2 cache (at most 576 KB), and
-// widening weights anew for each tile is cheaper than writing panels.
-constexpr int64_t kDirectRows = 24 * kTileRows;
-// Rows of W widened at once: 512 KB of a block.
-constexpr int64_t kWeightPanelRows = 128;
-constexpr int64_t kWeightPanelFloats = kWeightPanelRows * kBlock;
-// Rows of W per task: several panels, since all but the first are fetched ahead.
+// Tiles of x of which a block stays in the L2 cache: 384 KB.
+constexpr int64_t kCachedTiles = 96 / kTileRows;
+// Rows of W per task: enough that a block of x is worth reading from beyond the L2 cache.
 constexpr int64_t kTaskRows = 256;
 
 constexpr int kLine = 64;  // bytes of a cache line
@@ -84,15 +80,10 @@ inline void PackTile(const float* const* rows, int64_t count, int64_t cols, floa
 // up the loads of the present (measured: 18 instead of 28 GB/s on a Zen 4 core).
 HWY_INLINE void FetchLine(const void* from) { __builtin_prefetch(from, 0, 2); }
 
-// Weights as they lie in memory. While the present block is worked on, the same lines of what comes
-// next are fetched; many rows at once and L2 fetches together keep the memory busy.
+// Weights as they lie in memory.
 template <class T>
 struct DirectWeights {
-  static constexpr int kVectorsPerLine =
-      std::max<int>(1, kLine / static_cast<int>(sizeof(T) * hn::MaxLanes(Floats())));
   const T* rows[kTileCols];
-  const T* next[kTileCols];        // the block that comes next, of each row
-  int64_t fetch_begin, fetch_end;  // of `next`, by the tile at hand
 
   HWY_INLINE FloatsV Load(int64_t row, int64_t vector) const {
     return Widen(Floats(), rows[row] + vector * LaneCount());
@@ -100,22 +91,48 @@ struct DirectWeights {
   HWY_INLINE FloatsV LoadFirst(int64_t row, int64_t vector, int64_t count) const {
     return WidenFirst(Floats(), rows[row] + vector * LaneCount(), static_cast<size_t>(count));
   }
+};
+
+// The weights that come after those at hand. While these are worked on, the same lines of what
+// comes next are fetched; many rows at once and L2 fetches together keep the memory busy.
+template <class T>
+struct NextWeights {
+  DirectWeights<T> block;
+  int64_t begin, end;  // those of its rows that the tile at hand fetches
+
   HWY_INLINE void Fetch(int64_t vector) const {
-    for (int64_t r = fetch_begin; r < fetch_end; ++r) FetchLine(next[r] + vector * LaneCount());
+    for (int64_t r = begin; r < end; ++r) FetchLine(block.rows[r] + vector * LaneCount());
   }
 };
 
-// Weights widened into a panel: kTileCols rows beside each other, vector by vector, padded.
-struct PanelWeights {
-  static constexpr int kVectorsPerLine = 1;
-  const float* data;
+// A block of widened weights: kTileCols rows beside each other, vector by vector, padded.
+struct WidenedWeights {
+  const float* panel;
+
   HWY_INLINE FloatsV Load(int64_t row, int64_t vector) const {
-    return hn::Load(Floats(), data + (vector * kTileCols + row) * LaneCount());
+    return hn::Load(Floats(), panel + (vector * kTileCols + row) * LaneCount());
   }
   HWY_INLINE FloatsV LoadFirst(int64_t row, int64_t vector, int64_t) const {
     return Load(row, vector);
   }
-  HWY_INLINE void Fetch(int64_t) const {}
+};
+
+// As DirectWeights; what is widened is kept as WidenedWeights for the tiles that follow.
+template <class T>
+struct KeptWeights {
+  DirectWeights<T> from;
+  float* panel;
+
+  HWY_INLINE FloatsV Keep(FloatsV widened, int64_t row, int64_t vector) const {
+    hn::Store(widened, Floats(), panel + (vector * kTileCols + row) * LaneCount());
+    return widened;
+  }
+  HWY_INLINE FloatsV Load(int64_t row, int64_t vector) const {
+    return Keep(from.Load(row, vector), row, vector);
+  }
+  HWY_INLINE FloatsV LoadFirst(int64_t row, int64_t vector, int64_t count) const {
+    return Keep(from.LoadFirst(row, vector, count), row, vector);
+  }
 };
 
 // The sum of all lanes of each of four vectors: halves are added until four lanes remain, then
@@ -163,23 +180,54 @@ HWY_INLINE void AddToOutput(Floats4V sums, int64_t row, const TileOutput& y) {
   std::memcpy(to, buffer, static_cast<size_t>(y.cols) * sizeof(float));
 }
 
-// sums += the products of vector `v` of a tile of x and of the weights; x points at that vector.
-template <int kRows>
-HWY_INLINE void AddProducts(const float* HWY_RESTRICT x, const FloatsV (&weights)[kTileCols],
+// The last vector of a block, which has but `count` elements.
+template <class Weights>
+struct LastVector {
+  const Weights& weights;
+  int64_t count;
+
+  HWY_INLINE FloatsV Load(int64_t row, int64_t vector) const {
+    return weights.LoadFirst(row, vector, count);
+  }
+};
+
+// sums += the products of one vector of each row of a tile of x, which lie side by side at `x`, and
+// of vector `v` of the weights. Registers hold the weights while the rows pass by or, where those
+// are too few for that, the rows while the weights do.
+template <int kRows, class Weights>
+HWY_INLINE void AddProducts(const float* HWY_RESTRICT x, const Weights& w, int64_t v,
                             FloatsV (&sums)[kRows][kTileCols]) {
+  constexpr int kRegisters = HWY_CAP_GE512 ? 32 : 16;
   const Floats d;
-  HWY_UNROLL(8)
-  for (int r = 0; r < kRows; ++r) {
-    const FloatsV row = hn::Load(d, x + r * LaneCount());
+  if constexpr ((kRows + 1) * kTileCols < kRegisters) {
+    FloatsV weights[kTileCols];
     HWY_UNROLL(8)
-    for (int c = 0; c < kTileCols; ++c) sums[r][c] = hn::MulAdd(row, weights[c], sums[r][c]);
+    for (int c = 0; c < kTileCols; ++c) weights[c] = w.Load(c, v);
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      const FloatsV row = hn::Load(d, x + r * LaneCount());
+      HWY_UNROLL(8)
+      for (int c = 0; c < kTileCols; ++c) sums[r][c] = hn::MulAdd(row, weights[c], sums[r][c]);
+    }
+  } else {
+    FloatsV rows[kRows];
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) rows[r] = hn::Load(d, x + r * LaneCount());
+    HWY_UNROLL(8)
+    for (int c = 0; c < kTileCols; ++c) {
+      const FloatsV weights = w.Load(c, v);
+      HWY_UNROLL(8)
+      for (int r = 0; r < kRows; ++r) sums[r][c] = hn::MulAdd(rows[r], weights, sums[r][c]);
+    }
   }
 }
 
 // One tile over one block of `count` elements; x points at the block within its packed tile.
-template <int kRows, class Weights>
-HWY_INLINE void ComputeTile(const float* HWY_RESTRICT x, const Weights& w, int64_t count,
-                            const TileOutput& y) {
+template <int kRows, class Weights, class T>
+HWY_INLINE void ComputeTile(const float* HWY_RESTRICT x, const Weights& w,
+                            const NextWeights<T>& next, int64_t count, const TileOutput& y) {
+  constexpr int kVectorsPerLine =
+      std::max<int>(1, kLine / static_cast<int>(sizeof(T) * hn::MaxLanes(Floats())));
   const int64_t lanes = LaneCount();
   FloatsV sums[kRows][kTileCols];
   HWY_UNROLL(8)
@@ -187,25 +235,19 @@ HWY_INLINE void ComputeTile(const float* HWY_RESTRICT x, const Weights& w, int64
     HWY_UNROLL(8)
     for (auto& sum : row) sum = hn::Zero(Floats());
   }
-  FloatsV weights[kTileCols];
   const int64_t vectors = count / lanes;
   int64_t v = 0;
-  const auto add_vector = [&]() HWY_ATTR {
+  for (; v + kVectorsPerLine <= vectors; v += kVectorsPerLine) {
+    next.Fetch(v);
     HWY_UNROLL(8)
-    for (int c = 0; c < kTileCols; ++c) weights[c] = w.Load(c, v);
-    AddProducts<kRows>(x, weights, sums);
-    ++v;
-    x += kRows * lanes;
-  };
-  while (v + Weights::kVectorsPerLine <= vectors) {
-    w.Fetch(v);
-    HWY_UNROLL(8)
-    for (int i = 0; i < Weights::kVectorsPerLine; ++i) add_vector();
+    for (int i = 0; i < kVectorsPerLine; ++i) {
+      AddProducts(x, w, v + i, sums);
+      x += kRows * lanes;
+    }
   }
-  for (int64_t left = vectors - v; left > 0; --left) add_vector();
+  for (; v < vectors; ++v, x += kRows * lanes) AddProducts(x, w, v, sums);
   if (const int64_t rest = count - vectors * lanes; rest != 0) {
-    for (int c = 0; c < kTileCols; ++c) weights[c] = w.LoadFirst(c, v, rest);
-    AddProducts<kRows>(x, weights, sums);
+    AddProducts(x, LastVector<Weights>{w, rest}, v, sums);
   }
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
@@ -213,23 +255,23 @@ HWY_INLINE void ComputeTile(const float* HWY_RESTRICT x, const Weights& w, int64
   }
 }
 
-template <class Weights>
-inline void ComputeTileOf(int64_t rows, const float* x, const Weights& w, int64_t count,
-                          const TileOutput& y) {
+template <class Weights, class T>
+inline void ComputeTileOf(int64_t rows, const float* x, const Weights& w,
+                          const NextWeights<T>& next, int64_t count, const TileOutput& y) {
   switch (rows) {
     case 1:
-      return ComputeTile<1>(x, w, count, y);
+      return ComputeTile<1>(x, w, next, count, y);
     case 2:
-      return ComputeTile<2>(x, w, count, y);
-#if HWY_CAP_GE512
+      return ComputeTile<2>(x, w, next, count, y);
     case 3:
-      return ComputeTile<3>(x, w, count, y);
+      return ComputeTile<3>(x, w, next, count, y);
+#if HWY_CAP_GE512
     case 4:
-      return ComputeTile<4>(x, w, count, y);
+      return ComputeTile<4>(x, w, next, count, y);
     case 5:
-      return ComputeTile<5>(x, w, count, y);
+      return ComputeTile<5>(x, w, next, count, y);
     default:
-      return ComputeTile<6>(x, w, count, y);
+      return ComputeTile<6>(x, w, next, count, y);
 #endif
   }
 }
@@ -241,126 +283,78 @@ struct WeightRows {
   int64_t count;
   int64_t in;
 
-  const T* row(int64_t r) const { return elements.row(r); }
-};
-
-// Weights that will be needed next, fetched a part at a time while the present ones are worked on.
-struct NextWeights {
-  const std::byte* data;
-  int64_t row_bytes;  // of the block
-  int64_t stride;     // bytes
-  int64_t rows;
-
-  // Part `part` of `parts` of rows [first, first + kTileCols).
-  HWY_INLINE void Fetch(int64_t first, int64_t part, int64_t parts) const {
-    const int64_t begin = RoundUp(row_bytes * part / parts, kLine);
-    const int64_t end = row_bytes * (part + 1) / parts;
-    for (int64_t row = first; row < std::min(first + kTileCols, rows); ++row) {
-      const std::byte* from = data + row * stride;
-      for (int64_t at = begin; at < end; at += kLine) FetchLine(from + at);
-    }
-  }
-};
-
-// The weights after block k of rows [row, row + rows): their next block, or the first of the rows
-// behind them.
-template <class T>
-HWY_INLINE NextWeights After(const WeightRows<T>& w, int64_t row, int64_t rows, int64_t k) {
-  constexpr auto kSize = static_cast<int64_t>(sizeof(T));
-  k += kBlock;
-  if (k >= w.in) {
-    k = 0;
-    row = std::min(row + rows, w.count);
-  }
-  return {reinterpret_cast<const std::byte*>(w.row(row) + k), std::min(kBlock, w.in - k) * kSize,
-          w.elements.stride * kSize, std::min(rows, w.count - row)};
-}
-
-// y[:, 0 .. w.count) of tiles [tile_begin, tile_end) of x; y.data is that of row 0 of x.
-template <class T>
-inline void MultiplyDirect(const PackedRows& x, int64_t tile_begin, int64_t tile_end,
-                           const WeightRows<T>& w, Matrix y) {
-  for (int64_t row = 0; row < w.count; row += kTileCols) {
-    const int64_t cols = std::min(kTileCols, w.count - row);
-    for (int64_t k = 0; k < w.in; k += kBlock) {
-      const int64_t count = std::min(kBlock, w.in - k);
-      // Next come the same rows' next block or, at their end, the rows behind them.
-      const bool at_end = k + kBlock >= w.in;
-      DirectWeights<T> weights;
-      for (int64_t c = 0; c < kTileCols; ++c) {
-        const int64_t present = row + std::min(c, cols - 1);
-        weights.rows[c] = w.row(present) + k;
-        weights.next[c] =
-            at_end ? w.row(std::min(present + kTileCols, w.count - 1)) : weights.rows[c] + kBlock;
-      }
-      for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-        const int64_t rows = x.RowsOf(tile);
-        // Each tile fetches some of the rows, so that memory is busy all the time.
-        weights.fetch_begin = (tile - tile_begin) * kTileCols / (tile_end - tile_begin);
-        weights.fetch_end = (tile + 1 - tile_begin) * kTileCols / (tile_end - tile_begin);
-        ComputeTileOf(rows, x.data + tile * x.TileSize() + rows * k, weights, count,
-                      {y.row(tile * kTileRows) + row, y.stride, cols, k == 0});
-      }
-    }
-  }
-}
-
-// Widens elements [k, k + count) of the rows of w into panels of kTileCols rows.
-template <class T>
-inline void PackPanels(const WeightRows<T>& w, int64_t k, int64_t count, float* to) {
-  const Floats d;
-  const int64_t lanes = LaneCount();
-  const int64_t vectors = count / lanes;
-  const int64_t rest = count - vectors * lanes;
-  for (int64_t row = 0; row < w.count; row += kTileCols) {
+  // Elements from k on of rows [row, row + kTileCols); the last row stands for those behind it.
+  HWY_INLINE DirectWeights<T> Block(int64_t row, int64_t k) const {
+    DirectWeights<T> block;
     for (int64_t c = 0; c < kTileCols; ++c) {
-      const T* from = w.row(std::min(row + c, w.count - 1)) + k;
-      float* out = to + c * lanes;
-      for (int64_t v = 0; v < vectors; ++v, from += lanes, out += kTileCols * lanes) {
-        hn::Store(Widen(d, from), d, out);
-      }
-      if (rest != 0) hn::Store(WidenFirst(d, from, static_cast<size_t>(rest)), d, out);
+      block.rows[c] = elements.row(std::min(row + c, count - 1)) + k;
     }
-    to += kTileCols * RoundUp(count, lanes);
+    return block;
+  }
+};
+
+struct TileRange {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+
+// One block of weights, `count` elements from k on, with each of `tiles` of x. `panel` holds
+// kTileCols * kBlock floats; y.data is that of row 0 of x.
+template <class T>
+inline void MultiplyBlock(const PackedRows& x, const TileRange& tiles, const DirectWeights<T>& w,
+                          const DirectWeights<T>& next, int64_t k, int64_t count, float* panel,
+                          const TileOutput& y) {
+  for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+    const int64_t rows = x.RowsOf(tile);
+    const float* x_block = x.data + tile * x.TileSize() + rows * k;
+    // Each tile fetches some of the rows, so that memory is busy all the time.
+    const NextWeights<T> fetched = {next, (tile - tiles.begin) * kTileCols / tiles.size(),
+                                    (tile + 1 - tiles.begin) * kTileCols / tiles.size()};
+    const TileOutput to = {y.data + tile * kTileRows * y.stride, y.stride, y.cols, y.first};
+    if (tiles.size() == 1) {
+      ComputeTileOf(rows, x_block, w, fetched, count, to);
+    } else if (tile == tiles.begin) {
+      ComputeTileOf(rows, x_block, KeptWeights<T>{w, panel}, fetched, count, to);
+    } else {
+      ComputeTileOf(rows, x_block, WidenedWeights{panel}, fetched, count, to);
+    }
   }
 }
 
-// As MultiplyDirect, through panels; `panels` holds kWeightPanelFloats.
+// y[:, 0 .. w.count) of `tiles` of x; y.data is that of row 0 of x. Few rows of x stay in the L2
+// cache whole, and the weights are read a few rows at a time to their end; of more rows, one block
+// of up to kCachedTiles stays there while all rows of W pass by.
 template <class T>
-inline void MultiplyPanels(const PackedRows& x, int64_t tile_begin, int64_t tile_end,
-                           const WeightRows<T>& w, float* panels, Matrix y) {
-  for (int64_t first = 0; first < w.count; first += kWeightPanelRows) {
-    const int64_t panel_rows = std::min(kWeightPanelRows, w.count - first);
+inline void MultiplyRows(const PackedRows& x, const TileRange& tiles, const WeightRows<T>& w,
+                         Matrix y) {
+  HWY_ALIGN float panel[kTileCols * kBlock];
+  const bool few = tiles.size() * x.cols <= kCachedTiles * kBlock;
+  const int64_t rows = few ? kTileCols : w.count;
+  for (int64_t first = 0; first < w.count; first += rows) {
+    const int64_t end = std::min(first + rows, w.count);
     for (int64_t k = 0; k < w.in; k += kBlock) {
-      const int64_t count = std::min(kBlock, w.in - k);
-      const int64_t panel_size = kTileCols * RoundUp(count, LaneCount());
-      const NextWeights next = After(w, first, kWeightPanelRows, k);
-      PackPanels<T>({{w.row(first), w.elements.stride}, panel_rows, w.in}, k, count, panels);
-      for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-        const int64_t rows = x.RowsOf(tile);
-        const float* x_block = x.data + tile * x.TileSize() + rows * k;
-        const float* panel = panels;
-        for (int64_t row = 0; row < panel_rows; row += kTileCols, panel += panel_size) {
-          const int64_t cols = std::min(kTileCols, panel_rows - row);
-          next.Fetch(row, tile - tile_begin, tile_end - tile_begin);
-          ComputeTileOf(rows, x_block, PanelWeights{panel}, count,
-                        {y.row(tile * kTileRows) + first + row, y.stride, cols, k == 0});
+      for (int64_t tile = tiles.begin; tile < tiles.end; tile += kCachedTiles) {
+        const TileRange cached = {tile, std::min(tile + kCachedTiles, tiles.end)};
+        for (int64_t row = first; row < end; row += kTileCols) {
+          const int64_t cols = std::min(kTileCols, end - row);
+          const bool last_row = row + kTileCols >= end;
+          const bool last_block = k + kBlock >= w.in;
+          const DirectWeights<T> next = !last_row    ? w.Block(row + kTileCols, k)
+                                        : last_block ? w.Block(end, 0)
+                                                     : w.Block(first, k + kBlock);
+          MultiplyBlock(x, cached, w.Block(row, k), next, k, std::min(kBlock, w.in - k), panel,
+                        {y.data + row, y.stride, cols, k == 0});
         }
       }
     }
   }
 }
 
-// y[:, 0 .. weight.rows) of tiles [tile_begin, tile_end) of x.
-inline void Multiply(const PackedRows& x, int64_t tile_begin, int64_t tile_end,
-                     const WeightMatrix& weight, float* panels, Matrix y) {
+// y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x.
+inline void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
+                     Matrix y) {
   VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
-    const WeightRows<T> rows = {elements, weight.rows, weight.cols};
-    if (x.rows <= kDirectRows) {
-      MultiplyDirect(x, tile_begin, tile_end, rows, y);
-    } else {
-      MultiplyPanels(x, tile_begin, tile_end, rows, panels, y);
-    }
+    MultiplyRows(x, tiles, WeightRows<T>{elements, weight.rows, weight.cols}, y);
   });
 }
 

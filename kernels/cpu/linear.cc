@@ -41,8 +41,6 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
   const Workspace::Frame frame(context.scratch);
   const PackedRows packed = PackRows(context, x);
   const int threads = context.pool.size();
-  float* panels = nullptr;
-  if (x.rows > kDirectRows) panels = context.scratch.Allocate<float>(threads * kWeightPanelFloats);
   const auto count = static_cast<int64_t>(projections.size());
   auto* cuts = context.scratch.Allocate<RowTasks>(count);
   int64_t row_tasks = 0;
@@ -57,7 +55,7 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
   const int64_t tiles_per_task = CeilDiv(tiles, most_pieces);
   const int64_t pieces = CeilDiv(tiles, tiles_per_task);
   const int64_t work = x.rows * out * CeilDiv(x.cols, LaneCount());
-  ForTasks(context.pool, row_tasks * pieces, work, [&](int64_t task, int worker) HWY_ATTR {
+  ForTasks(context.pool, row_tasks * pieces, work, [&](int64_t task, int) HWY_ATTR {
     const int64_t row_task = task % row_tasks;
     int64_t p = count - 1;
     while (cuts[p].first > row_task) --p;
@@ -65,8 +63,7 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
     const int64_t row = (row_task - cuts[p].first) * cuts[p].rows_per_task;
     const int64_t rows = std::min(cuts[p].rows_per_task, weight.rows - row);
     const int64_t tile = task / row_tasks * tiles_per_task;
-    const int64_t tile_end = std::min(tile + tiles_per_task, tiles);
-    Multiply(packed, tile, tile_end, weight.Rows(row, rows), panels + worker * kWeightPanelFloats,
+    Multiply(packed, {tile, std::min(tile + tiles_per_task, tiles)}, weight.Rows(row, rows),
              y.Cols(row, rows));
   });
 }

@@ -168,7 +168,6 @@ float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
     products = std::max(products, grouping.groups[g].count * grouping.groups[g].rows_per_task);
   }
   const Workspace::Frame frame(context.scratch);
-  auto* panels = context.scratch.Allocate<float>(threads * kWeightPanelFloats);
   auto* results = context.scratch.Allocate<float>(threads * 2 * products);
   const int64_t work = 2 * positions * ffn * CeilDiv(in, LaneCount());
   ForTasks(context.pool, tasks, work, [&](int64_t task, int worker) HWY_ATTR {
@@ -178,11 +177,10 @@ float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
     const int64_t row = (task - group.first_task) * group.rows_per_task;
     const int64_t count = std::min(group.rows_per_task, ffn - row);
     float* result = results + worker * 2 * products;
-    float* panel = panels + worker * kWeightPanelFloats;
     const Matrix gate(result, group.count, count);
     const Matrix up(result + products, group.count, count);
-    Multiply(rows, 0, rows.Tiles(), expert.gate.Rows(row, count), panel, gate);
-    Multiply(rows, 0, rows.Tiles(), expert.up.Rows(row, count), panel, up);
+    Multiply(rows, {0, rows.Tiles()}, expert.gate.Rows(row, count), gate);
+    Multiply(rows, {0, rows.Tiles()}, expert.up.Rows(row, count), up);
     Keep(gate, grouping.slots + group.first, row, kept.gate);
     Keep(up, grouping.slots + group.first, row, kept.up);
     Activate(gate, up, row, grouping.Rows(group, hidden, ffn),
@@ -198,15 +196,14 @@ Matrix Down(KernelContext& context, const float* hidden, int64_t positions,
   const int64_t ffn = weights[0].down.cols;
   const Matrix results = context.scratch.AllocateMatrix(positions, out);
   const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::down, threads);
-  auto* panels = context.scratch.Allocate<float>(threads * kWeightPanelFloats);
   const int64_t work = positions * out * CeilDiv(ffn, LaneCount());
-  ForTasks(context.pool, tasks, work, [&](int64_t task, int worker) HWY_ATTR {
+  ForTasks(context.pool, tasks, work, [&](int64_t task, int) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_task, task);
     const PackedRows rows = grouping.Rows(group, hidden, ffn);
     const int64_t row = (task - group.first_task) * group.rows_per_task;
     const int64_t count = std::min(group.rows_per_task, out - row);
     const WeightMatrix& down = weights[static_cast<size_t>(group.expert)].down;
-    Multiply(rows, 0, rows.Tiles(), down.Rows(row, count), panels + worker * kWeightPanelFloats,
+    Multiply(rows, {0, rows.Tiles()}, down.Rows(row, count),
              results.Rows(group.first, group.count).Cols(row, count));
   });
   return results;
