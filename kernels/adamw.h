@@ -12,7 +12,7 @@ struct AdamWParams {
   float learning_rate = 1e-3F;
   float beta1 = 0.9F;
   float beta2 = 0.95F;
-  float epsilon = 1e-6F;
+  float epsilon = 1e-8F;
   float weight_decay = 0.1F;    // decoupled: weight -= learning_rate * weight_decay * weight
   float gradient_scale = 1.0F;  // every gradient is multiplied by it first (clipping)
   int64_t step = 1;             // counted from 1, for the bias correction

@@ -49,19 +49,19 @@ using CopyFn = void (*)(KernelContext&, std::span<const std::byte> from, std::sp
 // Backward passes. Gradients of activations are overwritten, gradients of weights are added to, and
 // every sum has an order that depends on neither threads nor chunks.
 
-// A second way that a value goes, around what else reads it: `gradient` is that of the sum both
-// ways end in, to which this one contributes `scale` times the value. No way where it is empty.
-struct Bypass {
+// The skip connection of a value that a block reads: `gradient` is that of the sum which adds
+// `scale` times the value to what the block gave. There is none where it is empty.
+struct SkipConnection {
   float scale = 0;
   ConstMatrix gradient = {};
 };
 
 // dx = gradient of rms_norm with respect to x, given that of its output: dy, and what comes over
-// the bypass of the normalised values (MiniMax-01 report, section 4.2). dx may be dy or the
-// bypass's gradient. dweight [C] += the gradient of the weight.
+// the skip connection of the normalised values (MiniMax-01 report, section 4.2). dx may be dy or
+// the gradient of the skip connection. dweight [C] += the gradient of the weight.
 using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
-                                   float epsilon, ConstMatrix dy, const Bypass& bypass, Matrix dx,
-                                   std::span<float> dweight);
+                                   float epsilon, ConstMatrix dy, const SkipConnection& skip,
+                                   Matrix dx, std::span<float> dweight);
 
 // The same of gated_rms_norm: dy becomes dx, dgate (overwritten) is the gradient of the gate, and
 // `out` (overwritten) what the forward pass gave up to rounding, for the weight gradient of the

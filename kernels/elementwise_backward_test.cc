@@ -75,22 +75,23 @@ class Norm {
         before_(RandomNormal(c.cols, 3)),
         weight_(1, c.cols, c.type, 4) {}
 
-  enum class Into { kNew, kGradient, kBypass };
+  enum class Into { kNew, kGradient, kSkip };
 
-  // The gradient of the output is dy_; with a bypass, half of it comes there, exactly.
-  NormAnswer Backward(const TrainingKernels& kernels, int threads, bool bypassed, Into into) const {
+  // The gradient of the output is dy_; with a skip connection, half of it comes there, exactly.
+  NormAnswer Backward(const TrainingKernels& kernels, int threads, bool has_skip, Into into) const {
     TestContext test(threads);
     TestMatrix x(case_.rows, case_.cols, 3, x_);
     std::vector<float> half = dy_;
     for (float& value : half) value /= 2;
-    TestMatrix dy(case_.rows, case_.cols, 1, bypassed ? half : dy_);
+    TestMatrix dy(case_.rows, case_.cols, 1, has_skip ? half : dy_);
     for (float& value : half) value *= 4;
-    TestMatrix around(case_.rows, case_.cols, 4, half);
+    TestMatrix skip_gradient(case_.rows, case_.cols, 4, half);
     TestMatrix dx(case_.rows, case_.cols, 2);
-    TestMatrix& to = into == Into::kNew ? dx : into == Into::kGradient ? dy : around;
+    TestMatrix& to = into == Into::kNew ? dx : into == Into::kGradient ? dy : skip_gradient;
     std::vector<float> dweight = before_;
-    const Bypass bypass = bypassed ? Bypass{0.25F, around.view()} : Bypass{};
-    kernels.rms_norm_backward(test.context, x.view(), weight_.view(), kEpsilon, dy.view(), bypass,
+    const SkipConnection skip =
+        has_skip ? SkipConnection{0.25F, skip_gradient.view()} : SkipConnection{};
+    kernels.rms_norm_backward(test.context, x.view(), weight_.view(), kEpsilon, dy.view(), skip,
                               to.view(), dweight);
     return {to.Values(), dweight};
   }
@@ -172,8 +173,9 @@ TEST(RmsNormBackward, MatchesReferenceWithAnyThreads) {
       const Norm norm(c);
       using Into = Norm::Into;
       const NormAnswer expected = norm.Backward(RefTrainingKernels(), 1, false, Into::kNew);
-      const NormAnswer around = norm.Backward(RefTrainingKernels(), 1, true, Into::kNew);
-      EXPECT_TRUE(SameBits(around.dx, expected.dx) && SameBits(around.dweight, expected.dweight));
+      const NormAnswer skip_gradient = norm.Backward(RefTrainingKernels(), 1, true, Into::kNew);
+      EXPECT_TRUE(SameBits(skip_gradient.dx, expected.dx) &&
+                  SameBits(skip_gradient.dweight, expected.dweight));
       for (const auto& [target, kernels] : CpuTrainingKernelsOfAllTargets()) {
         SCOPED_TRACE(target + " " + c.Name());
         const NormAnswer one = norm.Backward(kernels, 1, false, Into::kNew);
@@ -182,10 +184,10 @@ TEST(RmsNormBackward, MatchesReferenceWithAnyThreads) {
         EXPECT_TRUE(NearRelativeToLargest(one.dweight, expected.dweight,
                                           Tolerance(norm.WeightError(), expected.dweight)));
         for (const int threads : {2, 4}) {
-          for (const bool bypassed : {false, true}) {
-            for (const Into into : {Into::kNew, Into::kGradient, Into::kBypass}) {
-              if (into == Into::kBypass && !bypassed) continue;
-              const NormAnswer many = norm.Backward(kernels, threads, bypassed, into);
+          for (const bool has_skip : {false, true}) {
+            for (const Into into : {Into::kNew, Into::kGradient, Into::kSkip}) {
+              if (into == Into::kSkip && !has_skip) continue;
+              const NormAnswer many = norm.Backward(kernels, threads, has_skip, into);
               EXPECT_TRUE(SameBits(many.dx, one.dx)) << threads << " threads";
               EXPECT_TRUE(SameBits(many.dweight, one.dweight)) << threads << " threads";
             }

@@ -19,9 +19,9 @@ void BackwardPass::Layer(int64_t layer, const LayerActivations& a, ConstMatrix i
 }
 
 void BackwardPass::Norm(ConstMatrix x, const WeightMatrix& weight, const Matrix& dweight,
-                        ConstMatrix dy, const Bypass& bypass, Matrix dx) const {
+                        ConstMatrix dy, const SkipConnection& skip, Matrix dx) const {
   compute_.training->rms_norm_backward(compute_.context, x, weight, config_.rms_norm_epsilon, dy,
-                                       bypass, dx, Row(dweight));
+                                       skip, dx, Row(dweight));
 }
 
 ConstMatrix BackwardPass::Scaled(float factor, ConstMatrix x) const {

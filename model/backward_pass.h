@@ -30,9 +30,9 @@ class BackwardPass {
   void Layer(int64_t layer, const LayerActivations& a, ConstMatrix input, const RouterLoss& loss,
              Matrix dhidden) const;
 
-  // dx may be dy or the gradient of the bypass.
+  // dx may be dy or the gradient of the skip connection.
   void Norm(ConstMatrix x, const WeightMatrix& weight, const Matrix& dweight, ConstMatrix dy,
-            const Bypass& bypass, Matrix dx) const;
+            const SkipConnection& skip, Matrix dx) const;
 
  private:
   Matrix Allocate(int64_t rows, int64_t cols) const {

@@ -22,17 +22,17 @@ constexpr int64_t kNormRows = 32;
 
 HWY_INLINE float SumLanes(FloatsV v) { return hn::GetLane(hn::SumOfLanes(Floats(), v)); }
 
-// One row of rms_norm_backward; `sums` has the gradient of the weight added, `bypass` may be null.
+// One row of rms_norm_backward; `sums` has the gradient of the weight added, `skip` may be null.
 // With r = 1 / sqrt(mean x^2 + epsilon), dx = r (weight dy - x r^2 mean(x weight dy)).
 void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, const float* dy,
-             float bypass_scale, const float* bypass, int64_t count, float* dx,
+             float skip_scale, const float* skip, int64_t count, float* dx,
              float* HWY_RESTRICT sums) {
   const Floats d;
-  const FloatsV around = hn::Set(d, bypass_scale);
+  const FloatsV skip_factor = hn::Set(d, skip_scale);
   const auto load_gradient = [&](int64_t at, int64_t left) HWY_ATTR {
     const FloatsV gradient = LoadPart(dy + at, left);
-    if (bypass == nullptr) return gradient;
-    return hn::MulAdd(around, LoadPart(bypass + at, left), gradient);
+    if (skip == nullptr) return gradient;
+    return hn::MulAdd(skip_factor, LoadPart(skip + at, left), gradient);
   };
   const int64_t lanes = LaneCount();
   // Two sums each, for one would wait for its own last addition.
@@ -99,13 +99,13 @@ void CheckShapes(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy, Cons
 }
 
 void RmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
-                     float epsilon, ConstMatrix dy, const Bypass& bypass, Matrix dx,
+                     float epsilon, ConstMatrix dy, const SkipConnection& skip, Matrix dx,
                      std::span<float> dweight) {
   CheckShapes(x, weight, dy, dx, dweight);
   ForNormRows(
       context, x.rows, weight, 4, dweight, [&](int64_t t, const float* widened, float* sums) {
-        const float* around = bypass.gradient.data == nullptr ? nullptr : bypass.gradient.row(t);
-        NormRow(x.row(t), widened, epsilon, dy.row(t), bypass.scale, around, x.cols, dx.row(t),
+        const float* skip_gradient = skip.gradient.data == nullptr ? nullptr : skip.gradient.row(t);
+        NormRow(x.row(t), widened, epsilon, dy.row(t), skip.scale, skip_gradient, x.cols, dx.row(t),
                 sums);
       });
 }

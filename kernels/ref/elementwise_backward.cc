@@ -46,14 +46,15 @@ void CheckShapes(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy, Cons
 }  // namespace
 
 void RmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
-                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight) {
+                     ConstMatrix dy, const SkipConnection& skip, Matrix dx,
+                     std::span<float> dweight) {
   CheckShapes(x, weight, dy, dx, dweight);
   const std::vector<float> factors = Dequantize(weight);
   std::vector<double> sums(dweight.begin(), dweight.end());
   for (int64_t t = 0; t < x.rows; ++t) {
     const auto gradient = [&](int64_t c) {
-      const double around = bypass.gradient.data == nullptr ? 0.0 : bypass.gradient.row(t)[c];
-      return double{dy.row(t)[c]} + double{bypass.scale} * around;
+      const double skip_gradient = skip.gradient.data == nullptr ? 0.0 : skip.gradient.row(t)[c];
+      return double{dy.row(t)[c]} + double{skip.scale} * skip_gradient;
     };
     RmsNormRow(x.row(t), factors, epsilon, gradient, dx.row(t), sums);
   }

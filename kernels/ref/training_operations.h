@@ -11,7 +11,8 @@
 namespace fulmen::ref {
 
 void RmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
-                     ConstMatrix dy, const Bypass& bypass, Matrix dx, std::span<float> dweight);
+                     ConstMatrix dy, const SkipConnection& skip, Matrix dx,
+                     std::span<float> dweight);
 void GatedRmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                           ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
                           std::span<float> dweight);
