@@ -71,7 +71,7 @@ int64_t TotalBytes(const std::vector<std::string>& files) {
 Json InfoJson(const DatasetInfo& info) {
   return {{"documents", info.documents},
           {"tokens", info.tokens},
-          {"learnt_tokens", info.learnt_tokens},
+          {"learnt_tokens", info.loss_tokens},
           {"shards", info.shards}};
 }
 
@@ -82,9 +82,9 @@ std::string Counted(int64_t count, std::string_view what) {
 void PrintInfo(const std::string& folder, const DatasetInfo& info) {
   Print("{}: {}, {}{}\n", folder, Counted(info.documents, "document"),
         Counted(info.tokens, "token"),
-        info.learnt_tokens == info.tokens
+        info.loss_tokens == info.tokens
             ? ""
-            : fmt::format(", {} of them learnt", HumanCount(info.learnt_tokens)));
+            : fmt::format(", {} of them in the loss", HumanCount(info.loss_tokens)));
 }
 
 std::string_view HowCut(DocumentOptions::Cut cut) {

@@ -146,7 +146,7 @@ class Formatter {
       }
     }
     Own(kEndMarker);
-    for (size_t i = first; i < pieces_.size(); ++i) pieces_[i].learnt = true;
+    for (size_t i = first; i < pieces_.size(); ++i) pieces_[i].in_loss = true;
     Own("\n");
   }
 
@@ -409,15 +409,15 @@ std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const Prom
   return encoder.ids();
 }
 
-LearntTokens EncodeLearnt(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces) {
+MaskedTokens EncodeWithLossMask(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces) {
   PieceEncoder encoder(tokenizer, false);
-  std::vector<uint8_t> learnt;
+  std::vector<uint8_t> loss_mask;
   for (size_t i = 0; i < pieces.size(); ++i) {
     encoder.Add(pieces[i]);
-    if (i + 1 < pieces.size() && pieces[i + 1].learnt == pieces[i].learnt) continue;
-    learnt.resize(encoder.ids().size(), pieces[i].learnt ? 1 : 0);
+    if (i + 1 < pieces.size() && pieces[i + 1].in_loss == pieces[i].in_loss) continue;
+    loss_mask.resize(encoder.ids().size(), pieces[i].in_loss ? 1 : 0);
   }
-  return {encoder.ids(), std::move(learnt)};
+  return {encoder.ids(), std::move(loss_mask)};
 }
 
 }  // namespace fulmen

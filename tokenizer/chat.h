@@ -29,12 +29,12 @@ Result<std::optional<ChatFormat>> DetectChatFormat(std::string_view chat_templat
 std::string ChatTemplate(ChatFormat format);
 
 // A prompt in pieces: in trusted pieces marker strings are markers, in the others they are plain
-// text. `learnt`: the assistant's own words and the marker that ends them, which a model learns to
+// text. `in_loss`: the assistant's own words and the marker that ends them, which a model learns to
 // write; the rest it only reads.
 struct PromptPiece {
   std::string text;
   bool trusted;
-  bool learnt = false;
+  bool in_loss = false;
 };
 
 // request: {messages: [...], tools: [...] or null, add_generation_prompt: bool (default true)},
@@ -48,13 +48,13 @@ std::string ChatText(const std::vector<PromptPiece>& pieces);
 std::vector<int32_t> EncodeChat(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces,
                                 bool continues = false);
 
-// The same for training: text is also cut where learnt pieces begin and end, as it is when a model
-// is asked to go on after its generation prompt. Parts of one text count as one: the space that a
-// tokenizer puts before a text stands before the first of them only.
-struct LearntTokens {
+// The same for training: text is also cut where pieces in the loss begin and end, as it is when a
+// model is asked to go on after its generation prompt. Parts of one text count as one: the space
+// that a tokenizer puts before a text stands before the first of them only.
+struct MaskedTokens {
   std::vector<int32_t> ids;
-  std::vector<uint8_t> learnt;  // as many: 1 in learnt pieces, else 0
+  std::vector<uint8_t> loss_mask;  // as many: 1 in pieces in the loss, else 0
 };
-LearntTokens EncodeLearnt(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces);
+MaskedTokens EncodeWithLossMask(const Tokenizer& tokenizer, std::span<const PromptPiece> pieces);
 
 }  // namespace fulmen

@@ -60,7 +60,7 @@ TEST(Chat, OnlyTemplateAndAssistantAreTrusted) {
 }
 
 // What the assistant says and the marker that ends it, whatever it says.
-TEST(Chat, LearntAreTheAssistantsTurns) {
+TEST(Chat, TheLossMaskIsTheAssistantsTurns) {
   const auto json = *ParseJson(Messages(R"({"role": "user", "content": "U"},
       {"role": "assistant", "content": [{"type": "text", "text": "A"},
                                         {"type": "text", "text": "B"}]},
@@ -80,18 +80,18 @@ TEST(Chat, LearntAreTheAssistantsTurns) {
 </tool_calls>)")}) {
     const auto pieces = FormatChat(format, json);
     ASSERT_TRUE(pieces.has_value());
-    std::string learnt;
+    std::string masked;
     for (const PromptPiece& piece : *pieces) {
-      if (piece.learnt) learnt += piece.text;
+      if (piece.in_loss) masked += piece.text;
     }
     std::string expected = "AB";
     expected.append(end).append(end).append(calls).append(end);
-    EXPECT_EQ(learnt, expected) << ChatFormatName(format);
+    EXPECT_EQ(masked, expected) << ChatFormatName(format);
   }
 }
 
 // The newline of the prompt and those of the answer do not become one token.
-TEST(Chat, LearntTextIsEncodedOnItsOwn) {
+TEST(Chat, MaskedTextIsEncodedOnItsOwn) {
   const Tokenizer* tokenizer = MinimaxTokenizer();
   if (tokenizer == nullptr) GTEST_SKIP() << "golden/tokenizer/minimax is absent";
   const auto json = *ParseJson(Messages(R"({"role": "user", "content": "U"},
@@ -99,19 +99,19 @@ TEST(Chat, LearntTextIsEncodedOnItsOwn) {
                                "test");
   const auto pieces = FormatChat(ChatFormat::kText01, json);
   ASSERT_TRUE(pieces.has_value());
-  const LearntTokens tokens = EncodeLearnt(*tokenizer, *pieces);
-  ASSERT_EQ(tokens.learnt.size(), tokens.ids.size());
-  std::vector<int32_t> learnt;
+  const MaskedTokens tokens = EncodeWithLossMask(*tokenizer, *pieces);
+  ASSERT_EQ(tokens.loss_mask.size(), tokens.ids.size());
+  std::vector<int32_t> in_loss;
   std::vector<int32_t> read;
   for (size_t i = 0; i < tokens.ids.size(); ++i) {
-    (tokens.learnt[i] != 0 ? learnt : read).push_back(tokens.ids[i]);
+    (tokens.loss_mask[i] != 0 ? in_loss : read).push_back(tokens.ids[i]);
   }
   const std::string end = "<end_of_sentence>";
-  EXPECT_EQ(learnt, tokenizer->Encode("\n\nA " + end + end, Tokenizer::Markers::kParse));
+  EXPECT_EQ(in_loss, tokenizer->Encode("\n\nA " + end + end, Tokenizer::Markers::kParse));
   EXPECT_EQ(*tokenizer->Decode(read),
             "<beginning_of_sentence>user name=user\nU<end_of_sentence>\n"
             "<beginning_of_sentence>ai name=assistant\n\n");
-  EXPECT_EQ(tokens.learnt.back(), 0);
+  EXPECT_EQ(tokens.loss_mask.back(), 0);
   EXPECT_NE(tokens.ids, EncodeChat(*tokenizer, *pieces));  // where it is one
 }
 
@@ -165,18 +165,18 @@ Tokenizer PrefixSpaceTokenizer() {
 TEST(Chat, PartsOfOneTextGetOnePrefixSpace) {
   using Ids = std::vector<int32_t>;
   const Tokenizer tokenizer = PrefixSpaceTokenizer();
-  const auto learnt = [&](const std::vector<PromptPiece>& pieces) {
-    return EncodeLearnt(tokenizer, pieces);
+  const auto encode = [&](const std::vector<PromptPiece>& pieces) {
+    return EncodeWithLossMask(tokenizer, pieces);
   };
-  const LearntTokens completion = learnt({{"2=", false, false}, {"4", false, true}});
+  const MaskedTokens completion = encode({{"2=", false, false}, {"4", false, true}});
   EXPECT_EQ(completion.ids, (Ids{' ', '2', '=', '4'}));
-  EXPECT_EQ(completion.learnt, (std::vector<uint8_t>{0, 0, 0, 1}));
-  EXPECT_EQ(completion.ids, learnt({{"2=4", false, true}}).ids);
+  EXPECT_EQ(completion.loss_mask, (std::vector<uint8_t>{0, 0, 0, 1}));
+  EXPECT_EQ(completion.ids, encode({{"2=4", false, true}}).ids);
   // A marker ends a text, wherever the pieces are cut.
   const std::vector<PromptPiece> chat = {
       {"a<x>", true, false}, {"b", false, true}, {"c<x>", true, true}, {"d", false, false}};
   const Ids whole = {' ', 'a', 256, ' ', 'b', 'c', 256, ' ', 'd'};
-  EXPECT_EQ(learnt(chat).ids, whole);
+  EXPECT_EQ(encode(chat).ids, whole);
   EXPECT_EQ(EncodeChat(tokenizer, chat), whole);
   EXPECT_EQ(EncodeChat(tokenizer, chat, true), Ids(whole.begin() + 1, whole.end()));
 }

@@ -12,18 +12,18 @@
 namespace fulmen {
 namespace {
 
-// Whether some token but the first is to be learnt.
+// Whether some token but the first counts in the loss.
 bool TeachesSomething(const Document& piece) {
   if (piece.tokens.size() < 2) return false;
-  return piece.learnt.empty() ||
-         std::find(piece.learnt.begin() + 1, piece.learnt.end(), 1) != piece.learnt.end();
+  return piece.loss_mask.empty() ||
+         std::find(piece.loss_mask.begin() + 1, piece.loss_mask.end(), 1) != piece.loss_mask.end();
 }
 
 void Append(const Document& piece, PackedBatch& batch) {
   const size_t first = batch.targets.size();
   batch.Add(piece.tokens);
-  for (size_t i = 1; i < piece.learnt.size(); ++i) {
-    if (piece.learnt[i] == 0) batch.targets[first + i - 1] = -1;
+  for (size_t i = 1; i < piece.loss_mask.size(); ++i) {
+    if (piece.loss_mask[i] == 0) batch.targets[first + i - 1] = -1;
   }
 }
 
@@ -90,7 +90,7 @@ BatchStream::Piece BatchStream::PieceAt(size_t source) const {
   const size_t left = document.tokens.size() - begin;
   const size_t length = std::min(left, static_cast<size_t>(options_.max_length));
   document.tokens = document.tokens.subspan(begin, length);
-  if (!document.learnt.empty()) document.learnt = document.learnt.subspan(begin, length);
+  if (!document.loss_mask.empty()) document.loss_mask = document.loss_mask.subspan(begin, length);
   return {document, length == left};
 }
 

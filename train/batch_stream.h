@@ -1,4 +1,4 @@
-// The order in which documents are learnt: a weighted mixture of datasets, packed into batches.
+// The order in which documents are trained on: a weighted mixture of datasets, packed into batches.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct BatchStreamOptions {
 // furthest behind.
 // Nothing is padded: a batch holds whole documents until the next would not fit. A piece of a cut
 // document stands alone, as a document does, and the first token of either is no target. What
-// nothing would be learnt from is left out. Every rank runs the same stream and takes its own
+// has no token in the loss is left out. Every rank runs the same stream and takes its own
 // batches of it, so the data of a step do not depend on the number of ranks. Not thread safe.
 // Movable.
 class BatchStream {

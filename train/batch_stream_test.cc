@@ -19,7 +19,7 @@ constexpr int64_t kVocabulary = 1 << 20;
 
 struct OwnDocument {
   std::vector<int32_t> tokens;
-  std::vector<uint8_t> learnt;
+  std::vector<uint8_t> loss_mask;
 };
 
 class BatchStreamTest : public ::testing::Test {
@@ -30,7 +30,7 @@ class BatchStreamTest : public ::testing::Test {
     std::filesystem::create_directory(folder);
     ShardWriter writer(folder, 1000, kVocabulary, tokenizer);
     for (const OwnDocument& document : documents) {
-      EXPECT_TRUE(writer.Add({document.tokens, document.learnt}));
+      EXPECT_TRUE(writer.Add({document.tokens, document.loss_mask}));
     }
     EXPECT_TRUE(writer.Finish());
     auto dataset = Dataset::Open(folder);
@@ -243,7 +243,7 @@ TEST_F(BatchStreamTest, LongDocumentsAreCutInOrder) {
   EXPECT_EQ(lengths[20], 40);
 }
 
-TEST_F(BatchStreamTest, OnlyLearntTokensAreTargets) {
+TEST_F(BatchStreamTest, OnlyTokensInTheLossMaskAreTargets) {
   const std::vector<OwnDocument> documents = {
       {{10, 11, 12, 13, 14, 15}, {0, 0, 1, 1, 0, 1}},
       {{20, 21, 22}, {1, 0, 0}},  // a first token is never a target: nothing to learn
@@ -268,7 +268,7 @@ TEST_F(BatchStreamTest, StateAndSkipAreExact) {
   std::vector<OwnDocument> masked = Documents(50, 90, 10'000);
   for (OwnDocument& document : masked) {
     for (const int32_t token : document.tokens) {
-      document.learnt.push_back(MixBits(static_cast<uint64_t>(token)) % 16 == 0 ? 1 : 0);
+      document.loss_mask.push_back(MixBits(static_cast<uint64_t>(token)) % 16 == 0 ? 1 : 0);
     }
   }
   const Dataset a = Write(Documents(40, 20));

@@ -51,7 +51,7 @@ Result<DatasetInfo> ParseDatasetInfo(std::string_view json, const std::string& w
   DatasetInfo info;
   FULMEN_ASSIGN(info.documents, ReadCount(parsed, "documents", where));
   FULMEN_ASSIGN(info.tokens, ReadCount(parsed, "tokens", where));
-  FULMEN_ASSIGN(info.learnt_tokens, ReadCount(parsed, "learnt_tokens", where));
+  FULMEN_ASSIGN(info.loss_tokens, ReadCount(parsed, "learnt_tokens", where));
   FULMEN_ASSIGN(info.vocabulary, ReadCount(parsed, "vocabulary", where));
   FULMEN_ASSIGN(info.shards, ReadCount(parsed, "shards", where));
   const auto tokenizer = parsed.find("tokenizer");
@@ -70,7 +70,8 @@ Result<DatasetInfo> ParseDatasetInfo(std::string_view json, const std::string& w
 }
 
 Status CheckShard(std::span<const int32_t> tokens, std::span<const int64_t> starts,
-                  std::span<const uint8_t> learnt, int64_t vocabulary, const std::string& where) {
+                  std::span<const uint8_t> loss_mask, int64_t vocabulary,
+                  const std::string& where) {
   const auto count = static_cast<int64_t>(tokens.size());
   if (starts.size() < 2 || starts.front() != 0 || starts.back() != count) {
     return Fail(ErrorCode::kCorrupt, "{}: 'starts' should rise from 0 to {}, found {}", where,
@@ -89,11 +90,11 @@ Status CheckShard(std::span<const int32_t> tokens, std::span<const int64_t> star
     return Fail(ErrorCode::kCorrupt, "{}: token {} is {}, which is not in the vocabulary of {}",
                 where, wrong - tokens.begin(), *wrong, vocabulary);
   }
-  if (!learnt.empty() && learnt.size() != tokens.size()) {
+  if (!loss_mask.empty() && loss_mask.size() != tokens.size()) {
     return Fail(ErrorCode::kCorrupt, "{}: 'learnt' should have {} elements, found {}", where, count,
-                learnt.size());
+                loss_mask.size());
   }
-  if (std::any_of(learnt.begin(), learnt.end(), [](uint8_t flag) { return flag > 1; })) {
+  if (std::any_of(loss_mask.begin(), loss_mask.end(), [](uint8_t flag) { return flag > 1; })) {
     return Fail(ErrorCode::kCorrupt, "{}: 'learnt' should hold 0 and 1 only", where);
   }
   return {};
@@ -103,9 +104,9 @@ Result<Dataset::Shard> Dataset::OpenShard(const std::string& path, int64_t vocab
   FULMEN_ASSIGN(Checkpoint file, Checkpoint::Open(path));
   FULMEN_ASSIGN(const auto tokens, ReadVector<int32_t>(file, "tokens", DType::kI32, false, path));
   FULMEN_ASSIGN(const auto starts, ReadVector<int64_t>(file, "starts", DType::kI64, false, path));
-  FULMEN_ASSIGN(const auto learnt, ReadVector<uint8_t>(file, "learnt", DType::kU8, true, path));
-  FULMEN_TRY(CheckShard(tokens, starts, learnt, vocabulary, path));
-  return Shard{std::move(file), tokens, starts, learnt};
+  FULMEN_ASSIGN(const auto loss_mask, ReadVector<uint8_t>(file, "learnt", DType::kU8, true, path));
+  FULMEN_TRY(CheckShard(tokens, starts, loss_mask, vocabulary, path));
+  return Shard{std::move(file), tokens, starts, loss_mask};
 }
 
 Result<Dataset> Dataset::Open(const std::string& folder) {
@@ -145,7 +146,7 @@ Document Dataset::document(int64_t index) const {
   const auto begin = static_cast<size_t>(shard.starts[local]);
   const size_t length = static_cast<size_t>(shard.starts[local + 1]) - begin;
   Document document{shard.tokens.subspan(begin, length), {}};
-  if (!shard.learnt.empty()) document.learnt = shard.learnt.subspan(begin, length);
+  if (!shard.loss_mask.empty()) document.loss_mask = shard.loss_mask.subspan(begin, length);
   return document;
 }
 

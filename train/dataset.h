@@ -17,16 +17,16 @@ namespace fulmen {
 // A view into a dataset, valid as long as it.
 struct Document {
   std::span<const int32_t> tokens;
-  // 1 where the token is to be learnt (predicted by the tokens before it), 0 where it is only read;
-  // empty: every token is to be learnt. As long as `tokens` otherwise.
-  std::span<const uint8_t> learnt;
+  // 1 where the token counts in the loss (is predicted from the tokens before it), 0 where it is
+  // only read; empty: every token counts. As long as `tokens` otherwise.
+  std::span<const uint8_t> loss_mask;
 };
 
 // What dataset.json states.
 struct DatasetInfo {
   int64_t documents = 0;
   int64_t tokens = 0;
-  int64_t learnt_tokens = 0;
+  int64_t loss_tokens = 0;
   int64_t vocabulary = 0;  // every id lies below
   std::string tokenizer;   // TokenizerFingerprint of the one that made the ids
   int64_t shards = 0;
@@ -42,14 +42,14 @@ std::string ShardName(int64_t shard);
 // Both parse untrusted values; `where` names them in errors.
 Result<DatasetInfo> ParseDatasetInfo(std::string_view json, const std::string& where);
 // The borders rise from 0 to the number of tokens, no document is empty, every id lies in
-// [0, vocabulary), and `learnt` is empty or has a 0 or 1 for every token.
+// [0, vocabulary), and `loss_mask` is empty or has a 0 or 1 for every token.
 Status CheckShard(std::span<const int32_t> tokens, std::span<const int64_t> starts,
-                  std::span<const uint8_t> learnt, int64_t vocabulary, const std::string& where);
+                  std::span<const uint8_t> loss_mask, int64_t vocabulary, const std::string& where);
 
 // A folder that `fulmen train data` wrote: dataset.json (totals, vocabulary, the tokenizer's
 // fingerprint) and shards shard-NNNNN.safetensors with `tokens` I32 [N], `starts` I64 [D + 1] (the
-// borders of documents, rising from 0 to N) and, where some tokens are only read, `learnt` U8 [N].
-// Immutable; thread safe. Movable.
+// borders of documents, rising from 0 to N) and, where some tokens are only read, the loss mask as
+// `learnt` U8 [N]. Immutable; thread safe. Movable.
 class Dataset {
  public:
   // Checks every border and that every id lies in the vocabulary dataset.json states.
@@ -68,7 +68,7 @@ class Dataset {
     Checkpoint file;
     std::span<const int32_t> tokens;
     std::span<const int64_t> starts;
-    std::span<const uint8_t> learnt;
+    std::span<const uint8_t> loss_mask;
   };
 
   static Result<Shard> OpenShard(const std::string& path, int64_t vocabulary);

@@ -34,14 +34,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   size -= 3;
   const auto starts = Take<int64_t>(data, size, borders);
   const auto tokens = Take<int32_t>(data, size, count);
-  const auto learnt = Take<uint8_t>(data, size, masked ? count : 0);
-  if (!fulmen::CheckShard(tokens, starts, learnt, 256, "input")) return 0;
+  const auto loss_mask = Take<uint8_t>(data, size, masked ? count : 0);
+  if (!fulmen::CheckShard(tokens, starts, loss_mask, 256, "input")) return 0;
   // What is accepted must be safe to read.
   for (size_t i = 1; i < starts.size(); ++i) {
     FULMEN_CHECK(starts[i] > starts[i - 1] && starts[i] <= static_cast<int64_t>(tokens.size()),
                  "border {}", starts[i]);
   }
   for (const int32_t id : tokens) FULMEN_CHECK(id >= 0 && id < 256, "id {}", id);
-  FULMEN_CHECK(learnt.empty() || learnt.size() == tokens.size(), "{} flags", learnt.size());
+  FULMEN_CHECK(loss_mask.empty() || loss_mask.size() == tokens.size(), "{} flags",
+               loss_mask.size());
   return 0;
 }

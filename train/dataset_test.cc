@@ -43,10 +43,10 @@ TEST_F(DatasetTest, ReadsWhatWasWritten) {
       {{12, 13}, {}},  {{14, 15}, {0, 1}}, {{16}, {}},
   };
   ShardWriter writer(folder_.path(), 5, 20, "fingerprint");
-  for (const auto& [tokens, learnt] : documents) ASSERT_TRUE(writer.Add({tokens, learnt}));
+  for (const auto& [tokens, loss_mask] : documents) ASSERT_TRUE(writer.Add({tokens, loss_mask}));
   ASSERT_TRUE(writer.Finish());
   EXPECT_EQ(writer.info().shards, 3);
-  EXPECT_EQ(writer.info().learnt_tokens, 15);
+  EXPECT_EQ(writer.info().loss_tokens, 15);
 
   auto opened = Dataset::Open(folder_.path());
   ASSERT_TRUE(opened.has_value()) << opened.error().message;
@@ -61,7 +61,7 @@ TEST_F(DatasetTest, ReadsWhatWasWritten) {
     // Documents 3 to 5 share a shard with one that has a mask.
     Flags expected = documents[i].second;
     if (i >= 3 && expected.empty()) expected.assign(documents[i].first.size(), 1);
-    EXPECT_EQ(Flags(document.learnt.begin(), document.learnt.end()), expected) << i;
+    EXPECT_EQ(Flags(document.loss_mask.begin(), document.loss_mask.end()), expected) << i;
   }
 }
 

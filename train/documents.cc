@@ -93,8 +93,8 @@ Result<std::string> StringAt(const Json& object, const std::string& key, const s
               value.type_name());
 }
 
-void AddPiece(std::string text, bool learnt, ParsedDocument& parsed) {
-  if (!text.empty()) parsed.pieces.push_back({std::move(text), false, learnt});
+void AddPiece(std::string text, bool in_loss, ParsedDocument& parsed) {
+  if (!text.empty()) parsed.pieces.push_back({std::move(text), false, in_loss});
 }
 
 Result<ParsedDocument> ParseChat(Json request, const DocumentOptions& options,

@@ -20,7 +20,8 @@ class DocumentsTest : public ::testing::Test {
     return folder_ / name;
   }
 
-  // The documents as "[read]{learnt}", a chat with ! in front; or the error, without the folder.
+  // The documents as "[read]{in the loss}", a chat with ! in front; or the error, without the
+  // folder.
   std::vector<std::string> Read(const std::vector<std::string>& files,
                                 const DocumentOptions& options = {}) {
     std::vector<std::string> texts;
@@ -34,7 +35,7 @@ class DocumentsTest : public ::testing::Test {
         if (!parsed) return {WithoutFolder(parsed.error().message)};
         std::string text = parsed->chat ? "!" : "";
         for (const PromptPiece& piece : parsed->pieces) {
-          text += piece.learnt ? "{" + piece.text + "}" : "[" + piece.text + "]";
+          text += piece.in_loss ? "{" + piece.text + "}" : "[" + piece.text + "]";
         }
         texts.push_back(text);
       }
@@ -84,7 +85,7 @@ TEST_F(DocumentsTest, LinesOfJson) {
   EXPECT_EQ(Read({other}, {.text_key = "body"}), (Texts{"{b}"}));
 }
 
-TEST_F(DocumentsTest, ChatsLearnTheAssistantsTurns) {
+TEST_F(DocumentsTest, TheLossMaskOfChatsIsTheAssistantsTurns) {
   const std::string file = Write("a.jsonl",
                                  R"({"text": "t"}
 {"messages": [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]})");

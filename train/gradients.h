@@ -15,7 +15,8 @@ namespace fulmen {
 
 struct GradientOptions {
   int64_t steps = 3;
-  OptimizerOptions optimizer;
+  // As the reference results are made.
+  OptimizerOptions optimizer = {.epsilon = 1e-6, .no_decay = {}, .clip = 0.5};
   LossOptions loss;
 };
 

@@ -21,18 +21,17 @@ double GlobalNorm(const Compute& compute, const Parameters& gradients) {
 
 void Optimizer::Step(const OptimizerOptions& options, const Compute& compute,
                      const Parameters& gradients, double norm, Parameters& weights) {
-  AdamWParams params;
-  params.learning_rate = options.learning_rate;
-  params.beta1 = options.beta1;
-  params.beta2 = options.beta2;
-  params.epsilon = options.epsilon;
-  params.step = ++steps_;
+  AdamWParams params = {.learning_rate = static_cast<float>(options.learning_rate),
+                        .beta1 = static_cast<float>(options.beta1),
+                        .beta2 = static_cast<float>(options.beta2),
+                        .epsilon = static_cast<float>(options.epsilon),
+                        .step = ++steps_};
   if (options.clip > 0 && norm > options.clip) {
     params.gradient_scale = static_cast<float>(options.clip / norm);
   }
   for (size_t i = 0; i < gradients.size(); ++i) {
-    params.weight_decay =
-        IsDecayed(gradients.tensor(i), options.no_decay) ? options.weight_decay : 0.0F;
+    const bool decayed = IsDecayed(gradients.tensor(i), options.no_decay);
+    params.weight_decay = decayed ? static_cast<float>(options.weight_decay) : 0.0F;
     compute.training->adamw(compute.context, params, gradients.values(i), weights.values(i),
                             first_moments_.values(i), second_moments_.values(i));
   }

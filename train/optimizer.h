@@ -11,13 +11,14 @@
 namespace fulmen {
 
 struct OptimizerOptions {
-  float learning_rate = 1e-3F;
-  float beta1 = 0.9F;
-  float beta2 = 0.95F;
-  float epsilon = 1e-6F;
-  float weight_decay = 0.1F;
-  std::vector<std::string> no_decay = {};  // not of tensors whose names contain one of these
-  float clip = 0.5F;                       // largest global norm of the gradients; 0: no clipping
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  // Tensors whose names contain one of these are not decayed.
+  std::vector<std::string> no_decay = {"norm", "embed_tokens"};
+  double clip = 1.0;  // largest global norm of the gradients; 0: no clipping
 };
 
 // The tensor is one that weight decay applies to.

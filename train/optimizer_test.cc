@@ -29,8 +29,8 @@ class OptimizerTest : public ::testing::Test {
  protected:
   OptimizerTest() {
     std::ranges::fill(weights_.all(), 1.0F);
-    options_.learning_rate = 0.5F;
-    options_.weight_decay = 0.25F;
+    options_.learning_rate = 0.5;
+    options_.weight_decay = 0.25;
     options_.clip = 0;
   }
 
@@ -54,7 +54,6 @@ class OptimizerTest : public ::testing::Test {
 };
 
 TEST_F(OptimizerTest, DecaysOnlyTheTensorsThatAreNotExempt) {
-  options_.no_decay = {"norm", "embed_tokens"};
   Step();
   const float decayed = 1 - 0.5F * 0.25F;
   EXPECT_EQ(Weight("lm_head.weight"), decayed);
@@ -72,12 +71,11 @@ TEST_F(OptimizerTest, ClippingScalesTheGradientsToTheNorm) {
   std::ranges::fill(gradients_.values(0), 3.0F);
   const double norm = GlobalNorm(compute_, gradients_);
   EXPECT_NEAR(norm, 3 * std::sqrt(11 * 8), 1e-5);
-  options_.clip = 0.5F;
+  options_.clip = 0.5;
   Step(norm);
   const float scaled = 3 * 0.5F / static_cast<float>(norm);
-  EXPECT_NEAR(optimizer_.first_moments().values(0)[5], (1 - options_.beta1) * scaled, 1e-7F);
-  EXPECT_NEAR(optimizer_.second_moments().values(0)[5], (1 - options_.beta2) * scaled * scaled,
-              1e-8F);
+  EXPECT_NEAR(optimizer_.first_moments().values(0)[5], 0.1F * scaled, 1e-7F);
+  EXPECT_NEAR(optimizer_.second_moments().values(0)[5], 0.05F * scaled * scaled, 1e-8F);
 }
 
 TEST_F(OptimizerTest, LayersLieInOnePieceEach) {

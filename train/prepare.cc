@@ -182,7 +182,7 @@ std::optional<int32_t> EndToken(const Tokenizer& tokenizer) {
 }
 
 struct TokenisedDocument {
-  LearntTokens tokens;
+  MaskedTokens tokens;
   int64_t bytes = 0;
   bool chat = false;
   bool held_out = false;
@@ -204,10 +204,10 @@ class Tokeniser {
       result.bytes += static_cast<int64_t>(piece.text.size());
     }
     result.held_out = IsHeldOut(parsed.pieces, options_.held_out);
-    result.tokens = EncodeLearnt(tokenizer_, parsed.pieces);
+    result.tokens = EncodeWithLossMask(tokenizer_, parsed.pieces);
     if (end_ && !parsed.chat) {
       result.tokens.ids.push_back(*end_);
-      result.tokens.learnt.push_back(1);
+      result.tokens.loss_mask.push_back(1);
     }
     for (const int32_t id : result.tokens.ids) {
       if (id < vocabulary_) continue;
@@ -252,10 +252,11 @@ Status CheckReport(const PrepareOptions& options, const PrepareReport& report) {
                 "nothing is left to train on: at a share of {} all {} documents are held out",
                 options.held_out, documents);
   }
-  if (report.train.learnt_tokens == 0) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "nothing is to be learnt: only completions and what assistants say is, and there "
-                "is none");
+  if (report.train.loss_tokens == 0) {
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "no token counts in the loss: only completions and what assistants say is, and there "
+        "is none");
   }
   return {};
 }
@@ -292,7 +293,7 @@ Result<PrepareReport> WriteShards(const PrepareOptions& options, bool states_cha
         continue;
       }
       ShardWriter& writer = writers[document.held_out ? 1 : 0];
-      FULMEN_TRY(writer.Add({document.tokens.ids, document.tokens.learnt}));
+      FULMEN_TRY(writer.Add({document.tokens.ids, document.tokens.loss_mask}));
     }
     return {};
   };

@@ -94,13 +94,14 @@ class PrepareTest : public ::testing::Test {
   testing::TemporaryFolder folder_;
 };
 
-// (text, what of it is learnt) of a document.
+// (text, what of it is in the loss) of a document.
 std::pair<std::string, std::string> Texts(const Tokenizer& tokenizer, const Document& document) {
-  Ids learnt;
+  Ids in_loss;
   for (size_t i = 0; i < document.tokens.size(); ++i) {
-    if (document.learnt.empty() || document.learnt[i] != 0) learnt.push_back(document.tokens[i]);
+    const bool counts = document.loss_mask.empty() || document.loss_mask[i] != 0;
+    if (counts) in_loss.push_back(document.tokens[i]);
   }
-  return {*tokenizer.Decode(document.tokens), *tokenizer.Decode(learnt)};
+  return {*tokenizer.Decode(document.tokens), *tokenizer.Decode(in_loss)};
 }
 
 TEST_F(PrepareTest, DocumentsComeBackInOrder) {
@@ -170,8 +171,8 @@ TEST_F(PrepareTest, ThreadsAndShardsDoNotMatter) {
   }
 }
 
-// A text is either learnt or held out, however often it occurs.
-TEST_F(PrepareTest, HeldOutTextsAreNotLearnt) {
+// A text is either trained on or held out, however often it occurs.
+TEST_F(PrepareTest, HeldOutTextsAreNotTrainedOn) {
   PrepareOptions options = Options({Corpus("a.jsonl"), Corpus("b.jsonl")});
   options.held_out = 0.2;
   const auto report = Prepare(options);
@@ -238,9 +239,10 @@ TEST_F(PrepareTest, FailuresLeaveNothingBehind) {
   EXPECT_EQ(Error(options), "the input has no text");
   options = Options({Write("asked.jsonl", R"({"prompt": "p", "completion": ""})")});
   options.end = false;
-  EXPECT_EQ(Error(options),
-            "nothing is to be learnt: only completions and what assistants say is, and there is "
-            "none");
+  EXPECT_EQ(
+      Error(options),
+      "no token counts in the loss: only completions and what assistants say is, and there is "
+      "none");
   options = Options({text});
   options.model = folder_ / "nowhere";
   EXPECT_EQ(Error(options), options.model +

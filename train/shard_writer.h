@@ -34,7 +34,7 @@ class ShardWriter {
   DatasetInfo info_;
   std::vector<int32_t> tokens_;
   std::vector<int64_t> starts_{0};
-  std::vector<uint8_t> learnt_;
+  std::vector<uint8_t> loss_mask_;
 };
 
 }  // namespace fulmen

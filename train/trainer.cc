@@ -89,7 +89,6 @@ class Trainer {
   // `predicted` and `tokens` are of all batches on all ranks.
   LossOptions StepLoss(double predicted, double tokens, int64_t batches) const;
   Status CheckFinite(const StepSums& sums, double norm) const;
-  OptimizerOptions StepOptimizer(double learning_rate) const;
   Status Evaluate();
   // The experts' load since the record before.
   Status RecordLoad();
@@ -208,7 +207,9 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
   FULMEN_TRY(sums.Reduce(ranks_));
   const double norm = GlobalNorm(compute_, gradients_);
   FULMEN_TRY(CheckFinite(sums, norm));
-  run_.optimizer.Step(StepOptimizer(plan.learning_rate), compute_, gradients_, norm, run_.weights);
+  OptimizerOptions options = config_.optimizer;
+  options.learning_rate = plan.learning_rate;
+  run_.optimizer.Step(options, compute_, gradients_, norm, run_.weights);
   for (size_t i = 0; i < run_.choices.size(); ++i) run_.choices[i] += sums.choices[i];
   stop = sums.stop != 0;
   if (stop && options_.stop != nullptr) options_.stop->store(sums.stop);
@@ -302,18 +303,6 @@ Status Trainer::CheckFinite(const StepSums& sums, double norm) const {
                 gradients_.tensor(i).name);
   }
   return Fail(ErrorCode::kNonFinite, "step {}: the norm of the gradients is not finite", step);
-}
-
-OptimizerOptions Trainer::StepOptimizer(double learning_rate) const {
-  OptimizerOptions options;
-  options.learning_rate = static_cast<float>(learning_rate);
-  options.beta1 = static_cast<float>(config_.optimizer.beta1);
-  options.beta2 = static_cast<float>(config_.optimizer.beta2);
-  options.epsilon = static_cast<float>(config_.optimizer.epsilon);
-  options.weight_decay = static_cast<float>(config_.optimizer.weight_decay);
-  options.no_decay = config_.optimizer.no_decay;
-  options.clip = static_cast<float>(config_.optimizer.clip);
-  return options;
 }
 
 Status Trainer::Evaluate() {

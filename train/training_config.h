@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "model/config.h"
+#include "train/optimizer.h"
 
 namespace fulmen {
 
@@ -34,16 +35,6 @@ struct ModelSection {
   bool tie_embeddings = false;
   bool post_norm = true;
   bool deepnorm = true;
-};
-
-struct OptimizerSection {
-  double learning_rate = 1e-3;
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double epsilon = 1e-8;
-  double weight_decay = 0.1;
-  std::vector<std::string> no_decay = {"norm", "embed_tokens"};
-  double clip = 1.0;
 };
 
 struct ScheduleSection {
@@ -111,7 +102,7 @@ struct RunSection {
 
 struct TrainingConfig {
   ModelSection model;
-  OptimizerSection optimizer;
+  OptimizerOptions optimizer;
   ScheduleSection schedule;
   BatchSection batch;
   LossSection loss;

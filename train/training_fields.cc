@@ -26,7 +26,7 @@ std::string Quoted(const std::string& text) {
   return quoted + "\"";
 }
 
-Section Model(ModelSection& model) {
+Section ModelFields(ModelSection& model) {
   return {
       "model",
       "The model: either a checkpoint to go on from, or a geometry that is initialised at random.",
@@ -70,7 +70,7 @@ Section Model(ModelSection& model) {
       }};
 }
 
-Section Optimizer(OptimizerSection& optimizer) {
+Section OptimizerFields(OptimizerOptions& optimizer) {
   return {
       "optimizer",
       "AdamW (Loshchilov and Hutter, 2019).",
@@ -88,7 +88,7 @@ Section Optimizer(OptimizerSection& optimizer) {
       }};
 }
 
-Section Schedule(ScheduleSection& schedule) {
+Section ScheduleFields(ScheduleSection& schedule) {
   return {
       "schedule",
       "The learning rate over all steps of all stages.",
@@ -115,7 +115,7 @@ Section Schedule(ScheduleSection& schedule) {
       }};
 }
 
-Section Batch(BatchSection& batch) {
+Section BatchFields(BatchSection& batch) {
   return {
       "batch",
       "How much is computed at once, and how much makes a step.",
@@ -136,7 +136,7 @@ Section Batch(BatchSection& batch) {
       }};
 }
 
-Section Loss(LossSection& loss) {
+Section LossFields(LossSection& loss) {
   return {"loss",
           "What is added to the cross-entropy, and how experts are limited.",
           {
@@ -149,7 +149,7 @@ Section Loss(LossSection& loss) {
           }};
 }
 
-Section Checkpoints(CheckpointSection& checkpoint) {
+Section CheckpointsFields(CheckpointSection& checkpoint) {
   return {"checkpoint",
           "States a run can be resumed from, in FOLDER/checkpoints.",
           {
@@ -159,7 +159,7 @@ Section Checkpoints(CheckpointSection& checkpoint) {
           }};
 }
 
-Section Evaluation(EvaluationSection& evaluation) {
+Section EvaluationFields(EvaluationSection& evaluation) {
   return {"evaluation",
           "The loss on text that is not trained on.",
           {
@@ -170,7 +170,7 @@ Section Evaluation(EvaluationSection& evaluation) {
           }};
 }
 
-Section Output(OutputSection& output) {
+Section OutputFields(OutputSection& output) {
   return {
       "output",
       "What a run leaves.",
@@ -190,7 +190,7 @@ Section Output(OutputSection& output) {
       }};
 }
 
-Section Run(RunSection& run) {
+Section RunFields(RunSection& run) {
   return {
       "run",
       "How it is computed.",
@@ -218,10 +218,15 @@ Section Run(RunSection& run) {
 }  // namespace
 
 std::vector<Section> TrainingSections(TrainingConfig& config) {
-  return {
-      Model(config.model),           Optimizer(config.optimizer), Schedule(config.schedule),
-      Batch(config.batch),           Loss(config.loss),           Checkpoints(config.checkpoint),
-      Evaluation(config.evaluation), Output(config.output),       Run(config.run)};
+  return {ModelFields(config.model),
+          OptimizerFields(config.optimizer),
+          ScheduleFields(config.schedule),
+          BatchFields(config.batch),
+          LossFields(config.loss),
+          CheckpointsFields(config.checkpoint),
+          EvaluationFields(config.evaluation),
+          OutputFields(config.output),
+          RunFields(config.run)};
 }
 
 Section StageSection(StageConfig& stage) {
