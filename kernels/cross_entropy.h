@@ -10,11 +10,11 @@
 
 namespace fulmen {
 
-// x [T, C] float32, head [V, C], targets[t] in [0, V) or -1 for a position that predicts nothing.
-// Returns the sum over predicted positions of -log softmax(x_t head^T)[targets[t]], in double.
-// dx (overwritten; zero where nothing is predicted) and dhead [V, C] (added to) are the gradients
-// of `scale` times that sum; where dx is empty, no gradient is computed. No [T, V] matrix is held
-// for all T.
+// x [T, hidden] float32, head [vocab, hidden], targets[t] in [0, vocab) or -1 for a position that
+// predicts nothing. Returns the sum over predicted positions of -log softmax(x_t
+// head^T)[targets[t]], in double. dx (overwritten; zero where nothing is predicted) and dhead
+// [vocab, hidden] (added to) are the gradients of `scale` times that sum; where dx is empty, no
+// gradient is computed. No [T, vocab] matrix is held for all T.
 using CrossEntropyFn = double (*)(KernelContext&, ConstMatrix x, const WeightMatrix& head,
                                   std::span<const int32_t> targets, float scale, Matrix dx,
                                   Matrix dhead);

@@ -1,5 +1,10 @@
 // The operations a device offers, as one table: the model is written over these and nothing else.
 // `ref` is the specification in plain C++; `cpu` is vectorised and picks its instruction set once.
+//
+// Dimensions, in all headers: T tokens, the rows of a batch; S sequences, or their slices in a
+// batch; hidden, the width of the residual stream; heads, kv_heads, head_dim, rotary_dim; E experts
+// of a layer, k of them for each token, ffn the width of one; layers; vocab; in and out of a
+// product; C columns of any matrix.
 #pragma once
 
 #include <string>

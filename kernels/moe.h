@@ -16,7 +16,7 @@ namespace fulmen {
 using TopKRouterFn = void (*)(KernelContext&, ConstMatrix logits, MatrixView<int32_t> experts,
                               Matrix weights);
 
-// What belongs to one expert: gate (w1) and up (w3) [ffn, C], down (w2) [C, ffn].
+// What belongs to one expert: gate (w1) and up (w3) [ffn, hidden], down (w2) [hidden, ffn].
 template <class Tensor>
 struct ExpertTensors {
   Tensor gate;
@@ -35,9 +35,9 @@ struct MoeActivations {
 
 // out[t] = sum over slots s of weights[t][s] * down(silu(gate x_t) * up x_t) of expert
 // experts[t][s], summed in slot order so that the result does not depend on how tokens are grouped.
-// A slot whose expert is -1 was dropped: it adds nothing. x and out are [T, C]; out is overwritten
-// and must not overlap x; where it is empty it is left out. `kept` is overwritten where it is not
-// empty; rows of dropped slots are then undefined.
+// A slot whose expert is -1 was dropped: it adds nothing. x and out are [T, hidden]; out is
+// overwritten and must not overlap x; where it is empty it is left out. `kept` is overwritten where
+// it is not empty; rows of dropped slots are then undefined.
 using MoeFn = void (*)(KernelContext&, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
                        MatrixView<const int32_t> experts, ConstMatrix weights,
                        const MoeActivations& kept, Matrix out);
@@ -66,7 +66,7 @@ using RouterLossBackwardFn = void (*)(KernelContext&, ConstMatrix logits,
                                       std::span<const float> coefficients, float z_coefficient,
                                       Matrix dlogits);
 
-// dx [T, C] and dweights [T, k] are overwritten (dweights of dropped slots are zero).
+// dx [T, hidden] and dweights [T, k] are overwritten (dweights of dropped slots are zero).
 using MoeBackwardFn = void (*)(KernelContext&, ConstMatrix x,
                                std::span<const ExpertWeights> expert_weights,
                                MatrixView<const int32_t> experts, ConstMatrix weights,

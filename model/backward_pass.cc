@@ -99,7 +99,7 @@ void BackwardPass::Lightning(int64_t layer, const LayerActivations& a, ConstMatr
   const Matrix gated = Allocate(tokens, config_.attention_size());
   compute_.training->linear_backward_input(compute_.context, dbranch, weights.attention_output,
                                            /*add=*/false, dheads);
-  compute_.training->gated_rms_norm_backward(compute_.context, a.heads, weights.lightning_norm,
+  compute_.training->gated_rms_norm_backward(compute_.context, a.attended, weights.lightning_norm,
                                              ForwardPass::kLightningNormEpsilon, a.gate, dheads,
                                              dgate, gated, Row(gradients.lightning_norm));
   compute_.training->linear_backward_weight(compute_.context, gated, dbranch,
@@ -122,11 +122,11 @@ void BackwardPass::Softmax(int64_t layer, const LayerActivations& a, ConstMatrix
   const Matrix dqueries = Allocate(tokens, config_.attention_size());
   const Matrix dkeys = Allocate(tokens, config_.kv_size());
   const Matrix dvalues = Allocate(tokens, config_.kv_size());
-  Linear(a.heads, weights.attention_output, dbranch, gradients.attention_output, /*add=*/false,
-         dheads);
+  Linear(a.attended, weights.attention_output, dbranch, gradients.attention_output,
+         /*add=*/false, dheads);
   compute_.training->softmax_attention_backward(
       compute_.context, {a.queries, a.keys(), a.values(), config_.head_dim, scope_.slices.starts},
-      a.heads, a.log_sums, dheads, dqueries, dkeys, dvalues);
+      a.attended, a.log_sums, dheads, dqueries, dkeys, dvalues);
   // A rotation's transpose is the rotation the other way.
   std::vector<float> reversed = weights_.inverse_frequencies;
   for (float& frequency : reversed) frequency = -frequency;

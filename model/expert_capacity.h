@@ -16,7 +16,7 @@ namespace fulmen {
 // into.
 struct CapacityStep {
   int64_t tokens = 0;  // of all its batches on all ranks
-  // Choices of every expert in the batches before, on all ranks, [layers * experts]; those of the
+  // Choices of every expert in the batches before, on all ranks, [layers * E]; those of the
   // batches under way are added. Not owned; empty: none came before, nor are any to come.
   std::span<int64_t> choices = {};
   // Those that run a batch each at the same time, rank 0 the first of these. They all drop the same
@@ -40,7 +40,7 @@ class ExpertCapacity {
   int64_t dropped() const { return dropped_; }
 
  private:
-  // How many choices each expert still takes after those of earlier batches, [experts].
+  // How many choices each expert still takes after those of earlier batches, [E].
   Result<std::vector<int64_t>> Room(int64_t layer, MatrixView<const int32_t> chosen) const;
 
   double factor_;

@@ -36,8 +36,8 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
       a.log_sums = Allocate(tokens, config_.heads);
     }
   }
-  a.heads = keep.heads;
-  if (a.heads.data == nullptr) a.heads = Allocate(tokens, config_.attention_size());
+  a.attended = keep.attended;
+  if (a.attended.data == nullptr) a.attended = Allocate(tokens, config_.attention_size());
   a.mlp_input = Allocate(tokens, config_.hidden_size);
   a.router_logits = Allocate(tokens, config_.experts);
   a.experts = choices();
@@ -63,7 +63,7 @@ Result<LayerActivations> ForwardPass::Recompute(int64_t layer, ConstMatrix input
                                                 const AttentionOutput& kept) const {
   LayerActivations a = AllocateActivations(layer, input.rows, kept);
   a.middle = Allocate(input.rows, input.cols);
-  Attention(layer, input, /*known=*/kept.heads.data != nullptr, a);
+  Attention(layer, input, /*known=*/kept.attended.data != nullptr, a);
   FULMEN_TRY(Mlp(layer, a, {}));
   return a;
 }
@@ -101,10 +101,10 @@ void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix bra
   }
   memory.resize(static_cast<size_t>(scope_.slices.count()));
   compute_.kernels.lightning_attention(compute_.context, a.qkv, decay, scope_.slices, memory,
-                                       a.heads);
+                                       a.attended);
   const Matrix gated =
-      scope_.keep_activations ? Allocate(branch.rows, config_.attention_size()) : a.heads;
-  compute_.kernels.gated_rms_norm(compute_.context, a.heads, weights.lightning_norm,
+      scope_.keep_activations ? Allocate(branch.rows, config_.attention_size()) : a.attended;
+  compute_.kernels.gated_rms_norm(compute_.context, a.attended, weights.lightning_norm,
                                   kLightningNormEpsilon, a.gate, gated);
   Linear(gated, {{weights.attention_output, branch}});
 }
@@ -119,13 +119,13 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,
                           config_.head_dim, rotated);
   }
   if (!known) AttendSoftmax(layer, a);
-  Linear(a.heads, {{weights.attention_output, branch}});
+  Linear(a.attended, {{weights.attention_output, branch}});
 }
 
 void ForwardPass::AttendSoftmax(int64_t layer, const LayerActivations& a) const {
   const auto attend = [&](const KvCache& cache) {
-    compute_.kernels.softmax_attention(compute_.context, a.queries, cache, scope_.slices, a.heads,
-                                       a.log_sums);
+    compute_.kernels.softmax_attention(compute_.context, a.queries, cache, scope_.slices,
+                                       a.attended, a.log_sums);
   };
   if (scope_.sequences.empty()) {
     const BatchKv own(a.kv, config_.kv_heads, scope_.slices);

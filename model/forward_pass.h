@@ -16,23 +16,23 @@
 
 namespace fulmen {
 
-// What one layer computed from its input. T tokens, A = heads * head_dim; the matrices of the other
-// layer kind are empty.
+// What one layer computed from its input. The matrices of the other kind of layer are empty.
 struct LayerActivations {
   Matrix attention_input;  // [T, hidden], normed
   // Lightning layers.
-  Matrix qkv;   // [T, 3 A], before its activation
-  Matrix gate;  // [T, A], before the sigmoid
+  Matrix qkv;   // [T, 3 * heads * head_dim], before its activation
+  Matrix gate;  // [T, heads * head_dim], before the sigmoid
   // Softmax layers.
-  Matrix queries;   // [T, A], rotated
+  Matrix queries;   // [T, heads * head_dim], rotated
   Matrix kv;        // [T, 2 * kv_heads * head_dim]: keys, rotated, and values
   Matrix log_sums;  // [T, heads], where it is kept
   // Both.
-  Matrix heads;      // [T, A]: what attention gave; in lightning layers that keep nothing, gated
-  Matrix middle;     // [T, hidden]: the residual stream between attention and experts
-  Matrix mlp_input;  // [T, hidden], normed
-  Matrix router_logits;              // [T, experts]
-  MatrixView<int32_t> experts;       // [T, k], chosen
+  // What attention gave, [T, heads * head_dim]; gated in lightning layers that keep nothing.
+  Matrix attended;
+  Matrix middle;                // [T, hidden]: the residual stream between attention and experts
+  Matrix mlp_input;             // [T, hidden], normed
+  Matrix router_logits;         // [T, E]
+  MatrixView<int32_t> experts;  // [T, k], chosen
   MatrixView<int32_t> kept_experts;  // [T, k], -1 where the choice was dropped
   Matrix routing_weights;            // [T, k]
   MoeActivations moe;                // where kept
