@@ -44,7 +44,7 @@ struct LayerActivations {
 // What is kept of softmax attention where all else is computed again, because its work grows with
 // the length. Empty in lightning layers, and where all or nothing is kept.
 struct AttentionOutput {
-  Matrix heads, log_sums;  // see LayerActivations
+  Matrix attended, log_sums;  // see LayerActivations
 };
 
 // The rows of a batch, and what they may look at.
