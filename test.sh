@@ -20,7 +20,8 @@ one and with AVX2.
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
-                twelve hours, --sanitize without end-to-end tests, and with few for threads
+                twelve hours, --sanitize without end-to-end tests and long comparisons, and with
+                few tests for threads
   --only        leave out the tests of build/release: only what the options before add
   --setup-only  install and configure, then stop
 
@@ -205,8 +206,13 @@ if [[ $lint ]]; then
 fi
 [[ $clang ]] && stage 'Clang: build and tests' run_tests clang
 if [[ $sanitize ]]; then
-  stage 'address and undefined sanitizers' run_tests asan ${ci:+$(unit_tests)}
-  stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel}
+  # Comparisons with plain kernels over long texts take minutes here, and touch no memory that others
+  # leave alone. What threads do has tests of its own.
+  slow='Text/ModelGolden.*_ref:*Recurrence'
+  GTEST_FILTER="*${ci:+-$slow}" \
+    stage 'address and undefined sanitizers' run_tests asan ${ci:+$(unit_tests)}
+  GTEST_FILTER="*${ci:+-$slow:*ReferenceOnRaggedShapes*:*ReferenceInBf16}" \
+    stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel}
 fi
 [[ $fuzz ]] && stage 'fuzzing' run_fuzzers
 

@@ -7,8 +7,8 @@
 // x, on how rows or outputs are cut into tasks, or on the type of the weights.
 //
 // One register tile is kTileRows rows of x by kTileCols rows of W, both read along `in`. Weights
-// come straight from where they lie; those of 16 bits are widened by the first tile of x and kept
-// in the L1 cache for the tiles that follow.
+// come straight from where they lie; where several tiles of x share them, the first one widens them
+// and keeps them side by side in the L1 cache.
 #if defined(FULMEN_KERNELS_CPU_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FULMEN_KERNELS_CPU_GEMM_INL_H_
 #undef FULMEN_KERNELS_CPU_GEMM_INL_H_
