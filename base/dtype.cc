@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/quant_blocks.h"
 
 namespace fulmen {
 namespace {
@@ -26,8 +27,20 @@ constexpr auto kFormats = std::to_array<BlockFormat>({
     {.name = "F8_E4M3", .elements = 1, .bytes = 1},
     {.name = "F8_E5M2", .elements = 1, .bytes = 1},
     {.name = "F8_E8M0", .elements = 1, .bytes = 1},
+    {.name = "Q4_0", .elements = kSmallBlock, .bytes = sizeof(BlockQ4_0), .weights = true},
+    {.name = "Q4_1", .elements = kSmallBlock, .bytes = sizeof(BlockQ4_1), .weights = true},
+    {.name = "Q5_0", .elements = kSmallBlock, .bytes = sizeof(BlockQ5_0), .weights = true},
+    {.name = "Q5_1", .elements = kSmallBlock, .bytes = sizeof(BlockQ5_1), .weights = true},
+    {.name = "Q8_0", .elements = kSmallBlock, .bytes = sizeof(BlockQ8_0), .weights = true},
+    {.name = "Q2_K", .elements = kSuperBlock, .bytes = sizeof(BlockQ2_K), .weights = true},
+    {.name = "Q3_K", .elements = kSuperBlock, .bytes = sizeof(BlockQ3_K), .weights = true},
+    {.name = "Q4_K", .elements = kSuperBlock, .bytes = sizeof(BlockQ4_K), .weights = true},
+    {.name = "Q5_K", .elements = kSuperBlock, .bytes = sizeof(BlockQ5_K), .weights = true},
+    {.name = "Q6_K", .elements = kSuperBlock, .bytes = sizeof(BlockQ6_K), .weights = true},
+    {.name = "IQ4_NL", .elements = kSmallBlock, .bytes = sizeof(BlockIQ4_NL), .weights = true},
+    {.name = "IQ4_XS", .elements = kSuperBlock, .bytes = sizeof(BlockIQ4_XS), .weights = true},
 });
-static_assert(kFormats.size() == static_cast<size_t>(DType::kF8E8M0) + 1);
+static_assert(kFormats.size() == static_cast<size_t>(DType::kIQ4_XS) + 1);
 
 }  // namespace
 

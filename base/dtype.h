@@ -9,8 +9,8 @@
 
 namespace fulmen {
 
-// F32, F16 and BF16 can be weights; the others are only carried, so that files holding them can be
-// listed and refused by name.
+// F32, F16, BF16 and the quantized types can be weights; the others are only carried, so that files
+// holding them can be listed and refused by name.
 enum class DType : uint8_t {
   kF32,
   kF16,
@@ -28,12 +28,26 @@ enum class DType : uint8_t {
   kF8E4M3,
   kF8E5M2,
   kF8E8M0,
+  // Quantized: base/quant_blocks.h has their blocks.
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL,
+  kIQ4_XS,
 };
 
-// How a type lies in memory: blocks of so many elements in so many bytes. The types there are so
-// far have blocks of one element.
+// How a type lies in memory: blocks of so many elements in so many bytes. Only quantized types have
+// blocks of more than one.
 struct BlockFormat {
-  std::string_view name;  // the safetensors spelling: "F32", "BF16", "I64", "F8_E4M3", ...
+  // The spelling of safetensors, or of ggml for quantized types: "BF16", "I64", "F8_E4M3", "Q4_K".
+  std::string_view name;
   int64_t elements;
   int64_t bytes;
   bool weights = false;  // whether weights may be of this type
@@ -41,6 +55,7 @@ struct BlockFormat {
 const BlockFormat& FormatOf(DType type);
 
 bool IsWeightType(DType type);
+inline bool IsQuantized(DType type) { return FormatOf(type).elements > 1; }
 std::string_view DTypeName(DType type);
 // Bytes of consecutive elements, which are whole blocks.
 size_t BytesOf(DType type, int64_t elements);

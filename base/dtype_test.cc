@@ -14,10 +14,11 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 TEST(DType, NamesRoundTrip) {
-  for (int i = 0; i <= static_cast<int>(DType::kF8E8M0); ++i) {
+  for (int i = 0; i <= static_cast<int>(DType::kIQ4_XS); ++i) {
     const auto type = static_cast<DType>(i);
     EXPECT_EQ(DTypeFromName(DTypeName(type)), type);
-    EXPECT_GE(DTypeSize(type), 1U);
+    EXPECT_GE(BytesOf(type, FormatOf(type).elements), 1U);
+    EXPECT_EQ(IsQuantized(type), type >= DType::kQ4_0);
   }
   EXPECT_EQ(DTypeFromName("F4"), std::nullopt);
   EXPECT_EQ(DTypeFromName(""), std::nullopt);
@@ -92,6 +93,9 @@ TEST(DType, BlocksAreWhole) {
   EXPECT_EQ(FormatOf(DType::kF8E8M0).name, "F8_E8M0");
   EXPECT_TRUE(IsWeightType(DType::kF16));
   EXPECT_FALSE(IsWeightType(DType::kI8));
+  EXPECT_TRUE(IsWeightType(DType::kQ4_K));
+  EXPECT_EQ(BytesOf(DType::kQ4_K, 512), 288U);
+  EXPECT_EQ(BytesOf(DType::kQ8_0, 32), 34U);
 }
 
 TEST(DType, LoadFloatWidens) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/dequantize.h"
 
 namespace fulmen {
 
@@ -54,7 +55,7 @@ void DequantizeRow(const WeightMatrix& weight, int64_t row, float* out) {
       std::transform(halves, halves + weight.cols, out, F32FromBF16);
       return;
     default:
-      FULMEN_CHECK(false, "{} is no type of weights", DTypeName(weight.type));
+      return DequantizeBlocks(weight.type, from, weight.cols, out);
   }
 }
 

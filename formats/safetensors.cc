@@ -188,7 +188,7 @@ std::optional<uint64_t> TensorBytes(DType dtype, const Shape& shape) {
 Result<SafetensorsEntry> CheckEntry(const HeaderReader::RawEntry& raw, size_t data_start,
                                     size_t data_size, const std::string& where) {
   const std::optional<DType> dtype = DTypeFromName(raw.dtype);
-  if (!dtype) {
+  if (!dtype || IsQuantized(*dtype)) {  // those have no spelling there
     return Fail(ErrorCode::kUnsupported, "{}: tensor \"{}\" has the unknown type \"{}\"", where,
                 raw.name, raw.dtype);
   }
