@@ -23,7 +23,6 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 // token's activations.
 constexpr int64_t kTaskElements = 8192;
 
-HWY_INLINE int64_t LaneCount() { return static_cast<int64_t>(hn::Lanes(Floats())); }
 
 // Calls part(row, first column, columns) for pieces of a [rows, cols] matrix that cover it, on all
 // threads; `cost` is the number of vector operations per element vector.
@@ -57,6 +56,7 @@ HWY_INLINE void WidenRow(const T* HWY_RESTRICT from, int64_t count, float* HWY_R
 // Columns [first, first + count) of a row of a weight as float32.
 inline HWY_NOINLINE void WidenElements(const WeightMatrix& weight, int64_t row, int64_t first,
                                        int64_t count, float* to) {
+  if (IsQuantized(weight.type)) return DequantizeRow(weight.Cols(first, count), row, to);
   VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
     WidenRow(elements.row(row) + first, count, to);
   });

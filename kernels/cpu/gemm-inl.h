@@ -20,14 +20,13 @@
 
 #include "base/matrix.h"
 #include "kernels/context.h"
+#include "kernels/cpu/activations-inl.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/weights-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// 6 x 4 sums, 4 weights and one row of x fit 32 registers; 3 x 4 sums, 3 rows and one weight, 16.
-constexpr int64_t kTileRows = HWY_CAP_GE512 ? 6 : 3;
 constexpr int64_t kTileCols = 4;
 // A block of one tile of x stays in the L1 cache while weights stream past it from the L2 cache.
 constexpr int64_t kBlock = 1024;
@@ -40,41 +39,6 @@ constexpr int kLine = 64;  // bytes of a cache line
 
 using Floats4 = hn::Full128<float>;
 using Floats4V = hn::Vec<Floats4>;
-
-HWY_INLINE int64_t LaneCount() { return static_cast<int64_t>(hn::Lanes(Floats())); }
-HWY_INLINE int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
-HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
-
-// Rows of x in the order a tile reads them: tiles of kTileRows rows (the last may have fewer), in
-// each tile vector by vector along `in`, the tile's rows beside each other; padded with zeros to
-// whole vectors.
-struct PackedRows {
-  const float* data;
-  int64_t rows;
-  int64_t cols;
-
-  int64_t TileSize() const { return kTileRows * RoundUp(cols, LaneCount()); }
-  int64_t Tiles() const { return CeilDiv(rows, kTileRows); }
-  int64_t RowsOf(int64_t tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
-};
-
-HWY_INLINE int64_t PackedSize(int64_t rows, int64_t cols) {
-  return rows * RoundUp(cols, LaneCount());
-}
-
-// Packs `count` <= kTileRows rows as one tile.
-inline void PackTile(const float* const* rows, int64_t count, int64_t cols, float* to) {
-  const Floats d;
-  const int64_t lanes = LaneCount();
-  int64_t c = 0;
-  for (; c + lanes <= cols; c += lanes) {
-    for (int64_t r = 0; r < count; ++r, to += lanes) hn::Store(hn::LoadU(d, rows[r] + c), d, to);
-  }
-  if (c == cols) return;
-  for (int64_t r = 0; r < count; ++r, to += lanes) {
-    hn::Store(WidenFirst(d, rows[r] + c, static_cast<size_t>(cols - c)), d, to);
-  }
-}
 
 // Fetches the cache line at `from` into the L2 cache. Not into L1: filling that from memory holds
 // up the loads of the present (measured: 18 instead of 28 GB/s on a Zen 4 core).
@@ -306,7 +270,7 @@ inline void MultiplyBlock(const PackedRows& x, const TileRange& tiles, const Dir
                           const TileOutput& y) {
   for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
     const int64_t rows = x.RowsOf(tile);
-    const float* x_block = x.data + tile * x.TileSize() + rows * k;
+    const float* x_block = x.FloatTile(tile) + rows * k;
     // Each tile fetches some of the rows, so that memory is busy all the time.
     const NextWeights<T> fetched = {next, (tile - tiles.begin) * kTileCols / tiles.size(),
                                     (tile + 1 - tiles.begin) * kTileCols / tiles.size()};
@@ -348,27 +312,6 @@ inline void MultiplyRows(const PackedRows& x, const TileRange& tiles, const Weig
       }
     }
   }
-}
-
-// y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x.
-inline void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
-                     Matrix y) {
-  VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
-    MultiplyRows(x, tiles, WeightRows<T>{elements, weight.rows, weight.cols}, y);
-  });
-}
-
-// Rows of W per task, where all weights of the loop have `out` rows. Two tiles of x and less: half
-// a megabyte of weights, enough to hide the start of a task and few enough to share out evenly.
-// More: kTaskRows, or less so that every thread has some.
-inline int64_t RowsPerTask(int64_t x_rows, const WeightMatrix& weight, int64_t out, int threads) {
-  constexpr int64_t kFewRowsBytes = 512 << 10;
-  const auto row_bytes =
-      std::max<int64_t>(1, static_cast<int64_t>(BytesOf(weight.type, weight.cols)));
-  const int64_t share = RoundUp(CeilDiv(out, int64_t{4} * threads), kTileCols);
-  const int64_t most =
-      x_rows <= 2 * kTileRows ? RoundUp(CeilDiv(kFewRowsBytes, row_bytes), kTileCols) : kTaskRows;
-  return std::max(kTileCols, std::min(share, most));
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

@@ -1,5 +1,7 @@
 #include "kernels/linear.h"
 
+#include <span>
+
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/register.h"
 
@@ -9,21 +11,20 @@
 // After foreach_target.h.
 #include <hwy/highway.h>
 
-#include "kernels/cpu/gemm-inl.h"
+#include "kernels/cpu/multiply-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
 // Packs all rows of x.
-PackedRows PackRows(KernelContext& context, ConstMatrix x) {
-  float* data = context.scratch.Allocate<float>(PackedSize(x.rows, x.cols));
-  const PackedRows packed = {data, x.rows, x.cols};
+PackedRows PackRows(KernelContext& context, ConstMatrix x, ActivationFormat format) {
+  auto* data = context.scratch.Allocate<std::byte>(x.rows * PackedRowBytes(format, x.cols));
+  const PackedRows packed = {format, data, x.rows, x.cols};
   const auto pack = [&](int64_t tile, int) HWY_ATTR {
     const float* rows[kTileRows];
-    const int64_t count = packed.RowsOf(tile);
-    for (int64_t r = 0; r < count; ++r) rows[r] = x.row(tile * kTileRows + r);
-    PackTile(rows, count, x.cols, data + tile * packed.TileSize());
+    for (int64_t r = 0; r < packed.RowsOf(tile); ++r) rows[r] = x.row(tile * kTileRows + r);
+    PackColumns(rows, 0, x.cols, packed, tile);
   };
   ForTasks(context.pool, packed.Tiles(), x.rows * x.cols / LaneCount(), pack);
   return packed;
@@ -31,39 +32,51 @@ PackedRows PackRows(KernelContext& context, ConstMatrix x) {
 
 // The tasks of one product, each some rows of its weight, behind those of the products before it.
 struct RowTasks {
+  PackedRows x;
   int64_t first;
   int64_t rows_per_task;
 };
+
+// x in the format that a product wants, shared with the products before it that want the same.
+PackedRows PackFor(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
+                   std::span<const RowTasks> before) {
+  const ActivationFormat format = FormatFor(weight);
+  for (const RowTasks& other : before) {
+    if (other.x.format == format) return other.x;
+  }
+  return PackRows(context, x, format);
+}
 
 // All products in one loop, so that small ones do not wait for the end of a large one.
 void MultiplyAll(KernelContext& context, ConstMatrix x,
                  std::initializer_list<Projection> projections, int64_t out) {
   const Workspace::Frame frame(context.scratch);
-  const PackedRows packed = PackRows(context, x);
   const int threads = context.pool.size();
-  const auto count = static_cast<int64_t>(projections.size());
-  auto* cuts = context.scratch.Allocate<RowTasks>(count);
+  const std::span all(projections);
+  const std::span cuts(context.scratch.Allocate<RowTasks>(static_cast<int64_t>(all.size())),
+                       all.size());
   int64_t row_tasks = 0;
-  for (int64_t p = 0; p < count; ++p) {
-    const WeightMatrix& weight = projections.begin()[p].weight;
-    cuts[p] = {row_tasks, RowsPerTask(x.rows, weight, out, threads)};
+  for (size_t p = 0; p < all.size(); ++p) {
+    const WeightMatrix& weight = all[p].weight;
+    cuts[p] = {PackFor(context, x, weight, cuts.first(p)), row_tasks,
+               RowsPerTask(x.rows, weight, out, threads)};
     row_tasks += CeilDiv(weight.rows, cuts[p].rows_per_task);
   }
   // Narrow products are also cut along x, in pieces still worth a panel.
-  const int64_t tiles = packed.Tiles();
+  const int64_t tiles = CeilDiv(x.rows, kTileRows);
   const int64_t most_pieces = std::min(CeilDiv(int64_t{2} * threads, row_tasks), CeilDiv(tiles, 8));
   const int64_t tiles_per_task = CeilDiv(tiles, most_pieces);
   const int64_t pieces = CeilDiv(tiles, tiles_per_task);
   const int64_t work = x.rows * out * CeilDiv(x.cols, LaneCount());
   ForTasks(context.pool, row_tasks * pieces, work, [&](int64_t task, int) HWY_ATTR {
     const int64_t row_task = task % row_tasks;
-    int64_t p = count - 1;
+    size_t p = all.size() - 1;
     while (cuts[p].first > row_task) --p;
-    const auto& [weight, y] = projections.begin()[p];
+    const auto& [weight, y] = all[p];
     const int64_t row = (row_task - cuts[p].first) * cuts[p].rows_per_task;
     const int64_t rows = std::min(cuts[p].rows_per_task, weight.rows - row);
     const int64_t tile = task / row_tasks * tiles_per_task;
-    Multiply(packed, {tile, std::min(tile + tiles_per_task, tiles)}, weight.Rows(row, rows),
+    Multiply(cuts[p].x, {tile, std::min(tile + tiles_per_task, tiles)}, weight.Rows(row, rows),
              y.Cols(row, rows));
   });
 }

@@ -21,6 +21,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Full float32 vectors: what every kernel works in.
 using Floats = hn::ScalableTag<float>;
 using FloatsV = hn::Vec<Floats>;
+HWY_INLINE int64_t LaneCount() { return static_cast<int64_t>(hn::Lanes(Floats())); }
 
 // p * 2^n for whole n and p near 1, rounded once; -150 <= n <= 128.
 template <class D, class V>

@@ -9,7 +9,8 @@
 // After foreach_target.h.
 #include <hwy/highway.h>
 
-#include "kernels/cpu/gemm-inl.h"
+#include "kernels/cpu/elementwise-inl.h"
+#include "kernels/cpu/multiply-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
@@ -35,10 +36,6 @@ struct Grouping {
   int32_t* positions;  // [t * k + s]: -1 where it was dropped
   int64_t largest;     // slots of the largest group
   int64_t tiles;
-
-  PackedRows Rows(const Group& group, const float* packed, int64_t cols) const {
-    return {packed + group.first * RoundUp(cols, LaneCount()), group.count, cols};
-  }
 };
 
 // Counting sort: within a group, slots keep the order of their tokens.
@@ -88,62 +85,59 @@ const Group& GroupOf(const Grouping& grouping, int64_t Group::*begin, int64_t in
   return grouping.groups[g];
 }
 
-// Cuts the rows of one matrix per group into tasks of whole vectors; returns how many.
+// Cuts the rows of one matrix per group into tasks of whole units; returns how many.
 int64_t CutIntoTasks(const Grouping& grouping, std::span<const ExpertWeights> weights,
-                     WeightMatrix ExpertWeights::*matrix, int threads) {
+                     WeightMatrix ExpertWeights::*matrix, int64_t unit, int threads) {
   const auto share = static_cast<int>(CeilDiv(threads, grouping.group_count));
   int64_t tasks = 0;
   for (int64_t g = 0; g < grouping.group_count; ++g) {
     Group& group = grouping.groups[g];
     const WeightMatrix& weight = weights[static_cast<size_t>(group.expert)].*matrix;
     group.first_task = tasks;
-    group.rows_per_task =
-        RoundUp(RowsPerTask(group.count, weight, weight.rows, share), LaneCount());
+    group.rows_per_task = RoundUp(RowsPerTask(group.count, weight, weight.rows, share), unit);
     tasks += CeilDiv(weight.rows, group.rows_per_task);
   }
   return tasks;
 }
 
-float* GatherRows(KernelContext& context, ConstMatrix x, int64_t k, const Grouping& grouping) {
+// Memory for the rows of all groups, end to end.
+PackedRows AllocateRows(KernelContext& context, const WeightMatrix& weight, int64_t rows) {
+  const ActivationFormat format = FormatFor(weight);
+  auto* data = context.scratch.Allocate<std::byte>(rows * PackedRowBytes(format, weight.cols));
+  return {format, data, rows, weight.cols};
+}
+
+PackedRows GatherRows(KernelContext& context, ConstMatrix x, const WeightMatrix& weight, int64_t k,
+                      const Grouping& grouping) {
   const int64_t total = x.rows * k;
-  auto* packed = context.scratch.Allocate<float>(PackedSize(total, x.cols));
+  const PackedRows packed = AllocateRows(context, weight, total);
   const auto pack = [&](int64_t index, int) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_tile, index);
     const int64_t tile = index - group.first_tile;
-    const PackedRows rows = grouping.Rows(group, packed, x.cols);
-    const int64_t count = rows.RowsOf(tile);
+    const PackedRows rows = packed.From(group.first, group.count);
     const int32_t* slots = grouping.slots + group.first + tile * kTileRows;
     const float* from[kTileRows];
-    for (int64_t r = 0; r < count; ++r) from[r] = x.row(slots[r] / k);
-    PackTile(from, count, x.cols,
-             packed + group.first * RoundUp(x.cols, LaneCount()) + tile * rows.TileSize());
+    for (int64_t r = 0; r < rows.RowsOf(tile); ++r) from[r] = x.row(slots[r] / k);
+    PackColumns(from, 0, x.cols, rows, tile);
   };
   ForTasks(context.pool, grouping.tiles, total * x.cols / LaneCount(), pack);
   return packed;
 }
 
-// hidden[:, row .. row + count) = silu(gate) * up, written in packed order, padding included.
-void Activate(ConstMatrix gate, ConstMatrix up, int64_t row, const PackedRows& rows,
-              float* hidden) {
+// Columns [column, column + gate.cols) of hidden = silu(gate) * up, by way of `gate`.
+void Activate(Matrix gate, ConstMatrix up, int64_t column, const PackedRows& hidden) {
   const Floats d;
-  const int64_t lanes = LaneCount();
   for (int64_t r = 0; r < gate.rows; ++r) {
-    const int64_t tile = r / kTileRows;
-    const int64_t beside = rows.RowsOf(tile);
-    float* to = hidden + tile * rows.TileSize() + row * beside + r % kTileRows * lanes;
-    for (int64_t c = 0; c < gate.cols; c += lanes, to += beside * lanes) {
-      const int64_t rest = gate.cols - c;
-      FloatsV g;
-      FloatsV u;
-      if (rest >= lanes) {
-        g = hn::LoadU(d, gate.row(r) + c);
-        u = hn::LoadU(d, up.row(r) + c);
-      } else {
-        g = WidenFirst(d, gate.row(r) + c, static_cast<size_t>(rest));
-        u = WidenFirst(d, up.row(r) + c, static_cast<size_t>(rest));
-      }
-      hn::Store(hn::Mul(Silu(d, g), u), d, to);
+    for (int64_t c = 0; c < gate.cols; c += LaneCount()) {
+      const int64_t left = gate.cols - c;
+      const FloatsV g = LoadPart(gate.row(r) + c, left);
+      StorePart(hn::Mul(Silu(d, g), LoadPart(up.row(r) + c, left)), gate.row(r) + c, left);
     }
+  }
+  for (int64_t tile = 0; tile < hidden.Tiles(); ++tile) {
+    const float* from[kTileRows];
+    for (int64_t r = 0; r < hidden.RowsOf(tile); ++r) from[r] = gate.row(tile * kTileRows + r);
+    PackColumns(from, column, gate.cols, hidden, tile);
   }
 }
 
@@ -155,51 +149,51 @@ void Keep(ConstMatrix results, const int32_t* slots, int64_t column, Matrix kept
   }
 }
 
-float* GateAndUp(KernelContext& context, const float* x, int64_t positions,
-                 std::span<const ExpertWeights> weights, const Grouping& grouping,
-                 const MoeActivations& kept) {
+// hidden = silu(gate x) * up x. `x` and `x_up` are the same rows, in the formats of both.
+PackedRows GateAndUp(KernelContext& context, const PackedRows& x, const PackedRows& x_up,
+                     std::span<const ExpertWeights> weights, const Grouping& grouping,
+                     const MoeActivations& kept) {
   const int threads = context.pool.size();
   const int64_t ffn = weights[0].gate.rows;
-  const int64_t in = weights[0].gate.cols;
-  auto* hidden = context.scratch.Allocate<float>(PackedSize(positions, ffn));
-  const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::gate, threads);
+  const PackedRows hidden = AllocateRows(context, weights[0].down, x.rows);
+  const int64_t unit = hidden.format == ActivationFormat::kFloat32 ? LaneCount() : hidden.block();
+  const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::gate, unit, threads);
   int64_t products = 0;  // floats of one task's gates
   for (int64_t g = 0; g < grouping.group_count; ++g) {
     products = std::max(products, grouping.groups[g].count * grouping.groups[g].rows_per_task);
   }
   const Workspace::Frame frame(context.scratch);
   auto* results = context.scratch.Allocate<float>(threads * 2 * products);
-  const int64_t work = 2 * positions * ffn * CeilDiv(in, LaneCount());
+  const int64_t work = 2 * x.rows * ffn * CeilDiv(x.cols, LaneCount());
   ForTasks(context.pool, tasks, work, [&](int64_t task, int worker) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_task, task);
     const ExpertWeights& expert = weights[static_cast<size_t>(group.expert)];
-    const PackedRows rows = grouping.Rows(group, x, in);
+    const PackedRows rows = x.From(group.first, group.count);
     const int64_t row = (task - group.first_task) * group.rows_per_task;
     const int64_t count = std::min(group.rows_per_task, ffn - row);
     float* result = results + worker * 2 * products;
     const Matrix gate(result, group.count, count);
     const Matrix up(result + products, group.count, count);
-    Multiply(rows, {0, rows.Tiles()}, expert.gate.Rows(row, count), gate);
-    Multiply(rows, {0, rows.Tiles()}, expert.up.Rows(row, count), up);
+    const TileRange tiles = {0, rows.Tiles()};
+    Multiply(rows, tiles, expert.gate.Rows(row, count), gate);
+    Multiply(x_up.From(group.first, group.count), tiles, expert.up.Rows(row, count), up);
     Keep(gate, grouping.slots + group.first, row, kept.gate);
     Keep(up, grouping.slots + group.first, row, kept.up);
-    Activate(gate, up, row, grouping.Rows(group, hidden, ffn),
-             hidden + group.first * RoundUp(ffn, LaneCount()));
+    Activate(gate, up, row, hidden.From(group.first, group.count));
   });
   return hidden;
 }
 
-Matrix Down(KernelContext& context, const float* hidden, int64_t positions,
+Matrix Down(KernelContext& context, const PackedRows& hidden,
             std::span<const ExpertWeights> weights, const Grouping& grouping) {
   const int threads = context.pool.size();
   const int64_t out = weights[0].down.rows;
-  const int64_t ffn = weights[0].down.cols;
-  const Matrix results = context.scratch.AllocateMatrix(positions, out);
-  const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::down, threads);
-  const int64_t work = positions * out * CeilDiv(ffn, LaneCount());
+  const Matrix results = context.scratch.AllocateMatrix(hidden.rows, out);
+  const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::down, LaneCount(), threads);
+  const int64_t work = hidden.rows * out * CeilDiv(hidden.cols, LaneCount());
   ForTasks(context.pool, tasks, work, [&](int64_t task, int) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_task, task);
-    const PackedRows rows = grouping.Rows(group, hidden, ffn);
+    const PackedRows rows = hidden.From(group.first, group.count);
     const int64_t row = (task - group.first_task) * group.rows_per_task;
     const int64_t count = std::min(group.rows_per_task, out - row);
     const WeightMatrix& down = weights[static_cast<size_t>(group.expert)].down;
@@ -239,15 +233,18 @@ void MoeBlock(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
               MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
               Matrix out) {
   const Workspace::Frame frame(context.scratch);
-  const int64_t positions = x.rows * experts.cols;
   const Grouping grouping =
       GroupByExpert(context.scratch, experts, static_cast<int64_t>(expert_weights.size()));
   Matrix results;
   if (grouping.group_count > 0) {
-    const float* packed = GatherRows(context, x, experts.cols, grouping);
-    const float* hidden = GateAndUp(context, packed, positions, expert_weights, grouping, kept);
+    const ExpertWeights& first = expert_weights[0];
+    const PackedRows packed = GatherRows(context, x, first.gate, experts.cols, grouping);
+    const PackedRows packed_up = FormatFor(first.up) == packed.format
+                                     ? packed
+                                     : GatherRows(context, x, first.up, experts.cols, grouping);
+    const PackedRows hidden = GateAndUp(context, packed, packed_up, expert_weights, grouping, kept);
     if (out.data == nullptr) return;
-    results = Down(context, hidden, positions, expert_weights, grouping);
+    results = Down(context, hidden, expert_weights, grouping);
   }
   if (out.data != nullptr) Combine(context, results, grouping, weights, out);
 }
@@ -262,6 +259,12 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
                    (out.data == nullptr || (out.rows == x.rows && out.cols == x.cols)),
                "moe: x is [{}, {}], out [{}, {}], the experts have {} columns", x.rows, x.cols,
                out.rows, out.cols, expert_weights[0].gate.cols);
+  for (const ExpertWeights& expert : expert_weights) {
+    FULMEN_CHECK(FormatFor(expert.gate) == FormatFor(expert_weights[0].gate) &&
+                     FormatFor(expert.up) == FormatFor(expert_weights[0].up) &&
+                     FormatFor(expert.down) == FormatFor(expert_weights[0].down),
+                 "moe: experts of one layer have blocks of different sizes");
+  }
   for (int64_t first = 0; first < x.rows; first += kTokens) {
     const int64_t count = std::min(kTokens, x.rows - first);
     const auto part = [&](Matrix matrix, int64_t rows_per_token) {

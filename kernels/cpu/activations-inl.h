@@ -1,0 +1,173 @@
+// Rows of x as products read them: in tiles of kTileRows rows (the last may have fewer), the rows
+// of a tile beside each other, in float32 or rounded to 8 bits. Included once per instruction set.
+#if defined(FULMEN_KERNELS_CPU_ACTIVATIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FULMEN_KERNELS_CPU_ACTIVATIONS_INL_H_
+#undef FULMEN_KERNELS_CPU_ACTIVATIONS_INL_H_
+#else
+#define FULMEN_KERNELS_CPU_ACTIVATIONS_INL_H_
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/quant_blocks.h"
+#include "base/weight_matrix.h"
+#include "kernels/cpu/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+
+// 6 x 4 sums, 4 weights and one row of x fit 32 registers; 3 x 4 sums, 3 rows and one weight, 16.
+constexpr int64_t kTileRows = HWY_CAP_GE512 ? 6 : 3;
+
+HWY_INLINE int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
+
+// What x is for a weight: float32, or integers of 8 bits with one step for each block of columns,
+// as many as the weight's own blocks have.
+enum class ActivationFormat : uint8_t { kFloat32, kInt8By32, kInt8By256 };
+
+inline ActivationFormat FormatFor(const WeightMatrix& weight) {
+  if (!IsQuantized(weight.type)) return ActivationFormat::kFloat32;
+  return FormatOf(weight.type).elements == kSmallBlock ? ActivationFormat::kInt8By32
+                                                       : ActivationFormat::kInt8By256;
+}
+
+// Sums of x are kept for groups of both sizes that scales and minima of weights have.
+constexpr int64_t kSmallGroup = 16;
+constexpr int64_t kLargeGroup = 32;
+
+// A tile of rows in 8 bits: x = step * (q - kZeroPoint). Elements lie in fours, the fours of the
+// rows beside each other; so do the steps of a block and the sums of a group of elements, those as
+// whole numbers of steps. Unsigned, as the instructions want one of their operands.
+constexpr int kZeroPoint = 128;
+struct Int8Tile {
+  uint8_t* q;         // [cols / 4][rows][4]
+  float* steps;       // [cols / block][rows]
+  float* small_sums;  // [cols / kSmallGroup][rows]
+  float* large_sums;  // [cols / kLargeGroup][rows]
+  int64_t rows;
+};
+
+struct PackedRows {
+  ActivationFormat format;
+  std::byte* data;
+  int64_t rows;
+  int64_t cols;
+
+  int64_t Tiles() const { return CeilDiv(rows, kTileRows); }
+  int64_t RowsOf(int64_t tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
+  int64_t block() const {
+    return format == ActivationFormat::kInt8By32 ? kSmallBlock : kSuperBlock;
+  }
+  int64_t RowBytes() const;
+  // The rows from `first` on, where that begins a tile.
+  PackedRows From(int64_t first, int64_t count) const {
+    return {format, data + first * RowBytes(), count, cols};
+  }
+
+  // In float32: vector by vector along the columns, padded with zeros to whole vectors.
+  float* FloatTile(int64_t tile) const {
+    return reinterpret_cast<float*>(data + tile * kTileRows * RowBytes());
+  }
+  Int8Tile QuantizedTile(int64_t tile) const {
+    const int64_t count = RowsOf(tile);
+    auto* q = reinterpret_cast<uint8_t*>(data + tile * kTileRows * RowBytes());
+    auto* steps = reinterpret_cast<float*>(q + count * cols);
+    float* small_sums = steps + count * (cols / block());
+    return {q, steps, small_sums, small_sums + count * CeilDiv(cols, kSmallGroup), count};
+  }
+};
+
+inline int64_t PackedRowBytes(ActivationFormat format, int64_t cols) {
+  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+  if (format == ActivationFormat::kFloat32) return RoundUp(cols, LaneCount()) * kFloat;
+  const int64_t block = format == ActivationFormat::kInt8By32 ? kSmallBlock : kSuperBlock;
+  return cols + kFloat * (cols / block + cols / kSmallGroup + cols / kLargeGroup);
+}
+inline int64_t PackedRows::RowBytes() const { return PackedRowBytes(format, cols); }
+
+// Columns [first, first + count) of the rows of a tile; `first` is whole vectors.
+inline void PackFloats(const float* const* rows, int64_t first, int64_t count, const PackedRows& to,
+                       int64_t tile) {
+  const Floats d;
+  const int64_t lanes = LaneCount();
+  const int64_t beside = to.RowsOf(tile);
+  float* out = to.FloatTile(tile) + first * beside;
+  int64_t c = 0;
+  for (; c + lanes <= count; c += lanes) {
+    for (int64_t r = 0; r < beside; ++r, out += lanes) {
+      hn::Store(hn::LoadU(d, rows[r] + c), d, out);
+    }
+  }
+  if (c == count) return;
+  for (int64_t r = 0; r < beside; ++r, out += lanes) {
+    hn::Store(WidenFirst(d, rows[r] + c, static_cast<size_t>(count - c)), d, out);
+  }
+}
+
+// q[0 .. count) and the step of one block: the nearest multiples of max |x| / 127. What is not
+// finite makes the step NaN, so that it is seen in every output. Returns the step.
+HWY_INLINE float RoundBlock(const float* x, int64_t count, uint8_t* q) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const hn::Rebind<uint8_t, Floats> du8;
+  FloatsV largest = hn::Zero(d);
+  FloatsV not_finite = hn::Zero(d);
+  for (int64_t c = 0; c < count; c += LaneCount()) {
+    const FloatsV v = hn::LoadU(d, x + c);
+    largest = hn::Max(largest, hn::Abs(v));
+    not_finite = hn::MulAdd(v, hn::Zero(d), not_finite);
+  }
+  const float most = hn::GetLane(hn::MaxOfLanes(d, largest));
+  const float zero = hn::GetLane(hn::SumOfLanes(d, not_finite));  // or NaN
+  constexpr float kTiny = 0x1p-120F;                              // whose inverse is still finite
+  const FloatsV inverse = hn::Set(d, most > kTiny ? 127.0F / most : 0.0F);
+  for (int64_t c = 0; c < count; c += LaneCount()) {
+    const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(d, x + c), inverse));
+    hn::StoreU(hn::DemoteTo(du8, hn::Add(rounded, hn::Set(di, kZeroPoint))), du8, q + c);
+  }
+  return (most > kTiny ? most / 127.0F : 0.0F) + zero;
+}
+
+inline void StoreSums(const uint8_t* q, int64_t count, int64_t group, int64_t beside, float* to) {
+  for (int64_t first = 0; first < count; first += group, to += beside) {
+    int32_t sum = 0;
+    for (int64_t c = 0; c < group; ++c) sum += q[first + c] - kZeroPoint;
+    *to = static_cast<float>(sum);
+  }
+}
+
+// As PackFloats; `first` and `count` are whole blocks.
+inline void PackInt8(const float* const* rows, int64_t first, int64_t count, const PackedRows& to,
+                     int64_t tile) {
+  HWY_ALIGN uint8_t q[kSuperBlock];
+  const Int8Tile packed = to.QuantizedTile(tile);
+  const int64_t block = to.block();
+  for (int64_t r = 0; r < packed.rows; ++r) {
+    for (int64_t c = 0; c < count; c += block) {
+      const int64_t column = first + c;
+      packed.steps[column / block * packed.rows + r] = RoundBlock(rows[r] + c, block, q);
+      uint8_t* fours = packed.q + column * packed.rows + 4 * r;
+      for (int64_t i = 0; i < block; i += 4) std::memcpy(fours + i * packed.rows, q + i, 4);
+      StoreSums(q, block, kSmallGroup, packed.rows,
+                packed.small_sums + column / kSmallGroup * packed.rows + r);
+      StoreSums(q, block, kLargeGroup, packed.rows,
+                packed.large_sums + column / kLargeGroup * packed.rows + r);
+    }
+  }
+}
+
+// rows[r] points at column `first` of row r of the tile.
+inline void PackColumns(const float* const* rows, int64_t first, int64_t count,
+                        const PackedRows& to, int64_t tile) {
+  if (to.format == ActivationFormat::kFloat32) return PackFloats(rows, first, count, to, tile);
+  PackInt8(rows, first, count, to, tile);
+}
+
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FULMEN_KERNELS_CPU_ACTIVATIONS_INL_H_
