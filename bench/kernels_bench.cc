@@ -1,5 +1,6 @@
 // The products of the model on this machine, each with its share of what the machine can do: of the
-// float32 multiply-add peak where there are many rows, of read bandwidth where there are few.
+// peak of the instruction they use (float32 multiply-add, or 8-bit products where weights are
+// quantized) where there are many rows, of read bandwidth where there are few.
 //
 //   kernels_bench [--benchmark_filter=REGEX] [--benchmark_repetitions=N]
 //
@@ -53,14 +54,15 @@ class Weight {
 // What was reached, and its share of the peak that limits it.
 class Rates {
  public:
-  void Report(benchmark::State& state, const Machine& machine, double flops, double bytes,
-              bool memory_bound) const {
+  void Report(benchmark::State& state, const Machine& machine, DType type, double flops,
+              double bytes, bool memory_bound) const {
+    const double peak = IsQuantized(type) && machine.peaks.int8_dot ? machine.peaks.int8_dot->ops
+                                                                    : machine.peaks.fma_flops;
     const double rate = static_cast<double>(state.iterations()) / SecondsSince(start_);
     state.counters["GFLOP/s"] = rate * flops / 1e9;
     state.counters["GB/s"] = rate * bytes / 1e9;
     state.counters["share%"] =
-        100 * rate *
-        (memory_bound ? bytes / machine.peaks.read_bandwidth : flops / machine.peaks.fma_flops);
+        100 * rate * (memory_bound ? bytes / machine.peaks.read_bandwidth : flops / peak);
   }
 
  private:
@@ -81,7 +83,7 @@ void BenchLinear(benchmark::State& state, Machine& machine, const LinearShape& s
     machine.kernels->linear(machine.context, {x.data(), s.tokens, s.in},
                             {{weight.view(), {y.data(), s.tokens, s.out}}});
   }
-  rates.Report(state, machine, 2.0 * static_cast<double>(s.tokens * s.in * s.out),
+  rates.Report(state, machine, s.type, 2.0 * static_cast<double>(s.tokens * s.in * s.out),
                static_cast<double>(weight.view().bytes()), s.tokens <= 4);
 }
 
@@ -115,13 +117,15 @@ void BenchMoe(benchmark::State& state, Machine& machine, const MoeShape& s) {
                          {mix.data(), s.tokens, s.chosen}, {}, {out.data(), s.tokens, s.width});
   }
   const int64_t read = std::min(s.experts, s.tokens * s.chosen);
-  rates.Report(state, machine, 6.0 * static_cast<double>(s.tokens * s.chosen * s.width * s.ffn),
+  rates.Report(state, machine, s.type,
+               6.0 * static_cast<double>(s.tokens * s.chosen * s.width * s.ffn),
                static_cast<double>(3 * read) * static_cast<double>(weights[0].view().bytes()),
                s.tokens == 1);
 }
 
 void RegisterAll(Machine& machine) {
   constexpr DType kTypes[] = {DType::kF32, DType::kBF16};
+  constexpr DType kQuantized[] = {DType::kQ4_K, DType::kQ6_K, DType::kQ8_0};
   constexpr int64_t kPrefill[][2] = {
       {1024, 3072}, {1024, 1024}, {1024, 1536}, {1536, 1024}, {6144, 9216}};
   std::vector<LinearShape> shapes;
@@ -132,6 +136,11 @@ void RegisterAll(Machine& machine) {
     shapes.push_back({tokens, 6144, 24576, DType::kBF16});
   }
   shapes.push_back({1, 6144, 24576, DType::kF16});
+  for (const DType type : kQuantized) {
+    for (const int64_t tokens : {1, 4, 16, 64, 512}) {
+      shapes.push_back({tokens, 6144, 24576, type});
+    }
+  }
   for (const int64_t tokens : {1, 16}) {
     shapes.push_back({tokens, 1024, 3072, DType::kBF16});  // stays in the L3 cache
   }
@@ -142,7 +151,9 @@ void RegisterAll(Machine& machine) {
       BenchLinear(state, machine, s);
     })->UseRealTime();
   }
-  for (const DType type : kTypes) {
+  std::vector<DType> types(std::begin(kTypes), std::end(kTypes));
+  types.insert(types.end(), std::begin(kQuantized), std::end(kQuantized));
+  for (const DType type : types) {
     for (const MoeShape& s :
          {MoeShape{512, 1024, 1536, 8, 2, type}, MoeShape{64, 1024, 1536, 8, 2, type},
           MoeShape{64, 1024, 1536, 32, 2, type}, MoeShape{1, 6144, 9216, 2, 2, type}}) {

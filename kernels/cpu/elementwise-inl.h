@@ -23,7 +23,6 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 // token's activations.
 constexpr int64_t kTaskElements = 8192;
 
-
 // Calls part(row, first column, columns) for pieces of a [rows, cols] matrix that cover it, on all
 // threads; `cost` is the number of vector operations per element vector.
 template <class Part>

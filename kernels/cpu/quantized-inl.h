@@ -24,26 +24,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// Where the sums of a tile go: y[row][0 .. cols), added to what is there unless these are the first
-// columns.
-struct PanelOutput {
-  Matrix y;
-  int64_t cols;
-  bool first;
-
-  HWY_INLINE FloatsV Load(int64_t row, int64_t vec) const {
-    const int64_t from = vec * LaneCount();
-    if (first || from >= cols) return hn::Zero(Floats());
-    if (HWY_LIKELY(from + LaneCount() <= cols)) return hn::LoadU(Floats(), y.row(row) + from);
-    return WidenFirst(Floats(), y.row(row) + from, static_cast<size_t>(cols - from));
-  }
-  HWY_INLINE void Store(FloatsV v, int64_t row, int64_t vec) const {
-    const int64_t from = vec * LaneCount();
-    if (HWY_LIKELY(from + LaneCount() <= cols)) return hn::StoreU(v, Floats(), y.row(row) + from);
-    if (from < cols) StoreFirst(Floats(), v, y.row(row) + from, static_cast<size_t>(cols - from));
-  }
-};
-
 template <int kRows>
 using TileSums = FloatsV[kRows][kPanelVecs];
 
@@ -106,20 +86,29 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
   }
 }
 
-// One tile of x with one panel, whose first column is `column`.
+// What the next tile will read: tiles lie further apart than the machine foresees, and too much
+// fetched at once would hold up the loads of the present.
+template <int kBytes>
+HWY_INLINE void FetchPart(const uint8_t* from) {
+  HWY_UNROLL(8)
+  for (int i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 3);
+}
+
+// sums [kRows][PanelRows()] += one tile of x with one panel, whose first column is `column`.
 template <class Traits, int kRows>
 HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column, int64_t columns,
-                               int64_t row, const PanelOutput& y) {
+                               const uint8_t* next, float* HWY_RESTRICT to) {
   const Floats d;
   TileSums<kRows> sums;
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
-    for (int v = 0; v < kPanelVecs; ++v) sums[r][v] = y.Load(row + r, v);
+    for (int v = 0; v < kPanelVecs; ++v) sums[r][v] = hn::Load(d, to + Panel::At(r, v));
   }
   for (int64_t c = 0; c < columns; c += Traits::kBlock) {
     TileSums<kRows> block;
     for (int g = 0; g < Traits::kBlock / Traits::kGroup; ++g) {
+      FetchPart<Traits::kGroup * kRows>(next + (c + g * Traits::kGroup) * kRows);
       AddGroup<Traits, kRows>(x, w, column + c + g * Traits::kGroup, c / Traits::kGroup + g, g == 0,
                               block);
     }
@@ -135,46 +124,79 @@ HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
-    for (int v = 0; v < kPanelVecs; ++v) y.Store(sums[r][v], row + r, v);
+    for (int v = 0; v < kPanelVecs; ++v) hn::Store(sums[r][v], d, to + Panel::At(r, v));
   }
 }
 
 template <class Traits>
 HWY_INLINE void MultiplyTileOf(const Int8Tile& x, const Panel& w, int64_t column, int64_t columns,
-                               int64_t row, const PanelOutput& y) {
+                               const uint8_t* next, float* to) {
   switch (x.rows) {
     case 1:
-      return MultiplyTile<Traits, 1>(x, w, column, columns, row, y);
+      return MultiplyTile<Traits, 1>(x, w, column, columns, next, to);
     case 2:
-      return MultiplyTile<Traits, 2>(x, w, column, columns, row, y);
+      return MultiplyTile<Traits, 2>(x, w, column, columns, next, to);
     case 3:
-      return MultiplyTile<Traits, 3>(x, w, column, columns, row, y);
+      return MultiplyTile<Traits, 3>(x, w, column, columns, next, to);
 #if HWY_CAP_GE512
     case 4:
-      return MultiplyTile<Traits, 4>(x, w, column, columns, row, y);
+      return MultiplyTile<Traits, 4>(x, w, column, columns, next, to);
     case 5:
-      return MultiplyTile<Traits, 5>(x, w, column, columns, row, y);
+      return MultiplyTile<Traits, 5>(x, w, column, columns, next, to);
     default:
-      return MultiplyTile<Traits, 6>(x, w, column, columns, row, y);
+      return MultiplyTile<Traits, 6>(x, w, column, columns, next, to);
 #endif
+  }
+}
+
+// y[:, 0 .. columns of y) = the sums of some tiles, which lie row by row.
+HWY_INLINE void StorePanel(const float* sums, Matrix y) {
+  for (int64_t r = 0; r < y.rows; ++r) {
+    for (int64_t c = 0; c < y.cols; c += LaneCount()) {
+      const FloatsV v = hn::Load(Floats(), sums + r * PanelRows() + c);
+      const int64_t left = y.cols - c;
+      if (HWY_LIKELY(left >= LaneCount())) {
+        hn::StoreU(v, Floats(), y.row(r) + c);
+      } else {
+        StoreFirst(Floats(), v, y.row(r) + c, static_cast<size_t>(left));
+      }
+    }
+  }
+}
+
+// Tiles whose sums with one panel are kept side by side while the columns pass by: in y, rows lie
+// far apart and often push each other out of the cache. 64 KB at most.
+constexpr int64_t kPanelTiles = 512 / kTileRows;
+
+template <class Block>
+HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
+                                 const WeightMatrix& weight, Matrix y) {
+  HWY_ALIGN float sums[kPanelTiles * kTileRows * kMostPanelRows];
+  Panel panel;
+  const int64_t first_row = tiles.begin * kTileRows;
+  const int64_t x_rows = std::min(tiles.end * kTileRows, x.rows) - first_row;
+  for (int64_t row = 0; row < weight.rows; row += PanelRows()) {
+    const PanelSource source(weight, row);
+    std::fill_n(sums, x_rows * PanelRows(), 0.0F);
+    for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
+      const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
+      FillPanel<Block>(source, column, columns, panel);
+      for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+        const Int8Tile next = x.QuantizedTile(std::min(tile + 1, tiles.end - 1));
+        MultiplyTileOf<BlockTraits<Block>>(x.QuantizedTile(tile), panel, column, columns,
+                                           next.q + column * next.rows,
+                                           sums + (tile - tiles.begin) * kTileRows * PanelRows());
+      }
+    }
+    StorePanel(sums, y.Rows(first_row, x_rows).Cols(row, std::min(PanelRows(), weight.rows - row)));
   }
 }
 
 template <class Block>
 inline void MultiplyBlocks(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                            Matrix y) {
-  using Traits = BlockTraits<Block>;
-  Panel panel;
-  for (int64_t row = 0; row < weight.rows; row += PanelRows()) {
-    const int64_t rows = std::min(PanelRows(), weight.rows - row);
-    for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
-      const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
-      FillPanel<Block>(weight, row, column, columns, panel);
-      const PanelOutput to = {y.Cols(row, rows), rows, column == 0};
-      for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-        MultiplyTileOf<Traits>(x.QuantizedTile(tile), panel, column, columns, tile * kTileRows, to);
-      }
-    }
+  for (int64_t tile = tiles.begin; tile < tiles.end; tile += kPanelTiles) {
+    MultiplyPanels<Block>(x, {tile, std::min(tile + kPanelTiles, tiles.end)}, weight, y);
   }
 }
 

@@ -1,0 +1,325 @@
+// Blocks of quantized weights, unpacked for many rows at once, one row in each lane. Included once
+// per instruction set.
+#if defined(FULMEN_KERNELS_CPU_UNPACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FULMEN_KERNELS_CPU_UNPACK_INL_H_
+#undef FULMEN_KERNELS_CPU_UNPACK_INL_H_
+#else
+#define FULMEN_KERNELS_CPU_UNPACK_INL_H_
+#endif
+
+#include "base/quant_blocks.h"
+#include "kernels/cpu/dot-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+
+constexpr int64_t kPanelVecs = 2;
+constexpr int64_t kMostPanelRows = kPanelVecs * hn::MaxLanes(Floats());
+HWY_INLINE int64_t PanelRows() { return kPanelVecs * LaneCount(); }
+
+// PanelRows() rows of a weight by one super block of columns (or as many as are left), one row in
+// each lane: weight = scale * value [+ minimum], scale and minimum one for each group of columns.
+struct Panel {
+  static constexpr int64_t kMostGroups = kSuperBlock / kSmallGroup;
+  HWY_ALIGN int8_t values[kSuperBlock * kMostPanelRows];  // fours of columns as in Int8Tile
+  HWY_ALIGN float scales[kMostGroups * kMostPanelRows];
+  HWY_ALIGN float minima[kMostGroups * kMostPanelRows];
+  // What the zero point of x adds to the products of a group, to be taken off.
+  HWY_ALIGN int32_t corrections[kMostGroups * kMostPanelRows];
+
+  HWY_INLINE static int64_t At(int64_t group, int64_t vec) {
+    return group * PanelRows() + vec * LaneCount();
+  }
+  HWY_INLINE IntsV Values(int64_t four, int64_t vec) const {
+    const hn::Repartition<int8_t, Ints> d8;
+    return hn::BitCast(Ints(), hn::Load(d8, values + 4 * At(four, vec)));
+  }
+};
+
+// One block of the rows of a vector. The words of a block lie row beside row; so do its halves.
+struct LaneBlock {
+  const int32_t* words;    // [words of the block][PanelRows()]
+  const uint16_t* halves;  // [halves of the block][PanelRows()]
+
+  HWY_INLINE IntsV Word(int64_t i) const { return hn::Load(Ints(), words + i * PanelRows()); }
+  HWY_INLINE FloatsV Half(int64_t i) const {
+    return Widen(Floats(), reinterpret_cast<const hwy::float16_t*>(halves + i * PanelRows()));
+  }
+  HWY_INLINE IntsV HalfBits(int64_t i) const {
+    const hn::Rebind<uint16_t, Ints> d16;
+    return hn::PromoteTo(Ints(), hn::LoadU(d16, halves + i * PanelRows()));
+  }
+};
+
+// Where the numbers of a block go: fours and groups count from its first.
+struct LanePanel {
+  int8_t* values;
+  float* scales;
+  float* minima;
+
+  HWY_INLINE void SetValues(int64_t four, IntsV v) const {
+    const hn::Repartition<int8_t, Ints> d8;
+    hn::Store(hn::BitCast(d8, v), d8, values + 4 * four * PanelRows());
+  }
+  HWY_INLINE void SetScale(int64_t group, FloatsV v) const {
+    hn::Store(v, Floats(), scales + group * PanelRows());
+  }
+  HWY_INLINE void SetMinimum(int64_t group, FloatsV v) const {
+    hn::Store(v, Floats(), minima + group * PanelRows());
+  }
+};
+
+HWY_INLINE IntsV Bytes(uint8_t byte) {
+  return hn::Set(Ints(), static_cast<int32_t>(byte * 0x01010101U));
+}
+HWY_INLINE IntsV LowHalves(IntsV v) { return hn::And(v, Bytes(15)); }
+HWY_INLINE IntsV HighHalves(IntsV v) { return hn::And(hn::ShiftRight<4>(v), Bytes(15)); }
+// Bit `bit` of each byte, as bit `to`.
+template <int kTo>
+HWY_INLINE IntsV BitOfBytes(IntsV v, int bit) {
+  return hn::ShiftLeft<kTo>(hn::And(hn::ShiftRightSame(v, bit), Bytes(1)));
+}
+HWY_INLINE IntsV SubBytes(IntsV v, int8_t amount) {
+  const hn::Repartition<int8_t, Ints> d8;
+  return hn::BitCast(Ints(), hn::Sub(hn::BitCast(d8, v), hn::Set(d8, amount)));
+}
+HWY_INLINE FloatsV ByteAsFloat(IntsV v, int byte) {
+  return hn::ConvertTo(Floats(), hn::And(hn::ShiftRightSame(v, 8 * byte), hn::Set(Ints(), 255)));
+}
+HWY_INLINE FloatsV SignedByteAsFloat(IntsV v, int byte) {
+  return hn::ConvertTo(Floats(), hn::ShiftRight<24>(hn::ShiftLeftSame(v, 24 - 8 * byte)));
+}
+
+// The four bits from `first` on of each lane, one in each byte, as bit 4.
+HWY_INLINE IntsV FourFifthBits(IntsV bits, int first) {
+  const IntsV four = hn::And(hn::ShiftRightSame(bits, first), hn::Set(Ints(), 15));
+  // Bit i to bit 8 i: times 1 + 2^7 + 2^14 + 2^21, whose other terms are masked off.
+  return hn::ShiftLeft<4>(hn::And(hn::Mul(four, hn::Set(Ints(), 0x00204081)), Bytes(1)));
+}
+
+HWY_INLINE IntsV IQ4Lookup(IntsV indices) {
+  const hn::Repartition<int8_t, Ints> d8;
+  return hn::BitCast(Ints(), hn::TableLookupBytes(hn::LoadDup128(d8, kIQ4Values.data()),
+                                                  hn::BitCast(d8, indices)));
+}
+
+// Of a type: how many words and halves a block has, where they stand in it; sizes of blocks and
+// groups; whether there are minima, and values beyond kMostNarrow.
+template <int kBlockSize, int kGroupSize, bool kHasMinimum, bool kIsWide, int kHalfCount,
+          int kHalfOffset, int kWordOffset>
+struct Traits {
+  static constexpr int kBlock = kBlockSize;
+  static constexpr int kGroup = kGroupSize;
+  static constexpr bool kMinimum = kHasMinimum;
+  static constexpr bool kWide = kIsWide;
+  static constexpr int kHalves = kHalfCount;
+  static constexpr int kFirstHalf = kHalfOffset;
+  static constexpr int kFirstWord = kWordOffset;
+};
+template <class Block>
+struct BlockTraits;
+
+template <>
+struct BlockTraits<BlockQ4_0> : Traits<kSmallBlock, 32, false, false, 1, 0, 2> {};
+HWY_INLINE void Unpack(const BlockQ4_0*, const LaneBlock& from, const LanePanel& to) {
+  to.SetScale(0, from.Half(0));
+  for (int i = 0; i < 4; ++i) {
+    to.SetValues(i, SubBytes(LowHalves(from.Word(i)), 8));
+    to.SetValues(i + 4, SubBytes(HighHalves(from.Word(i)), 8));
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ4_1> : Traits<kSmallBlock, 32, true, false, 2, 0, 4> {};
+HWY_INLINE void Unpack(const BlockQ4_1*, const LaneBlock& from, const LanePanel& to) {
+  to.SetScale(0, from.Half(0));
+  to.SetMinimum(0, from.Half(1));
+  for (int i = 0; i < 4; ++i) {
+    to.SetValues(i, LowHalves(from.Word(i)));
+    to.SetValues(i + 4, HighHalves(from.Word(i)));
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ5_0> : Traits<kSmallBlock, 32, false, false, 1, 0, 2> {};
+HWY_INLINE void Unpack(const BlockQ5_0*, const LaneBlock& from, const LanePanel& to) {
+  to.SetScale(0, from.Half(0));
+  const IntsV high = from.Word(0);
+  for (int i = 0; i < 4; ++i) {
+    const IntsV word = from.Word(i + 1);
+    to.SetValues(i, SubBytes(hn::Or(LowHalves(word), FourFifthBits(high, 4 * i)), 16));
+    to.SetValues(i + 4, SubBytes(hn::Or(HighHalves(word), FourFifthBits(high, 16 + 4 * i)), 16));
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ5_1> : Traits<kSmallBlock, 32, true, false, 2, 0, 4> {};
+HWY_INLINE void Unpack(const BlockQ5_1*, const LaneBlock& from, const LanePanel& to) {
+  to.SetScale(0, from.Half(0));
+  to.SetMinimum(0, from.Half(1));
+  const IntsV high = from.Word(0);
+  for (int i = 0; i < 4; ++i) {
+    const IntsV word = from.Word(i + 1);
+    to.SetValues(i, hn::Or(LowHalves(word), FourFifthBits(high, 4 * i)));
+    to.SetValues(i + 4, hn::Or(HighHalves(word), FourFifthBits(high, 16 + 4 * i)));
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ8_0> : Traits<kSmallBlock, 32, false, true, 1, 0, 2> {};
+HWY_INLINE void Unpack(const BlockQ8_0*, const LaneBlock& from, const LanePanel& to) {
+  to.SetScale(0, from.Half(0));
+  for (int i = 0; i < 8; ++i) to.SetValues(i, from.Word(i));
+}
+
+template <>
+struct BlockTraits<BlockIQ4_NL> : Traits<kSmallBlock, 32, false, true, 1, 0, 2> {};
+HWY_INLINE void Unpack(const BlockIQ4_NL*, const LaneBlock& from, const LanePanel& to) {
+  to.SetScale(0, from.Half(0));
+  for (int i = 0; i < 4; ++i) {
+    to.SetValues(i, IQ4Lookup(LowHalves(from.Word(i))));
+    to.SetValues(i + 4, IQ4Lookup(HighHalves(from.Word(i))));
+  }
+}
+
+// The two bits of eight words of Q2_K or Q3_K, by quarters of half a block.
+template <class Finish>
+HWY_INLINE void UnpackTwoBits(const LaneBlock& from, int64_t first_word, const LanePanel& to,
+                              const Finish& finish) {
+  for (int half = 0; half < 2; ++half) {
+    for (int i = 0; i < 8; ++i) {
+      const IntsV word = from.Word(first_word + 8 * half + i);
+      for (int j = 0; j < 4; ++j) {
+        const IntsV low = hn::And(hn::ShiftRightSame(word, 2 * j), Bytes(3));
+        to.SetValues(32 * half + 8 * j + i, finish(low, i, 4 * half + j));
+      }
+    }
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ2_K> : Traits<kSuperBlock, 16, true, false, 2, offsetof(BlockQ2_K, d), 0> {
+};
+HWY_INLINE void Unpack(const BlockQ2_K*, const LaneBlock& from, const LanePanel& to) {
+  const FloatsV d = from.Half(0);
+  const FloatsV dmin = hn::Neg(from.Half(1));
+  for (int word = 0; word < 4; ++word) {
+    const IntsV scales = from.Word(word);
+    for (int byte = 0; byte < 4; ++byte) {
+      to.SetScale(4 * word + byte, hn::Mul(d, ByteAsFloat(LowHalves(scales), byte)));
+      to.SetMinimum(4 * word + byte, hn::Mul(dmin, ByteAsFloat(HighHalves(scales), byte)));
+    }
+  }
+  UnpackTwoBits(from, 4, to, [](IntsV v, int, int) HWY_ATTR { return v; });
+}
+
+template <>
+struct BlockTraits<BlockQ3_K>
+    : Traits<kSuperBlock, 16, false, false, 1, offsetof(BlockQ3_K, d), 0> {};
+HWY_INLINE void Unpack(const BlockQ3_K*, const LaneBlock& from, const LanePanel& to) {
+  const FloatsV d = from.Half(0);
+  const IntsV a = from.Word(24), b = from.Word(25), high = from.Word(26);
+  const IntsV mask = Bytes(0x30);
+  const IntsV scales[4] = {hn::Or(LowHalves(a), hn::And(hn::ShiftLeft<4>(high), mask)),
+                           hn::Or(LowHalves(b), hn::And(hn::ShiftLeft<2>(high), mask)),
+                           hn::Or(HighHalves(a), hn::And(high, mask)),
+                           hn::Or(HighHalves(b), hn::And(hn::ShiftRight<2>(high), mask))};
+  for (int g = 0; g < 16; ++g) {
+    to.SetScale(g, hn::Mul(d, SignedByteAsFloat(SubBytes(scales[g / 4], 32), g % 4)));
+  }
+  UnpackTwoBits(from, 8, to, [&](IntsV low, int i, int bit) HWY_ATTR {
+    return SubBytes(hn::Or(low, BitOfBytes<2>(from.Word(i), bit)), 4);
+  });
+}
+
+// Of Q4_K and Q5_K, whose first three words hold them.
+HWY_INLINE void UnpackScalesAndMinima(const LaneBlock& from, const LanePanel& to) {
+  const FloatsV d = from.Half(0);
+  const FloatsV dmin = hn::Neg(from.Half(1));
+  const IntsV a = from.Word(0), b = from.Word(1), c = from.Word(2);
+  const IntsV six = Bytes(63), high = Bytes(0x30);
+  const IntsV scales[2] = {hn::And(a, six),
+                           hn::Or(LowHalves(c), hn::And(hn::ShiftRight<2>(a), high))};
+  const IntsV minima[2] = {hn::And(b, six),
+                           hn::Or(HighHalves(c), hn::And(hn::ShiftRight<2>(b), high))};
+  for (int g = 0; g < 8; ++g) {
+    to.SetScale(g, hn::Mul(d, ByteAsFloat(scales[g / 4], g % 4)));
+    to.SetMinimum(g, hn::Mul(dmin, ByteAsFloat(minima[g / 4], g % 4)));
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ4_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4> {};
+HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel& to) {
+  UnpackScalesAndMinima(from, to);
+  for (int pair = 0; pair < 4; ++pair) {
+    for (int i = 0; i < 8; ++i) {
+      const IntsV word = from.Word(3 + 8 * pair + i);
+      to.SetValues(16 * pair + i, LowHalves(word));
+      to.SetValues(16 * pair + 8 + i, HighHalves(word));
+    }
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ5_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4> {};
+HWY_INLINE void Unpack(const BlockQ5_K*, const LaneBlock& from, const LanePanel& to) {
+  UnpackScalesAndMinima(from, to);
+  for (int i = 0; i < 8; ++i) {
+    const IntsV high = from.Word(3 + i);
+    for (int pair = 0; pair < 4; ++pair) {
+      const IntsV word = from.Word(11 + 8 * pair + i);
+      to.SetValues(16 * pair + i, hn::Or(LowHalves(word), BitOfBytes<4>(high, 2 * pair)));
+      to.SetValues(16 * pair + 8 + i, hn::Or(HighHalves(word), BitOfBytes<4>(high, 2 * pair + 1)));
+    }
+  }
+}
+
+template <>
+struct BlockTraits<BlockQ6_K>
+    : Traits<kSuperBlock, 16, false, false, 1, offsetof(BlockQ6_K, d), 0> {};
+HWY_INLINE void Unpack(const BlockQ6_K*, const LaneBlock& from, const LanePanel& to) {
+  const FloatsV d = from.Half(0);
+  for (int g = 0; g < 16; ++g) {
+    to.SetScale(g, hn::Mul(d, SignedByteAsFloat(from.Word(48 + g / 4), g % 4)));
+  }
+  const IntsV mask = Bytes(0x30);
+  for (int half = 0; half < 2; ++half) {
+    for (int i = 0; i < 8; ++i) {
+      const IntsV a = from.Word(16 * half + i);
+      const IntsV b = from.Word(16 * half + 8 + i);
+      const IntsV high = from.Word(32 + 8 * half + i);
+      const auto set = [&](int quarter, IntsV low, IntsV bits) HWY_ATTR {
+        to.SetValues(32 * half + 8 * quarter + i, SubBytes(hn::Or(low, hn::And(bits, mask)), 32));
+      };
+      set(0, LowHalves(a), hn::ShiftLeft<4>(high));
+      set(1, LowHalves(b), hn::ShiftLeft<2>(high));
+      set(2, HighHalves(a), high);
+      set(3, HighHalves(b), hn::ShiftRight<2>(high));
+    }
+  }
+}
+
+template <>
+struct BlockTraits<BlockIQ4_XS> : Traits<kSuperBlock, 32, false, true, 2, 0, 4> {};
+HWY_INLINE void Unpack(const BlockIQ4_XS*, const LaneBlock& from, const LanePanel& to) {
+  const FloatsV d = from.Half(0);
+  const IntsV high = from.HalfBits(1);
+  const IntsV low = from.Word(0);
+  for (int g = 0; g < 8; ++g) {
+    const IntsV low4 = hn::And(hn::ShiftRightSame(low, 4 * g), hn::Set(Ints(), 15));
+    const IntsV high2 = hn::And(hn::ShiftRightSame(high, 2 * g), hn::Set(Ints(), 3));
+    const IntsV scale = hn::Sub(hn::Or(low4, hn::ShiftLeft<4>(high2)), hn::Set(Ints(), 32));
+    to.SetScale(g, hn::Mul(d, hn::ConvertTo(Floats(), scale)));
+    for (int i = 0; i < 4; ++i) {
+      const IntsV word = from.Word(1 + 4 * g + i);
+      to.SetValues(8 * g + i, IQ4Lookup(LowHalves(word)));
+      to.SetValues(8 * g + 4 + i, IQ4Lookup(HighHalves(word)));
+    }
+  }
+}
+
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FULMEN_KERNELS_CPU_UNPACK_INL_H_
