@@ -88,10 +88,11 @@ struct PanelSource {
   }
 };
 
-// Columns [column, column + columns), whole blocks, of the rows of `source`.
+// Columns [column, column + columns), whole blocks, of the rows of `source`. What lies `ahead`
+// bytes further on is fetched meanwhile.
 template <class Block>
 HWY_NOINLINE void FillPanel(const PanelSource& source, int64_t column, int64_t columns,
-                            Panel& panel) {
+                            int64_t ahead, Panel& panel) {
   using T = BlockTraits<Block>;
   constexpr int64_t kWords = (sizeof(Block) - 2 * T::kHalves) / 4;
   HWY_ALIGN int32_t words[kWords * kMostPanelRows];
@@ -102,6 +103,7 @@ HWY_NOINLINE void FillPanel(const PanelSource& source, int64_t column, int64_t c
     for (int64_t r = 0; r < PanelRows(); ++r) {
       const std::byte* block = source.rows[r] + offset;
       rows[r] = block + T::kFirstWord;
+      for (size_t i = 0; i < sizeof(Block); i += kLine) FetchLine(block + ahead + i);
       for (int64_t i = 0; i < T::kHalves; ++i) {
         std::memcpy(&halves[i * PanelRows() + r], block + T::kFirstHalf + 2 * i, 2);
       }

@@ -180,7 +180,11 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
     std::fill_n(sums, x_rows * PanelRows(), 0.0F);
     for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
       const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
-      FillPanel<Block>(source, column, columns, panel);
+      const auto at = static_cast<int64_t>(BytesOf(weight.type, column));
+      const int64_t ahead = column + columns < weight.cols
+                                ? static_cast<int64_t>(BytesOf(weight.type, columns))
+                                : PanelRows() * weight.stride - at;
+      FillPanel<Block>(source, column, columns, ahead, panel);
       for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
         const Int8Tile next = x.QuantizedTile(std::min(tile + 1, tiles.end - 1));
         MultiplyTileOf<BlockTraits<Block>>(x.QuantizedTile(tile), panel, column, columns,
