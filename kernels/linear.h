@@ -16,10 +16,15 @@ struct Projection {
 };
 
 // All of the products, which share x [T, in]; they may differ in `out` and in the type of the
-// weight, whose elements are widened in registers and never rounded further. Every y is float32 and
-// overwritten, and overlaps neither x nor another. Sums run in float32 lanes along `in` whose order
-// depends neither on T nor on the other products, so a token's result has the same bits however a
-// prompt is cut into chunks, and for any number of threads.
+// weight. Every y is float32 and overwritten, and overlaps neither x nor another.
+//
+// Elements of float types are widened and never rounded further. Where the weight is quantized, x
+// may be rounded to 8 bits: in each block of columns, as many as the weight's blocks have, to the
+// nearest multiple of max |x| / 127. `ref` does not; `cpu` does, and sums the products of integers
+// exactly.
+//
+// Sums run along `in` in an order that depends neither on T nor on the other products, so a token's
+// result has the same bits however a prompt is cut into chunks, and for any number of threads.
 using LinearFn = void (*)(KernelContext&, ConstMatrix x,
                           std::initializer_list<Projection> projections);
 

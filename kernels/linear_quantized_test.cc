@@ -27,41 +27,12 @@ std::vector<float> Multiply(const Kernels& kernels, TestContext& context, ConstM
   return y.Values();
 }
 
-// What a weight may be a difference of: |minimum| of every element, read off blocks whose other
-// bits are all zero.
-std::vector<float> Minima(const WeightMatrix& weight) {
-  const auto block = static_cast<size_t>(FormatOf(weight.type).bytes);
-  std::vector<std::byte> bytes(weight.data, weight.data + weight.bytes());
-  for (size_t at = 0; at < bytes.size(); at += block) {
-    switch (weight.type) {
-      case DType::kQ4_1:
-        std::memset(&bytes[at + offsetof(BlockQ4_1, q)], 0, sizeof(BlockQ4_1::q));
-        break;
-      case DType::kQ5_1:
-        std::memset(&bytes[at + offsetof(BlockQ5_1, high)], 0, block - offsetof(BlockQ5_1, high));
-        break;
-      case DType::kQ2_K:
-        std::memset(&bytes[at + offsetof(BlockQ2_K, q)], 0, sizeof(BlockQ2_K::q));
-        break;
-      case DType::kQ4_K:
-        std::memset(&bytes[at + offsetof(BlockQ4_K, q)], 0, sizeof(BlockQ4_K::q));
-        break;
-      case DType::kQ5_K:
-        std::memset(&bytes[at + offsetof(BlockQ5_K, high)], 0, block - offsetof(BlockQ5_K, high));
-        break;
-      default:
-        return std::vector<float>(static_cast<size_t>(weight.rows * weight.cols));
-    }
-  }
-  return Dequantize(WeightMatrix(bytes.data(), weight.type, weight.rows, weight.cols));
-}
-
 // |actual - expected| within half a step of x for each weight (none where x is whole steps), and
 // the bound of float32 sums over groups.
 void ExpectNearExact(const std::vector<float>& x, bool whole_steps, const WeightMatrix& weight,
                      const std::vector<float>& actual) {
   const std::vector<float> w = Dequantize(weight);
-  const std::vector<float> minima = Minima(weight);
+  const std::vector<float> minima = testing::Minima(weight);
   const int64_t in = weight.cols;
   const int64_t block = FormatOf(weight.type).elements;
   // Sums of at most two terms for a group of 16, each of a few roundings.

@@ -25,6 +25,9 @@ constexpr double kEpsilon = 0x1p-24;
 class Problem {
  public:
   Problem(int64_t tokens, int64_t width, int64_t ffn, int64_t experts, int64_t chosen, DType type)
+      : Problem(tokens, width, ffn, experts, chosen, type, type, type) {}
+  Problem(int64_t tokens, int64_t width, int64_t ffn, int64_t experts, int64_t chosen,
+          DType gate_type, DType up_type, DType down_type)
       : tokens_(tokens),
         chosen_(chosen),
         x_(tokens, width, 0, RandomNormal(tokens * width, 1)),
@@ -32,10 +35,11 @@ class Problem {
     const float deviation = 1.0F / std::sqrt(static_cast<float>(width));
     for (int64_t e = 0; e < experts; ++e) {
       const auto seed = static_cast<uint64_t>(10 + 3 * e);
-      tensors_.emplace_back(ffn, width, type, seed, deviation);
-      tensors_.emplace_back(ffn, width, type, seed + 1, deviation);
-      tensors_.emplace_back(width, ffn, type, seed + 2, deviation);
+      tensors_.emplace_back(ffn, width, gate_type, seed, deviation);
+      tensors_.emplace_back(ffn, width, up_type, seed + 1, deviation);
+      tensors_.emplace_back(width, ffn, down_type, seed + 2, deviation);
       const size_t last = tensors_.size();
+      for (size_t i = last - 3; i < last; ++i) values_.emplace_back(tensors_[i].view());
       experts_.push_back(
           {tensors_[last - 3].view(), tensors_[last - 2].view(), tensors_[last - 1].view()});
     }
@@ -85,18 +89,39 @@ class Problem {
     double error;
   };
 
-  // row . x, where x is known within x_error: the float32 sum and what it inherits.
-  static Bounded Dot(const TestWeight& weight, int64_t row, const std::vector<Bounded>& x) {
+  // A weight in double, with the minima its elements are counted from.
+  struct Values {
+    explicit Values(const WeightMatrix& weight)
+        : values(Dequantize(weight)), minima(testing::Minima(weight)) {}
+    std::vector<float> values;
+    std::vector<float> minima;
+  };
+
+  // row . x, where x is known within x.error: the float32 sum and what it inherits. For quantized
+  // weights x is off by half a step more, 1/254 of the largest in its block.
+  static Bounded Dot(const WeightMatrix& weight, const Values& w, int64_t row,
+                     const std::vector<Bounded>& x) {
+    const auto block = static_cast<size_t>(FormatOf(weight.type).elements);
     double sum = 0;
     double magnitude = 0;
     double inherited = 0;
+    double half_step = 0;
     for (size_t k = 0; k < x.size(); ++k) {
-      const double w = weight.at(row, static_cast<int64_t>(k));
-      sum += w * x[k].value;
-      magnitude += std::abs(w) * (std::abs(x[k].value) + x[k].error);
-      inherited += std::abs(w) * x[k].error;
+      if (IsQuantized(weight.type) && k % block == 0) {
+        double largest = 0;
+        for (size_t i = k; i < k + block; ++i) {
+          largest = std::max(largest, std::abs(x[i].value) + x[i].error);
+        }
+        half_step = largest / 254 * (1 + 0x1p-15);
+      }
+      const size_t at = static_cast<size_t>(row) * x.size() + k;
+      const double error = x[k].error + half_step;
+      sum += double{w.values[at]} * x[k].value;
+      magnitude +=
+          (std::abs(w.values[at]) + 2 * std::abs(w.minima[at])) * (std::abs(x[k].value) + error);
+      inherited += std::abs(w.values[at]) * error;
     }
-    const auto terms = static_cast<int64_t>(x.size()) + 1;
+    const auto terms = static_cast<int64_t>(x.size()) + 8;
     return {sum, inherited + SumErrorBound(terms) * magnitude};
   }
 
@@ -106,8 +131,8 @@ class Problem {
     for (int64_t c = 0; c < x_.view().cols; ++c) x.push_back({x_.view().row(t)[c], 0});
     std::vector<Bounded> hidden;
     for (int64_t f = 0; f < experts_[expert].gate.rows; ++f) {
-      const Bounded gate = Dot(tensors_[3 * expert], f, x);
-      const Bounded up = Dot(tensors_[3 * expert + 1], f, x);
+      const Bounded gate = Dot(experts_[expert].gate, values_[3 * expert], f, x);
+      const Bounded up = Dot(experts_[expert].up, values_[3 * expert + 1], f, x);
       const double silu = gate.value / (1 + std::exp(-gate.value));
       // |silu'| < 1.1; exp, sum, quotient and product are each off by an ulp or two.
       const double silu_error = 1.1 * gate.error + 8 * kEpsilon * std::abs(silu);
@@ -117,7 +142,8 @@ class Problem {
     }
     const double weight = weights_.view().row(t)[s];
     for (size_t c = 0; c < sum.size(); ++c) {
-      const Bounded down = Dot(tensors_[3 * expert + 2], static_cast<int64_t>(c), hidden);
+      const Bounded down =
+          Dot(experts_[expert].down, values_[3 * expert + 2], static_cast<int64_t>(c), hidden);
       sum[c] += weight * down.value;
       bound[c] += std::abs(weight) * (down.error + static_cast<double>(chosen_ + 1) * 2 * kEpsilon *
                                                        (std::abs(down.value) + down.error));
@@ -130,6 +156,7 @@ class Problem {
   TestMatrix weights_;
   std::vector<int32_t> choice_;
   std::deque<TestWeight> tensors_;  // gate, up, down of each expert
+  std::deque<Values> values_;       // theirs
   std::vector<ExpertWeights> experts_;
 };
 
@@ -153,9 +180,32 @@ TEST(Moe, MatchesTheReferenceOnRaggedShapes) {
   }
 }
 
-TEST(Moe, NeighboursThreadsAndChunksDoNotChangeBits) {
+TEST(Moe, QuantizedExpertsMatchTheReference) {
+  struct Mix {
+    DType gate, up, down;
+  };
+  TestContext context(2);
+  for (const Mix& mix : {Mix{DType::kQ4_K, DType::kQ4_K, DType::kQ6_K},
+                         Mix{DType::kQ8_0, DType::kQ8_0, DType::kQ8_0},
+                         Mix{DType::kQ2_K, DType::kQ5_1, DType::kIQ4_NL},
+                         Mix{DType::kQ3_K, DType::kIQ4_XS, DType::kBF16},
+                         Mix{DType::kF32, DType::kQ5_K, DType::kQ4_0}}) {
+    Problem problem(20, 512, 256, 3, 2, mix.gate, mix.up, mix.down);
+    problem.ExpectNearDouble(problem.Run(RefKernels().moe, context));
+    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+      SCOPED_TRACE(fmt::format("{} {} {} {}", kernels.name, DTypeName(mix.gate), DTypeName(mix.up),
+                               DTypeName(mix.down)));
+      problem.ExpectNearDouble(problem.Run(kernels.moe, context));
+    }
+  }
+}
+
+class MoeBits : public ::testing::TestWithParam<DType> {};
+
+TEST_P(MoeBits, NeighboursThreadsAndChunksDoNotChangeThem) {
   constexpr int64_t kTokens = 330;
-  Problem problem(kTokens, 50, 37, 3, 2, DType::kBF16);
+  const bool quantized = IsQuantized(GetParam());
+  Problem problem(kTokens, quantized ? 256 : 50, quantized ? 768 : 37, 3, 2, GetParam());
   for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
     TestContext one;
     const std::vector<float> expected = problem.Run(kernels.moe, one);
@@ -174,6 +224,9 @@ TEST(Moe, NeighboursThreadsAndChunksDoNotChangeBits) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Types, MoeBits,
+                         ::testing::Values(DType::kBF16, DType::kQ4_K, DType::kQ8_0));
 
 // Longer than what is worked on at once.
 TEST(Moe, LongPromptsAgreeWithTheirPieces) {

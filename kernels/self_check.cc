@@ -58,6 +58,32 @@ void CheckRows(Checker<Kernels>& checker) {
   });
 }
 
+// One type for each way that products with blocks go: with and without minima, groups and values of
+// either size.
+void CheckQuantized(Checker<Kernels>& checker) {
+  constexpr int64_t kRows = 3;
+  const QuantizedTensor q4(kRows, kSuperBlock, DType::kQ4_K,
+                           {offsetof(BlockQ4_K, d), offsetof(BlockQ4_K, dmin)});
+  const QuantizedTensor q6(kRows, kSuperBlock, DType::kQ6_K, {offsetof(BlockQ6_K, d)});
+  const QuantizedTensor q2(kRows, kSuperBlock, DType::kQ2_K,
+                           {offsetof(BlockQ2_K, d), offsetof(BlockQ2_K, dmin)});
+  const QuantizedTensor q8(kRows, kSuperBlock, DType::kQ8_0, {offsetof(BlockQ8_0, d)});
+  // Whole steps of 1, up to 127 of them in each block, so that rounding x changes nothing.
+  std::vector<float> x(static_cast<size_t>(kTokens * kSuperBlock));
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] = i % kSmallBlock == 0 ? 127 : static_cast<float>(i * 37 % 255) - 127;
+  }
+  const Outputs nothing(4, Nothing(kTokens * kRows));
+  checker.Compare("linear with quantized weights", nothing,
+                  [&](const Kernels& k, KernelContext& c, Outputs& out) {
+                    k.linear(c, View(std::as_const(x), kTokens),
+                             {{q4.view, View(out[0], kTokens)},
+                              {q6.view, View(out[1], kTokens)},
+                              {q2.view, View(out[2], kTokens)},
+                              {q8.view, View(out[3], kTokens)}});
+                  });
+}
+
 void CheckAttention(Checker<Kernels>& checker) {
   const std::vector<float> qkv = Values(kTokens * kHeads * 3 * kHeadDim, 5);
   const std::vector<float> queries = Values(kTokens * kHeads * kHeadDim, 6);
@@ -136,6 +162,7 @@ void CheckExperts(Checker<Kernels>& checker) {
 Status SelfCheck(const Kernels& kernels) {
   self_check::Checker<Kernels> checker(kernels, RefKernels(), kernels.name);
   self_check::CheckRows(checker);
+  self_check::CheckQuantized(checker);
   self_check::CheckAttention(checker);
   self_check::CheckExperts(checker);
   return checker.status();

@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/matrix.h"
+#include "base/quant_blocks.h"
 #include "base/status.h"
 #include "kernels/context.h"
 #include "kernels/moe.h"
@@ -53,6 +56,23 @@ struct WeightTensor {
   WeightMatrix view;
   WeightTensor(int64_t rows, int64_t cols, uint32_t seed)
       : values(Values(rows * cols, seed)), view(values.data(), DType::kF32, rows, cols) {}
+};
+
+// Bytes of every value; the steps of its blocks are overwritten with one of reasonable size.
+struct QuantizedTensor {
+  std::vector<std::byte> bytes;
+  WeightMatrix view;
+  QuantizedTensor(int64_t rows, int64_t cols, DType type, std::initializer_list<size_t> halves)
+      : bytes(BytesOf(type, rows * cols)), view(bytes.data(), type, rows, cols) {
+    const uint16_t step = F16FromF32(0.01F);
+    const auto block = static_cast<size_t>(FormatOf(type).bytes);
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      bytes[i] = static_cast<std::byte>(static_cast<uint32_t>(i) * 2654435761U >> 24);
+    }
+    for (size_t i = 0; i < bytes.size(); i += block) {
+      for (const size_t half : halves) std::memcpy(&bytes[i + half], &step, sizeof(step));
+    }
+  }
 };
 
 struct Experts {

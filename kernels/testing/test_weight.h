@@ -56,6 +56,35 @@ inline std::vector<std::byte> RandomBlocks(DType type, int64_t elements, uint64_
   return bytes;
 }
 
+// The minimum that every element of a weight is counted from (0 where its type has none), read off
+// blocks whose other bits are zero.
+inline std::vector<float> Minima(const WeightMatrix& weight) {
+  const auto block = static_cast<size_t>(FormatOf(weight.type).bytes);
+  std::vector<std::byte> bytes(weight.data, weight.data + weight.bytes());
+  for (size_t at = 0; at < bytes.size(); at += block) {
+    switch (weight.type) {
+      case DType::kQ4_1:
+        std::memset(&bytes[at + offsetof(BlockQ4_1, q)], 0, sizeof(BlockQ4_1::q));
+        break;
+      case DType::kQ5_1:
+        std::memset(&bytes[at + offsetof(BlockQ5_1, high)], 0, block - offsetof(BlockQ5_1, high));
+        break;
+      case DType::kQ2_K:
+        std::memset(&bytes[at + offsetof(BlockQ2_K, q)], 0, sizeof(BlockQ2_K::q));
+        break;
+      case DType::kQ4_K:
+        std::memset(&bytes[at + offsetof(BlockQ4_K, q)], 0, sizeof(BlockQ4_K::q));
+        break;
+      case DType::kQ5_K:
+        std::memset(&bytes[at + offsetof(BlockQ5_K, high)], 0, block - offsetof(BlockQ5_K, high));
+        break;
+      default:
+        return std::vector<float>(static_cast<size_t>(weight.rows * weight.cols));
+    }
+  }
+  return Dequantize(WeightMatrix(bytes.data(), weight.type, weight.rows, weight.cols));
+}
+
 // Owns exactly its bytes, so that a kernel reading past them is seen by the address sanitizer.
 class TestWeight {
  public:
