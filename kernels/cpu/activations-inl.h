@@ -132,30 +132,44 @@ HWY_INLINE float RoundBlock(const float* x, int64_t count, uint8_t* q) {
   return (most > kTiny ? most / 127.0F : 0.0F) + zero;
 }
 
-inline void StoreSums(const uint8_t* q, int64_t count, int64_t group, int64_t beside, float* to) {
-  for (int64_t first = 0; first < count; first += group, to += beside) {
-    int32_t sum = 0;
-    for (int64_t c = 0; c < group; ++c) sum += q[first + c] - kZeroPoint;
-    *to = static_cast<float>(sum);
+// Sums of 8 bytes each.
+template <int kBlock>
+HWY_INLINE void SumEights(const uint8_t* q, uint64_t* sums) {
+  const hn::CappedTag<uint8_t, kSmallBlock> d;
+  const hn::Repartition<uint64_t, decltype(d)> d64;
+  for (size_t i = 0; i < kBlock; i += hn::Lanes(d)) {
+    hn::StoreU(hn::SumsOf8(hn::Load(d, q + i)), d64, sums + i / 8);
+  }
+}
+
+// One row of a block of columns, from `column` on.
+template <int kBlock>
+HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const Int8Tile& to) {
+  HWY_ALIGN uint8_t q[kBlock];
+  HWY_ALIGN uint64_t sums[kBlock / 8];
+  to.steps[column / kBlock * to.rows + row] = RoundBlock(x, kBlock, q);
+  uint8_t* fours = to.q + column * to.rows + 4 * row;
+  for (int i = 0; i < kBlock; i += 4) std::memcpy(fours + i * to.rows, q + i, 4);
+  SumEights<kBlock>(q, sums);
+  const auto without_zero = [](uint64_t sum, int count) {
+    return static_cast<float>(static_cast<int32_t>(sum) - count * kZeroPoint);
+  };
+  float* small = to.small_sums + column / kSmallGroup * to.rows + row;
+  for (int g = 0; g < kBlock / kSmallGroup; ++g) {
+    small[g * to.rows] = without_zero(sums[2 * g] + sums[2 * g + 1], kSmallGroup);
+  }
+  float* large = to.large_sums + column / kLargeGroup * to.rows + row;
+  for (int g = 0; g < kBlock / kLargeGroup; ++g) {
+    large[g * to.rows] = small[2 * g * to.rows] + small[(2 * g + 1) * to.rows];
   }
 }
 
 // As PackFloats; `first` and `count` are whole blocks.
-inline void PackInt8(const float* const* rows, int64_t first, int64_t count, const PackedRows& to,
-                     int64_t tile) {
-  HWY_ALIGN uint8_t q[kSuperBlock];
-  const Int8Tile packed = to.QuantizedTile(tile);
-  const int64_t block = to.block();
-  for (int64_t r = 0; r < packed.rows; ++r) {
-    for (int64_t c = 0; c < count; c += block) {
-      const int64_t column = first + c;
-      packed.steps[column / block * packed.rows + r] = RoundBlock(rows[r] + c, block, q);
-      uint8_t* fours = packed.q + column * packed.rows + 4 * r;
-      for (int64_t i = 0; i < block; i += 4) std::memcpy(fours + i * packed.rows, q + i, 4);
-      StoreSums(q, block, kSmallGroup, packed.rows,
-                packed.small_sums + column / kSmallGroup * packed.rows + r);
-      StoreSums(q, block, kLargeGroup, packed.rows,
-                packed.large_sums + column / kLargeGroup * packed.rows + r);
+template <int kBlock>
+inline void PackInt8(const float* const* rows, int64_t first, int64_t count, const Int8Tile& to) {
+  for (int64_t r = 0; r < to.rows; ++r) {
+    for (int64_t c = 0; c < count; c += kBlock) {
+      PackInt8Block<kBlock>(rows[r] + c, first + c, r, to);
     }
   }
 }
@@ -163,8 +177,14 @@ inline void PackInt8(const float* const* rows, int64_t first, int64_t count, con
 // rows[r] points at column `first` of row r of the tile.
 inline void PackColumns(const float* const* rows, int64_t first, int64_t count,
                         const PackedRows& to, int64_t tile) {
-  if (to.format == ActivationFormat::kFloat32) return PackFloats(rows, first, count, to, tile);
-  PackInt8(rows, first, count, to, tile);
+  switch (to.format) {
+    case ActivationFormat::kFloat32:
+      return PackFloats(rows, first, count, to, tile);
+    case ActivationFormat::kInt8By32:
+      return PackInt8<kSmallBlock>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kInt8By256:
+      return PackInt8<kSuperBlock>(rows, first, count, to.QuantizedTile(tile));
+  }
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE
