@@ -76,6 +76,14 @@ Status CheckTensorCount(const GgufModel& model) {
 
 }  // namespace
 
+const GgufTensor* GgufModel::Find(std::string_view tensor) const {
+  for (const GgufPart& part : parts) {
+    const auto found = part.header.tensors.find(tensor);
+    if (found != part.header.tensors.end()) return &found->second;
+  }
+  return nullptr;
+}
+
 Result<GgufModel> OpenGguf(const std::string& path) {
   GgufModel model;
   FULMEN_ASSIGN(GgufPart opened, OpenPart(path));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/mapped_file.h"
@@ -22,6 +23,8 @@ struct GgufModel {
   const GgufHeader& header() const { return parts.front().header; }
   // Names the model's metadata in errors.
   const std::string& where() const { return parts.front().file.path(); }
+  // Of any part; nullptr where there is none.
+  const GgufTensor* Find(std::string_view tensor) const;
 };
 
 // `path` is the file, or any part: NAME-00002-of-00003.gguf stands beside the others. Every part
