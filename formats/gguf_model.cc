@@ -99,14 +99,18 @@ Result<GgufModel> OpenGguf(const std::string& path) {
                 path, number.index + 1, number.count, end);
   }
   const std::string name = path.substr(0, path.size() - end.size());
-  for (PartNumber part{0, number.count}; part.index < part.count; ++part.index) {
-    if (part.index == number.index) {
-      model.parts.push_back(std::move(opened));
-      continue;
+  PartNumber part{0, number.count};
+  const auto open_until = [&](int64_t end_index) -> Status {
+    for (; part.index < end_index; ++part.index) {
+      FULMEN_ASSIGN(GgufPart other, OpenOther(name + NameEnd(part), part));
+      model.parts.push_back(std::move(other));
     }
-    FULMEN_ASSIGN(GgufPart other, OpenOther(name + NameEnd(part), part));
-    model.parts.push_back(std::move(other));
-  }
+    return {};
+  };
+  FULMEN_TRY(open_until(number.index));
+  model.parts.push_back(std::move(opened));
+  ++part.index;
+  FULMEN_TRY(open_until(number.count));
   FULMEN_TRY(CheckTensorCount(model));
   return model;
 }

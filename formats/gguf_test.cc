@@ -15,8 +15,8 @@ using testing::Bytes;
 using testing::GgufBuilder;
 using testing::GgufString;
 
-constexpr uint32_t kF32 = 0;
-constexpr uint32_t kQ4_K = 12;
+constexpr uint32_t kGgmlF32 = 0;
+constexpr uint32_t kGgmlQ4K = 12;
 
 Result<GgufHeader> Parse(const std::string& file) {
   return ParseGguf(std::as_bytes(std::span(file)), "x.gguf");
@@ -97,8 +97,8 @@ TEST(Gguf, ReadsEveryValueType) {
 TEST(Gguf, ReadsTensors) {
   GgufBuilder builder;
   builder.version = 2;
-  builder.Tensor("late", {256, 2}, kQ4_K, 64).Tensor("early", {3, 2, 1}, kF32, 0);
-  builder.Tensor("scalar", {}, kF32, 384);
+  builder.Tensor("late", {256, 2}, kGgmlQ4K, 64).Tensor("early", {3, 2, 1}, kGgmlF32, 0);
+  builder.Tensor("scalar", {}, kGgmlF32, 384);
   const std::string file = builder.Data(std::string(388, 'x')).File();
   const GgufHeader header = Parse(file).value();
   EXPECT_EQ(header.version, 2U);
@@ -210,8 +210,8 @@ TEST(Gguf, RefusesWhatStandsTwice) {
   EXPECT_EQ(ProblemOf(GgufBuilder().Number("k", 1U).Number("k", 1U)),
             "metadata \"k\" stands twice");
   EXPECT_EQ(ProblemOf(GgufBuilder()
-                          .Tensor("t", {8}, kF32, 0)
-                          .Tensor("t", {8}, kF32, 32)
+                          .Tensor("t", {8}, kGgmlF32, 0)
+                          .Tensor("t", {8}, kGgmlF32, 32)
                           .Data(std::string(64, '\0'))),
             "tensor \"t\" stands twice");
 }
@@ -228,7 +228,7 @@ TEST(Gguf, RefusesAlignments) {
             "general.alignment should be a power of two up to 1048576, found []");
   GgufBuilder wide;
   wide.alignment = 256;
-  wide.Number("general.alignment", 256U).Tensor("t", {1}, kF32, 0).Data("abcd");
+  wide.Number("general.alignment", 256U).Tensor("t", {1}, kGgmlF32, 0).Data("abcd");
   const std::string file = wide.File();
   EXPECT_EQ(Parse(file).value().tensors.at("t").begin, 256U);
 }
@@ -237,27 +237,28 @@ TEST(Gguf, RefusesShapes) {
   const auto problem = [](const std::vector<uint64_t>& dims, uint32_t type) {
     return ProblemOf(GgufBuilder().Tensor("t", dims, type, 0).Data(std::string(64, '\0')));
   };
-  EXPECT_EQ(problem({1, 1, 1, 1, 1}, kF32), "tensor \"t\" has 5 dimensions, expected 4 at most");
-  EXPECT_EQ(problem({4, 0}, kF32), "tensor \"t\" has a dimension of 0, expected 1 to 2^63 - 1");
-  EXPECT_EQ(problem({UINT64_MAX}, kF32),
+  EXPECT_EQ(problem({1, 1, 1, 1, 1}, kGgmlF32),
+            "tensor \"t\" has 5 dimensions, expected 4 at most");
+  EXPECT_EQ(problem({4, 0}, kGgmlF32), "tensor \"t\" has a dimension of 0, expected 1 to 2^63 - 1");
+  EXPECT_EQ(problem({UINT64_MAX}, kGgmlF32),
             "tensor \"t\" has a dimension of 18446744073709551615, expected 1 to 2^63 - 1");
-  EXPECT_EQ(problem({uint64_t{1} << 32, uint64_t{1} << 32}, kF32),
+  EXPECT_EQ(problem({uint64_t{1} << 32, uint64_t{1} << 32}, kGgmlF32),
             "tensor \"t\" of type F32 and shape [4294967296, 4294967296] needs more than 2^63 "
             "bytes");
-  EXPECT_EQ(problem({uint64_t{1} << 62, 1}, kF32),
+  EXPECT_EQ(problem({uint64_t{1} << 62, 1}, kGgmlF32),
             "tensor \"t\" of type F32 and shape [1, 4611686018427387904] needs more than 2^63 "
             "bytes");
-  EXPECT_EQ(problem({128, 2}, kQ4_K),
+  EXPECT_EQ(problem({128, 2}, kGgmlQ4K),
             "tensor \"t\" of type Q4_K has rows of 128 elements, no multiple of 256");
-  EXPECT_EQ(problem({}, kQ4_K),
+  EXPECT_EQ(problem({}, kGgmlQ4K),
             "tensor \"t\" of type Q4_K has rows of 1 elements, no multiple of 256");
 }
 
 TEST(Gguf, RefusesPlaces) {
   const auto problem = [](uint64_t offset) {
     return ProblemOf(GgufBuilder()
-                         .Tensor("a", {9}, kF32, 0)
-                         .Tensor("b", {4}, kF32, offset)
+                         .Tensor("a", {9}, kGgmlF32, 0)
+                         .Tensor("b", {4}, kGgmlF32, offset)
                          .Data(std::string(112, '\0')));
   };
   EXPECT_EQ(problem(96), "");
@@ -277,8 +278,8 @@ TEST(Gguf, TruncationAtEveryByteIsAnError) {
                                .Text("general.name", "small")
                                .Texts("texts", {"a", "bc"})
                                .Numbers("numbers", {1, 2, 3})
-                               .Tensor("t", {4, 2}, kF32, 0)
-                               .Tensor("u", {8}, kF32, 32)
+                               .Tensor("t", {4, 2}, kGgmlF32, 0)
+                               .Tensor("u", {8}, kGgmlF32, 32)
                                .Data(std::string(64, 'x'))
                                .File();
   ASSERT_EQ(ProblemOf(file), "");
@@ -291,7 +292,7 @@ TEST(Gguf, AnyByteMayBeWrong) {
   const std::string file = GgufBuilder()
                                .Text("general.name", "small")
                                .Texts("texts", {"a", "bc"})
-                               .Tensor("t", {256, 2}, kQ4_K, 0)
+                               .Tensor("t", {256, 2}, kGgmlQ4K, 0)
                                .Data(std::string(288, 'x'))
                                .File();
   for (size_t i = 0; i < file.size() - 288; ++i) {

@@ -170,8 +170,7 @@ Result<std::vector<int32_t>> SuppressedIds(const GgufModel& model, int64_t vocab
     ids.push_back(static_cast<int32_t>(id));
   }
   std::ranges::sort(ids);
-  const auto repeated = std::ranges::unique(ids);
-  ids.erase(repeated.begin(), repeated.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 

@@ -15,8 +15,8 @@ namespace {
 using testing::TinyGguf;
 using Edit = std::function<void(TinyGguf&)>;
 
-constexpr uint32_t kQ8_0 = 8;
-constexpr uint32_t kI16 = 25;
+constexpr uint32_t kGgmlQ80 = 8;
+constexpr uint32_t kGgmlI16 = 25;
 
 Result<Model> Load(const Edit& edit) {
   const testing::TemporaryFolder folder;
@@ -167,7 +167,7 @@ TEST(GgufConfig, TensorsHaveToBeThere) {
 
 TEST(GgufConfig, MatricesMayBeQuantized) {
   const auto quantize = [](const std::string& name, const std::vector<uint64_t>& dims) {
-    return [=](TinyGguf& file) { file.tensors[name] = {dims, kQ8_0, dims[0] / 32 * 34}; };
+    return [=](TinyGguf& file) { file.tensors[name] = {dims, kGgmlQ80, dims[0] / 32 * 34}; };
   };
   const Model model = Load(quantize("blk.0.ffn_down_exps.weight", {96, 32, 3})).value();
   EXPECT_EQ(Describe(model.weights.layers[0].experts[2].down), "Q8_0 [32, 96]");
@@ -180,7 +180,7 @@ TEST(GgufConfig, MatricesMayBeQuantized) {
             "tensor \"output_norm.weight\" has type Q8_0, norms and routers may be F32, F16 or "
             "BF16");
   EXPECT_EQ(ProblemWith([](TinyGguf& file) {
-              file.tensors["blk.1.attn_q.weight"] = {{32, 64}, kI16, 64};
+              file.tensors["blk.1.attn_q.weight"] = {{32, 64}, kGgmlI16, 64};
             }),
             "tensor \"blk.1.attn_q.weight\" has type I16, weights may be F32, F16 or BF16");
   // What the authors' checkpoints store beside the weights cannot be checked here.

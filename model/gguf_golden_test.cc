@@ -1,4 +1,5 @@
 // Whole GGUF models against the authors' code on the weights that their blocks stand for.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -58,16 +59,16 @@ class GgufGolden : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(GgufGolden, ReproducesTheReference) {
   if (testing::SharedRoot().empty()) GTEST_SKIP() << "the full set is not here";
-  const std::string folder = testing::GoldenFolder("gguf/wide") + "/";
+  const std::string folder = testing::GoldenFolder("gguf/wide");
   const std::string type = GetParam();
-  const Model model = LoadModel(folder + "wide-" + type + ".gguf").value();
+  const Model model = LoadModel(fmt::format("{}/wide-{}.gguf", folder, type)).value();
   EXPECT_EQ(model.unused_ids, (std::vector<int32_t>{510, 511}));
-  const Checkpoint expected = Checkpoint::Open(folder + "expected.safetensors").value();
-  const Json prompts = ReadJsonFile(folder + "prompts.json").value();
+  const Checkpoint expected = Checkpoint::Open(folder + "/expected.safetensors").value();
+  const Json prompts = ReadJsonFile(folder + "/prompts.json").value();
   for (const auto& [prompt, ids] : prompts.items()) {
     SCOPED_TRACE(prompt);
     const Outcome outcome = RunModel(model, ids.get<std::vector<int32_t>>());
-    const std::string key = type + "." + prompt;
+    const std::string key = fmt::format("{}.{}", type, prompt);
     EXPECT_TRUE(testing::NearRelativeToLargest(
         outcome.logits, Values<float>(expected, key + ".logits"), kAgainstReference));
     EXPECT_EQ(outcome.experts, Values<int32_t>(expected, key + ".experts"));
