@@ -3,11 +3,14 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/console.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "base/units.h"
+#include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/default_model.h"
 #include "cli/progress.h"
@@ -21,6 +24,7 @@ struct InspectOptions {
   std::string model;
   bool json = false;
   bool verify = false;
+  bool tensors = false;
   bool quiet = false;
   int threads = 0;
 };
@@ -102,6 +106,65 @@ void PrintSummary(const ModelSummary& summary) {
                 : fmt::format("{} of memory: does not fit", HumanBytes(summary.memory_bytes)));
 }
 
+constexpr size_t kMostShown = 60;  // of one value of the metadata
+
+Json ValueJson(const GgufValue& value) {
+  if (value.array) return {{"elements", value.size}};
+  const auto text = value.String();
+  return text ? Json(ReplaceInvalidUtf8(*text)) : value.ToJson();
+}
+
+// Appends to `json`, or prints: what a GGUF model says about itself.
+void DescribeGguf(const GgufModel& model, bool as_json, Json& json) {
+  const GgufHeader& header = model.header();
+  if (as_json) {
+    Json metadata = Json::object();
+    // Keys are unique already, and looking for each among the others takes long.
+    std::vector<std::pair<const std::string, Json>>& members = metadata.get_ref<Json::object_t&>();
+    for (const auto& [key, value] : header.metadata) {
+      members.emplace_back(ReplaceInvalidUtf8(key), ValueJson(value));
+    }
+    json["gguf"] = {
+        {"version", header.version}, {"parts", model.parts.size()}, {"metadata", metadata}};
+    return;
+  }
+  PrintLine("file", fmt::format("GGUF version {}, {} part{}, {} metadata entries", header.version,
+                                model.parts.size(), model.parts.size() == 1 ? "" : "s",
+                                header.metadata.size()));
+  const auto line = [&](const char* label, const std::vector<const char*>& keys) {
+    std::string text;
+    for (const char* key : keys) {
+      const GgufValue* value = header.Find(key);
+      if (value == nullptr || value->array) continue;
+      const auto string = value->String();
+      text += text.empty() ? "" : ", ";
+      text += string ? Printable(*string, kMostShown) : value->ToJson().dump();
+    }
+    if (!text.empty()) PrintLine(label, text);
+  };
+  line("name", {"general.name", "general.size_label", "general.license"});
+  line("tokenizer", {"tokenizer.ggml.model", "tokenizer.ggml.pre"});
+}
+
+// Appends to `json`, or prints: every tensor with its type and shape.
+Status ListTensors(const ModelFiles& files, bool as_json, Json& json) {
+  FULMEN_ASSIGN(const Checkpoint checkpoint, files.OpenTensors());
+  Json list = Json::array();
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    const std::string_view type = DTypeName(view.dtype);
+    if (as_json) {
+      list.push_back({{"name", ReplaceInvalidUtf8(name)},
+                      {"type", type},
+                      {"shape", view.shape},
+                      {"bytes", view.bytes()}});
+    } else {
+      Print("{:<15} {:>6} {}: {}\n", "", type, ShapeString(view.shape), Printable(name));
+    }
+  }
+  if (as_json) json["tensor_list"] = std::move(list);
+  return {};
+}
+
 // Appends to `json`, or prints; an error when anything is not finite.
 Status Verify(const InspectOptions& options, const ModelFiles& files, Json& json) {
   FULMEN_ASSIGN(const Checkpoint checkpoint, files.OpenTensors());
@@ -147,6 +210,8 @@ Status Inspect(InspectOptions& options) {
   FULMEN_ASSIGN(const ModelSummary summary, SummarizeModel(files));
   Json json = SummaryJson(summary);
   if (!options.json) PrintSummary(summary);
+  if (files.gguf()) DescribeGguf(*files.gguf(), options.json, json);
+  if (options.tensors) FULMEN_TRY(ListTensors(files, options.json, json));
   Status status;
   if (options.verify) status = Verify(options, files, json);
   if (options.json && json.contains("not_finite") == options.verify) {
@@ -161,11 +226,14 @@ void AddInspectCommand(Command& program) {
   auto options = std::make_shared<InspectOptions>();
   Command& command =
       program.AddCommand("inspect", "Say what a checkpoint holds, and what it needs here");
-  command.Add("MODEL", options->model, "Folder with config.json and weights or their index")
-      .Completes(Completion::kFolders)
+  command
+      .Add("MODEL", options->model,
+           "Folder with config.json and weights or their index, or a .gguf file")
+      .Completes(Completion::kFiles)
       .Excludes({"--model"});
   AddModelOption(command, options->model, "The same, as in other commands");
   command.Add("--json", options->json, "Print one JSON object");
+  command.Add("--tensors", options->tensors, "List every tensor with its type and shape");
   command.Add("--verify", options->verify,
               "Read every tensor; report NaN and infinity by name and fail if there are any");
   AddThreadsOption(command, options->threads).Needs({"--verify"});

@@ -71,7 +71,7 @@ Signal N ended it, e.g. 130 after Ctrl\-C.
 .SH ENVIRONMENT
 .TP
 FULMEN_MODEL
-Folder of the model when none is named.
+Folder or .gguf file of the model when none is named.
 .TP
 FULMEN_KERNELS
 ref or cpu: which implementation of the operations computes.

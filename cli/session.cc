@@ -8,7 +8,8 @@
 namespace fulmen {
 
 Option& AddModelOption(Command& command, std::string& model, std::string help) {
-  return command.Add("-m,--model FOLDER", model, std::move(help))
+  return command.Add("-m,--model MODEL", model, std::move(help))
+      .Completes(Completion::kFiles)
       .Default("$FULMEN_MODEL, else the model that comes with Fulmen");
 }
 
@@ -22,7 +23,7 @@ Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out) {
 }
 
 void AddSessionOptions(Command& command, SessionOptions& options) {
-  AddModelOption(command, options.model, "Folder of the model");
+  AddModelOption(command, options.model, "The model: a folder or a .gguf file");
   command.Add("--kernels NAME", options.kernels, "Which implementation of the operations computes")
       .Choices({"ref", "cpu"})
       .Default("$FULMEN_KERNELS, else cpu");

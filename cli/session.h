@@ -15,7 +15,7 @@
 namespace fulmen {
 
 struct SessionOptions {
-  std::string model;    // folder; empty: the default model
+  std::string model;    // folder or .gguf file; empty: the default model
   std::string kernels;  // "ref", "cpu" or empty for the environment's choice
   int threads = 0;      // 0: all processors
 };

@@ -188,7 +188,8 @@ Status RunDetokenize(const DetokenizeOptions& options) {
 void AddTokenizeCommand(Command& program) {
   Command& command = program.AddCommand("tokenize", "Turn text into token ids");
   auto options = std::make_shared<TokenizeOptions>();
-  AddModelOption(command, options->model, "Folder with a model, or only its tokenizer");
+  AddModelOption(command, options->model,
+                 "Folder or .gguf file with a model, or only its tokenizer");
   command.Add("TEXT", options->text, "The text; without it, and without -f, standard input");
   command.Add("-f,--file FILE", options->file, "Read the text from this file; - is standard input")
       .Excludes({"TEXT"});
@@ -212,7 +213,8 @@ void AddTokenizeCommand(Command& program) {
 void AddDetokenizeCommand(Command& program) {
   Command& command = program.AddCommand("detokenize", "Turn token ids into text");
   auto options = std::make_shared<DetokenizeOptions>();
-  AddModelOption(command, options->model, "Folder with a model, or only its tokenizer");
+  AddModelOption(command, options->model,
+                 "Folder or .gguf file with a model, or only its tokenizer");
   command.Add("ID", options->ids, "Token ids; without them, and without -f, standard input");
   command
       .Add("-f,--file FILE", options->file,

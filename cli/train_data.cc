@@ -178,7 +178,8 @@ void AddTrainData(Command& train) {
       .Completes(Completion::kFiles)
       .Required();
   command.Add("--out FOLDER", prepare.out, "Folder to write, new").Required();
-  AddModelOption(command, prepare.model, "Folder with a model, or only its tokenizer");
+  AddModelOption(command, prepare.model,
+                 "Folder or .gguf file with a model, or only its tokenizer");
   command
       .Add("--format NAME", options->format,
            "text: documents as --documents says; jsonl: an object per line with a text, or a "

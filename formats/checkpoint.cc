@@ -35,9 +35,11 @@ Result<std::string> FindSingleFile(const std::string& folder) {
   if (error) return Fail(ErrorCode::kIo, "{}: {}", folder, error.message());
   if (found.size() == 1) return found.front();
   if (found.empty() && !others.empty()) {
+    const std::string& other = *std::ranges::min_element(others);
     return Fail(ErrorCode::kUnsupported,
-                "{}: weights are read from safetensors files only, found none but {}", folder,
-                *std::min_element(others.begin(), others.end()));
+                "{}: a folder's weights are read from safetensors files, found none but {}{}",
+                folder, other,
+                other.ends_with(".gguf") ? ", which is a model by itself: name that file" : "");
   }
   return Fail(ErrorCode::kNotFound,
               "{}: expected {}, {} or one .safetensors file, found {} .safetensors files", folder,
@@ -54,6 +56,9 @@ std::set<std::string> ShardsOf(const CheckpointIndex& index) {
   for (const auto& [name, shard] : index.shard_of) shards.insert(shard);
   return shards;
 }
+
+// Of the widest number in its blocks, which is a binary16 where they are quantized.
+size_t AlignmentOf(DType dtype) { return IsQuantized(dtype) ? 2 : DTypeSize(dtype); }
 
 }  // namespace
 
@@ -144,17 +149,35 @@ Status Checkpoint::AddFile(const std::string& path) {
   FULMEN_ASSIGN(const SafetensorsHeader header,
                 ParseSafetensorsHeader(file.bytes(), file.bytes().size(), path));
   for (const auto& [name, entry] : header.tensors) {
-    const auto [at, fresh] = file_of_.emplace(name, &file);
-    if (!fresh) {
-      return Fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" is also in {}", path, name,
-                  at->second->path());
-    }
-    const std::byte* data = file.bytes().data() + entry.begin;
-    if (reinterpret_cast<uintptr_t>(data) % DTypeSize(entry.dtype) != 0) {
-      data = CopyAligned(data, entry.end - entry.begin);
-    }
-    tensors_.emplace(name, TensorView{data, entry.dtype, entry.shape});
+    FULMEN_TRY(AddTensor(name, file, entry.begin, entry.end, entry.dtype, entry.shape));
   }
+  return {};
+}
+
+Result<Checkpoint> Checkpoint::OfGguf(std::shared_ptr<const GgufModel> model) {
+  Checkpoint checkpoint;
+  for (const GgufPart& part : model->parts) {
+    for (const auto& [name, tensor] : part.header.tensors) {
+      FULMEN_TRY(checkpoint.AddTensor(name, part.file, tensor.begin, tensor.end, tensor.dtype,
+                                      tensor.shape));
+    }
+  }
+  checkpoint.gguf_ = std::move(model);
+  return checkpoint;
+}
+
+Status Checkpoint::AddTensor(const std::string& name, const MappedFile& file, size_t begin,
+                             size_t end, DType dtype, const Shape& shape) {
+  const auto [at, fresh] = file_of_.emplace(name, &file);
+  if (!fresh) {
+    return Fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" is also in {}", file.path(), name,
+                at->second->path());
+  }
+  const std::byte* data = file.bytes().data() + begin;
+  if (reinterpret_cast<uintptr_t>(data) % AlignmentOf(dtype) != 0) {
+    data = CopyAligned(data, end - begin);
+  }
+  tensors_.emplace(name, TensorView{data, dtype, shape});
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/file_io.h"
 #include "formats/safetensors.h"
+#include "formats/testing/gguf_builder.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
@@ -100,8 +101,8 @@ TEST(Checkpoint, NamesWeightsOfAnotherFormat) {
   WriteText(folder / "model.gguf", "GGUF");
   EXPECT_EQ(ProblemOf(folder.path()),
             folder.path() +
-                ": weights are read from safetensors files only, found none but "
-                "model.gguf");
+                ": a folder's weights are read from safetensors files, found none but model.gguf, "
+                "which is a model by itself: name that file");
   fs::create_directory(folder / "model.safetensors");
   EXPECT_EQ(ProblemOf(folder.path()),
             (folder / "model.safetensors") + ": expected a regular file, found a folder");
@@ -159,6 +160,28 @@ TEST(Checkpoint, ReadsMisalignedTensors) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(w.data) % sizeof(float), 0U);
     EXPECT_EQ(LoadFloat(w.dtype, w.data, 0), 1.25F);
     EXPECT_EQ(LoadFloat(w.dtype, w.data, 1), -3.5F);
+  }
+}
+
+// Rows of such types begin at any even address.
+TEST(Checkpoint, ReadsMisalignedTensorsOfGguf) {
+  const testing::TemporaryFolder folder;
+  const float value = 1.25F;
+  for (const uint64_t offset : {1, 2, 3, 4}) {
+    testing::GgufBuilder builder;
+    builder.alignment = 1;
+    builder.Number("general.alignment", 1U).Tensor("w", {1}, 0, offset).Tensor("q", {32}, 8, 16);
+    std::string data(16 + 34, '\0');
+    std::memcpy(data.data() + offset, &value, sizeof(value));
+    WriteText(folder / "m.gguf", builder.Data(data).File());
+    const auto model = std::make_shared<GgufModel>(OpenGguf(folder / "m.gguf").value());
+    const Checkpoint checkpoint = Checkpoint::OfGguf(model).value();
+    const TensorView& w = checkpoint.tensors().at("w");
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(w.data) % sizeof(float), 0U);
+    EXPECT_EQ(LoadFloat(w.dtype, w.data, 0), value);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(checkpoint.tensors().at("q").data) % 2, 0U);
+    EXPECT_EQ(checkpoint.total_bytes(), 4U + 34U);
+    EXPECT_EQ(checkpoint.FileOf("q"), folder / "m.gguf");
   }
 }
 

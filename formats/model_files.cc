@@ -1,8 +1,10 @@
 #include "formats/model_files.h"
 
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
+#include "base/check.h"
 #include "base/file_io.h"
 #include "base/file_kind.h"
 
@@ -13,14 +15,29 @@ namespace fs = std::filesystem;
 
 constexpr const char* kConfigName = "config.json";
 
+bool IsGguf(const std::string& path) {
+  std::error_code unreadable;
+  if (!fs::is_regular_file(path, unreadable)) return false;
+  std::string start(kGgufMagic.size(), '\0');
+  std::ifstream(path, std::ios::binary)
+      .read(start.data(), static_cast<std::streamsize>(start.size()));
+  return start == kGgufMagic;
+}
+
 }  // namespace
 
 Result<ModelFiles> ModelFiles::Open(const std::string& path) {
+  if (IsGguf(path)) {
+    ModelFiles files(path);
+    FULMEN_ASSIGN(GgufModel model, OpenGguf(path));
+    files.gguf_ = std::make_shared<const GgufModel>(std::move(model));
+    return files;
+  }
   std::error_code unreadable;  // PathKind says why
   if (!fs::is_directory(path, unreadable)) {
     return Fail(ErrorCode::kNotFound,
-                "{}: expected a model folder (config.json, safetensors and tokenizer files), found "
-                "{}",
+                "{}: expected a model folder (config.json, safetensors and tokenizer files) or a "
+                ".gguf file, found {}",
                 path, PathKind(path));
   }
   return ModelFiles(path);
@@ -37,11 +54,13 @@ Result<std::optional<NamedText>> ModelFiles::ReadIfThere(const char* name) const
 }
 
 bool ModelFiles::has_config() const {
+  if (gguf_) return !gguf_->header().tensors.empty() || gguf_->parts.size() > 1;
   std::error_code unreadable;
   return fs::exists(PathOf(kConfigName), unreadable);
 }
 
 Result<NamedJson> ModelFiles::ReadConfig() const {
+  FULMEN_CHECK(!gguf_, "{} has no config.json", path_);
   const std::string path = PathOf(kConfigName);
   std::error_code error;
   if (!fs::exists(path, error)) {
@@ -56,6 +75,7 @@ Result<NamedJson> ModelFiles::ReadConfig() const {
 }
 
 Result<std::optional<NamedJson>> ModelFiles::ReadGenerationConfig() const {
+  if (gguf_) return std::nullopt;
   const std::string path = PathOf("generation_config.json");
   std::error_code unreadable;  // reading will say why
   if (!fs::exists(path, unreadable) && !unreadable) return std::nullopt;
@@ -66,6 +86,8 @@ Result<std::optional<NamedJson>> ModelFiles::ReadGenerationConfig() const {
 Result<TokenizerSource> ModelFiles::ReadTokenizer() const {
   TokenizerSource source;
   source.where = path_;
+  source.gguf = gguf_;
+  if (gguf_) return source;
   FULMEN_ASSIGN(source.tokenizer_json, ReadIfThere("tokenizer.json"));
   if (!source.tokenizer_json) {
     FULMEN_ASSIGN(source.vocab, ReadIfThere("vocab.json"));
@@ -77,9 +99,12 @@ Result<TokenizerSource> ModelFiles::ReadTokenizer() const {
   return source;
 }
 
-Result<Checkpoint> ModelFiles::OpenTensors() const { return Checkpoint::Open(path_); }
+Result<Checkpoint> ModelFiles::OpenTensors() const {
+  return gguf_ ? Checkpoint::OfGguf(gguf_) : Checkpoint::Open(path_);
+}
 
 Result<std::optional<CheckpointIndex>> ModelFiles::ReadIndexOfMissing() const {
+  if (gguf_) return std::nullopt;
   const std::string path = PathOf(kCheckpointIndexName);
   std::error_code unreadable;
   if (!fs::exists(path, unreadable)) return std::nullopt;

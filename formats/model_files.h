@@ -1,8 +1,9 @@
 // The files of one model, found in one place: what holds the tensors, the config and the tokenizer,
-// and where each came from. Today that is a folder of safetensors with JSON files beside them; a
-// single file that carries its config and tokenizer would be opened here, too, and give the same.
+// and where each came from. That is a folder of safetensors with JSON files beside them, or a GGUF
+// file, split or not, whose metadata has what those files say.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -23,9 +24,10 @@ struct NamedJson {
 };
 
 // What a tokenizer is made of, unparsed: tokenizer.json, or vocab.json and merges.txt, and what
-// stands beside either.
+// stands beside either; or the metadata of a GGUF model.
 struct TokenizerSource {
   std::string where;
+  std::shared_ptr<const GgufModel> gguf;  // then there is nothing else
   std::optional<NamedText> tokenizer_json;
   std::optional<NamedText> vocab;  // as `merges`, not looked for beside tokenizer.json
   std::optional<NamedText> merges;
@@ -34,17 +36,21 @@ struct TokenizerSource {
   std::optional<NamedText> chat_template;
 };
 
-// Immutable, cheap to copy and safe to share between threads. Nothing is read before it is asked
-// for, so a folder may hold a tokenizer alone, or all but the weights.
+// Immutable, cheap to copy and safe to share between threads. Of a folder nothing is read before it
+// is asked for, so it may hold a tokenizer alone, or all but the weights; of a GGUF file all that
+// stands before the tensors' bytes is.
 class ModelFiles {
  public:
-  // Fails where `path` is no folder.
+  // Fails where `path` is neither a folder nor a GGUF file.
   static Result<ModelFiles> Open(const std::string& path);
 
   const std::string& path() const { return path_; }
+  // nullptr for a folder.
+  const std::shared_ptr<const GgufModel>& gguf() const { return gguf_; }
 
+  // A GGUF file may hold a tokenizer alone, too.
   bool has_config() const;
-  // Fails where there is none.
+  // config.json of a folder; fails where there is none.
   Result<NamedJson> ReadConfig() const;
   // generation_config.json; nullopt where there is none.
   Result<std::optional<NamedJson>> ReadGenerationConfig() const;
@@ -61,6 +67,7 @@ class ModelFiles {
   Result<std::optional<NamedText>> ReadIfThere(const char* name) const;
 
   std::string path_;
+  std::shared_ptr<const GgufModel> gguf_;
 };
 
 }  // namespace fulmen

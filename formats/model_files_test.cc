@@ -6,6 +6,7 @@
 
 #include "base/file_io.h"
 #include "formats/safetensors.h"
+#include "formats/testing/gguf_builder.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
@@ -21,14 +22,14 @@ class ModelFilesTest : public ::testing::Test {
   testing::TemporaryFolder folder_;
 };
 
-TEST_F(ModelFilesTest, AFileIsNoModelYet) {
+TEST_F(ModelFilesTest, NamesWhatIsNoModel) {
   EXPECT_EQ(ModelFiles::Open(folder_ / "none").error().message,
             (folder_ / "none") +
-                ": expected a model folder (config.json, safetensors and tokenizer "
-                "files), found nothing");
-  Write("model.gguf", "GGUF\x03");
-  const std::string message = ModelFiles::Open(folder_ / "model.gguf").error().message;
-  EXPECT_NE(message.find("found a GGUF file"), std::string::npos) << message;
+                ": expected a model folder (config.json, safetensors and tokenizer files) or a "
+                ".gguf file, found nothing");
+  Write("model.bin", "PK\x03\x04");
+  const std::string message = ModelFiles::Open(folder_ / "model.bin").error().message;
+  EXPECT_NE(message.find("or a .gguf file, found a zip archive"), std::string::npos) << message;
 }
 
 TEST_F(ModelFilesTest, AnEmptyFolderHoldsNothing) {
@@ -82,6 +83,26 @@ TEST_F(ModelFilesTest, TheIndexStandsForMissingShards) {
   EXPECT_TRUE(writer.Finish());
   EXPECT_FALSE(Open().ReadIndexOfMissing()->has_value());
   EXPECT_EQ(Open().OpenTensors()->tensors().count("w"), 1U);
+}
+
+// By its first bytes, whatever its name.
+TEST_F(ModelFilesTest, OpensGguf) {
+  Write("model", testing::GgufBuilder().Tensor("t", {2}, 0, 0).Data(std::string(8, 'x')).File());
+  const ModelFiles files = ModelFiles::Open(folder_ / "model").value();
+  EXPECT_EQ(files.path(), folder_ / "model");
+  ASSERT_TRUE(files.gguf());
+  EXPECT_TRUE(files.has_config());
+  EXPECT_FALSE(files.ReadGenerationConfig()->has_value());
+  EXPECT_FALSE(files.ReadIndexOfMissing()->has_value());
+  EXPECT_EQ(files.ReadTokenizer()->gguf, files.gguf());
+  EXPECT_FALSE(files.ReadTokenizer()->tokenizer_json);
+  EXPECT_EQ(files.OpenTensors()->tensors().at("t").shape, Shape{2});
+  Write("model", testing::GgufBuilder().Text("general.type", "vocab").File());
+  EXPECT_FALSE(ModelFiles::Open(folder_ / "model")->has_config());
+  Write("model", "GGUF\x03");
+  EXPECT_EQ(ModelFiles::Open(folder_ / "model").error().message,
+            (folder_ / "model") +
+                ": the version needs 4 bytes at byte 4, the file has 1 left (torn file?)");
 }
 
 }  // namespace

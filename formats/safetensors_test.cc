@@ -84,6 +84,9 @@ TEST(SafetensorsHeader, RefusesLies) {
   expect(ProblemOf(one(good), 9), "describes 8 bytes of data, the file holds 9");
   expect(ProblemOf(one(R"("dtype":"F4","shape":[2],"data_offsets":[0,1])"), 1),
          "unknown type \"F4\"");
+  // A type of ours that the format has no name for.
+  expect(ProblemOf(one(R"("dtype":"Q4_K","shape":[256],"data_offsets":[0,144])"), 144),
+         "unknown type \"Q4_K\"");
   expect(ProblemOf(one(R"("dtype":"F32","shape":[3],"data_offsets":[0,8])"), 8),
          "shape [3] needs 12 bytes, its offsets span 8");
   expect(ProblemOf(one(R"("dtype":"F32","shape":[2],"data_offsets":[8,0])"), 8),

@@ -9,20 +9,25 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "model/config_fields.h"
 #include "model/generation_config.h"
+#include "model/gguf_config.h"
 #include "model/json_fields.h"
 
 namespace fulmen {
 namespace {
 
-// Far above any real model, low enough that no size computed from a config overflows 64 bits.
-constexpr int64_t kMaxVocab = int64_t{1} << 24;
-constexpr int64_t kMaxWidth = int64_t{1} << 19;  // hidden, expert width
-constexpr int64_t kMaxHeads = int64_t{1} << 14;
-constexpr int64_t kMaxAttention = int64_t{1} << 20;  // heads * head_dim
-constexpr int64_t kMaxExperts = int64_t{1} << 14;
-constexpr int64_t kMaxExpertsInAll = int64_t{1} << 18;
-constexpr int64_t kMaxPosition = (int64_t{1} << 31) - 1;
+constexpr GeometryNames kNames = {
+    .vocab_size = "vocab_size",
+    .hidden_size = "hidden_size",
+    .ffn_size = "intermediate_size",
+    .heads = "num_attention_heads",
+    .kv_heads = "num_key_value_heads",
+    .head_dim = "head_dim",
+    .experts = "num_local_experts",
+    .experts_per_token = "num_experts_per_tok",
+    .max_position = "max_position_embeddings",
+};
 
 // Features of other models that some key switches on. Absent, null, false, 0 and "" switch off.
 constexpr std::array kUnsupported = {
@@ -45,14 +50,6 @@ constexpr std::string_view kNativeArchitecture = "MiniMaxForCausalLM";
 constexpr const char* kNativeLightning = "linear_attention";
 constexpr const char* kNativeSoftmax = "full_attention";
 constexpr std::string_view kVisionArchitecture = "MiniMaxVL01ForConditionalGeneration";
-
-bool IsSwitchedOff(const Json& value) {
-  if (value.is_null()) return true;
-  if (value.is_boolean()) return !value.get<bool>();
-  if (value.is_number()) return value.get<double>() == 0;
-  if (value.is_string()) return value.get_ref<const std::string&>().empty();
-  return false;
-}
 
 // The shortest decimal that reads back as the same float, not the digits of its double.
 double Shortest(float value) { return std::stod(fmt::format("{}", value)); }
@@ -84,11 +81,7 @@ std::string ReadArchitecture(JsonFields& fields) {
 }
 
 void RefuseUnsupported(JsonFields& fields) {
-  for (const char* name : kUnsupported) {
-    const Json* value = fields.Find(name);
-    if (value == nullptr || IsSwitchedOff(*value)) continue;
-    fields.Refuse(ErrorCode::kUnsupported, "{} is not supported, found {}", name, Shown(*value));
-  }
+  RefuseSwitchedOn(fields, kUnsupported);
   const Json* activation = fields.Find("hidden_act");
   if (activation != nullptr && *activation != "silu") {
     fields.Refuse(ErrorCode::kUnsupported, "hidden_act should be \"silu\", found {}",
@@ -164,8 +157,7 @@ void ReadRope(JsonFields& fields, Config& config) {
     return inner != nullptr ? inner : fields.Find(name);
   };
   const Json* base = find("rope_theta");
-  const bool needed = std::find(config.layers.begin(), config.layers.end(), LayerKind::kSoftmax) !=
-                      config.layers.end();
+  const bool needed = HasSoftmax(config);
   if (base == nullptr && needed) {
     fields.Refuse(ErrorCode::kCorrupt, "rope_theta is missing, also from rope_parameters");
   }
@@ -180,54 +172,11 @@ void ReadRope(JsonFields& fields, Config& config) {
   }
   // Layers without RoPE do not mind an odd head.
   if (!needed && fields.Find("rotary_dim") == nullptr) config.rotary_dim &= ~int64_t{1};
-  if (config.rotary_dim > config.head_dim || config.rotary_dim % 2 != 0 ||
-      (needed && config.rotary_dim < 2)) {
-    fields.Refuse(ErrorCode::kCorrupt,
-                  "rotary_dim should be even and from 2 to the head dimension {}, found {}",
-                  config.head_dim, config.rotary_dim);
-  }
+  CheckRotaryDim(fields, "rotary_dim", config);
 }
 
-void ReadGeometry(JsonFields& fields, Config& config) {
-  config.vocab_size = fields.Integer("vocab_size", kMaxVocab);
-  config.hidden_size = fields.Integer("hidden_size", kMaxWidth);
-  config.ffn_size = fields.Integer("intermediate_size", kMaxWidth);
-  config.heads = fields.Integer("num_attention_heads", kMaxHeads);
-  config.kv_heads = fields.Integer("num_key_value_heads", kMaxHeads, config.heads);
-  if (config.heads % config.kv_heads != 0) {
-    fields.Refuse(ErrorCode::kCorrupt,
-                  "num_attention_heads {} should be a multiple of num_key_value_heads {}",
-                  config.heads, config.kv_heads);
-  }
-  if (fields.Find("head_dim") == nullptr && config.hidden_size % config.heads != 0) {
-    fields.Refuse(ErrorCode::kCorrupt,
-                  "head_dim is missing and hidden_size {} is no multiple of num_attention_heads {}",
-                  config.hidden_size, config.heads);
-  }
-  config.head_dim = fields.Integer("head_dim", kMaxAttention,
-                                   std::max<int64_t>(1, config.hidden_size / config.heads));
-  if (config.attention_size() > kMaxAttention) {
-    fields.Refuse(ErrorCode::kCorrupt, "{} heads of {} channels exceed the limit of {} together",
-                  config.heads, config.head_dim, kMaxAttention);
-  }
-  config.experts = fields.Integer("num_local_experts", kMaxExperts);
-  config.experts_per_token = fields.Integer("num_experts_per_tok", kMaxExperts);
-  if (config.experts_per_token > config.experts) {
-    fields.Refuse(ErrorCode::kCorrupt,
-                  "num_experts_per_tok {} should be at most num_local_experts {}",
-                  config.experts_per_token, config.experts);
-  }
-  if (config.experts * config.layer_count() > kMaxExpertsInAll) {
-    fields.Refuse(ErrorCode::kCorrupt, "{} layers of {} experts exceed the limit of {} together",
-                  config.layer_count(), config.experts, kMaxExpertsInAll);
-  }
-  config.max_position = fields.Integer("max_position_embeddings", kMaxPosition);
-}
-
-ResidualScale ReadResidual(JsonFields& fields, const std::string& alpha, const std::string& beta) {
-  constexpr double kLimit = 1e6;
-  return {static_cast<float>(fields.Number(alpha, -kLimit, kLimit, 1)),
-          static_cast<float>(fields.Number(beta, -kLimit, kLimit, 1))};
+ResidualScale ReadResidual(JsonFields& fields, const char* alpha, const char* beta) {
+  return {ReadResidualWeight(fields, alpha), ReadResidualWeight(fields, beta)};
 }
 
 // The slopes of the heads, before the layer's factor.
@@ -326,11 +275,11 @@ Result<Config> ParseConfig(const Json& json, const std::string& where) {
   config.native = !IsOriginal(config.architecture);
   RefuseUnsupported(fields);
   ReadLayers(fields, config);
-  ReadGeometry(fields, config);
+  ReadGeometry(fields, kNames, config);
   FULMEN_TRY(fields.status());
   ReadRope(fields, config);
-  config.eos_ids = ReadEosIds(fields, config.vocab_size);
-  config.rms_norm_epsilon = static_cast<float>(fields.Number("rms_norm_eps", 1e-12, 1, 1e-5));
+  config.eos_ids = ReadEosIds(fields, "eos_token_id", config.vocab_size);
+  config.rms_norm_epsilon = ReadEpsilon(fields, "rms_norm_eps");
   config.tied_embeddings = fields.Boolean("tie_word_embeddings", false);
   config.post_norm = config.native || fields.Boolean("postnorm", false);
   if (config.native) {
@@ -351,6 +300,7 @@ Result<Config> ParseConfig(const Json& json, const std::string& where) {
 }
 
 Result<Config> ReadConfig(const ModelFiles& files) {
+  if (files.gguf()) return ConfigFromGguf(*files.gguf());
   FULMEN_ASSIGN(const NamedJson config, files.ReadConfig());
   return ParseConfig(config.json, config.where);
 }

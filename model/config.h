@@ -24,7 +24,7 @@ struct ResidualScale {
 
 // Immutable once made. Dimensions are named as in the literature; all are counts of elements.
 struct Config {
-  std::string architecture;  // as the file spells it, e.g. "MiniMaxText01ForCausalLM"
+  std::string architecture;  // as the file spells it, e.g. "MiniMaxText01ForCausalLM", "minimax-01"
   bool native = false;       // the Transformers-native scheme, which has slopes of its own
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
@@ -55,7 +55,7 @@ struct Config {
 // Transformers-native one (MiniMaxForCausalLM). Untrusted input: contradictions, absurd sizes and
 // features we do not have are errors that name the field. `where` names the file.
 Result<Config> ParseConfig(const Json& json, const std::string& where);
-// Of a model's files.
+// Of a model's files, of either kind.
 Result<Config> ReadConfig(const ModelFiles& files);
 
 // Inverse of ParseConfig, in the config's scheme. `dtype` is "float32", "bfloat16" or "float16".

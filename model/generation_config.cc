@@ -24,17 +24,16 @@ std::optional<int64_t> ReadCount(JsonFields& fields, const char* name, int64_t l
 
 }  // namespace
 
-std::vector<int32_t> ReadEosIds(JsonFields& fields, int64_t vocab_size) {
-  const Json* value = fields.Find("eos_token_id");
+std::vector<int32_t> ReadEosIds(JsonFields& fields, std::string_view name, int64_t vocab_size) {
+  const Json* value = fields.Find(name);
   if (value == nullptr) return {};
   const Json list = value->is_array() ? *value : Json::array({*value});
   std::vector<int32_t> ids;
   for (const Json& item : list) {
     const std::optional<int64_t> id = IntegerIn(item, 0, vocab_size - 1);
     if (!id) {
-      fields.Refuse(ErrorCode::kCorrupt,
-                    "eos_token_id should be a token below vocab_size {}, found {}", vocab_size,
-                    Shown(item));
+      fields.Refuse(ErrorCode::kCorrupt, "{} should be a token below vocab_size {}, found {}", name,
+                    vocab_size, Shown(item));
       return {};
     }
     ids.push_back(static_cast<int32_t>(*id));
@@ -49,7 +48,7 @@ Result<GenerationConfig> ParseGenerationConfig(const Json& json, int64_t vocab_s
   }
   JsonFields fields(json, where);
   GenerationConfig config;
-  config.eos_ids = ReadEosIds(fields, vocab_size);
+  config.eos_ids = ReadEosIds(fields, "eos_token_id", vocab_size);
   config.temperature = ReadNumber(fields, "temperature", 0, kMaxNumber);
   config.top_k = ReadCount(fields, "top_k", 0);
   config.top_p = ReadNumber(fields, "top_p", 0, 1);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -31,7 +32,7 @@ Result<GenerationConfig> ParseGenerationConfig(const Json& json, int64_t vocab_s
 // Of a model's files; says nothing when they have none.
 Result<GenerationConfig> ReadGenerationConfig(const ModelFiles& files, int64_t vocab_size);
 
-// `eos_token_id` of either file: a token, a list of them or none.
-std::vector<int32_t> ReadEosIds(JsonFields& fields, int64_t vocab_size);
+// `name`, which is eos_token_id in either file: a token, a list of them or none.
+std::vector<int32_t> ReadEosIds(JsonFields& fields, std::string_view name, int64_t vocab_size);
 
 }  // namespace fulmen

@@ -1,11 +1,14 @@
 #include "model/summary.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <string_view>
 
 #include "base/check.h"
+#include "base/dequantize.h"
 #include "base/machine.h"
+#include "base/quant_blocks.h"
 #include "model/cost.h"
 #include "model/state.h"
 #include "model/weights.h"
@@ -13,7 +16,7 @@
 namespace fulmen {
 namespace {
 
-constexpr int64_t kPieceElements = int64_t{1} << 20;
+constexpr int64_t kPieceElements = int64_t{1} << 20;  // whole blocks of every type
 
 Status SummarizeIndex(const std::string& path, const CheckpointIndex& index,
                       ModelSummary& summary) {
@@ -84,7 +87,20 @@ void CountNonFinite(const std::byte* data, int64_t count, NonFiniteTensor& found
   found.infinities += infinities;
 }
 
+// Scales that are not finite make values that are not.
+void CountInBlocks(DType dtype, const std::byte* data, int64_t count, NonFiniteTensor& found) {
+  std::array<float, 16 * kSuperBlock> values;
+  constexpr auto kMost = static_cast<int64_t>(values.size());
+  for (int64_t first = 0; first < count; first += kMost) {
+    const int64_t some = std::min(kMost, count - first);
+    DequantizeBlocks(dtype, data + BytesOf(dtype, first), some, values.data());
+    CountNonFinite<uint32_t, 0x7fffffff, 0x7f800000>(
+        reinterpret_cast<const std::byte*>(values.data()), some, found);
+  }
+}
+
 void CountPiece(DType dtype, const std::byte* data, int64_t count, NonFiniteTensor& found) {
+  if (IsQuantized(dtype)) return CountInBlocks(dtype, data, count, found);
   switch (dtype) {
     case DType::kF32:
       return CountNonFinite<uint32_t, 0x7fffffff, 0x7f800000>(data, count, found);
@@ -134,10 +150,9 @@ std::vector<NonFiniteTensor> FindNonFinite(const Checkpoint& checkpoint, ThreadP
   }
   pool.ParallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t i, int) {
     Piece& piece = pieces[static_cast<size_t>(i)];
-    const size_t size = DTypeSize(piece.view->dtype);
-    CountPiece(piece.view->dtype, piece.view->data + static_cast<size_t>(piece.first) * size,
-               piece.count, piece.found);
-    progress(static_cast<size_t>(piece.count) * size);
+    const DType dtype = piece.view->dtype;
+    CountPiece(dtype, piece.view->data + BytesOf(dtype, piece.first), piece.count, piece.found);
+    progress(BytesOf(dtype, piece.count));
   });
   std::vector<NonFiniteTensor> result;
   for (const Piece& piece : pieces) {

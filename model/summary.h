@@ -46,7 +46,8 @@ struct NonFiniteTensor {
   int64_t infinities = 0;
 };
 
-// Reads every F32, F16 and BF16 tensor of the checkpoint; lists those that hold NaN or infinity.
+// Reads every tensor of the checkpoint whose type weights may have; lists those that hold NaN or
+// infinity, or quantized values that stand for such.
 // `progress` is called from any thread with the bytes of each piece read.
 std::vector<NonFiniteTensor> FindNonFinite(const Checkpoint& checkpoint, ThreadPool& pool,
                                            const std::function<void(size_t)>& progress);

@@ -7,7 +7,9 @@
 #include <string>
 
 #include "base/file_io.h"
+#include "base/quant_blocks.h"
 #include "formats/safetensors.h"
+#include "formats/testing/gguf_builder.h"
 #include "model/synth.h"
 #include "tests/testing/golden.h"
 
@@ -106,6 +108,41 @@ TEST(FindNonFinite, AddsUpPieces) {
       FindNonFinite(Checkpoint::Open(folder.path()).value(), pool, [](size_t) {});
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].infinities, 2);
+}
+
+// Eight groups share a block's step, so one step that is infinite or NaN spoils 256 values.
+TEST(FindNonFinite, LooksIntoBlocks) {
+  const testing::TemporaryFolder folder;
+  std::vector<BlockQ4_K> blocks(40);
+  blocks[3].d = 0x7c00;
+  blocks[3].scales[0] = 1;  // infinity times zero is NaN in the seven others
+  std::fill_n(blocks[3].q, 32, uint8_t{0x11});
+  blocks[39].dmin = 0x7e00;
+  std::string data(reinterpret_cast<const char*>(blocks.data()), blocks.size() * sizeof(BlockQ4_K));
+  ASSERT_TRUE(WriteFileAtomically(
+      folder / "m.gguf", testing::GgufBuilder().Tensor("w", {2560, 4}, 12, 0).Data(data).File()));
+  const Checkpoint checkpoint = ModelFiles::Open(folder / "m.gguf").value().OpenTensors().value();
+  ThreadPool pool(1);
+  size_t read = 0;
+  const std::vector<NonFiniteTensor> found =
+      FindNonFinite(checkpoint, pool, [&](size_t bytes) { read += bytes; });
+  EXPECT_EQ(read, data.size());
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].infinities, 32);
+  EXPECT_EQ(found[0].nans, 256 - 32 + 256);
+}
+
+TEST(SummarizeModel, CountsTheTypesOfGguf) {
+  const std::string folder = testing::GoldenFolder("gguf/wide");
+  if (folder.empty()) GTEST_SKIP() << "no golden gguf/wide";
+  const ModelSummary summary =
+      SummarizeModel(ModelFiles::Open(folder + "/wide-q4_k_m.gguf").value()).value();
+  EXPECT_TRUE(summary.weights_present);
+  EXPECT_EQ(summary.tensors, 33);
+  EXPECT_EQ(summary.softmax_layers, 1);
+  EXPECT_EQ(summary.bytes_per_type.size(), 3U);
+  // output.weight, and attn_v and ffn_down_exps of one layer.
+  EXPECT_EQ(summary.bytes_per_type.at("Q6_K"), (512 + 128 + 4 * 256) * 210);
 }
 
 }  // namespace

@@ -3,37 +3,47 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
+#include "model/gguf_config.h"
 
 namespace fulmen {
 namespace {
 
-// The native scheme's place of `tensor`.
-TensorSource NativeSource(const TensorInstance& tensor, const Config& config) {
-  const StoredAs& native = tensor.row->native;
+// The place of `tensor` in the scheme that `stored` is of.
+TensorSource SourceIn(const StoredAs& stored, const TensorInstance& tensor, const Config& config) {
   TensorSource source;
   source.tensor = tensor;
-  source.stored_name = TensorName(native.name, tensor.layer, tensor.expert);
+  source.stored_name = TensorName(stored.name, tensor.layer, tensor.expert);
   source.stored_shape = tensor.shape;
-  source.stacked = native.placement != Placement::kWhole;
+  source.stacked = stored.placement != Placement::kWhole;
   if (!source.stacked) return source;
-  if (native.placement != Placement::kStacked) source.stored_shape[0] *= 2;
-  if (native.placement == Placement::kSecondHalf) source.first_row = tensor.shape[0];
+  if (stored.placement != Placement::kStacked) source.stored_shape[0] *= 2;
+  if (stored.placement == Placement::kSecondHalf) source.first_row = tensor.shape[0];
   source.stored_shape.insert(source.stored_shape.begin(), config.experts);
   return source;
 }
 
-std::string MissingMessage(const TensorInstance& tensor, const TensorSource* native) {
-  std::string message =
-      fmt::format("tensor \"{}\" {} is missing", tensor.name, ShapeString(tensor.shape));
-  if (native != nullptr) {
-    message += fmt::format(" (and so is \"{}\" {})", native->stored_name,
-                           ShapeString(native->stored_shape));
-  }
+// `sources` are the places where the tensor might have been.
+std::string MissingMessage(std::span<const TensorSource> sources) {
+  const auto shown = [](const TensorSource& source) {
+    return fmt::format("\"{}\" {}", source.stored_name, ShapeString(source.stored_shape));
+  };
+  std::string message = fmt::format("tensor {} is missing", shown(sources.front()));
+  if (sources.size() > 1) message += fmt::format(" (and so is {})", shown(sources.back()));
   return message;
+}
+
+// Every place where `tensor` may be: in a checkpoint of GGUF, or in any other.
+std::vector<TensorSource> SourcesOf(const TensorInstance& tensor, const Config& config, bool gguf) {
+  const TensorRow& row = *tensor.row;
+  if (gguf) return {SourceIn(row.gguf, tensor, config)};
+  std::vector<TensorSource> sources = {SourceIn(row.original, tensor, config)};
+  if (!row.native.name.empty()) sources.push_back(SourceIn(row.native, tensor, config));
+  return sources;
 }
 
 bool IsVisionName(std::string_view name) {
@@ -76,6 +86,19 @@ void Arrange(const Config& config, std::span<const Tensor> tensors, ModelTensors
   if (config.tied_embeddings) model.head = model.token_embedding;
 }
 
+// Norms and routers are small, and a router's choices change with little.
+bool MayBeQuantized(const TensorRow& row) {
+  return row.dims[1] != Dim::kNone && !row.Is(&LayerWeights::router);
+}
+
+Status CheckType(const TensorSource& source, DType type, const Checkpoint& checkpoint) {
+  const bool quantized = MayBeQuantized(*source.tensor.row);
+  if (IsWeightType(type) && (quantized || !IsQuantized(type))) return {};
+  return Fail(ErrorCode::kUnsupported, "{}: tensor \"{}\" has type {}, {} may be F32, F16 or BF16",
+              checkpoint.FileOf(source.stored_name), source.stored_name, DTypeName(type),
+              IsWeightType(type) ? "norms and routers" : "weights");
+}
+
 Result<WeightMatrix> FetchTensor(const TensorSource& source, const Checkpoint& checkpoint) {
   const TensorView& stored = checkpoint.tensors().at(source.stored_name);
   if (stored.shape != source.stored_shape) {
@@ -83,11 +106,7 @@ Result<WeightMatrix> FetchTensor(const TensorSource& source, const Checkpoint& c
                 checkpoint.FileOf(source.stored_name), source.stored_name,
                 ShapeString(stored.shape), ShapeString(source.stored_shape));
   }
-  if (!IsWeightType(stored.dtype)) {
-    return Fail(ErrorCode::kUnsupported,
-                "{}: tensor \"{}\" has type {}, weights may be F32, F16 or BF16",
-                checkpoint.FileOf(source.stored_name), source.stored_name, DTypeName(stored.dtype));
-  }
+  FULMEN_TRY(CheckType(source, stored.dtype, checkpoint));
   if (!source.stacked) return AsWeight(stored);
   const WeightMatrix entry = AsWeight(stored.Slice(source.tensor.expert));
   return entry.Rows(source.first_row, source.tensor.shape[0]);
@@ -125,7 +144,8 @@ Status CheckStoredSlopes(const Config& config, const Checkpoint& checkpoint) {
     const auto found = checkpoint.tensors().find(name);
     if (found == checkpoint.tensors().end()) continue;
     const TensorView& stored = found->second;
-    if (!IsWeightType(stored.dtype) || stored.elements() != config.heads) {
+    if (!IsWeightType(stored.dtype) || IsQuantized(stored.dtype) ||
+        stored.elements() != config.heads) {
       return Fail(ErrorCode::kCorrupt, "{}: tensor \"{}\" should hold {} slopes, found {} {}",
                   checkpoint.FileOf(name), name, config.heads, DTypeName(stored.dtype),
                   ShapeString(stored.shape));
@@ -171,27 +191,18 @@ std::vector<int32_t> ZeroRows(const WeightMatrix& table) {
 Result<std::vector<TensorSource>> ResolveTensors(const Config& config,
                                                  const std::set<std::string_view>& names,
                                                  const std::string& where) {
+  const bool gguf = names.contains(RowOf(&ModelWeights::token_embedding).gguf.name);
   std::vector<TensorSource> sources;
   std::unordered_set<std::string_view> claimed;
-  for (TensorInstance& tensor : ExpectedTensors(config)) {
-    const auto original = names.find(tensor.name);
-    if (original != names.end()) {
-      claimed.insert(*original);
-      std::string name = tensor.name;
-      Shape shape = tensor.shape;
-      sources.push_back({std::move(tensor), std::move(name), std::move(shape), 0, false});
-      continue;
+  for (const TensorInstance& tensor : ExpectedTensors(config)) {
+    std::vector<TensorSource> places = SourcesOf(tensor, config, gguf);
+    const auto place = std::ranges::find_if(
+        places, [&](const TensorSource& source) { return names.contains(source.stored_name); });
+    if (place == places.end()) {
+      return Fail(ErrorCode::kNotFound, "{}: {}", where, MissingMessage(places));
     }
-    if (tensor.row->native.name.empty()) {
-      return Fail(ErrorCode::kNotFound, "{}: {}", where, MissingMessage(tensor, nullptr));
-    }
-    TensorSource native = NativeSource(tensor, config);
-    const auto found = names.find(native.stored_name);
-    if (found == names.end()) {
-      return Fail(ErrorCode::kNotFound, "{}: {}", where, MissingMessage(tensor, &native));
-    }
-    claimed.insert(*found);
-    sources.push_back(std::move(native));
+    claimed.insert(*names.find(place->stored_name));
+    sources.push_back(std::move(*place));
   }
   FULMEN_TRY(CheckLeftovers(config, names, claimed, where));
   return sources;
@@ -244,6 +255,13 @@ Result<Model> LoadModel(const ModelFiles& files) {
   model.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
   FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, files.path()));
   model.unused_ids = ZeroRows(model.weights.token_embedding);
+  if (files.gguf()) {
+    FULMEN_ASSIGN(const std::vector<int32_t> suppressed,
+                  SuppressedIds(*files.gguf(), model.config.vocab_size));
+    std::vector<int32_t> both;
+    std::ranges::set_union(model.unused_ids, suppressed, std::back_inserter(both));
+    model.unused_ids = std::move(both);
+  }
   FULMEN_ASSIGN(model.generation, ReadGenerationConfig(files, model.config.vocab_size));
   return model;
 }

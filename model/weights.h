@@ -31,19 +31,20 @@ struct Model {
   Config config;
   std::unique_ptr<Checkpoint> checkpoint;
   Weights weights;
-  std::vector<int32_t> unused_ids;  // tokens whose embedding rows are all zero
+  // Tokens whose embedding rows are all zero, and those that a GGUF file suppresses. Sorted.
+  std::vector<int32_t> unused_ids;
   GenerationConfig generation = {};
 };
 
 // Config, tensors and, where there is one, generation config. Every tensor the config calls for
-// must be there with its shape, in either naming scheme; tensors nobody calls for are refused,
-// stored decay constants excepted.
+// must be there with its shape, in a naming scheme of safetensors or that of GGUF; tensors nobody
+// calls for are refused, stored decay constants excepted. Quantized types are for matrices only.
 Result<Model> LoadModel(const ModelFiles& files);
 // The same of what lies at `path`.
 Result<Model> LoadModel(const std::string& path);
 
-// Where one tensor the config calls for lies in a checkpoint: a whole tensor of the original
-// scheme, or a part of a stacked one of the native scheme.
+// Where one tensor the config calls for lies in a checkpoint: a whole tensor, or a part of a
+// stacked one of the native scheme or of GGUF.
 struct TensorSource {
   TensorInstance tensor;
   std::string stored_name;
@@ -52,8 +53,9 @@ struct TensorSource {
   bool stacked = false;
 };
 
-// Finds every tensor of `config` among `names`, the tensors of a checkpoint or of its index. A
-// missing name, or one nobody calls for, is an error; `where` names the checkpoint in it.
+// Finds every tensor of `config` among `names`, the tensors of a checkpoint or of its index. Where
+// the embedding has its name of GGUF, so has every tensor. A missing name, or one nobody calls for,
+// is an error; `where` names the checkpoint in it.
 Result<std::vector<TensorSource>> ResolveTensors(const Config& config,
                                                  const std::set<std::string_view>& names,
                                                  const std::string& where);

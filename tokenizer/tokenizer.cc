@@ -41,6 +41,10 @@ Result<Tokenizer> Tokenizer::Load(const std::string& path) {
 Result<Tokenizer> Tokenizer::Load(const ModelFiles& files) {
   FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
   TokenizerData data;
+  if (source.gguf) {
+    FULMEN_ASSIGN(data, DataFromGguf(source.gguf->header(), source.gguf->where()));
+    return Tokenizer(std::make_unique<const TokenizerData>(std::move(data)));
+  }
   if (source.tokenizer_json) {
     FULMEN_ASSIGN(data,
                   DataFromTokenizerJson(source.tokenizer_json->text, source.tokenizer_json->where));

@@ -21,7 +21,8 @@ struct TokenizerData;  // tokenizer_data.h
 class Tokenizer {
  public:
   // From what ModelFiles finds: tokenizer.json, or vocab.json + merges.txt; tokenizer_config.json,
-  // chat_template.jinja and added_tokens.json beside them are read where present.
+  // chat_template.jinja and added_tokens.json beside them are read where present. Or from the
+  // metadata of a GGUF model.
   static Result<Tokenizer> Load(const ModelFiles& files);
   // The same of what lies at `path`.
   static Result<Tokenizer> Load(const std::string& path);

@@ -49,6 +49,8 @@ Result<TokenizerData> DataFromTokenizerJson(std::string_view text, const std::st
 // The published split pattern; special tokens are still to be added.
 Result<TokenizerData> DataFromVocabAndMerges(std::string_view vocab_json, std::string_view merges,
                                              const std::string& where);
+// From tokenizer.ggml.* of the metadata. Tokens that a file declares unused are none.
+Result<TokenizerData> DataFromGguf(const GgufHeader& header, const std::string& where);
 // The published special tokens, if the vocabulary is the published one.
 Status AddPublishedSpecialTokens(TokenizerData& data, const std::string& where);
 // An object of an added-token list; `id` stands beside it.

@@ -1,20 +1,11 @@
 // tokenizer.json, and vocab.json with merges.txt: untrusted bytes into a TokenizerData.
 #include <utility>
 
-#include "tokenizer/byte_level.h"
+#include "tokenizer/file_vocabulary.h"
 #include "tokenizer/tokenizer_data.h"
 
 namespace fulmen {
 namespace {
-
-using Merges = std::vector<std::pair<std::string, std::string>>;
-
-// A vocabulary as a file has it: entries in the byte alphabet, and others, which byte pair encoding
-// cannot reach but which have their ids.
-struct FileVocabulary {
-  Vocabulary bytes;
-  std::vector<std::pair<std::string, int64_t>> others;
-};
 
 Result<FileVocabulary> ReadVocabulary(const Json& json, const std::string& where) {
   if (!json.is_object()) {
@@ -24,38 +15,9 @@ Result<FileVocabulary> ReadVocabulary(const Json& json, const std::string& where
   FileVocabulary vocabulary;
   for (const auto& [spelling, id] : json.items()) {
     FULMEN_ASSIGN(const int64_t number, TokenIdFromJson(id, spelling, where));
-    if (const auto bytes = BytesFromSpelling(spelling)) {
-      FULMEN_TRY(vocabulary.bytes.Add(*bytes, number, where));
-    } else {
-      vocabulary.others.emplace_back(spelling, number);
-    }
+    FULMEN_TRY(vocabulary.Add(spelling, number, where));
   }
   return vocabulary;
-}
-
-Result<std::pair<std::string, std::string>> MergeFromSpelling(std::string_view left,
-                                                              std::string_view right, size_t number,
-                                                              const std::string& where) {
-  auto left_bytes = BytesFromSpelling(left);
-  auto right_bytes = BytesFromSpelling(right);
-  if (!left_bytes || !right_bytes) {
-    return Fail(ErrorCode::kUnsupported,
-                "{}: merge {} ('{}', '{}') is not written in the byte alphabet: only byte-level "
-                "vocabularies are supported",
-                where, number, left, right);
-  }
-  return std::pair(*std::move(left_bytes), *std::move(right_bytes));
-}
-
-// "a b"
-Result<std::pair<std::string, std::string>> MergeFromLine(std::string_view line, size_t number,
-                                                          const std::string& where) {
-  const size_t space = line.find(' ');
-  if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
-    return Fail(ErrorCode::kCorrupt, "{}: merge {} should be two tokens with a space between: '{}'",
-                where, number, line);
-  }
-  return MergeFromSpelling(line.substr(0, space), line.substr(space + 1), number, where);
 }
 
 Result<Merges> ReadMerges(const Json& json, const std::string& where) {
@@ -172,16 +134,6 @@ Status CheckDecoder(const Json& json, const std::string& where) {
   const Json& type = Member(*decoder, "type");
   return Fail(ErrorCode::kUnsupported, "{}: decoder {} is not supported, only ByteLevel", where,
               type.is_string() ? type.get<std::string>() : Shown(type));
-}
-
-Result<TokenizerData> BuildData(FileVocabulary vocabulary, const Merges& merges, bool ignore_merges,
-                                const std::string& where) {
-  TokenizerData data;
-  FULMEN_ASSIGN(data.bpe, Bpe::Build(std::move(vocabulary.bytes), merges, ignore_merges, where));
-  for (const auto& [spelling, id] : vocabulary.others) {
-    FULMEN_TRY(data.bpe.vocabulary().Add(spelling, id, where));
-  }
-  return data;
 }
 
 }  // namespace

@@ -325,8 +325,8 @@ TEST_F(TokenizerFolder, Errors) {
 TEST(Tokenizer, LoadNamesAFolderThatIsNotThere) {
   EXPECT_EQ(
       Tokenizer::Load("no/such/folder").error().message,
-      "no/such/folder: expected a model folder (config.json, safetensors and tokenizer files), "
-      "found nothing");
+      "no/such/folder: expected a model folder (config.json, safetensors and tokenizer files) "
+      "or a .gguf file, found nothing");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/file_io.h"
+#include "base/file_kind.h"
 #include "base/temporaries.h"
 #include "formats/checkpoint.h"
 #include "formats/safetensors.h"
@@ -141,6 +142,13 @@ Status ReadParameters(const Checkpoint& file, const std::string& prefix, const s
 
 Result<TokenizerFiles> ReadTokenizerFiles(const std::string& folder) {
   TokenizerFiles files;
+  std::error_code unreadable;
+  if (!fs::is_directory(folder, unreadable)) {
+    return Fail(ErrorCode::kUnsupported,
+                "{}: the tokenizer of a trained model is copied from a folder, found {}; name one "
+                "with the files of the same tokenizer in model.tokenizer",
+                folder, PathKind(folder));
+  }
   for (const char* name : kTokenizerFiles) {
     const std::string path = fmt::format("{}/{}", folder, name);
     std::error_code absent;

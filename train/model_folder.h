@@ -18,6 +18,7 @@ namespace fulmen {
 
 // The files of a tokenizer: names and contents.
 using TokenizerFiles = std::map<std::string, std::string>;
+// Fails where it is no folder: a GGUF file has a tokenizer, but no files of one.
 Result<TokenizerFiles> ReadTokenizerFiles(const std::string& folder);
 // In place of their chat template, if there is one: ours for `format`, or none.
 Status SetChatTemplate(std::optional<ChatFormat> format, TokenizerFiles& files);

@@ -247,7 +247,7 @@ TEST_F(PrepareTest, FailuresLeaveNothingBehind) {
   options.model = folder_ / "nowhere";
   EXPECT_EQ(Error(options), options.model +
                                 ": expected a model folder (config.json, safetensors and tokenizer "
-                                "files), found nothing");
+                                "files) or a .gguf file, found nothing");
   options = Options({text});
   options = Options({text, bad});
   options.out = folder_ / "parents/are/made/and/go";

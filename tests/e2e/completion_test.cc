@@ -91,8 +91,9 @@ TEST_F(ShellCompletion, BashKnowsCommandsOptionsAndValues) {
 
 TEST_F(ShellCompletion, BashOffersFilesAndFolders) {
   EXPECT_EQ(Bash({"run", "-f", "a"}), (Lines{"a file", "a folder"}));
-  EXPECT_EQ(Bash({"run", "-m", "a"}), Lines{"a folder"});
-  EXPECT_EQ(Bash({"inspect", "a"}), Lines{"a folder"});
+  EXPECT_EQ(Bash({"run", "-m", "a"}), (Lines{"a file", "a folder"}));
+  EXPECT_EQ(Bash({"inspect", "a"}), (Lines{"a file", "a folder"}));
+  EXPECT_EQ(Bash({"synth", "a"}), Lines{"a folder"});
   EXPECT_EQ(Bash({"train", "a"}), (Lines{"a file", "a folder"}));
   const Lines train = Bash({"train", ""});
   EXPECT_TRUE(train.contains("a file") && train.contains("data") && train.contains("sweep"));
@@ -128,7 +129,9 @@ TEST_F(ShellCompletion, ZshKnowsCommandsOptionsAndValues) {
   }
   const std::string run = zsh({"run", "-"});
   EXPECT_NE(run.find(":NAME:(ref cpu)\n"), std::string::npos) << run;
-  EXPECT_NE(run.find(":FOLDER:_files -/\n"), std::string::npos) << run;
+  EXPECT_NE(run.find(":MODEL:_files\n"), std::string::npos) << run;
+  const std::string data = zsh({"train", "data", "-"});
+  EXPECT_NE(data.find(":FOLDER:_files -/\n"), std::string::npos) << data;
 }
 
 TEST_F(ShellCompletion, FishKnowsCommandsOptionsAndValues) {
@@ -144,7 +147,8 @@ TEST_F(ShellCompletion, FishKnowsCommandsOptionsAndValues) {
   EXPECT_EQ(fish("fulmen eval "), CommandNames({"eval"}));
   EXPECT_EQ(fish("fulmen run --kernels "), (Lines{"ref", "cpu"}));
   EXPECT_EQ(fish("fulmen completion f"), Lines{"fish"});
-  EXPECT_EQ(fish("fulmen run -m a"), Lines{"a folder/"});
+  EXPECT_EQ(fish("fulmen run -m a"), (Lines{"a file", "a folder/"}));
+  EXPECT_EQ(fish("fulmen train data --out a"), Lines{"a folder/"});
   EXPECT_EQ(fish("fulmen run -f a"), (Lines{"a file", "a folder/"}));
   const std::vector<std::string> options = HelpOf({"train", "bench"}).options;
   EXPECT_EQ(fish("fulmen train bench --"), Lines(options.begin(), options.end()));

@@ -229,6 +229,7 @@ Effects InspectEffects() {
       {"--model", "", "-m ../in/model"},
       {"--json", "", "--json"},
       {"--verify", "", "--verify"},
+      {"--tensors", "", "--tensors"},
   };
 }
 

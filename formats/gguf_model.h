@@ -1,0 +1,34 @@
+// A model in GGUF: one file, or all parts of one that was split.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "base/status.h"
+#include "formats/gguf.h"
+
+namespace fulmen {
+
+struct GgufPart {
+  MappedFile file;
+  GgufHeader header;  // points into `file`
+};
+
+// The parts in their order, at least one. The metadata of the first is that of the model.
+struct GgufModel {
+  std::vector<GgufPart> parts;
+
+  const GgufHeader& header() const { return parts.front().header; }
+  // Names the model's metadata in errors.
+  const std::string& where() const { return parts.front().file.path(); }
+  // Of any part; nullptr where there is none.
+  const GgufTensor* Find(std::string_view tensor) const;
+};
+
+// `path` is the file, or any part: NAME-00002-of-00003.gguf stands beside the others. Every part
+// must be there and say which one it is; together they must hold as many tensors as they say.
+Result<GgufModel> OpenGguf(const std::string& path);
+
+}  // namespace fulmen

@@ -1,0 +1,130 @@
+// Every command that takes a model takes a GGUF file.
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "base/file_io.h"
+#include "base/json.h"
+#include "formats/checkpoint.h"
+#include "tests/testing/golden.h"
+#include "tests/testing/subprocess.h"
+
+namespace fulmen::testing {
+namespace {
+
+class GgufCommands : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string golden = GoldenFolder("gguf/wide");
+    if (golden.empty()) GTEST_SKIP() << "no golden gguf/wide";
+    model_ = golden + "/wide-q4_k_m.gguf";
+    ASSERT_TRUE(WriteFileAtomically(folder_ / "ids.json", R"({"p": [292, 340, 26, 381]})"));
+    ASSERT_TRUE(WriteFileAtomically(folder_ / "text.txt", "Once upon a time.\n\nThe end.\n"));
+  }
+
+  // Standard output of a command, which has to succeed.
+  static std::string OutputOf(const std::vector<std::string>& arguments) {
+    const ProgramResult result = RunFulmen(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  }
+  static Json JsonOf(const std::vector<std::string>& arguments) {
+    Result<Json> json = ParseJson(OutputOf(arguments), "output");
+    EXPECT_TRUE(json) << json.error().message;
+    return json.value_or(Json());
+  }
+
+  std::string model_;
+  TemporaryFolder folder_;
+};
+
+TEST_F(GgufCommands, Inspect) {
+  const std::string text = OutputOf({"inspect", model_, "--tensors", "--verify"});
+  for (const char* part :
+       {"architecture    minimax-01\n", "layers          3: 2 lightning, 1 softmax\n",
+        "Q4_K 1.7 MB, Q6_K ", "file            GGUF version 3, 1 part, 33 metadata entries\n",
+        "name            Source, 4x1.7M\n", "tokenizer       gpt2, minimax-m2\n",
+        "  Q6_K [4, 256, 256]: blk.2.ffn_down_exps.weight\n", "   F32 [256]: output_norm.weight\n",
+        "every value of 33 tensors is finite\n"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  }
+  const Json json = JsonOf({"inspect", model_, "--tensors", "--json"});
+  EXPECT_EQ(json["gguf"]["metadata"]["general.file_type"], 15);
+  EXPECT_EQ(json["gguf"]["metadata"]["tokenizer.ggml.tokens"], Json({{"elements", 512}}));
+  EXPECT_EQ(json["tensor_list"].size(), 33U);
+  EXPECT_EQ(json["tensor_list"][0], Json::parse(R"({"name": "blk.0.attn_gate.weight",
+      "type": "Q4_K", "shape": [256, 256], "bytes": 36864})"));
+}
+
+TEST_F(GgufCommands, Tokenize) {
+  const std::string ids = OutputOf({"tokenize", "-m", model_, "Hello<end_of_sentence>"});
+  EXPECT_TRUE(ids.ends_with(" 498\n")) << ids;
+  EXPECT_EQ(RunFulmen({"detokenize", "-m", model_}, {.input = ids}).out, "Hello<end_of_sentence>");
+  const std::string source = GoldenFolder("gguf/source");
+  EXPECT_EQ(OutputOf({"tokenize", "-m", source, "Hello<end_of_sentence>"}), ids);
+}
+
+TEST_F(GgufCommands, RunAndEval) {
+  const ProgramResult answer = RunFulmen(
+      {"run", "-m", model_, "--kernels", "ref", "-p", "Hi", "-n", "3", "--temperature", "0"});
+  EXPECT_EQ(answer.exit_code, 0) << answer.err;
+  const ProgramResult chat =
+      RunFulmen({"run", "--chat", "-m", model_, "--kernels", "ref", "-n", "3"}, {.input = "Hi\n"});
+  EXPECT_EQ(chat.exit_code, 0) << chat.err;
+  const std::string out = folder_ / "out.safetensors";
+  OutputOf({"eval", "logits", "-m", model_, "--kernels", "ref", "--tokens", folder_ / "ids.json",
+            "--out", out});
+  EXPECT_EQ(Checkpoint::Open(out)->tensors().at("p.logits").shape, (Shape{4, 512}));
+  const std::string ids = OutputOf({"eval", "generate", "-m", model_, "--kernels", "ref",
+                                    "--tokens", folder_ / "ids.json", "-n", "3"});
+  EXPECT_TRUE(ids.starts_with("p: ")) << ids;
+  const Json perplexity = JsonOf({"eval", "perplexity", "-m", model_, "--kernels", "ref", "-f",
+                                  folder_ / "text.txt", "--json"});
+  EXPECT_GT(perplexity.at("perplexity"), 1);
+  JsonOf({"bench", "-m", model_, "--kernels", "ref", "--threads", "1", "-p", "2", "-n", "1", "-r",
+          "1", "--json"});
+}
+
+TEST_F(GgufCommands, Train) {
+  const std::string data = folder_ / "data";
+  OutputOf({"train", "data", folder_ / "text.txt", "--out", data, "-m", model_});
+  OutputOf({"train", "bench", "-m", model_, "--rows", "1", "--length", "4", "-r", "1"});
+  // A model trained from it needs files of a tokenizer.
+  const auto run = [&](const std::string& tokenizer) {
+    const std::string config = fmt::format(
+        "[model]\ninit = \"{}\"\n{}[schedule]\nwarmup_steps = 0\n[batch]\ntokens = 16\nbatches = "
+        "1\n"
+        "[output]\nfolder = \"{}\"\n[run]\nthreads = 1\n[[stages]]\nname = \"main\"\nsteps = 1\n"
+        "max_length = 16\nsources = [{{path = \"{}\"}}]\n",
+        model_, tokenizer, folder_ / "run", data);
+    EXPECT_TRUE(WriteFileAtomically(folder_ / "run.toml", config));
+    return RunFulmen({"train", folder_ / "run.toml", "--quiet"});
+  };
+  const ProgramResult refused = run("");
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_NE(refused.err.find("name one with the files of the same tokenizer in model.tokenizer"),
+            std::string::npos)
+      << refused.err;
+  const ProgramResult trained =
+      run(fmt::format("tokenizer = \"{}\"\n", GoldenFolder("gguf/source")));
+  EXPECT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_NE(OutputOf({"inspect", folder_ / "run/model"}).find("MiniMaxText01ForCausalLM"),
+            std::string::npos);
+}
+
+TEST_F(GgufCommands, NameWhatTheyCannotRead) {
+  const std::string torn = ReadFileOrDie(model_).substr(0, 1'000'000);
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "torn.gguf", torn));
+  for (const char* command : {"inspect", "run", "tokenize"}) {
+    const ProgramResult result = RunFulmen({command, "-m", folder_ / "torn.gguf"}, {.input = "x"});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_NE(result.err.find("torn.gguf: tensor \"blk.1.attn_qkv.weight\" has 110592 bytes"),
+              std::string::npos)
+        << result.err;
+  }
+}
+
+}  // namespace
+}  // namespace fulmen::testing
