@@ -12,18 +12,22 @@
 namespace fulmen {
 namespace {
 
-// Columns that never mattered still get values: a group of them alone would have no least squares.
-constexpr float kLeastImportance = 1e-6F;
+// The least that a column counts, beside the mean: those that never mattered still get values.
+constexpr float kLeastImportance = 1e-3F;
+// And beside the greatest: else one column alone would leave the others' least squares to rounding.
+constexpr float kLeastOfGreatest = 1e-6F;
 
 // Scaled to a mean of 1, which keeps products of weights within float32.
 std::vector<float> Normalized(std::span<const float> importance) {
   const double sum = std::accumulate(importance.begin(), importance.end(), 0.0);
+  if (!(sum > 0)) return {};
   const double mean = sum / static_cast<double>(importance.size());
-  if (!(mean > 0)) return {};
+  const double greatest = *std::max_element(importance.begin(), importance.end()) / mean;
+  const float least = std::max(kLeastImportance, kLeastOfGreatest * static_cast<float>(greatest));
   std::vector<float> out;
   out.reserve(importance.size());
   for (const float value : importance) {
-    out.push_back(std::max(static_cast<float>(value / mean), kLeastImportance));
+    out.push_back(std::max(static_cast<float>(value / mean), least));
   }
   return out;
 }
