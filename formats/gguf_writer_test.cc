@@ -8,8 +8,6 @@
 namespace fulmen {
 namespace {
 
-using std::string_literals::operator""s;
-
 std::string TemporaryPath() { return ::testing::TempDir() + "written.gguf"; }
 
 std::span<const std::byte> Bytes(const std::string& text) {
@@ -17,6 +15,7 @@ std::span<const std::byte> Bytes(const std::string& text) {
 }
 
 TEST(GgufWriter, WritesEveryByteOfTheFormat) {
+  using std::string_literals::operator""s;
   const std::string path = TemporaryPath();
   const GgufMetadata metadata = {
       {"u", uint32_t{7}},

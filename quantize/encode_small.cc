@@ -93,7 +93,9 @@ constexpr std::array kTrims5 = {Trim{0, 0}, Trim{0.8F, 0.8F}};
 constexpr std::array kMoreTrims = [] {
   std::array<Trim, 25> trims = {};
   for (size_t i = 0; i < trims.size(); ++i) {
-    trims[i] = {0.5F * static_cast<float>(i / 5) - 0.5F, 0.5F * static_cast<float>(i % 5) - 0.5F};
+    const size_t below = i / 5;
+    const size_t above = i % 5;
+    trims[i] = {0.5F * static_cast<float>(below) - 0.5F, 0.5F * static_cast<float>(above) - 0.5F};
   }
   return trims;
 }();

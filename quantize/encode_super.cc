@@ -110,9 +110,9 @@ class StepBlocks {
       alignas(64) uint8_t codes[kGroups * kSmallBlock];
       ChooseCodes(panel, levels_, steps_, PerGroup(), codes);
       for (int i = 0; i < per_panel && first + i < blocks; ++i) {
-        int8_t scales[kGroups];
+        int scales[kGroups];
         for (int g = 0; g < groups_; ++g) {
-          scales[g] = static_cast<int8_t>(scales_[i * groups_ + g]);
+          scales[g] = static_cast<int>(scales_[i * groups_ + g]);
         }
         const SuperBlock parts = {.codes = codes + i * kSuperBlock,
                                   .scales = scales,
@@ -230,11 +230,11 @@ class LineBlocks {
       alignas(64) uint8_t codes[kGroups * kSmallBlock];
       ChooseCodes(panel, levels_, steps_, offsets_, codes);
       for (int i = 0; i < per_panel && first + i < blocks; ++i) {
-        int8_t scales[kGroups];
-        int8_t minima[kGroups];
+        int scales[kGroups];
+        int minima[kGroups];
         for (int g = 0; g < groups_; ++g) {
-          scales[g] = static_cast<int8_t>(scales_[i * groups_ + g]);
-          minima[g] = static_cast<int8_t>(minima_[i * groups_ + g]);
+          scales[g] = static_cast<int>(scales_[i * groups_ + g]);
+          minima[g] = static_cast<int>(minima_[i * groups_ + g]);
         }
         const SuperBlock parts = {.codes = codes + i * kSuperBlock,
                                   .scales = scales,

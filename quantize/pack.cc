@@ -64,7 +64,7 @@ void PackQ4Scales(const SuperBlock& from, uint8_t (&packed)[12]) {
 }
 
 // The inverse of Q3Scales().
-void PackQ3Scales(const int8_t* scales, uint8_t (&packed)[12]) {
+void PackQ3Scales(const int* scales, uint8_t (&packed)[12]) {
   std::memset(packed, 0, sizeof(packed));
   for (int i = 0; i < 16; ++i) {
     const int scale = scales[i] + 32;
@@ -140,7 +140,7 @@ void Pack(const SuperBlock& from, BlockQ5_K& to) {
 
 void Pack(const SuperBlock& from, BlockQ6_K& to) {
   to.d = from.d;
-  std::memcpy(to.scales, from.scales, sizeof(to.scales));
+  for (int i = 0; i < 16; ++i) to.scales[i] = static_cast<int8_t>(from.scales[i]);
   for (int h = 0; h < 2; ++h) {
     const uint8_t* c = from.codes + 128 * h;
     for (int l = 0; l < 64; ++l) to.low[64 * h + l] = Byte((c[l] & 15) | c[l + 64] << 4);

@@ -18,8 +18,8 @@ struct SmallBlock {
 // What a block of 256 consists of: its groups' scales, and the minima of the types that have them.
 struct SuperBlock {
   const uint8_t* codes;  // [256]
-  const int8_t* scales;  // [8] or [16]
-  const int8_t* minima;
+  const int* scales;     // [8] or [16]
+  const int* minima;
   uint16_t d;
   uint16_t dmin;
 };

@@ -48,15 +48,16 @@ struct IntegerLevels {
 struct TableLevels {
   static constexpr float lowest = kIQ4Values.front();
   static constexpr float highest = kIQ4Values.back();
-  static constexpr int kHalves = 512;  // floor(2 y) + 256 for y of -128 to 128
+  static constexpr int kHalves = 512;  // floor(2 y) + kMiddle for y of -128 to 128
+  static constexpr int kMiddle = kHalves / 2;
 
   static constexpr std::array<int32_t, kHalves> kCodes = [] {
     std::array<int32_t, kHalves> codes = {};
     for (int i = 0; i < kHalves; ++i) {
-      const int twice = i - kHalves / 2;
+      const int twice = i - kMiddle;
       int code = 0;
       while (code < 15 && twice >= kIQ4Values[static_cast<size_t>(code)] +
-                                       kIQ4Values[static_cast<size_t>(code + 1)]) {
+                                       kIQ4Values[static_cast<size_t>(code) + 1]) {
         ++code;
       }
       codes[static_cast<size_t>(i)] = code;
@@ -73,7 +74,7 @@ struct TableLevels {
 
   HWY_INLINE static hn::Vec<hn::RebindToSigned<Lane>> Index(Vector y) {
     const Lane d;
-    const Vector half = hn::Set(d, kHalves / 2);
+    const Vector half = hn::Set(d, kMiddle);
     const Vector twice = hn::Floor(hn::Add(hn::Add(y, y), half));
     return hn::ConvertTo(hn::RebindToSigned<Lane>(),
                          hn::Min(hn::Max(twice, hn::Zero(d)), hn::Set(d, kHalves - 1)));
