@@ -18,6 +18,9 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::HWY_NAMESPACE {
 namespace {
 
+// How often a block's numbers and its groups' integers take turns.
+constexpr int kRounds = 2;
+
 // The sums of LevelSums as arrays.
 struct Sums {
   PerGroup q;
@@ -91,43 +94,62 @@ float FirstScales(const BlockOfPanel& block, const PerGroup& steps, const PerGro
   return best;
 }
 
+// What a search finds for the one or two blocks of a panel.
+struct Found {
+  PerGroup scales;
+  PerGroup minima;
+  PerGroup steps;    // d times the scale, as a reader computes it
+  PerGroup offsets;  // -dmin times the minimum
+  uint16_t d[2] = {};
+  uint16_t dmin[2] = {};
+};
+
+// Packs block `i` of a panel of blocks of `groups` groups.
+template <class Block>
+void PackBlock(const Found& found, const uint8_t* codes, int i, int groups, Block& out) {
+  int scales[kGroups];
+  int minima[kGroups];
+  for (int g = 0; g < groups; ++g) {
+    scales[g] = static_cast<int>(found.scales[i * groups + g]);
+    minima[g] = static_cast<int>(found.minima[i * groups + g]);
+  }
+  const SuperBlock parts = {.codes = codes + i * kSuperBlock,
+                            .scales = scales,
+                            .minima = minima,
+                            .d = found.d[i],
+                            .dmin = found.dmin[i]};
+  Pack(parts, out);
+}
+
+template <class Block, class Search>
+void EncodeBlocks(const EncodeJob& job, Search search) {
+  Panel panel;
+  panel.size = kSuperBlock / search.groups();
+  const int64_t blocks = job.elements / kSuperBlock;
+  const int per_panel = kGroups / search.groups();
+  for (int64_t first = 0; first < blocks; first += per_panel) {
+    LoadPanel(job, first * kSuperBlock, panel);
+    const Found& found = search.Run(panel);
+    alignas(64) uint8_t codes[kGroups * kSmallBlock];
+    ChooseCodes(panel, search.levels(), found.steps, found.offsets, codes);
+    for (int i = 0; i < per_panel && first + i < blocks; ++i) {
+      PackBlock(found, codes, i, search.groups(), reinterpret_cast<Block*>(job.out)[first + i]);
+    }
+  }
+}
+
+// For types without minima.
 template <class Levels>
-class StepBlocks {
+class StepSearch {
  public:
-  StepBlocks(const Levels& levels, ScaleRange range, std::span<const float> starts,
+  StepSearch(const Levels& levels, ScaleRange range, std::span<const float> starts,
              int groups_per_block)
       : levels_(levels), range_(range), starts_(starts), groups_(groups_per_block) {}
 
-  template <class Block>
-  void Encode(const EncodeJob& job) {
-    Panel panel;
-    panel.size = kSuperBlock / groups_;
-    const int64_t blocks = job.elements / kSuperBlock;
-    const int per_panel = kGroups / groups_;
-    for (int64_t first = 0; first < blocks; first += per_panel) {
-      LoadPanel(job, first * kSuperBlock, panel);
-      Search(panel);
-      alignas(64) uint8_t codes[kGroups * kSmallBlock];
-      ChooseCodes(panel, levels_, steps_, PerGroup(), codes);
-      for (int i = 0; i < per_panel && first + i < blocks; ++i) {
-        int scales[kGroups];
-        for (int g = 0; g < groups_; ++g) {
-          scales[g] = static_cast<int>(scales_[i * groups_ + g]);
-        }
-        const SuperBlock parts = {.codes = codes + i * kSuperBlock,
-                                  .scales = scales,
-                                  .minima = nullptr,
-                                  .d = d_[i],
-                                  .dmin = 0};
-        Pack(parts, reinterpret_cast<Block*>(job.out)[first + i]);
-      }
-    }
-  }
+  int groups() const { return groups_; }
+  const Levels& levels() const { return levels_; }
 
- private:
-  static constexpr int kRounds = 2;
-
-  void Search(const Panel& panel) {
+  const Found& Run(const Panel& panel) {
     PerGroup own;
     PerGroup curvature;
     if (panel.weighted) {
@@ -137,30 +159,33 @@ class StepBlocks {
     }
     float d[2] = {};
     for (int i = 0; i < kGroups / groups_; ++i) {
-      d[i] = FirstScales(At(i), own, curvature, range_, scales_);
+      d[i] = FirstScales(At(i), own, curvature, range_, found_.scales);
     }
     for (int round = 0; round < kRounds; ++round) {
       SetSteps(d);
-      SumAll<false>(panel, levels_, steps_, PerGroup(), sums_);
+      SumAll<false>(panel, levels_, found_.steps, PerGroup(), sums_);
       for (int i = 0; i < kGroups / groups_; ++i) d[i] = FitStep(At(i));
       SetSteps(d);
       TryNeighbours(panel, d);
     }
     for (int i = 0; i < kGroups / groups_; ++i) {
-      d_[i] = FiniteF16(d[i]);
-      d[i] = F32FromF16(d_[i]);
+      found_.d[i] = FiniteF16(d[i]);
+      d[i] = F32FromF16(found_.d[i]);
     }
     // A d that is subnormal in float16, or too large for it, has moved far.
     for (int g = 0; g < kGroups; ++g) {
-      scales_[g] = RoundTo(steps_[g] * Inverse(d[g / groups_]), range_.lowest, range_.highest);
+      found_.scales[g] =
+          RoundTo(found_.steps[g] * Inverse(d[g / groups_]), range_.lowest, range_.highest);
     }
     TryNeighbours(panel, d);
+    return found_;
   }
 
+ private:
   BlockOfPanel At(int i) const { return {i * groups_, (i + 1) * groups_}; }
 
   void SetSteps(const float* d) {
-    for (int g = 0; g < kGroups; ++g) steps_[g] = d[g / groups_] * scales_[g];
+    for (int g = 0; g < kGroups; ++g) found_.steps[g] = d[g / groups_] * found_.scales[g];
   }
 
   // Least squares of a block's d for its scales and the levels that sums_ were made of.
@@ -168,15 +193,15 @@ class StepBlocks {
     float xq = 0;
     float qq = 0;
     for (int g = block.begin; g < block.end; ++g) {
-      xq += scales_[g] * sums_.xq[g];
-      qq += scales_[g] * scales_[g] * sums_.qq[g];
+      xq += found_.scales[g] * sums_.xq[g];
+      qq += found_.scales[g] * found_.scales[g] * sums_.qq[g];
     }
     return xq * Inverse(qq);
   }
 
   // Moves each group's scale by one where that lowers the error with its levels chosen anew.
   void TryNeighbours(const Panel& panel, const float* d) {
-    const PerGroup before = scales_;
+    const PerGroup before = found_.scales;
     PerGroup best;
     PerGroup trial;
     for (const float change : {0.0F, -1.0F, 1.0F}) {
@@ -190,8 +215,8 @@ class StepBlocks {
         const float error = trial[g] * (trial[g] * sums_.qq[g] - 2 * sums_.xq[g]);
         if (change != 0 && error >= best[g]) continue;
         best[g] = error;
-        scales_[g] = scales[g];
-        steps_[g] = trial[g];
+        found_.scales[g] = scales[g];
+        found_.steps[g] = trial[g];
       }
     }
   }
@@ -200,10 +225,8 @@ class StepBlocks {
   const ScaleRange range_;
   const std::span<const float> starts_;
   const int groups_;
-  uint16_t d_[2] = {};
-  PerGroup scales_;
-  PerGroup steps_;
   Sums sums_;
+  Found found_;
 };
 
 // The numbers of a block of a type with minima.
@@ -212,68 +235,37 @@ struct Pair {
   float dmin;
 };
 
-class LineBlocks {
+// For types with minima.
+class LineSearch {
  public:
-  LineBlocks(const IntegerLevels& levels, float highest, std::span<const Trim> starts,
+  LineSearch(const IntegerLevels& levels, float highest, std::span<const Trim> starts,
              int groups_per_block)
       : levels_(levels), highest_(highest), starts_(starts), groups_(groups_per_block) {}
 
-  template <class Block>
-  void Encode(const EncodeJob& job) {
-    Panel panel;
-    panel.size = kSuperBlock / groups_;
-    const int64_t blocks = job.elements / kSuperBlock;
-    const int per_panel = kGroups / groups_;
-    for (int64_t first = 0; first < blocks; first += per_panel) {
-      LoadPanel(job, first * kSuperBlock, panel);
-      Search(panel);
-      alignas(64) uint8_t codes[kGroups * kSmallBlock];
-      ChooseCodes(panel, levels_, steps_, offsets_, codes);
-      for (int i = 0; i < per_panel && first + i < blocks; ++i) {
-        int scales[kGroups];
-        int minima[kGroups];
-        for (int g = 0; g < groups_; ++g) {
-          scales[g] = static_cast<int>(scales_[i * groups_ + g]);
-          minima[g] = static_cast<int>(minima_[i * groups_ + g]);
-        }
-        const SuperBlock parts = {.codes = codes + i * kSuperBlock,
-                                  .scales = scales,
-                                  .minima = minima,
-                                  .d = FiniteF16(pairs_[i].d),
-                                  .dmin = FiniteF16(pairs_[i].dmin)};
-        Pack(parts, reinterpret_cast<Block*>(job.out)[first + i]);
-      }
-    }
-  }
+  int groups() const { return groups_; }
+  const IntegerLevels& levels() const { return levels_; }
 
- private:
-  static constexpr int kRounds = 2;
-
-  void Search(const Panel& panel) {
+  const Found& Run(const Panel& panel) {
     SumWeights(panel);
     if (panel.weighted) {
-      SearchLines<true, true>(panel, levels_, starts_, 1, steps_, offsets_);
+      SearchLines<true, true>(panel, levels_, starts_, 1, found_.steps, found_.offsets);
     } else {
-      SearchLines<false, true>(panel, levels_, starts_, 1, steps_, offsets_);
+      SearchLines<false, true>(panel, levels_, starts_, 1, found_.steps, found_.offsets);
     }
     for (int i = 0; i < kGroups / groups_; ++i) FirstPair(At(i), pairs_[i]);
     for (int round = 0; round < kRounds; ++round) {
       TryNeighbours(panel);
-      SumAll<true>(panel, levels_, steps_, offsets_, sums_);
+      SumAll<true>(panel, levels_, found_.steps, found_.offsets, sums_);
       for (int i = 0; i < kGroups / groups_; ++i) FitPair(At(i), pairs_[i]);
     }
-    for (Pair& pair : pairs_) {
-      const bool had_steps = pair.d != 0;
-      pair = {F32FromF16(FiniteF16(pair.d)), F32FromF16(FiniteF16(pair.dmin))};
-      // Minima whose steps are gone would put all weights at the lower ends of their groups'
-      // ranges.
-      if (had_steps && pair.d == 0) pair.dmin = 0;
-    }
+    for (int i = 0; i < kGroups / groups_; ++i) RoundPair(i);
     // Numbers that are subnormal in float16, or too large for it, have moved far.
     for (int i = 0; i < kGroups / groups_; ++i) ChooseScales(At(i), pairs_[i]);
     TryNeighbours(panel);
+    return found_;
   }
 
+ private:
   BlockOfPanel At(int i) const { return {i * groups_, (i + 1) * groups_}; }
 
   void SumWeights(const Panel& panel) {
@@ -288,12 +280,22 @@ class LineBlocks {
     }
   }
 
+  // To what the file can hold.
+  void RoundPair(int i) {
+    Pair& pair = pairs_[i];
+    found_.d[i] = FiniteF16(pair.d);
+    // Minima whose steps are gone would put all weights at the lower ends of their groups' ranges.
+    const bool lost = pair.d != 0 && F32FromF16(found_.d[i]) == 0;
+    found_.dmin[i] = lost ? uint16_t{0} : FiniteF16(pair.dmin);
+    pair = {F32FromF16(found_.d[i]), F32FromF16(found_.dmin[i])};
+  }
+
   void FirstPair(const BlockOfPanel& block, Pair& pair) {
     float step = 0;
     float minimum = 0;
     for (int g = block.begin; g < block.end; ++g) {
-      step = std::max(step, steps_[g]);
-      minimum = std::max(minimum, -offsets_[g]);
+      step = std::max(step, found_.steps[g]);
+      minimum = std::max(minimum, -found_.offsets[g]);
     }
     pair = {step / highest_, minimum / highest_};
     ChooseScales(block, pair);
@@ -302,8 +304,8 @@ class LineBlocks {
   // Those nearest to the steps and offsets there are.
   void ChooseScales(const BlockOfPanel& block, const Pair& pair) {
     for (int g = block.begin; g < block.end; ++g) {
-      scales_[g] = RoundTo(steps_[g] * Inverse(pair.d), 0, highest_);
-      minima_[g] = RoundTo(-offsets_[g] * Inverse(pair.dmin), 0, highest_);
+      found_.scales[g] = RoundTo(found_.steps[g] * Inverse(pair.d), 0, highest_);
+      found_.minima[g] = RoundTo(-found_.offsets[g] * Inverse(pair.dmin), 0, highest_);
     }
   }
 
@@ -315,8 +317,8 @@ class LineBlocks {
     double xd = 0;
     double xm = 0;
     for (int g = block.begin; g < block.end; ++g) {
-      const double k = scales_[g];
-      const double l = minima_[g];
+      const double k = found_.scales[g];
+      const double l = found_.minima[g];
       dd += k * k * sums_.qq[g];
       dm += k * l * sums_.q[g];
       mm += l * l * weight_[g];
@@ -334,8 +336,8 @@ class LineBlocks {
   // Moves each group's scale and minimum by one where that lowers the error with its levels chosen
   // anew.
   void TryNeighbours(const Panel& panel) {
-    const PerGroup scales = scales_;
-    const PerGroup minima = minima_;
+    const PerGroup scales = found_.scales;
+    const PerGroup minima = found_.minima;
     PerGroup best;
     best_is_set_ = false;
     for (const float change : {0.0F, -1.0F, 1.0F}) {
@@ -366,10 +368,10 @@ class LineBlocks {
                           m * (m * weight_[g] + 2 * s * sums_.q[g] - 2 * mass_[g]);
       if (best_is_set_ && error >= best[g]) continue;
       best[g] = error;
-      scales_[g] = k[g];
-      minima_[g] = l[g];
-      steps_[g] = s;
-      offsets_[g] = m;
+      found_.scales[g] = k[g];
+      found_.minima[g] = l[g];
+      found_.steps[g] = s;
+      found_.offsets[g] = m;
     }
     best_is_set_ = true;
   }
@@ -382,11 +384,8 @@ class LineBlocks {
   Pair pairs_[2] = {};
   PerGroup weight_;  // sums of w
   PerGroup mass_;    // sums of w x
-  PerGroup scales_;
-  PerGroup minima_;
-  PerGroup steps_;
-  PerGroup offsets_;
   Sums sums_;
+  Found found_;
 };
 
 constexpr std::array kStarts3 = {-4.0F, -4.5F, -3.6F, -3.2F, 3.0F, 3.5F, 2.6F, -5.0F};
@@ -403,18 +402,19 @@ constexpr std::array kTrims5 = {Trim{0, 0}, Trim{0.5F, 0.5F}, Trim{1, 1}, Trim{0
 void EncodeSuper(const EncodeJob& job) {
   switch (job.type) {
     case DType::kQ2_K:
-      return LineBlocks({0, 3, 0}, 15, kTrims2, 16).Encode<BlockQ2_K>(job);
+      return EncodeBlocks<BlockQ2_K>(job, LineSearch({0, 3, 0}, 15, kTrims2, 16));
     case DType::kQ4_K:
-      return LineBlocks({0, 15, 0}, 63, kTrims4, 8).Encode<BlockQ4_K>(job);
+      return EncodeBlocks<BlockQ4_K>(job, LineSearch({0, 15, 0}, 63, kTrims4, 8));
     case DType::kQ5_K:
-      return LineBlocks({0, 31, 0}, 63, kTrims5, 8).Encode<BlockQ5_K>(job);
+      return EncodeBlocks<BlockQ5_K>(job, LineSearch({0, 31, 0}, 63, kTrims5, 8));
     case DType::kQ3_K:
-      return StepBlocks(IntegerLevels{-4, 3, -4}, {-32, 31}, kStarts3, 16).Encode<BlockQ3_K>(job);
+      return EncodeBlocks<BlockQ3_K>(job,
+                                     StepSearch(IntegerLevels{-4, 3, -4}, {-32, 31}, kStarts3, 16));
     case DType::kQ6_K:
-      return StepBlocks(IntegerLevels{-32, 31, -32}, {-128, 127}, kStarts6, 16)
-          .Encode<BlockQ6_K>(job);
+      return EncodeBlocks<BlockQ6_K>(
+          job, StepSearch(IntegerLevels{-32, 31, -32}, {-128, 127}, kStarts6, 16));
     case DType::kIQ4_XS:
-      return StepBlocks(TableLevels(), {-32, 31}, kStartsTable, 8).Encode<BlockIQ4_XS>(job);
+      return EncodeBlocks<BlockIQ4_XS>(job, StepSearch(TableLevels(), {-32, 31}, kStartsTable, 8));
     default:
       FULMEN_CHECK(false, "{} has no blocks of 256", DTypeName(job.type));
   }
