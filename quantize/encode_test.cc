@@ -10,6 +10,7 @@
 #include "base/dequantize.h"
 #include "base/quant_blocks.h"
 #include "base/random.h"
+#include "kernels/cpu/targets.h"
 #include "tests/testing/compare.h"
 
 namespace fulmen {
@@ -78,6 +79,19 @@ TEST(QuantizeRows, IsCloserThanEvenLevels) {
     const double ratio = SquaredError(x, RoundTrip(type.type, x, 512)) / UniformError(type, x);
     EXPECT_LT(ratio, type.slack);
     EXPECT_GT(ratio, 0.3);
+  }
+}
+
+// Rounding differs between instruction sets, so a tie may go either way, but no more than that.
+TEST(QuantizeRows, EveryInstructionSetFindsAsMuch) {
+  const std::vector<float> x = RandomNormal(8 * 512, 10, 0.02F);
+  for (const QuantizedType& type : kTypes) {
+    const double error = SquaredError(x, RoundTrip(type.type, x, 512));
+    for (const std::string& target : cpu::Targets()) {
+      SCOPED_TRACE(fmt::format("{} {}", DTypeName(type.type), target));
+      const cpu::ScopedTarget scope(cpu::TargetBit(target).value());
+      EXPECT_NEAR(SquaredError(x, RoundTrip(type.type, x, 512)), error, 0.01 * error);
+    }
   }
 }
 
