@@ -21,6 +21,7 @@ void AddPrecisionOption(Command& command, std::string& precision);
 void AddTokenizeCommand(Command& program);
 void AddDetokenizeCommand(Command& program);
 void AddSynthCommand(Command& program);
+void AddConvertCommand(Command& program);
 void AddBenchCommand(Command& program);
 // `completion` and `manual`, which tell of all commands that were added before or are added later.
 void AddManualCommands(Command& program);

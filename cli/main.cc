@@ -51,6 +51,7 @@ void AddCommands(Command& program) {
   AddTokenizeCommand(program);
   AddDetokenizeCommand(program);
   AddSynthCommand(program);
+  AddConvertCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
 }

@@ -60,6 +60,18 @@ function(fulmen_library name)
   target_link_libraries(fulmen_${name} PUBLIC fulmen_flags ${arg_DEPS} ${arg_LIBS})
 endfunction()
 
+# fulmen_instruction_sets(NAME): files of the library that Highway compiles once per instruction set.
+function(fulmen_instruction_sets name)
+  # Two paths of one kernel (one token, many tokens) must round alike, so the compiler may not fuse
+  # products and sums as it sees fit: fused ones are asked for by name (MulAdd).
+  target_compile_options(fulmen_${name} PRIVATE -ffp-contract=off)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    # One build each for SSE4, AVX2, AVX3 (AVX-512) and AVX3_DL (Ice Lake, Zen 4 and later).
+    target_compile_definitions(fulmen_${name} PRIVATE HWY_BASELINE_TARGETS=HWY_SSE4
+                               HWY_DISABLED_TARGETS=HWY_SSSE3 HWY_WANT_AVX3_DL)
+  endif()
+endfunction()
+
 # fulmen_tests(NAME [DEPS ...]): every *_test.cc of this folder becomes one ctest entry. They share one
 # executable, NAME_test, so that linking stays quick. FUZZ targets are *_fuzz.cc.
 function(fulmen_tests name)

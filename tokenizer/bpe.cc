@@ -87,6 +87,22 @@ void Bpe::MarkWholeTokens(bool ignore_merges) {
   }
 }
 
+std::vector<std::pair<int32_t, int32_t>> Bpe::Merges() const {
+  std::vector<Merge> merges;
+  for (const Merge& merge : merges_) {
+    if (merge.rank != kNoRank) merges.push_back(merge);
+  }
+  std::sort(merges.begin(), merges.end(),
+            [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
+  std::vector<std::pair<int32_t, int32_t>> pairs;
+  pairs.reserve(merges.size());
+  for (const Merge& merge : merges) {
+    pairs.emplace_back(static_cast<int32_t>(merge.pair >> 32),
+                       static_cast<int32_t>(merge.pair & UINT32_MAX));
+  }
+  return pairs;
+}
+
 bool Bpe::Rename(int32_t id, std::string_view bytes) {
   const auto index = static_cast<size_t>(id);
   if (index >= unmade_.size() || !unmade_[index]) return false;

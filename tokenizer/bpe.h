@@ -32,6 +32,9 @@ class Bpe {
   // changes, if the token is a byte's or a merge makes it, or if it came after Build().
   bool Rename(int32_t id, std::string_view bytes);
 
+  // The pairs of ids that are merged, by rank; of a pair listed twice only the last.
+  std::vector<std::pair<int32_t, int32_t>> Merges() const;
+
   const Vocabulary& vocabulary() const { return vocabulary_; }
   Vocabulary& vocabulary() { return vocabulary_; }
 

@@ -22,6 +22,9 @@ class PreTokenizer {
   static Result<PreTokenizer> FromJson(const Json& json, const std::string& where);
   // Of the published models.
   static PreTokenizer Published();
+  bool IsPublished() const {
+    return steps_.size() == 1 && std::holds_alternative<PublishedSplit>(steps_[0]);
+  }
 
   // Calls piece(std::string_view) for each piece from left to right. `continues`: the text goes on
   // where another stopped, so no space is put before it.

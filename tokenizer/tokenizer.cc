@@ -23,6 +23,25 @@ void EncodePlain(const TokenizerData& data, std::string_view text, bool continue
 
 }  // namespace
 
+Result<TokenizerData> ReadTokenizerData(const ModelFiles& files) {
+  FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
+  if (source.gguf) return DataFromGguf(source.gguf->header(), source.gguf->where());
+  TokenizerData data;
+  if (source.tokenizer_json) {
+    FULMEN_ASSIGN(data,
+                  DataFromTokenizerJson(source.tokenizer_json->text, source.tokenizer_json->where));
+  } else if (source.vocab && source.merges) {
+    FULMEN_ASSIGN(data,
+                  DataFromVocabAndMerges(source.vocab->text, source.merges->text, source.where));
+  } else {
+    return Fail(ErrorCode::kNotFound,
+                "{}: expected tokenizer.json, or vocab.json and merges.txt, found neither",
+                source.where);
+  }
+  FULMEN_TRY(AddFilesBeside(source, data));
+  return data;
+}
+
 Tokenizer::Tokenizer(std::unique_ptr<const TokenizerData> data) : data_(std::move(data)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
@@ -39,24 +58,7 @@ Result<Tokenizer> Tokenizer::Load(const std::string& path) {
 }
 
 Result<Tokenizer> Tokenizer::Load(const ModelFiles& files) {
-  FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
-  TokenizerData data;
-  if (source.gguf) {
-    FULMEN_ASSIGN(data, DataFromGguf(source.gguf->header(), source.gguf->where()));
-    return Tokenizer(std::make_unique<const TokenizerData>(std::move(data)));
-  }
-  if (source.tokenizer_json) {
-    FULMEN_ASSIGN(data,
-                  DataFromTokenizerJson(source.tokenizer_json->text, source.tokenizer_json->where));
-  } else if (source.vocab && source.merges) {
-    FULMEN_ASSIGN(data,
-                  DataFromVocabAndMerges(source.vocab->text, source.merges->text, source.where));
-  } else {
-    return Fail(ErrorCode::kNotFound,
-                "{}: expected tokenizer.json, or vocab.json and merges.txt, found neither",
-                source.where);
-  }
-  FULMEN_TRY(AddFilesBeside(source, data));
+  FULMEN_ASSIGN(TokenizerData data, ReadTokenizerData(files));
   return Tokenizer(std::make_unique<const TokenizerData>(std::move(data)));
 }
 

@@ -45,6 +45,9 @@ struct TokenizerData {
   void MarkSpecial(int32_t id);
 };
 
+// Of a model's files: what Tokenizer::Load reads.
+Result<TokenizerData> ReadTokenizerData(const ModelFiles& files);
+
 Result<TokenizerData> DataFromTokenizerJson(std::string_view text, const std::string& where);
 // The published split pattern; special tokens are still to be added.
 Result<TokenizerData> DataFromVocabAndMerges(std::string_view vocab_json, std::string_view merges,

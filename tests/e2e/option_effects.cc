@@ -339,6 +339,7 @@ std::map<std::string, Effects> AllEffects() {
       {"tokenize", TokenizeEffects()},
       {"detokenize", DetokenizeEffects()},
       {"synth", SynthEffects()},
+      {"convert", {{"--type", "../in/model out", "../in/model out --type Q4_0"}}},
       {"bench", BenchEffects()},
       {"completion", {}},
       {"manual", {}},
@@ -359,6 +360,7 @@ std::vector<Measured> ThreadEffects() {
       {"train gradients", "--threads",
        "-m ../in/model --batches ../in/batches.json --steps 1 --out out"},
       {"synth", "--threads", "out --type f32 --layers 1 --hidden 16 --vocab 64 --ffn 16"},
+      {"convert", "--threads", "../in/model out"},
   };
 }
 

@@ -189,6 +189,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"tokenize", {"tokenize", "Alice"}}, Case{"detokenize", {"detokenize", "17"}},
         Case{"eval_generate", {"eval", "generate", "--tokens", "FOLDER/ids.json", "-n", "2"}},
         Case{"eval_perplexity", {"eval", "perplexity", "-f", "FOLDER/text.txt"}},
+        Case{"convert", {"convert", SourcePath("models/fulmen-nano"), "FOLDER/nano.gguf"}},
         Case{"synth", {"synth",      "FOLDER/model",
                        "--type",     "f32",
                        "--layers",   "1",

@@ -1,0 +1,189 @@
+#include "quantize/convert.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <future>
+
+#include "base/check.h"
+#include "quantize/encode.h"
+#include "quantize/gguf_metadata.h"
+
+namespace fulmen {
+namespace {
+
+constexpr int64_t kPieceElements = int64_t{1}
+                                   << 23;            // made at once, and written while the next are
+constexpr int64_t kTaskElements = int64_t{1} << 16;  // made by one thread at a time
+
+// One tensor of the file: the matrices it is made of, which are all experts' or one.
+struct FileTensor {
+  const TensorRow* row;
+  int64_t layer;
+  DType type;
+  GgufWriter::Declaration declaration;
+};
+
+std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix) {
+  std::vector<FileTensor> tensors;
+  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    if (expert > 0) return;  // in the stack of expert 0
+    const DType type = TypeInMix(mix, config, row, layer);
+    Shape shape = TensorShape(row, config);
+    if (row.per_expert()) shape.insert(shape.begin(), config.experts);
+    tensors.push_back(
+        {&row, layer, type, {TensorName(row.gguf.name, layer, expert), type, std::move(shape)}});
+  });
+  return tensors;
+}
+
+bool AllFinite(const std::vector<float>& values) {
+  // The difference with itself is NaN of what is not finite; a sum over all keeps that.
+  float sum = 0;
+  for (const float value : values) sum += value - value;
+  return sum == 0;
+}
+
+// Makes rows of one matrix, with the threads of a pool.
+class RowEncoder {
+ public:
+  explicit RowEncoder(ThreadPool& pool) : pool_(pool), scratch_(static_cast<size_t>(pool.size())) {}
+
+  // Rows [first, first + count) of `from` as `type` into `out`. False where a value is not finite.
+  bool Encode(const WeightMatrix& from, int64_t first, int64_t count, DType type, std::byte* out) {
+    const size_t row_bytes = BytesOf(type, from.cols);
+    const int64_t task_rows = std::max<int64_t>(1, kTaskElements / from.cols);
+    std::atomic<bool> finite = true;
+    pool_.ParallelFor((count + task_rows - 1) / task_rows, [&](int64_t task, int worker) {
+      const int64_t begin = task * task_rows;
+      const int64_t rows = std::min(task_rows, count - begin);
+      std::byte* to = out + static_cast<size_t>(begin) * row_bytes;
+      if (from.type == type) {
+        for (int64_t r = 0; r < rows; ++r) {
+          std::memcpy(to + static_cast<size_t>(r) * row_bytes, from.row(first + begin + r),
+                      row_bytes);
+        }
+        return;
+      }
+      std::vector<float>& values = scratch_[static_cast<size_t>(worker)];
+      values.resize(static_cast<size_t>(rows * from.cols));
+      for (int64_t r = 0; r < rows; ++r) {
+        DequantizeRow(from, first + begin + r, values.data() + r * from.cols);
+      }
+      if (!AllFinite(values)) {
+        finite = false;
+        return;
+      }
+      QuantizeRows(type, values.data(), rows, from.cols, {}, to);
+    });
+    return finite;
+  }
+
+ private:
+  ThreadPool& pool_;
+  std::vector<std::vector<float>> scratch_;  // by worker
+};
+
+class TensorWriter {
+ public:
+  TensorWriter(GgufWriter& writer, ThreadPool& pool, const std::function<bool(size_t)>& progress)
+      : writer_(writer), encoder_(pool), progress_(progress) {}
+
+  Status Write(const FileTensor& tensor, const WeightMatrix& from) {
+    const int64_t piece = std::max<int64_t>(1, kPieceElements / from.cols);
+    for (int64_t first = 0; first < from.rows; first += piece) {
+      const int64_t count = std::min(piece, from.rows - first);
+      std::vector<std::byte>& buffer = buffers_[turn_];
+      turn_ = 1 - turn_;
+      buffer.resize(static_cast<size_t>(count) * BytesOf(tensor.type, from.cols));
+      if (!encoder_.Encode(from, first, count, tensor.type, buffer.data())) {
+        return Fail(ErrorCode::kCorrupt, "tensor \"{}\" holds a weight that is not finite",
+                    tensor.declaration.name);
+      }
+      FULMEN_TRY(Settle());
+      // Where no thread can be started, Settle() does it.
+      const auto both = std::launch::async | std::launch::deferred;
+      pending_ = std::async(both, [this, &buffer] { return writer_.Write(buffer); });
+      if (!progress_(buffer.size())) {
+        return Fail(ErrorCode::kCancelled, "stopped, nothing was kept");
+      }
+    }
+    return {};
+  }
+
+  // Waits for the piece being written; call before the writer goes away.
+  Status Settle() { return pending_.valid() ? pending_.get() : Status(); }
+
+ private:
+  GgufWriter& writer_;
+  RowEncoder encoder_;
+  const std::function<bool(size_t)>& progress_;
+  std::array<std::vector<std::byte>, 2> buffers_;
+  size_t turn_ = 0;
+  std::future<Status> pending_;
+};
+
+Status WriteTensor(const FileTensor& tensor, const Model& model, TensorWriter& writer) {
+  const int64_t matrices = tensor.row->per_expert() ? model.config.experts : 1;
+  for (int64_t expert = 0; expert < matrices; ++expert) {
+    const WeightMatrix& from =
+        TensorAt<WeightMatrix>(model.weights, *tensor.row, tensor.layer, expert);
+    FULMEN_TRY(writer.Write(tensor, from));
+  }
+  return {};
+}
+
+bool HasTokenizer(const TokenizerSource& source) {
+  return source.tokenizer_json || (source.vocab && source.merges);
+}
+
+}  // namespace
+
+std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix) {
+  std::vector<GgufWriter::Declaration> declarations;
+  for (FileTensor& tensor : FileTensors(config, mix)) {
+    declarations.push_back(std::move(tensor.declaration));
+  }
+  return declarations;
+}
+
+size_t BytesInMix(const Config& config, const Mix& mix) {
+  size_t bytes = 0;
+  for (const FileTensor& tensor : FileTensors(config, mix)) {
+    bytes += BytesOf(tensor.type, ElementCount(tensor.declaration.shape));
+  }
+  return bytes;
+}
+
+Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix) {
+  const std::filesystem::path path =
+      std::filesystem::path(files.path() + "/.").lexically_normal().parent_path();
+  FULMEN_ASSIGN(GgufMetadata metadata, ModelMetadata(model, mix, path.filename().string()));
+  FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
+  if (!HasTokenizer(source)) return metadata;
+  FULMEN_ASSIGN(const TokenizerTables tables, ReadTokenizerTables(files, model.config.vocab_size));
+  FULMEN_ASSIGN(const GgufMetadata tokenizer, TokenizerMetadata(tables, model, files.path()));
+  metadata.insert(metadata.end(), tokenizer.begin(), tokenizer.end());
+  return metadata;
+}
+
+Status WriteGguf(const Model& model, const Mix& mix, const GgufMetadata& metadata,
+                 const std::string& path, ThreadPool& pool,
+                 const std::function<bool(size_t)>& progress) {
+  FULMEN_ASSIGN(GgufWriter writer,
+                GgufWriter::Create(path, metadata, TensorsInMix(model.config, mix)));
+  TensorWriter tensors(writer, pool, progress);
+  Status status;
+  for (const FileTensor& tensor : FileTensors(model.config, mix)) {
+    if (status) status = WriteTensor(tensor, model, tensors);
+  }
+  const Status settled = tensors.Settle();
+  FULMEN_TRY(status);
+  FULMEN_TRY(settled);
+  return writer.Finish();
+}
+
+}  // namespace fulmen

@@ -1,0 +1,33 @@
+// A model as a GGUF file, its tensors in the types of a mix.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "formats/gguf_writer.h"
+#include "formats/model_files.h"
+#include "model/weights.h"
+#include "quantize/mix.h"
+
+namespace fulmen {
+
+// The tensors that the file will hold, in its order. Experts are stacked.
+std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix);
+// Bytes of all of them.
+size_t BytesInMix(const Config& config, const Mix& mix);
+
+// What a file made of the model at `files` says of it; of its tokenizer only where it has one.
+Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix);
+
+// Writes the file, which gets its name only once whole. Memory beside the mapped model is bounded:
+// rows are quantized in pieces, each written while the next is made. A tensor that has its type
+// already is copied; a weight that is not finite is an error. `progress` gets the bytes of each
+// piece written and may return false to cancel.
+Status WriteGguf(const Model& model, const Mix& mix, const GgufMetadata& metadata,
+                 const std::string& path, ThreadPool& pool,
+                 const std::function<bool(size_t)>& progress);
+
+}  // namespace fulmen
