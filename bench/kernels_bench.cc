@@ -143,6 +143,7 @@ void RegisterAll(Machine& machine) {
   }
   for (const int64_t tokens : {1, 16}) {
     shapes.push_back({tokens, 1024, 3072, DType::kBF16});  // stays in the L3 cache
+    shapes.push_back({tokens, 1024, 3072, DType::kQ4_K});
   }
   for (const LinearShape& s : shapes) {
     const std::string name =

@@ -25,23 +25,74 @@ constexpr int64_t kTileRows = HWY_CAP_GE512 ? 6 : 3;
 HWY_INLINE int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
-// What x is for a weight: float32, or integers of 8 bits with one step for each block of columns,
-// as many as the weight's own blocks have.
-enum class ActivationFormat : uint8_t { kFloat32, kInt8By32, kInt8By256 };
+// x in float32, or as integers of 8 bits with one step for each block of columns, as many as the
+// weight's own blocks have. The instructions multiply bytes of which one has a sign and the other
+// has none, so x has none where weights have one.
+enum class ActivationFormat : uint8_t {
+  kFloat32,
+  kSignedBy32,
+  kSignedBy256,
+  kUnsignedBy32,
+  kUnsignedBy256,
+};
+
+// Where a register sums pairs of products in 16 bits first, weights beyond kMostNarrow overflow
+// those.
+constexpr int kMostNarrow = 32;
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
+constexpr bool kPairsIn16Bits = true;
+#else
+constexpr bool kPairsIn16Bits = false;
+#endif
+
+// Whether x keeps its sign: values that are counted from a minimum have none; wide ones lose theirs
+// to x where pairs must fit 16 bits.
+constexpr bool SignedActivations(bool minimum, bool wide) {
+  return minimum || (wide && kPairsIn16Bits);
+}
 
 inline ActivationFormat FormatFor(const WeightMatrix& weight) {
-  if (!IsQuantized(weight.type)) return ActivationFormat::kFloat32;
-  return FormatOf(weight.type).elements == kSmallBlock ? ActivationFormat::kInt8By32
-                                                       : ActivationFormat::kInt8By256;
+  switch (weight.type) {
+    case DType::kQ4_1:
+    case DType::kQ5_1:
+      return ActivationFormat::kSignedBy32;
+    case DType::kQ2_K:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+      return ActivationFormat::kSignedBy256;
+    case DType::kQ4_0:
+    case DType::kQ5_0:
+      return ActivationFormat::kUnsignedBy32;
+    case DType::kQ3_K:
+    case DType::kQ6_K:
+      return ActivationFormat::kUnsignedBy256;
+    case DType::kQ8_0:
+    case DType::kIQ4_NL:
+      return SignedActivations(false, true) ? ActivationFormat::kSignedBy32
+                                            : ActivationFormat::kUnsignedBy32;
+    case DType::kIQ4_XS:
+      return SignedActivations(false, true) ? ActivationFormat::kSignedBy256
+                                            : ActivationFormat::kUnsignedBy256;
+    default:
+      return ActivationFormat::kFloat32;
+  }
+}
+constexpr bool IsSigned(ActivationFormat format) {
+  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kSignedBy256;
+}
+constexpr int64_t BlockOf(ActivationFormat format) {
+  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kUnsignedBy32
+             ? kSmallBlock
+             : kSuperBlock;
 }
 
 // Sums of x are kept for groups of both sizes that scales and minima of weights have.
 constexpr int64_t kSmallGroup = 16;
 constexpr int64_t kLargeGroup = 32;
 
-// A tile of rows in 8 bits: x = step * (q - kZeroPoint). Elements lie in fours, the fours of the
-// rows beside each other; so do the steps of a block and the sums of a group of elements, those as
-// whole numbers of steps. Unsigned, as the instructions want one of their operands.
+// A tile of rows in 8 bits: x = step * q, where q has a sign, else step * (q - kZeroPoint).
+// Elements lie in fours, the fours of the rows beside each other; so do the steps of a block and
+// the sums of a group of elements, those as whole numbers of steps.
 constexpr int kZeroPoint = 128;
 struct Int8Tile {
   uint8_t* q;         // [cols / 4][rows][4]
@@ -59,9 +110,7 @@ struct PackedRows {
 
   int64_t Tiles() const { return CeilDiv(rows, kTileRows); }
   int64_t RowsOf(int64_t tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
-  int64_t block() const {
-    return format == ActivationFormat::kInt8By32 ? kSmallBlock : kSuperBlock;
-  }
+  int64_t block() const { return BlockOf(format); }
   int64_t RowBytes() const;
   // The rows from `first` on, where that begins a tile.
   PackedRows From(int64_t first, int64_t count) const {
@@ -84,8 +133,7 @@ struct PackedRows {
 inline int64_t PackedRowBytes(ActivationFormat format, int64_t cols) {
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
   if (format == ActivationFormat::kFloat32) return RoundUp(cols, LaneCount()) * kFloat;
-  const int64_t block = format == ActivationFormat::kInt8By32 ? kSmallBlock : kSuperBlock;
-  return cols + kFloat * (cols / block + cols / kSmallGroup + cols / kLargeGroup);
+  return cols + kFloat * (cols / BlockOf(format) + cols / kSmallGroup + cols / kLargeGroup);
 }
 inline int64_t PackedRows::RowBytes() const { return PackedRowBytes(format, cols); }
 
@@ -143,13 +191,18 @@ HWY_INLINE void SumEights(const uint8_t* q, uint64_t* sums) {
 }
 
 // One row of a block of columns, from `column` on.
-template <int kBlock>
+template <int kBlock, bool kSigned>
 HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const Int8Tile& to) {
   HWY_ALIGN uint8_t q[kBlock];
   HWY_ALIGN uint64_t sums[kBlock / 8];
   to.steps[column / kBlock * to.rows + row] = RoundBlock(x, kBlock, q);
   uint8_t* fours = to.q + column * to.rows + 4 * row;
-  for (int i = 0; i < kBlock; i += 4) std::memcpy(fours + i * to.rows, q + i, 4);
+  for (int i = 0; i < kBlock; i += 4) {
+    uint32_t four;
+    std::memcpy(&four, q + i, sizeof(four));
+    if constexpr (kSigned) four ^= kZeroPoint * 0x01010101U;  // less the zero point
+    std::memcpy(fours + i * to.rows, &four, sizeof(four));
+  }
   SumEights<kBlock>(q, sums);
   const auto without_zero = [](uint64_t sum, int count) {
     return static_cast<float>(static_cast<int32_t>(sum) - count * kZeroPoint);
@@ -165,11 +218,11 @@ HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const
 }
 
 // As PackFloats; `first` and `count` are whole blocks.
-template <int kBlock>
+template <int kBlock, bool kSigned>
 inline void PackInt8(const float* const* rows, int64_t first, int64_t count, const Int8Tile& to) {
   for (int64_t r = 0; r < to.rows; ++r) {
     for (int64_t c = 0; c < count; c += kBlock) {
-      PackInt8Block<kBlock>(rows[r] + c, first + c, r, to);
+      PackInt8Block<kBlock, kSigned>(rows[r] + c, first + c, r, to);
     }
   }
 }
@@ -180,10 +233,14 @@ inline void PackColumns(const float* const* rows, int64_t first, int64_t count,
   switch (to.format) {
     case ActivationFormat::kFloat32:
       return PackFloats(rows, first, count, to, tile);
-    case ActivationFormat::kInt8By32:
-      return PackInt8<kSmallBlock>(rows, first, count, to.QuantizedTile(tile));
-    case ActivationFormat::kInt8By256:
-      return PackInt8<kSuperBlock>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kSignedBy32:
+      return PackInt8<kSmallBlock, true>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kSignedBy256:
+      return PackInt8<kSuperBlock, true>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kUnsignedBy32:
+      return PackInt8<kSmallBlock, false>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kUnsignedBy256:
+      return PackInt8<kSuperBlock, false>(rows, first, count, to.QuantizedTile(tile));
   }
 }
 

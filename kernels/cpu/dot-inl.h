@@ -19,14 +19,6 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 using Ints = hn::RebindToSigned<Floats>;
 using IntsV = hn::Vec<Ints>;
 
-// Where a register holds sums of pairs in 16 bits first, weights beyond kMostNarrow overflow those.
-constexpr int kMostNarrow = 32;
-#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
-constexpr bool kPairsIn16Bits = true;
-#else
-constexpr bool kPairsIn16Bits = false;
-#endif
-
 // Four bytes of x in every lane.
 HWY_INLINE IntsV BroadcastFour(const uint8_t* from) {
   int32_t four;
@@ -36,7 +28,7 @@ HWY_INLINE IntsV BroadcastFour(const uint8_t* from) {
 
 #if !HWY_ARCH_X86
 
-// The four products of each lane.
+// The sum of the four products of each lane, of bytes without a sign and bytes with one.
 HWY_INLINE IntsV Dot(IntsV x, IntsV w) {
   const hn::RebindToUnsigned<Ints> du;
   const auto xu = hn::BitCast(du, x);
@@ -96,40 +88,41 @@ HWY_INLINE IntsV AddDot(IntsV sum, IntsV x, IntsV w) {
 }
 #endif
 
-// Eight bytes of x, as one row of a tile has them in two fours, made ready for products.
+// sum += the products of bytes a and b without a sign, and bytes with one, lane by lane. Exact
+// where either side is within kMostNarrow.
+HWY_INLINE IntsV AddUnsigned(IntsV a, IntsV b, IntsV signed_a, IntsV signed_b, IntsV sum) {
+#if !HWY_ARCH_X86
+  return hn::Add(sum, hn::Add(Dot(a, signed_a), Dot(b, signed_b)));
+#elif HWY_TARGET <= HWY_AVX3_DL
+  return AddDot(AddDot(sum, a, signed_a), b, signed_b);
+#else
+  static_assert(2 * 2 * 255 * kMostNarrow <= 32767);
+  const IntsV pairs = Add16(MultiplyPairs8(a, signed_a), MultiplyPairs8(b, signed_b));
+  return hn::Add(sum, MultiplyPairs16(pairs, Ones16()));
+#endif
+}
+
+// Eight bytes of x, as one row of a tile has them in two fours.
 struct TwoFours {
   IntsV a, b;
 };
 
-// With kWide weights may be any; where kPairsIn16Bits, x loses its zero point then, and what
-// corrects for it is not wanted.
-template <bool kWide>
-HWY_INLINE TwoFours LoadFours(const uint8_t* a, const uint8_t* b) {
-  TwoFours x = {BroadcastFour(a), BroadcastFour(b)};
-  if constexpr (kWide && kPairsIn16Bits) {
-    const IntsV zero_point = hn::Set(Ints(), static_cast<int32_t>(0x80808080U));
-    x = {hn::Xor(x.a, zero_point), hn::Xor(x.b, zero_point)};
-  }
-  return x;
-}
-
-// sum += the products of x (unsigned) with the weights wa and wb (signed), lane by lane. Exact.
-template <bool kWide>
+// sum += the products of x with the weights wa and wb, lane by lane. Exact. Signs as
+// SignedActivations says, weights the other way round, or with a sign as well where kWide.
+template <bool kMinimum, bool kWide>
 HWY_INLINE IntsV AddProducts(const TwoFours& x, IntsV wa, IntsV wb, IntsV sum) {
-#if !HWY_ARCH_X86
-  return hn::Add(sum, hn::Add(Dot(x.a, wa), Dot(x.b, wb)));
-#elif HWY_TARGET <= HWY_AVX3_DL
-  return AddDot(AddDot(sum, x.a, wa), x.b, wb);
-#else
-  if constexpr (kWide) {
-    const IntsV a = MultiplyPairs16(MultiplyPairs8(Abs8(wa), CopySign8(x.a, wa)), Ones16());
-    const IntsV b = MultiplyPairs16(MultiplyPairs8(Abs8(wb), CopySign8(x.b, wb)), Ones16());
-    return hn::Add(sum, hn::Add(a, b));
-  }
-  static_assert(2 * 2 * 255 * kMostNarrow <= 32767);
-  const IntsV pairs = Add16(MultiplyPairs8(x.a, wa), MultiplyPairs8(x.b, wb));
-  return hn::Add(sum, MultiplyPairs16(pairs, Ones16()));
+  if constexpr (kMinimum) {
+    return AddUnsigned(wa, wb, x.a, x.b, sum);
+  } else {
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
+    if constexpr (kWide) {
+      const IntsV a = MultiplyPairs16(MultiplyPairs8(Abs8(wa), CopySign8(x.a, wa)), Ones16());
+      const IntsV b = MultiplyPairs16(MultiplyPairs8(Abs8(wb), CopySign8(x.b, wb)), Ones16());
+      return hn::Add(sum, hn::Add(a, b));
+    }
 #endif
+    return AddUnsigned(x.a, x.b, wa, wb, sum);
+  }
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

@@ -30,11 +30,13 @@ HWY_INLINE hn::Vec<D> LoadWords(D d, const std::byte* const* rows, int64_t row, 
 // to[w][r] = word w of rows[r], for PanelRows() rows. Words lie at any address.
 template <int64_t kWords>
 HWY_INLINE void TransposeWords(const std::byte* const* rows, int32_t* to) {
+  static_assert(kWords >= 4);
   const Ints d;
   const hn::Repartition<int64_t, Ints> pairs;
   const int64_t lanes = LaneCount();
   for (int64_t v = 0; v < kPanelVecs; ++v, rows += lanes, to += lanes) {
-    for (int64_t w = 0; w + 4 <= kWords; w += 4) {
+    for (int64_t first = 0; first < kWords; first += 4) {
+      const int64_t w = std::min(first, kWords - 4);  // the last four may overlap
       const IntsV a0 = LoadWords(d, rows, 0, 4 * w);
       const IntsV a1 = LoadWords(d, rows, 1, 4 * w);
       const IntsV a2 = LoadWords(d, rows, 2, 4 * w);
@@ -51,27 +53,21 @@ HWY_INLINE void TransposeWords(const std::byte* const* rows, int32_t* to) {
       hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d,
                 out + 3 * PanelRows());
     }
-    for (int64_t w = kWords / 4 * 4; w < kWords; ++w) {
-      for (int64_t r = 0; r < lanes; ++r) {
-        std::memcpy(to + w * PanelRows() + r, rows[r] + 4 * w, sizeof(int32_t));
-      }
-    }
   }
 }
 
-template <int kGroup, bool kWide>
+template <class Traits>
 HWY_INLINE void FillCorrections(int64_t columns, Panel& panel) {
   static_assert(kZeroPoint == 1 << 7);
+  constexpr int kFours = Traits::kGroup / 4;
   const Ints di;
-  const uint8_t ones[4] = {1, 1, 1, 1};
-  const TwoFours x = LoadFours<false>(ones, ones);
-  for (int64_t g = 0; g < columns / kGroup; ++g) {
+  const TwoFours ones = {Bytes(1), Bytes(1)};
+  for (int64_t g = 0; g < columns / Traits::kGroup; ++g) {
     for (int64_t v = 0; v < kPanelVecs; ++v) {
       IntsV sum = hn::Zero(di);
-      if constexpr (!(kWide && kPairsIn16Bits)) {
-        for (int64_t four = g * (kGroup / 4); four < (g + 1) * (kGroup / 4); four += 2) {
-          sum = AddProducts<kWide>(x, panel.Values(four, v), panel.Values(four + 1, v), sum);
-        }
+      for (int64_t four = g * kFours; four < (g + 1) * kFours; four += 2) {
+        sum = AddProducts<false, Traits::kWide>(ones, panel.Values(four, v),
+                                                panel.Values(four + 1, v), sum);
       }
       hn::Store(hn::Neg(hn::ShiftLeft<7>(sum)), di, panel.corrections + Panel::At(g, v));
     }
@@ -117,7 +113,7 @@ HWY_NOINLINE void FillPanel(const PanelSource& source, int64_t column, int64_t c
                        panel.scales + Panel::At(group, v), panel.minima + Panel::At(group, v)});
     }
   }
-  FillCorrections<T::kGroup, T::kWide>(columns, panel);
+  if constexpr (T::kZeroPoint) FillCorrections<T>(columns, panel);
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

@@ -36,7 +36,8 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t four, int64
   for (auto& row : sums) {
     HWY_UNROLL(8)
     for (int v = 0; v < kPanelVecs; ++v) {
-      row[v] = hn::Load(di, w.corrections + Panel::At(group, v));
+      row[v] =
+          Traits::kZeroPoint ? hn::Load(di, w.corrections + Panel::At(group, v)) : hn::Zero(di);
     }
   }
   HWY_UNROLL(8)
@@ -50,10 +51,11 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t four, int64
     const uint8_t* fours = x.q + (four + i) * kRows * 4;
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
-      const TwoFours row = LoadFours<Traits::kWide>(fours + 4 * r, fours + 4 * (kRows + r));
+      const TwoFours row = {BroadcastFour(fours + 4 * r), BroadcastFour(fours + 4 * (kRows + r))};
       HWY_UNROLL(8)
       for (int v = 0; v < kPanelVecs; ++v) {
-        sums[r][v] = AddProducts<Traits::kWide>(row, weights[0][v], weights[1][v], sums[r][v]);
+        sums[r][v] = AddProducts<Traits::kMinimum, Traits::kWide>(row, weights[0][v], weights[1][v],
+                                                                  sums[r][v]);
       }
     }
   }

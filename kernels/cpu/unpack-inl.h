@@ -24,7 +24,7 @@ struct Panel {
   HWY_ALIGN int8_t values[kSuperBlock * kMostPanelRows];  // fours of columns as in Int8Tile
   HWY_ALIGN float scales[kMostGroups * kMostPanelRows];
   HWY_ALIGN float minima[kMostGroups * kMostPanelRows];
-  // What the zero point of x adds to the products of a group, to be taken off.
+  // What the zero point of x, where it has one, adds to the products of a group, to be taken off.
   HWY_ALIGN int32_t corrections[kMostGroups * kMostPanelRows];
 
   HWY_INLINE static int64_t At(int64_t group, int64_t vec) {
@@ -112,6 +112,7 @@ struct Traits {
   static constexpr int kGroup = kGroupSize;
   static constexpr bool kMinimum = kHasMinimum;
   static constexpr bool kWide = kIsWide;
+  static constexpr bool kZeroPoint = !SignedActivations(kHasMinimum, kIsWide);  // x has one
   static constexpr int kHalves = kHalfCount;
   static constexpr int kFirstHalf = kHalfOffset;
   static constexpr int kFirstWord = kWordOffset;
