@@ -45,14 +45,31 @@ struct DecodeRate {
 struct Row {
   int64_t depth = 0;
   double prompt_rate = 0;   // tokens per second
-  double prompt_share = 0;  // of the FMA peak
+  double prompt_share = 0;  // of the peak of arithmetic
   std::vector<DecodeRate> decode;
 };
+
+// The peak of the instruction that most products of a model are made of.
+struct Arithmetic {
+  const char* name;
+  const char* json_name;
+  double (*measure)(ThreadPool&);
+};
+
+Arithmetic ArithmeticOf(const Model& model) {
+  if (IsQuantized(model.weights.layers.front().experts.front().gate.type) && HasInt8Dot()) {
+    return {"int8 dot", "int8_dot_ops", MeasureInt8Ops};
+  }
+  return {"FMA", "fma_f32_flops", MeasureFmaFlops};
+}
 
 class Bench {
  public:
   Bench(Session& session, const BenchOptions& options)
-      : session_(session), options_(options), states_(session.model.config) {}
+      : session_(session),
+        options_(options),
+        states_(session.model.config),
+        arithmetic_(ArithmeticOf(session.model)) {}
 
   Result<Row> Measure(int64_t depth) {
     FULMEN_ASSIGN(SequenceState start, states_.Create());
@@ -62,7 +79,7 @@ class Bench {
     for (int i = 0; i <= options_.repetitions; ++i) {
       FULMEN_ASSIGN(SequenceState state, start.Fork());
       FULMEN_ASSIGN(const PairedSample read,
-                    MeasurePaired(MeasureFmaFlops, session_.pool, fma_,
+                    MeasurePaired(arithmetic_.measure, session_.pool, computing_,
                                   [&] { return Read(options_.prompt, state, ""); }));
       if (i > 0) prompt.Add(read, static_cast<double>(options_.prompt), flops);  // after a warm-up
     }
@@ -73,7 +90,8 @@ class Bench {
     return row;
   }
 
-  const PeakRange& fma() const { return fma_; }
+  const Arithmetic& arithmetic() const { return arithmetic_; }
+  const PeakRange& computing() const { return computing_; }
   const PeakRange& bandwidth() const { return bandwidth_; }
 
  private:
@@ -94,7 +112,7 @@ class Bench {
       FULMEN_ASSIGN(const PairedSample reading,
                     MeasurePaired(MeasureReadBandwidth, session_.pool, bandwidth_, [&]() -> Status {
                       FULMEN_ASSIGN(computing,
-                                    MeasurePaired(MeasureFmaFlops, session_.pool, fma_,
+                                    MeasurePaired(arithmetic_.measure, session_.pool, computing_,
                                                   [&] { return Decode(states, bytes, flops); }));
                       return {};
                     }));
@@ -170,7 +188,8 @@ class Bench {
   std::mt19937_64 random_{1};
   std::vector<int32_t> ids_;
   std::vector<float> logits_;
-  PeakRange fma_;
+  Arithmetic arithmetic_;
+  PeakRange computing_;
   PeakRange bandwidth_;
 };
 
@@ -233,7 +252,7 @@ void PrintRow(const Row& row) {
 Json ToJson(const Row& row) {
   Json json = {{"depth", row.depth},
                {"prompt_tokens_per_second", row.prompt_rate},
-               {"prompt_share_of_fma_peak", row.prompt_share},
+               {"prompt_share_of_peak", row.prompt_share},
                {"decode", Json::array()}};
   for (const DecodeRate& decode : row.decode) {
     json["decode"].push_back({{"sequences", decode.sequences},
@@ -280,7 +299,7 @@ Status BenchModel(const BenchOptions& options) {
                  {"prompt_tokens", options.prompt},
                  {"new_tokens", options.generated},
                  {"peaks",
-                  {{"fma_f32_flops", bench.fma().ToJson()},
+                  {{bench.arithmetic().json_name, bench.computing().ToJson()},
                    {"read_bandwidth_bytes", bench.bandwidth().ToJson()}}},
                  {"rows", Json::array()}};
     for (const Row& row : rows) json["rows"].push_back(ToJson(row));
@@ -290,10 +309,10 @@ Status BenchModel(const BenchOptions& options) {
   Print("{} with {} kernels, {} threads, {} prompt and {} new tokens, median of {}\n",
         session->files.path(), session->kernels.name, session->pool.size(), options.prompt,
         options.generated, options.repetitions);
-  Print("peaks: FMA {:.1f} to {:.1f} GFLOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
-        bench.fma().low / 1e9, bench.fma().high / 1e9, bench.bandwidth().low / 1e9,
-        bench.bandwidth().high / 1e9);
-  Print("{:>9} {:>16} {:>15} {:>10} {:>16} {:>15}\n", "depth", "prompt tokens/s", "of FMA peak",
+  Print("peaks: {} {:.1f} to {:.1f} GOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
+        bench.arithmetic().name, bench.computing().low / 1e9, bench.computing().high / 1e9,
+        bench.bandwidth().low / 1e9, bench.bandwidth().high / 1e9);
+  Print("{:>9} {:>16} {:>15} {:>10} {:>16} {:>15}\n", "depth", "prompt tokens/s", "of the peak",
         "sequences", "decode tokens/s", "of possible");
   for (const Row& row : rows) PrintRow(row);
   return {};
@@ -328,11 +347,11 @@ void AddBenchCommand(Command& program) {
   command.Add("--json", options->json, "Print JSON, rates in units of one");
   AddQuietOption(command, options->quiet);
   command.Notes(
-      "Shares: the prompt's floating-point operations against the float32 FMA peak; the time that "
-      "a "
-      "step of decoding needs at least, to read each weight, state and key it uses once at the "
-      "measured bandwidth or to compute at the FMA peak, whichever is longer, against the time it "
-      "took. Peaks are measured just before and after.");
+      "Shares: the prompt's operations against the peak of what its products are made of, float32 "
+      "multiply-adds or, where weights are quantized, products of bytes; the time that a step of "
+      "decoding needs at least, to read each weight, state and key it uses once at the measured "
+      "bandwidth or to compute at that peak, whichever is longer, against the time it took. Peaks "
+      "are measured just before and after.");
   command.Examples({"fulmen bench -p 64 -n 8 -r 1 -d 0,256 -b 1,4", "fulmen bench --peak"});
   command.Run(
       [options] { return options->peak_only ? BenchPeaks(*options) : BenchModel(*options); });

@@ -25,10 +25,12 @@ struct Peaks {
 // sets (VNNI, BF16) is measured where it is this processor's best. What is lacking gives nullopt.
 Peaks MeasurePeaks(ThreadPool& pool);
 
-// The two that models are held against, alone: a quarter of a second each. Memory is shared with
+// Those that models are held against, alone: a quarter of a second each. Memory is shared with
 // whatever else the machine runs, so a share should be taken of a peak measured just before or
 // after.
 double MeasureFmaFlops(ThreadPool& pool);
+bool HasInt8Dot();
+double MeasureInt8Ops(ThreadPool& pool);  // needs HasInt8Dot()
 double MeasureReadBandwidth(ThreadPool& pool);
 
 }  // namespace fulmen

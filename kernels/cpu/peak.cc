@@ -85,6 +85,10 @@ double MeasureReadBandwidth(ThreadPool& pool) {
 
 double MeasureFmaFlops(ThreadPool& pool) { return BestRate(pool, cpu::ChosenLoops().fma); }
 
+bool HasInt8Dot() { return cpu::ChosenLoops().int8.has_value(); }
+
+double MeasureInt8Ops(ThreadPool& pool) { return BestRate(pool, cpu::ChosenLoops().int8->counted); }
+
 Peaks MeasurePeaks(ThreadPool& pool) {
   const cpu::PeakLoops loops = cpu::ChosenLoops();
   Peaks peaks;
