@@ -30,7 +30,8 @@ WeightMatrix WeightMatrix::Rows(int64_t first, int64_t count) const {
 WeightMatrix WeightMatrix::Cols(int64_t first, int64_t count) const {
   FULMEN_CHECK(first >= 0 && count >= 0 && first + count <= cols, "columns {}..{} of {}", first,
                first + count, Describe(*this));
-  FULMEN_CHECK(count % FormatOf(type).elements == 0, "{} columns of {}", count, Describe(*this));
+  FULMEN_CHECK(count % FormatOf(type).elements == 0 && layout == WeightLayout::kAsStored,
+               "{} columns of {}", count, Describe(*this));
   WeightMatrix part = *this;
   part.data += BytesOf(type, first);
   part.cols = count;
@@ -42,6 +43,7 @@ std::string Describe(const WeightMatrix& weight) {
 }
 
 void DequantizeRow(const WeightMatrix& weight, int64_t row, float* out) {
+  FULMEN_CHECK(weight.layout == WeightLayout::kAsStored, "{} was repacked", Describe(weight));
   const std::byte* from = weight.row(row);
   const auto* halves = reinterpret_cast<const uint16_t*>(from);
   switch (weight.type) {

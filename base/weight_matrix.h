@@ -11,9 +11,10 @@
 
 namespace fulmen {
 
-// How the blocks of a weight lie in memory: as a file holds them, row by row. Weights that are
-// repacked when a model is loaded would have layouts of their own.
-enum class WeightLayout : uint8_t { kAsStored };
+// How the blocks of a weight lie in memory: as a file holds them, row by row; or as the kernels
+// that repacked it want them, which alone can read it, some rows at a time: Rows() then takes
+// multiples of theirs, Cols() and DequantizeRow() take none of it.
+enum class WeightLayout : uint8_t { kAsStored, kRepacked };
 
 // A view of a matrix of weights [rows, cols] in memory somebody else owns, usually a mapped file.
 // Read-only and cheap to copy. A vector is a matrix of one row.

@@ -4,7 +4,8 @@
 //
 //   kernels_bench [--benchmark_filter=REGEX] [--benchmark_repetitions=N]
 //
-// FULMEN_CPU_TARGET chooses the instruction set, FULMEN_BENCH_THREADS the number of threads.
+// FULMEN_CPU_TARGET chooses the instruction set, FULMEN_BENCH_THREADS the number of threads;
+// FULMEN_BENCH_AS_STORED leaves quantized weights as files hold them.
 #include <benchmark/benchmark.h>
 #include <fmt/core.h>
 
@@ -15,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/matrix.h"
+#include "base/memory.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
 
@@ -34,7 +36,8 @@ struct Machine {
 // Arbitrary values of moderate size, made quickly: speed does not depend on them.
 class Weight {
  public:
-  Weight(int64_t rows, int64_t cols, DType type) : bytes_(BytesOf(type, rows * cols)) {
+  Weight(Machine& machine, int64_t rows, int64_t cols, DType type)
+      : bytes_(BytesOf(type, rows * cols)) {
     uint32_t state = 1;
     for (size_t i = 0; i < bytes_.size(); i += 2) {
       state = state * 1664525U + 1013904223U;
@@ -43,11 +46,18 @@ class Weight {
       std::memcpy(&bytes_[i], &bits, 2);
     }
     view_ = {bytes_.data(), type, rows, cols};
+    const size_t repacked = machine.kernels->repacked_bytes(machine.context, view_);
+    if (repacked == 0 || std::getenv("FULMEN_BENCH_AS_STORED") != nullptr) return;
+    Bytes memory(repacked);
+    view_ = machine.kernels->repack(machine.context, view_, memory.data());
+    bytes_.swap(memory);
   }
   const WeightMatrix& view() const { return view_; }
 
  private:
-  std::vector<std::byte> bytes_;
+  using Bytes = std::vector<std::byte, AlignedAllocator<std::byte>>;
+
+  Bytes bytes_;
   WeightMatrix view_;
 };
 
@@ -75,7 +85,7 @@ struct LinearShape {
 };
 
 void BenchLinear(benchmark::State& state, Machine& machine, const LinearShape& s) {
-  const Weight weight(s.out, s.in, s.type);
+  const Weight weight(machine, s.out, s.in, s.type);
   std::vector<float> x(static_cast<size_t>(s.tokens * s.in), 0.5F);
   std::vector<float> y(static_cast<size_t>(s.tokens * s.out));
   const Rates rates;
@@ -95,9 +105,9 @@ struct MoeShape {
 void BenchMoe(benchmark::State& state, Machine& machine, const MoeShape& s) {
   std::vector<Weight> weights;
   for (int64_t e = 0; e < s.experts; ++e) {
-    weights.emplace_back(s.ffn, s.width, s.type);
-    weights.emplace_back(s.ffn, s.width, s.type);
-    weights.emplace_back(s.width, s.ffn, s.type);
+    weights.emplace_back(machine, s.ffn, s.width, s.type);
+    weights.emplace_back(machine, s.ffn, s.width, s.type);
+    weights.emplace_back(machine, s.width, s.ffn, s.type);
   }
   std::vector<ExpertWeights> experts;
   for (size_t e = 0; e < weights.size(); e += 3) {

@@ -31,6 +31,8 @@ struct Kernels {
   CopyFn copy = nullptr;
   LinearFn linear = nullptr;
   LinearFn router_logits = nullptr;  // float32 whatever the precision of training
+  RepackedBytesFn repacked_bytes = nullptr;
+  RepackFn repack = nullptr;
   RopeFn rope = nullptr;
   LightningAttentionFn lightning_attention = nullptr;
   LightningStateFn lightning_state = nullptr;

@@ -1,6 +1,7 @@
 // y = x W^T, the product every projection, the router and the head are made of.
 #pragma once
 
+#include <cstddef>
 #include <initializer_list>
 
 #include "base/matrix.h"
@@ -27,6 +28,13 @@ struct Projection {
 // result has the same bits however a prompt is cut into chunks, and for any number of threads.
 using LinearFn = void (*)(KernelContext&, ConstMatrix x,
                           std::initializer_list<Projection> projections);
+
+// A device may multiply faster with weights in a layout of its own: the bytes that `weight`, as
+// stored, takes there, or 0 where the device has none for its type.
+using RepackedBytesFn = size_t (*)(KernelContext&, const WeightMatrix& weight);
+// Writes that many bytes to `to`, aligned to 64, and returns the same weight there. Products with
+// it have the same bits.
+using RepackFn = WeightMatrix (*)(KernelContext&, const WeightMatrix& weight, std::byte* to);
 
 // dx = dy W, or dx += dy W with `add`: the gradient of linear with respect to x. dy [T, out],
 // weight [out, in], dx [T, in].

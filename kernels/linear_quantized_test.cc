@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/memory.h"
 #include "kernels/linear.h"
 #include "kernels/testing/kernels.h"
 #include "kernels/testing/test_weight.h"
@@ -100,6 +101,33 @@ TEST(QuantizedLinear, MatchesTheReferenceOnRaggedShapes) {
             const std::vector<float> some =
                 Multiply(kernels, context, x.view().Rows(0, tokens), weight.view(), tokens % 3);
             EXPECT_TRUE(SameBits(some, {all.begin(), all.begin() + tokens * out})) << tokens;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Of rows that do and do not fill panels; by one thread and several.
+TEST(QuantizedLinear, RepackedWeightsGiveTheSameBits) {
+  for (const DType type : kQuantizedTypes) {
+    const int64_t in = 3 * kSuperBlock + (FormatOf(type).elements == kSmallBlock ? kSmallBlock : 0);
+    TestMatrix x(13, in, 0, RandomNormal(13 * in, 3));
+    for (const int64_t out : {1, 32, 70, 300}) {
+      const TestWeight weight(out, in, type, 4);
+      for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+        for (const int threads : {1, 3}) {
+          TestContext context(threads);
+          const size_t bytes = kernels.repacked_bytes(context.context, weight.view());
+          EXPECT_GE(bytes, weight.view().bytes());
+          std::vector<std::byte, AlignedAllocator<std::byte>> memory(bytes);
+          const WeightMatrix repacked =
+              kernels.repack(context.context, weight.view(), memory.data());
+          for (const int64_t tokens : {1, 13}) {
+            const ConstMatrix rows = x.view().Rows(0, tokens);
+            EXPECT_TRUE(SameBits(Multiply(kernels, context, rows, repacked),
+                                 Multiply(kernels, context, rows, weight.view())))
+                << kernels.name << " " << DTypeName(type) << " " << out << " " << tokens;
           }
         }
       }

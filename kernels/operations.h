@@ -33,6 +33,8 @@ constexpr auto OperationsOf(const Kernels& /*table*/) {
       Operation{"copy", &Kernels::copy},
       Operation{"linear", &Kernels::linear},
       Operation{"router_logits", &Kernels::router_logits},
+      Operation{"repacked_bytes", &Kernels::repacked_bytes},
+      Operation{"repack", &Kernels::repack},
       Operation{"rope", &Kernels::rope},
       Operation{"lightning_attention", &Kernels::lightning_attention},
       Operation{"lightning_state", &Kernels::lightning_state},

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/memory.h"
 #include "kernels/self_check_problem.h"
 
 namespace fulmen {
@@ -81,6 +82,22 @@ void CheckQuantized(Checker<Kernels>& checker) {
                               {q6.view, View(out[1], kTokens)},
                               {q2.view, View(out[2], kTokens)},
                               {q8.view, View(out[3], kTokens)}});
+                  });
+}
+
+void CheckRepacking(Checker<Kernels>& checker) {
+  constexpr int64_t kRows = 3;
+  const QuantizedTensor weight(kRows, kSuperBlock, DType::kQ4_K,
+                               {offsetof(BlockQ4_K, d), offsetof(BlockQ4_K, dmin)});
+  const std::vector<float> x(kSuperBlock, 1);
+  checker.Compare("repacked_bytes and repack", {Nothing(kRows)},
+                  [&](const Kernels& k, KernelContext& c, Outputs& out) {
+                    const size_t bytes = k.repacked_bytes(c, weight.view);
+                    if (bytes < weight.bytes.size()) return;
+                    std::vector<std::byte, AlignedAllocator<std::byte>> memory(bytes);
+                    const WeightMatrix repacked = k.repack(c, weight.view, memory.data());
+                    if (repacked.empty()) return;
+                    k.linear(c, View(x, 1), {{repacked, View(out[0], 1)}});
                   });
 }
 
@@ -163,6 +180,7 @@ Status SelfCheck(const Kernels& kernels) {
   self_check::Checker<Kernels> checker(kernels, RefKernels(), kernels.name);
   self_check::CheckRows(checker);
   self_check::CheckQuantized(checker);
+  self_check::CheckRepacking(checker);
   self_check::CheckAttention(checker);
   self_check::CheckExperts(checker);
   return checker.status();

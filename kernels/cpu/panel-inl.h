@@ -27,6 +27,9 @@ HWY_INLINE hn::Vec<D> LoadWords(D d, const std::byte* const* rows, int64_t row, 
   }
 }
 
+// Bytes between what is unpacked of a repacked weight and what is fetched meanwhile.
+constexpr int64_t kAhead = 8192;
+
 // to[w][r] = word w of rows[r], for PanelRows() rows. Words lie at any address.
 template <int64_t kWords>
 HWY_INLINE void TransposeWords(const std::byte* const* rows, int32_t* to) {
@@ -74,43 +77,87 @@ HWY_INLINE void FillCorrections(int64_t columns, Panel& panel) {
   }
 }
 
-// The rows of a panel in the file: the last row of the weight stands for those behind it.
-struct PanelSource {
+// The rows of a panel as stored: the last row of the weight stands for those behind it.
+struct StoredRows {
   const std::byte* rows[kMostPanelRows];
 
-  PanelSource(const WeightMatrix& weight, int64_t row) {
-    for (int64_t r = 0; r < PanelRows(); ++r)
+  StoredRows(const WeightMatrix& weight, int64_t row) {
+    for (int64_t r = 0; r < PanelRows(); ++r) {
       rows[r] = weight.row(std::min(row + r, weight.rows - 1));
+    }
   }
 };
 
-// Columns [column, column + columns), whole blocks, of the rows of `source`. What lies `ahead`
-// bytes further on is fetched meanwhile.
+// One block of the rows of a panel, as LaneBlock has them: the repacked layout, too, panel after
+// panel and in each of them block after block. As many bytes as the blocks have as stored.
 template <class Block>
-HWY_NOINLINE void FillPanel(const PanelSource& source, int64_t column, int64_t columns,
-                            int64_t ahead, Panel& panel) {
+struct PanelBlock {
+  static constexpr int64_t kHalves = BlockTraits<Block>::kHalves;
+  static constexpr int64_t kWords = (sizeof(Block) - 2 * kHalves) / 4;
+
+  std::byte* data;
+
+  int32_t* words() const { return reinterpret_cast<int32_t*>(data); }
+  uint16_t* halves() const {
+    return reinterpret_cast<uint16_t*>(data + kWords * PanelRows() * int64_t{4});
+  }
+};
+
+// Block `index` of each row. What lies `ahead` bytes further on is fetched meanwhile.
+template <class Block>
+HWY_INLINE void GatherBlock(const StoredRows& stored, int64_t index, int64_t ahead,
+                            const PanelBlock<Block>& to) {
   using T = BlockTraits<Block>;
-  constexpr int64_t kWords = (sizeof(Block) - 2 * T::kHalves) / 4;
-  HWY_ALIGN int32_t words[kWords * kMostPanelRows];
-  HWY_ALIGN uint16_t halves[T::kHalves * kMostPanelRows];
-  for (int64_t b = 0; b < columns / T::kBlock; ++b) {
-    const int64_t offset = (column / T::kBlock + b) * static_cast<int64_t>(sizeof(Block));
-    const std::byte* rows[kMostPanelRows];
-    for (int64_t r = 0; r < PanelRows(); ++r) {
-      const std::byte* block = source.rows[r] + offset;
-      rows[r] = block + T::kFirstWord;
-      for (size_t i = 0; i < sizeof(Block); i += kLine) FetchLine(block + ahead + i);
-      for (int64_t i = 0; i < T::kHalves; ++i) {
-        std::memcpy(&halves[i * PanelRows() + r], block + T::kFirstHalf + 2 * i, 2);
-      }
+  const int64_t offset = index * static_cast<int64_t>(sizeof(Block));
+  const std::byte* rows[kMostPanelRows];
+  for (int64_t r = 0; r < PanelRows(); ++r) {
+    const std::byte* block = stored.rows[r] + offset;
+    rows[r] = block + T::kFirstWord;
+    for (size_t i = 0; i < sizeof(Block); i += kLine) FetchLine(block + ahead + i);
+    for (int64_t i = 0; i < T::kHalves; ++i) {
+      std::memcpy(&to.halves()[i * PanelRows() + r], block + T::kFirstHalf + 2 * i, 2);
     }
-    TransposeWords<kWords>(rows, words);
-    const int64_t group = b * (T::kBlock / T::kGroup);
-    for (int64_t v = 0; v < kPanelVecs; ++v) {
-      const int64_t lane = v * LaneCount();
-      Unpack(static_cast<const Block*>(nullptr), LaneBlock{words + lane, halves + lane},
-             LanePanel{panel.values + 4 * Panel::At(b * (T::kBlock / 4), v),
-                       panel.scales + Panel::At(group, v), panel.minima + Panel::At(group, v)});
+  }
+  TransposeWords<PanelBlock<Block>::kWords>(rows, to.words());
+}
+
+// `block` is the index-th of the panel.
+template <class Block>
+HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, Panel& panel) {
+  using T = BlockTraits<Block>;
+  const int64_t group = index * (T::kBlock / T::kGroup);
+  for (int64_t v = 0; v < kPanelVecs; ++v) {
+    const int64_t lane = v * LaneCount();
+    Unpack(static_cast<const Block*>(nullptr),
+           LaneBlock{block.words() + lane, block.halves() + lane},
+           LanePanel{panel.values + 4 * Panel::At(index * (T::kBlock / 4), v),
+                     panel.scales + Panel::At(group, v), panel.minima + Panel::At(group, v)});
+  }
+}
+
+// Columns [column, column + columns), whole blocks, of the panel that begins at `row`.
+template <class Block>
+HWY_NOINLINE void FillPanel(const WeightMatrix& weight, const StoredRows& stored, int64_t row,
+                            int64_t column, int64_t columns, Panel& panel) {
+  using T = BlockTraits<Block>;
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(Block));
+  const int64_t first = column / T::kBlock;
+  const int64_t blocks = columns / T::kBlock;
+  if (weight.layout == WeightLayout::kRepacked) {
+    auto* data = const_cast<std::byte*>(weight.row(row)) + first * kBytes * PanelRows();
+    for (int64_t b = 0; b < blocks; ++b, data += kBytes * PanelRows()) {
+      for (int64_t i = 0; i < kBytes * PanelRows(); i += kLine) FetchLine(data + kAhead + i);
+      UnpackBlock(PanelBlock<Block>{data}, b, panel);
+    }
+  } else {
+    HWY_ALIGN std::byte gathered[sizeof(Block) * kMostPanelRows];
+    // What comes next: the columns behind these, or the first ones of the rows behind these.
+    const int64_t ahead = column + columns < weight.cols
+                              ? blocks * kBytes
+                              : PanelRows() * weight.stride - first * kBytes;
+    for (int64_t b = 0; b < blocks; ++b) {
+      GatherBlock(stored, first + b, ahead, PanelBlock<Block>{gathered});
+      UnpackBlock(PanelBlock<Block>{gathered}, b, panel);
     }
   }
   if constexpr (T::kZeroPoint) FillCorrections<T>(columns, panel);

@@ -178,15 +178,11 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
   const int64_t first_row = tiles.begin * kTileRows;
   const int64_t x_rows = std::min(tiles.end * kTileRows, x.rows) - first_row;
   for (int64_t row = 0; row < weight.rows; row += PanelRows()) {
-    const PanelSource source(weight, row);
+    const StoredRows stored(weight, row);
     std::fill_n(sums, x_rows * PanelRows(), 0.0F);
     for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
       const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
-      const auto at = static_cast<int64_t>(BytesOf(weight.type, column));
-      const int64_t ahead = column + columns < weight.cols
-                                ? static_cast<int64_t>(BytesOf(weight.type, columns))
-                                : PanelRows() * weight.stride - at;
-      FillPanel<Block>(source, column, columns, ahead, panel);
+      FillPanel<Block>(weight, stored, row, column, columns, panel);
       for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
         const Int8Tile next = x.QuantizedTile(std::min(tile + 1, tiles.end - 1));
         MultiplyTileOf<BlockTraits<Block>>(x.QuantizedTile(tile), panel, column, columns,
@@ -198,45 +194,14 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
   }
 }
 
-template <class Block>
-inline void MultiplyBlocks(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
-                           Matrix y) {
-  for (int64_t tile = tiles.begin; tile < tiles.end; tile += kPanelTiles) {
-    MultiplyPanels<Block>(x, {tile, std::min(tile + kPanelTiles, tiles.end)}, weight, y);
-  }
-}
-
 // y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x.
 inline void MultiplyQuantized(const PackedRows& x, const TileRange& tiles,
                               const WeightMatrix& weight, Matrix y) {
-  switch (weight.type) {
-    case DType::kQ4_0:
-      return MultiplyBlocks<BlockQ4_0>(x, tiles, weight, y);
-    case DType::kQ4_1:
-      return MultiplyBlocks<BlockQ4_1>(x, tiles, weight, y);
-    case DType::kQ5_0:
-      return MultiplyBlocks<BlockQ5_0>(x, tiles, weight, y);
-    case DType::kQ5_1:
-      return MultiplyBlocks<BlockQ5_1>(x, tiles, weight, y);
-    case DType::kQ8_0:
-      return MultiplyBlocks<BlockQ8_0>(x, tiles, weight, y);
-    case DType::kQ2_K:
-      return MultiplyBlocks<BlockQ2_K>(x, tiles, weight, y);
-    case DType::kQ3_K:
-      return MultiplyBlocks<BlockQ3_K>(x, tiles, weight, y);
-    case DType::kQ4_K:
-      return MultiplyBlocks<BlockQ4_K>(x, tiles, weight, y);
-    case DType::kQ5_K:
-      return MultiplyBlocks<BlockQ5_K>(x, tiles, weight, y);
-    case DType::kQ6_K:
-      return MultiplyBlocks<BlockQ6_K>(x, tiles, weight, y);
-    case DType::kIQ4_NL:
-      return MultiplyBlocks<BlockIQ4_NL>(x, tiles, weight, y);
-    case DType::kIQ4_XS:
-      return MultiplyBlocks<BlockIQ4_XS>(x, tiles, weight, y);
-    default:
-      FULMEN_CHECK(false, "{} is no quantized type", DTypeName(weight.type));
-  }
+  VisitBlocks(weight.type, [&]<class Block>(const Block*) {
+    for (int64_t tile = tiles.begin; tile < tiles.end; tile += kPanelTiles) {
+      MultiplyPanels<Block>(x, {tile, std::min(tile + kPanelTiles, tiles.end)}, weight, y);
+    }
+  });
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

@@ -9,6 +9,7 @@ namespace fulmen::cpu {
 
 void RegisterElementwise(Kernels& kernels);
 void RegisterLinear(Kernels& kernels);
+void RegisterRepack(Kernels& kernels);
 void RegisterMoe(Kernels& kernels);
 void RegisterRope(Kernels& kernels);
 void RegisterLightningAttention(Kernels& kernels);

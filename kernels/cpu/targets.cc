@@ -64,6 +64,7 @@ Result<Kernels> KernelsFor(std::string_view target) {
   kernels.name = fmt::format("cpu ({})", target);
   RegisterElementwise(kernels);
   RegisterLinear(kernels);
+  RegisterRepack(kernels);
   RegisterMoe(kernels);
   RegisterRope(kernels);
   RegisterLightningAttention(kernels);

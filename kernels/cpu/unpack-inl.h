@@ -7,6 +7,8 @@
 #define FULMEN_KERNELS_CPU_UNPACK_INL_H_
 #endif
 
+#include "base/check.h"
+#include "base/dtype.h"
 #include "base/quant_blocks.h"
 #include "kernels/cpu/dot-inl.h"
 
@@ -317,6 +319,39 @@ HWY_INLINE void Unpack(const BlockIQ4_XS*, const LaneBlock& from, const LanePane
       to.SetValues(8 * g + i, IQ4Lookup(LowHalves(word)));
       to.SetValues(8 * g + 4 + i, IQ4Lookup(HighHalves(word)));
     }
+  }
+}
+
+// Calls visit with a null pointer to the blocks of a quantized type.
+template <class Visit>
+HWY_INLINE void VisitBlocks(DType type, const Visit& visit) {
+  switch (type) {
+    case DType::kQ4_0:
+      return visit(static_cast<const BlockQ4_0*>(nullptr));
+    case DType::kQ4_1:
+      return visit(static_cast<const BlockQ4_1*>(nullptr));
+    case DType::kQ5_0:
+      return visit(static_cast<const BlockQ5_0*>(nullptr));
+    case DType::kQ5_1:
+      return visit(static_cast<const BlockQ5_1*>(nullptr));
+    case DType::kQ8_0:
+      return visit(static_cast<const BlockQ8_0*>(nullptr));
+    case DType::kQ2_K:
+      return visit(static_cast<const BlockQ2_K*>(nullptr));
+    case DType::kQ3_K:
+      return visit(static_cast<const BlockQ3_K*>(nullptr));
+    case DType::kQ4_K:
+      return visit(static_cast<const BlockQ4_K*>(nullptr));
+    case DType::kQ5_K:
+      return visit(static_cast<const BlockQ5_K*>(nullptr));
+    case DType::kQ6_K:
+      return visit(static_cast<const BlockQ6_K*>(nullptr));
+    case DType::kIQ4_NL:
+      return visit(static_cast<const BlockIQ4_NL*>(nullptr));
+    case DType::kIQ4_XS:
+      return visit(static_cast<const BlockIQ4_XS*>(nullptr));
+    default:
+      FULMEN_CHECK(false, "{} is no quantized type", DTypeName(type));
   }
 }
 

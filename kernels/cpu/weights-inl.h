@@ -31,10 +31,7 @@ WeightElements<T> ElementsOf(const WeightMatrix& weight) {
 // which types the kernels of this folder read.
 template <class Visit>
 void VisitElements(const WeightMatrix& weight, const Visit& visit) {
-  switch (weight.layout) {
-    case WeightLayout::kAsStored:
-      break;
-  }
+  FULMEN_CHECK(weight.layout == WeightLayout::kAsStored, "{} was repacked", Describe(weight));
   switch (weight.type) {
     case DType::kF32:
       return visit(ElementsOf<float>(weight));

@@ -53,6 +53,8 @@ const Kernels& RefKernels() {
       .copy = ref::Copy,
       .linear = ref::Linear,
       .router_logits = ref::Linear,
+      .repacked_bytes = ref::RepackedBytes,
+      .repack = ref::Repack,
       .rope = ref::Rope,
       .lightning_attention = ref::LightningAttention,
       .lightning_state = ref::LightningState,

@@ -47,4 +47,16 @@ void Linear(KernelContext&, ConstMatrix x, std::initializer_list<Projection> pro
   for (const auto& [weight, y] : projections) Multiply(x, weight, y);
 }
 
+size_t RepackedBytes(KernelContext&, const WeightMatrix& weight) {
+  return IsQuantized(weight.type) ? weight.bytes() : 0;
+}
+
+WeightMatrix Repack(KernelContext&, const WeightMatrix& weight, std::byte* to) {
+  const WeightMatrix copy(to, weight.type, weight.rows, weight.cols);
+  for (int64_t r = 0; r < weight.rows; ++r) {
+    std::copy_n(weight.row(r), copy.stride, to + r * copy.stride);
+  }
+  return copy;
+}
+
 }  // namespace fulmen::ref

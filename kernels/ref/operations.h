@@ -21,6 +21,9 @@ void CheckRows(KernelContext&, ConstMatrix x, std::span<RowHealth> health);
 void GatherRows(KernelContext&, ConstMatrix x, std::span<const int64_t> rows, Matrix out);
 void Copy(KernelContext&, std::span<const std::byte> from, std::span<std::byte> to);
 void Linear(KernelContext&, ConstMatrix x, std::initializer_list<Projection> projections);
+// A copy, as stored.
+size_t RepackedBytes(KernelContext&, const WeightMatrix& weight);
+WeightMatrix Repack(KernelContext&, const WeightMatrix& weight, std::byte* to);
 void Rope(KernelContext&, std::span<const int64_t> positions,
           std::span<const float> inverse_frequencies, int64_t head_dim, Matrix x);
 void LightningAttention(KernelContext&, ConstMatrix qkv, std::span<const float> decay,
