@@ -123,13 +123,14 @@ HWY_INLINE void GatherBlock(const StoredRows& stored, int64_t index, int64_t ahe
 
 // `block` is the index-th of the panel.
 template <class Block>
-HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, Panel& panel) {
+HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64_t ahead,
+                            Panel& panel) {
   using T = BlockTraits<Block>;
   const int64_t group = index * (T::kBlock / T::kGroup);
   for (int64_t v = 0; v < kPanelVecs; ++v) {
     const int64_t lane = v * LaneCount();
     Unpack(static_cast<const Block*>(nullptr),
-           LaneBlock{block.words() + lane, block.halves() + lane},
+           LaneBlock{block.words() + lane, block.halves() + lane, ahead},
            LanePanel{panel.values + 4 * Panel::At(index * (T::kBlock / 4), v),
                      panel.scales + Panel::At(group, v), panel.minima + Panel::At(group, v)});
   }
@@ -146,8 +147,7 @@ HWY_NOINLINE void FillPanel(const WeightMatrix& weight, const StoredRows& stored
   if (weight.layout == WeightLayout::kRepacked) {
     auto* data = const_cast<std::byte*>(weight.row(row)) + first * kBytes * PanelRows();
     for (int64_t b = 0; b < blocks; ++b, data += kBytes * PanelRows()) {
-      for (int64_t i = 0; i < kBytes * PanelRows(); i += kLine) FetchLine(data + kAhead + i);
-      UnpackBlock(PanelBlock<Block>{data}, b, panel);
+      UnpackBlock(PanelBlock<Block>{data}, b, kAhead, panel);
     }
   } else {
     HWY_ALIGN std::byte gathered[sizeof(Block) * kMostPanelRows];
@@ -157,7 +157,7 @@ HWY_NOINLINE void FillPanel(const WeightMatrix& weight, const StoredRows& stored
                               : PanelRows() * weight.stride - first * kBytes;
     for (int64_t b = 0; b < blocks; ++b) {
       GatherBlock(stored, first + b, ahead, PanelBlock<Block>{gathered});
-      UnpackBlock(PanelBlock<Block>{gathered}, b, panel);
+      UnpackBlock(PanelBlock<Block>{gathered}, b, 0, panel);
     }
   }
   if constexpr (T::kZeroPoint) FillCorrections<T>(columns, panel);
