@@ -88,6 +88,22 @@ void EndWhenMappedFilesShrink() {
   sigaction(SIGBUS, &action, &bus_error_before);
 }
 
+void ReturnMappedPages(const std::byte* data, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(changing);
+  for (const Mapping* slot = mappings; slot != nullptr; slot = slot->next) {
+    const std::byte* begin = slot->data;
+    if (slot->path == nullptr || std::less<>()(data, begin) ||
+        std::less<>()(begin + slot->size, data + bytes)) {
+      continue;
+    }
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t first = (static_cast<size_t>(data - begin) + page - 1) / page * page;
+    const size_t end = static_cast<size_t>(data + bytes - begin) / page * page;
+    if (first < end) madvise(const_cast<std::byte*>(begin) + first, end - first, MADV_DONTNEED);
+    return;
+  }
+}
+
 Result<MappedFile> MappedFile::Open(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO would wait
   if (file < 0) return Fail(ErrorCode::kNotFound, "{}: {}", path, ErrnoMessage(errno));

@@ -6,8 +6,10 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/file_io.h"
+#include "base/memory.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
@@ -80,6 +82,22 @@ TEST(MappedFileDeathTest, OtherBusErrorsStayWhatTheyAre) {
     (void)last;
   };
   EXPECT_EXIT(read_beyond_the_end(), ::testing::KilledBySignal(SIGBUS), "");
+}
+
+// Of the file, never of other memory, whose bytes would be lost.
+TEST(MappedFile, ReturnedPagesAreReadAgain) {
+  const TemporaryFolder folder;
+  const std::string text(100'000, 'x');
+  ASSERT_TRUE(WriteFileAtomically(folder / "file", text));
+  const Result<MappedFile> file = MappedFile::Open(folder / "file");
+  ASSERT_TRUE(file);
+  ReturnMappedPages(file->bytes().data() + 5000, 50'000);
+  const auto* data = reinterpret_cast<const char*>(file->bytes().data());
+  EXPECT_EQ(std::string(data, file->bytes().size()), text);
+
+  const std::vector<std::byte, AlignedAllocator<std::byte>> memory(100'000, std::byte{7});
+  ReturnMappedPages(memory.data(), memory.size());
+  EXPECT_EQ(memory[50'000], std::byte{7});
 }
 
 }  // namespace

@@ -278,6 +278,7 @@ Status BenchPeaks(const BenchOptions& options) {
 
 Status BenchModel(const BenchOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
+  RepackIfWanted(*session, options.session, options.quiet);
   const Config& config = session->model.config;
   for (const int64_t depth : options.depths) {
     if (depth + std::max(options.prompt, options.generated) > config.max_position) {
@@ -298,6 +299,7 @@ Status BenchModel(const BenchOptions& options) {
                  {"threads", session->pool.size()},
                  {"prompt_tokens", options.prompt},
                  {"new_tokens", options.generated},
+                 {"repacked_bytes", session->repacked_bytes},
                  {"peaks",
                   {{bench.arithmetic().json_name, bench.computing().ToJson()},
                    {"read_bandwidth_bytes", bench.bandwidth().ToJson()}}},
@@ -306,9 +308,10 @@ Status BenchModel(const BenchOptions& options) {
     Print("{}\n", json.dump());
     return {};
   }
-  Print("{} with {} kernels, {} threads, {} prompt and {} new tokens, median of {}\n",
+  Print("{} with {} kernels, {} threads, {} prompt and {} new tokens, median of {}{}\n",
         session->files.path(), session->kernels.name, session->pool.size(), options.prompt,
-        options.generated, options.repetitions);
+        options.generated, options.repetitions,
+        session->repacked_bytes > 0 ? ", weights repacked" : "");
   Print("peaks: {} {:.1f} to {:.1f} GOP/s, read bandwidth {:.1f} to {:.1f} GB/s\n\n",
         bench.arithmetic().name, bench.computing().low / 1e9, bench.computing().high / 1e9,
         bench.bandwidth().low / 1e9, bench.bandwidth().high / 1e9);
@@ -325,6 +328,7 @@ void AddBenchCommand(Command& program) {
   Command& command = program.AddCommand(
       "bench", "Measure prompt and decode rates against the machine's own peaks");
   AddSessionOptions(command, options->session);
+  AddRepackOption(command, options->session);
   command.Add("-p,--prompt-tokens N", options->prompt, "Tokens of the prompt", {1, 1 << 24});
   command.Add("-n,--new-tokens N", options->generated, "Tokens to decode", {1, 1 << 24});
   command
@@ -342,8 +346,8 @@ void AddBenchCommand(Command& program) {
   command.Add("-r,--repetitions N", options->repetitions,
               "Measurements, after a warm-up; the median counts", {1, 1000});
   command.Add("--peak", options->peak_only, "Only the machine's peaks")
-      .Excludes({"--model", "--kernels", "--prompt-tokens", "--new-tokens", "--depths", "--batch",
-                 "--repetitions"});
+      .Excludes({"--model", "--kernels", "--no-repack", "--prompt-tokens", "--new-tokens",
+                 "--depths", "--batch", "--repetitions"});
   command.Add("--json", options->json, "Print JSON, rates in units of one");
   AddQuietOption(command, options->quiet);
   command.Notes(

@@ -136,12 +136,14 @@ AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> 
   return answer;
 }
 
-Json ToJson(const GenerateResult& result, uint64_t seed, double load_seconds) {
+Json ToJson(const GenerateResult& result, uint64_t seed, double load_seconds,
+            size_t repacked_bytes) {
   const GenerateTimings& timings = result.timings;
   return {{"text", result.text},
           {"ids", result.ids},
           {"finish_reason", FinishReasonName(result.finish_reason)},
           {"seed", seed},
+          {"repacked_bytes", repacked_bytes},
           {"timings",
            {{"load_seconds", load_seconds},
             {"prompt_tokens", timings.prompt_tokens},
@@ -160,6 +162,7 @@ Status Run(const RunOptions& options) {
   FULMEN_ASSIGN(const std::optional<ChatFormat> format, ChooseFormat(options, tokenizer));
   const AnswerOptions answer = ChooseAnswer(options, format, session->model.generation);
   progress.reset();
+  RepackIfWanted(*session, options.session, options.quiet);
   const double load_seconds = SecondsSince(start);
 
   const InterruptGuard interrupt;
@@ -173,7 +176,8 @@ Status Run(const RunOptions& options) {
   }
   FULMEN_ASSIGN(const GenerateResult result, responder.Answer(*prompt));
   if (options.json) {
-    Print("{}\n", Dump(ToJson(result, answer.sampling.seed, load_seconds), options.pretty));
+    Print("{}\n", Dump(ToJson(result, answer.sampling.seed, load_seconds, session->repacked_bytes),
+                       options.pretty));
   }
   if (options.verbose) Say("{}\n", responder.TimingLine(result));
   FULMEN_TRY(FlushOutput());
@@ -191,6 +195,7 @@ void AddRunCommand(Command& program) {
   command.Add("PROMPT", options->prompt, "The prompt, in quotes where it has spaces")
       .Excludes({"--prompt", "--file"});
   AddSessionOptions(command, options->session);
+  AddRepackOption(command, options->session);
   command.Add("-p,--prompt TEXT", options->prompt, "The prompt, too").Excludes({"--file"});
   command.Add("-f,--file FILE", options->file,
               "A file with the prompt, taken as it is to its last newline; - is standard input, "

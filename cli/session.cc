@@ -2,8 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "base/machine.h"
 #include "cli/default_model.h"
+#include "cli/progress.h"
+#include "model/repack.h"
 
 namespace fulmen {
 
@@ -28,6 +32,26 @@ void AddSessionOptions(Command& command, SessionOptions& options) {
       .Choices({"ref", "cpu"})
       .Default("$FULMEN_KERNELS, else cpu");
   AddThreadsOption(command, options.threads);
+}
+
+void AddRepackOption(Command& command, SessionOptions& options) {
+  command.Add(
+      "--no-repack", options.as_stored,
+      "Leave quantized weights as the file has them: ready at once and no memory beside the "
+      "file's, but slower");
+}
+
+void RepackIfWanted(Session& session, const SessionOptions& options, bool quiet) {
+  constexpr size_t kUnit = 1'000'000;
+  constexpr size_t kLeft = size_t{2} << 30;  // for the state of sequences and all else
+  const size_t bytes = options.as_stored ? 0 : RepackedBytes(session.model, session.compute);
+  if (bytes == 0 || bytes + kLeft > static_cast<size_t>(AvailableMemory())) return;
+  Progress progress(quiet ? "" : "repacking weights, megabytes",
+                    static_cast<int64_t>(bytes / kUnit));
+  RepackWeights(session.model, session.compute, [&](size_t done) {
+    const size_t before = std::exchange(session.repacked_bytes, session.repacked_bytes + done);
+    progress.Add(static_cast<int64_t>(session.repacked_bytes / kUnit - before / kUnit));
+  });
 }
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options) {

@@ -15,9 +15,10 @@
 namespace fulmen {
 
 struct SessionOptions {
-  std::string model;    // folder or .gguf file; empty: the default model
-  std::string kernels;  // "ref", "cpu" or empty for the environment's choice
-  int threads = 0;      // 0: all processors
+  std::string model;       // folder or .gguf file; empty: the default model
+  std::string kernels;     // "ref", "cpu" or empty for the environment's choice
+  int threads = 0;         // 0: all processors
+  bool as_stored = false;  // quantized weights stay as the file has them
 };
 
 // -m/--model, --kernels, --threads.
@@ -25,6 +26,8 @@ void AddSessionOptions(Command& command, SessionOptions& options);
 // Those of commands that need only some of it.
 Option& AddModelOption(Command& command, std::string& model, std::string help);
 Option& AddThreadsOption(Command& command, int& threads);
+// --no-repack, of commands that may compute for long.
+void AddRepackOption(Command& command, SessionOptions& options);
 // -q/--quiet, of every command that shows progress. What it `leaves_out` reads like "progress".
 Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out = "progress");
 
@@ -42,8 +45,12 @@ struct Session {
   Workspace scratch;
   KernelContext context{pool, scratch};
   Compute compute{kernels, context};
+  size_t repacked_bytes = 0;
 };
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options);
+
+// Repacks quantized weights where the options and the machine's memory allow it.
+void RepackIfWanted(Session& session, const SessionOptions& options, bool quiet);
 
 }  // namespace fulmen

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/matrix.h"
+#include "base/memory.h"
 #include "base/status.h"
 #include "formats/checkpoint.h"
 #include "formats/model_files.h"
@@ -34,6 +35,8 @@ struct Model {
   // Tokens whose embedding rows are all zero, and those that a GGUF file suppresses. Sorted.
   std::vector<int32_t> unused_ids;
   GenerationConfig generation = {};
+  // Where weights lie that were repacked (model/repack.h). The blocks of memory never move.
+  std::vector<std::vector<std::byte, UninitializedAllocator<std::byte>>> repacked = {};
 };
 
 // Config, tensors and, where there is one, generation config. Every tensor the config calls for

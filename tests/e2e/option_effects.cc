@@ -44,6 +44,8 @@ Effects RunEffects() {
       {"--json", model + "Hi", model + "Hi --json"},
       {"--pretty", model + "Hi --json", model + "Hi --json --pretty"},
       {"--verbose", model + "Hi", model + "Hi --verbose"},
+      {"--no-repack", "-m ../in/q4.gguf Hi -n 1 --json",
+       "-m ../in/q4.gguf Hi -n 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
   };
   Append(effects, SamplingEffects("Hi -m ../in/model --ignore-eos"));
   return effects;
@@ -160,6 +162,8 @@ Effects BenchEffects() {
       {"--batch", peak, all, "", "          3 "},
       {"--peak", all, peak, "", "Peaks of this machine"},
       {"--json", peak, peak + " --json"},
+      {"--no-repack", "-m ../in/q4.gguf -p 1 -n 1 -r 1 --json",
+       "-m ../in/q4.gguf -p 1 -n 1 -r 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
   };
 }
 

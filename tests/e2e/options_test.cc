@@ -113,6 +113,7 @@ void Options::SetUpTestSuite() {
   all_runs = new TemporaryFolder();
   fs::create_directories(*all_runs / "in");
   fs::copy(SourcePath("tests/golden/text/hybrid-bf16"), *all_runs / "in/model");
+  fs::copy(SourcePath("tests/golden/gguf/wide/wide-q4_k_m.gguf"), *all_runs / "in/q4.gguf");
   Write("short.txt", "Hello there.\n");
   Write("book.txt",
         "Once upon a time there was a door.\n\nIt was red.\n***\nTom lives in Rome, and so on.\n");
