@@ -159,6 +159,7 @@ size_t BytesInMix(const Config& config, const Mix& mix) {
 }
 
 Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix) {
+  if (files.gguf()) return MetadataFromGguf(files.gguf()->header(), mix);
   const std::filesystem::path path =
       std::filesystem::path(files.path() + "/.").lexically_normal().parent_path();
   FULMEN_ASSIGN(GgufMetadata metadata, ModelMetadata(model, mix, path.filename().string()));

@@ -19,7 +19,8 @@ std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mi
 // Bytes of all of them.
 size_t BytesInMix(const Config& config, const Mix& mix);
 
-// What a file made of the model at `files` says of it; of its tokenizer only where it has one.
+// What a file made of the model at `files` says of it; of its tokenizer only where it has one. Of a
+// GGUF file that is what it says itself, and the result points into it.
 Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix);
 
 // Writes the file, which gets its name only once whole. Memory beside the mapped model is bounded:

@@ -87,6 +87,22 @@ TEST_F(GgufCommands, RunAndEval) {
           "1", "--json"});
 }
 
+// Of a GGUF file made of a GGUF file, tokens and, where the types stay, logits are those of the
+// first.
+TEST_F(GgufCommands, Convert) {
+  const std::string out = folder_ / "out.gguf";
+  OutputOf({"convert", model_, out, "--type", "Q4_K_M"});
+  const std::string text = "Hello there<end_of_sentence>";
+  EXPECT_EQ(OutputOf({"tokenize", "-m", out, text}), OutputOf({"tokenize", "-m", model_, text}));
+  const auto logits = [&](const std::string& model) {
+    const std::string file = folder_ / "logits.safetensors";
+    OutputOf({"eval", "logits", "-m", model, "--kernels", "ref", "--tokens", folder_ / "ids.json",
+              "--out", file});
+    return ReadFileOrDie(file);
+  };
+  EXPECT_EQ(logits(out), logits(model_));
+}
+
 TEST_F(GgufCommands, Train) {
   const std::string data = folder_ / "data";
   OutputOf({"train", "data", folder_ / "text.txt", "--out", data, "-m", model_});
