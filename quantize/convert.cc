@@ -158,6 +158,17 @@ size_t BytesInMix(const Config& config, const Mix& mix) {
   return bytes;
 }
 
+std::optional<Requantized> FindRequantized(const Model& model, const Mix& mix) {
+  for (const FileTensor& tensor : FileTensors(model.config, mix)) {
+    const DType from = TensorAt<WeightMatrix>(model.weights, *tensor.row, tensor.layer, 0).type;
+    const bool coarse = IsQuantized(from) && from != DType::kQ8_0;
+    if (coarse && IsQuantized(tensor.type) && from != tensor.type) {
+      return Requantized{tensor.declaration.name, from, tensor.type};
+    }
+  }
+  return std::nullopt;
+}
+
 Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix) {
   if (files.gguf()) return MetadataFromGguf(files.gguf()->header(), mix);
   const std::filesystem::path path =

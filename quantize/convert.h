@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -18,6 +19,16 @@ namespace fulmen {
 std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix);
 // Bytes of all of them.
 size_t BytesInMix(const Config& config, const Mix& mix);
+
+// A tensor whose type of fewer than 8 bits would become another one: no more than it has already
+// lost can come back, and more is lost.
+struct Requantized {
+  std::string tensor;
+  DType from;
+  DType to;
+};
+// The first in the file; nullopt where there is none.
+std::optional<Requantized> FindRequantized(const Model& model, const Mix& mix);
 
 // What a file made of the model at `files` says of it; of its tokenizer only where it has one. Of a
 // GGUF file that is what it says itself, and the result points into it.

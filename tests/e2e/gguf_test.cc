@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,47 @@ TEST_F(GgufCommands, Convert) {
     return ReadFileOrDie(file);
   };
   EXPECT_EQ(logits(out), logits(model_));
+}
+
+TEST_F(GgufCommands, Quantize) {
+  const std::string golden = GoldenFolder("gguf/wide");
+  const std::string out = folder_ / "out.gguf";
+  const Json made = JsonOf({"quantize", golden + "/wide-bf16.gguf", out, "q4_k_m", "--json"});
+  EXPECT_EQ(made["type"], "Q4_K_M");
+  EXPECT_EQ(made["types"]["Q6_K"]["tensors"], 2);
+  const Json inspected = JsonOf({"inspect", out, "--json"});
+  EXPECT_EQ(made["bytes"], inspected["weights_bytes"]);
+  EXPECT_EQ(made["parameters"], inspected["parameters"]["total"]);
+  for (const auto& [type, sum] : made["types"].items()) {
+    EXPECT_EQ(sum["bytes"], inspected["bytes_per_dtype"][type]) << type;
+  }
+  const std::string ids = OutputOf({"tokenize", "-m", model_, "Hello there"});
+  EXPECT_EQ(OutputOf({"tokenize", "-m", out, "Hello there"}), ids);
+  const std::string summary = OutputOf({"quantize", golden + "/wide-bf16.gguf", out, "Q8_0"});
+  EXPECT_NE(summary.find("Q8_0, "), std::string::npos) << summary;
+  EXPECT_NE(summary.find("bits a weight"), std::string::npos) << summary;
+}
+
+TEST_F(GgufCommands, QuantizeRefuses) {
+  const auto refuse = [](const std::vector<std::string>& arguments, const std::string& sentence) {
+    const ProgramResult result = RunFulmen(arguments);
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_EQ(result.out, "");
+    EXPECT_NE(result.err.find(sentence), std::string::npos) << result.err;
+  };
+  const std::string out = folder_ / "out.gguf";
+  refuse({"quantize", model_, out, "Q2_K"},
+         "is Q4_K already, and Q2_K made of that is worse than made of the original "
+         "(--allow-requantize does it all the same)");
+  EXPECT_FALSE(std::filesystem::exists(out));
+  // Nothing more is lost in these.
+  OutputOf({"quantize", model_, out, "F16", "-q"});
+  OutputOf({"quantize", model_, out, "Q4_K_M", "-q"});
+  const std::string before = ReadFileOrDie(out);
+  refuse({"quantize", out, out, "Q4_K_M"}, "the file to write is one of the model's own");
+  EXPECT_EQ(ReadFileOrDie(out), before);
+  refuse({"quantize", model_, out, "Q4_KM"}, "found \"Q4_KM\"; did you mean Q4_K_M?");
+  refuse({"quantize", model_, out, "fp12"}, "IQ4_NL, IQ4_XS, Q3_K_M or Q2_K, found \"fp12\"\n");
 }
 
 TEST_F(GgufCommands, Train) {
