@@ -15,7 +15,16 @@
 
 namespace fulmen {
 
-// The tensors that the file will hold, in its order. Experts are stacked.
+// One tensor of the file: all experts' matrices, or one.
+struct FileTensor {
+  const TensorRow* row;
+  int64_t layer;
+  DType type;
+  GgufWriter::Declaration declaration;
+};
+// In the order of the file.
+std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix);
+// What is declared of them.
 std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix);
 // Bytes of all of them.
 size_t BytesInMix(const Config& config, const Mix& mix);

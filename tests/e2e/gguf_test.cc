@@ -109,7 +109,7 @@ TEST_F(GgufCommands, Quantize) {
   const std::string out = folder_ / "out.gguf";
   const Json made = JsonOf({"quantize", golden + "/wide-bf16.gguf", out, "q4_k_m", "--json"});
   EXPECT_EQ(made["type"], "Q4_K_M");
-  EXPECT_EQ(made["types"]["Q6_K"]["tensors"], 2);
+  EXPECT_EQ(made["types"]["Q6_K"]["tensors"], 3);
   const Json inspected = JsonOf({"inspect", out, "--json"});
   EXPECT_EQ(made["bytes"], inspected["weights_bytes"]);
   EXPECT_EQ(made["parameters"], inspected["parameters"]["total"]);
@@ -143,6 +143,26 @@ TEST_F(GgufCommands, QuantizeRefuses) {
   EXPECT_EQ(ReadFileOrDie(out), before);
   refuse({"quantize", model_, out, "Q4_KM"}, "found \"Q4_KM\"; did you mean Q4_K_M?");
   refuse({"quantize", model_, out, "fp12"}, "IQ4_NL, IQ4_XS, Q3_K_M or Q2_K, found \"fp12\"\n");
+}
+
+// A folder and a file of random weights run, with the same tokenizer.
+TEST_F(GgufCommands, Synth) {
+  const std::vector<std::string> geometry = {"--layers", "1",   "--hidden", "64",
+                                             "--vocab",  "300", "--ffn",    "64"};
+  std::string ids;
+  for (const auto& [name, type] :
+       {std::pair("/random", "f32"), std::pair("/random.gguf", "q4_k_m")}) {
+    std::vector<std::string> words = {"synth", folder_.path() + name, "--type", type};
+    words.insert(words.end(), geometry.begin(), geometry.end());
+    OutputOf(words);
+    const std::string model = folder_.path() + name;
+    const std::string found = OutputOf({"tokenize", "-m", model, "Hi there<end_of_sentence>"});
+    if (!ids.empty()) {
+      EXPECT_EQ(found, ids);
+    }
+    ids = found;
+    EXPECT_NE(OutputOf({"run", "-m", model, "-p", "Hi", "-n", "3", "--ignore-eos"}), "");
+  }
 }
 
 TEST_F(GgufCommands, Train) {

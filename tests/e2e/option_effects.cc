@@ -147,8 +147,8 @@ Effects SynthEffects() {
 
 Effects QuantizeEffects() {
   return {
-      {"--allow-requantize", "../in/low.gguf out Q2_K",
-       "../in/low.gguf out Q2_K --allow-requantize"},
+      {"--allow-requantize", "../in/low.gguf out Q5_0",
+       "../in/low.gguf out Q5_0 --allow-requantize"},
       {"--json", "../in/model out Q4_0", "../in/model out Q4_0 --json"},
   };
 }
