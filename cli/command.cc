@@ -32,11 +32,46 @@ std::string Suggestion(std::string_view name, const std::vector<std::string_view
   return MayMean(name, nearest) ? fmt::format("; did you mean {}?", nearest) : "";
 }
 
+std::string Lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+bool IsChoice(const Option& option, const std::string& value) {
+  return std::ranges::any_of(option.choices, [&](const std::string& choice) {
+    return choice == value || (option.any_case && Lower(choice) == Lower(value));
+  });
+}
+
+std::string SuggestedChoice(const Option& option, const std::string& value) {
+  std::vector<std::string> lower;
+  for (const std::string& choice : option.choices) lower.push_back(Lower(choice));
+  const std::vector<std::string_view> known(lower.begin(), lower.end());
+  const std::string_view nearest = NearestName(Lower(value), known);
+  if (!MayMean(Lower(value), nearest)) return "";
+  const auto at = std::ranges::find(known, nearest) - known.begin();
+  return fmt::format("; did you mean {}?", option.choices[static_cast<size_t>(at)]);
+}
+
+// "no argument", "one argument", "3 arguments".
+std::string ArgumentCount(size_t count) {
+  if (count < 2) return count == 0 ? "no argument" : "one argument";
+  return fmt::format("{} arguments", count);
+}
+
 }  // namespace
 
 Option& Option::Choices(std::vector<std::string> values) {
   choices = std::move(values);
   return *this;
+}
+
+Option& Option::Names(std::vector<std::string> values) {
+  any_case = true;
+  return Choices(std::move(values));
 }
 
 Option& Option::Completes(Completion with) {
@@ -196,9 +231,10 @@ Status Command::Take(const Option& option, const std::string& typed, const std::
         fmt::format("{} may be given once, found \"{}\" and \"{}\"", typed, before->value, value));
   }
   given_.push_back({&option, typed, value});
-  if (!option.choices.empty() && std::ranges::find(option.choices, value) == option.choices.end()) {
-    return Refuse(
-        fmt::format("{} should be {}, found \"{}\"", typed, Alternatives(option.choices), value));
+  if (!option.choices.empty() && !IsChoice(option, value)) {
+    return Refuse(fmt::format("{} should be {}, found \"{}\"{}", typed,
+                              Alternatives(option.choices), value,
+                              option.any_case ? SuggestedChoice(option, value) : ""));
   }
   Status status = option.take(value);
   if (!status) return Refuse(fmt::format("{} {}", typed, status.error().message));
@@ -272,7 +308,7 @@ Status Command::TakeArgument(const std::string& word) {
                               Suggestion(word, {names.begin(), names.end()})));
   }
   return Refuse(fmt::format("{} takes {}, found \"{}\" besides", path_,
-                            arguments().empty() ? "no argument" : "one argument", word));
+                            ArgumentCount(arguments().size()), word));
 }
 
 Status Command::CheckGiven() const {

@@ -30,6 +30,7 @@ struct Option {
   std::string help;
   std::string group = "Options";                 // heading in the help
   std::vector<std::string> choices;              // the values it may have, where they are few
+  bool any_case = false;                         // of letters in them
   Completion completion = Completion::kNothing;  // set by the word FILE or FOLDER, too
   std::string default_value;
   std::string default_here;  // what a default that is computed comes to on this machine
@@ -43,6 +44,8 @@ struct Option {
   bool is_argument() const { return !name.starts_with('-'); }
 
   Option& Choices(std::vector<std::string> values);
+  // Choices in upper or lower case, of which the one meant is suggested where none is given.
+  Option& Names(std::vector<std::string> values);
   Option& Completes(Completion with);
   Option& Default(std::string what, std::string here = "");
   Option& Required();

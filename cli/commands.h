@@ -22,6 +22,7 @@ void AddTokenizeCommand(Command& program);
 void AddDetokenizeCommand(Command& program);
 void AddSynthCommand(Command& program);
 void AddConvertCommand(Command& program);
+void AddQuantizeCommand(Command& program);
 void AddBenchCommand(Command& program);
 // `completion` and `manual`, which tell of all commands that were added before or are added later.
 void AddManualCommands(Command& program);

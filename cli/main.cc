@@ -52,6 +52,7 @@ void AddCommands(Command& program) {
   AddDetokenizeCommand(program);
   AddSynthCommand(program);
   AddConvertCommand(program);
+  AddQuantizeCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -10,11 +11,15 @@
 #include "base/console.h"
 #include "base/units.h"
 #include "cli/commands.h"
+#include "cli/gguf_output.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "model/cost.h"
 #include "model/synth.h"
+#include "quantize/convert.h"
+#include "quantize/random_gguf.h"
+#include "tokenizer/stand_in.h"
 
 namespace fulmen {
 namespace {
@@ -40,11 +45,11 @@ struct GeometryOverrides {
 };
 
 struct SynthCommandOptions {
-  std::string folder;
+  std::string out;
   std::string type;
   std::string preset = "small";
   GeometryOverrides geometry;
-  uint64_t shard_bytes = SynthOptions().shard_bytes;
+  std::optional<uint64_t> shard_bytes;
   uint64_t seed = 0;
   bool force = false;
   bool quiet = false;
@@ -52,7 +57,7 @@ struct SynthCommandOptions {
 };
 
 // "500MB", "2 GB" or bytes into `bytes`: decimal units, as HumanBytes prints them.
-Status ParseBytes(const std::string& text, uint64_t& bytes) {
+Status ParseBytes(const std::string& text, std::optional<uint64_t>& bytes) {
   constexpr std::array<std::string_view, 5> kUnits = {"B", "kB", "MB", "GB", "TB"};
   const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
   std::string_view unit = std::string_view(text).substr(digits);
@@ -108,31 +113,60 @@ Result<Config> BuildConfig(const SynthCommandOptions& options) {
   return ParseConfig(ConfigToJson(config, "float32"), "the model asked for");
 }
 
+bool IsGgufName(const std::string& name) { return name.ends_with(".gguf"); }
+
+// What is asked of a file and of a folder differs.
+Status CheckOut(const SynthCommandOptions& options) {
+  const bool gguf = IsGgufName(options.out);
+  FULMEN_ASSIGN(const Mix* mix, FindMix(options.type));
+  if (!gguf && mix->base != DType::kF32 && mix->base != DType::kBF16 && mix->base != DType::kF16) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--type {} is for an OUT that ends in .gguf; folders hold F32, BF16 or F16",
+                mix->name);
+  }
+  if (gguf && (options.force || options.shard_bytes)) {
+    return Fail(ErrorCode::kInvalidArgument, "{} does nothing for an OUT that ends in .gguf",
+                options.force ? "--force" : "--shard-size");
+  }
+  return {};
+}
+
+Status WriteFolder(const SynthCommandOptions& options, const Config& config, const Mix& mix,
+                   ThreadPool& pool, const std::function<bool(size_t)>& progress) {
+  SynthOptions synth;
+  synth.dtype = mix.base;
+  synth.seed = options.seed;
+  synth.shard_bytes = options.shard_bytes.value_or(synth.shard_bytes);
+  synth.force = options.force;
+  if (const std::optional<TokenizerSource> tokenizer = StandInTokenizer(config.vocab_size)) {
+    synth.beside = {{"tokenizer.json", tokenizer->tokenizer_json->text},
+                    {"tokenizer_config.json", tokenizer->tokenizer_config->text}};
+  }
+  return WriteRandomModel(config, synth, options.out, pool, progress);
+}
+
 Status Synth(const SynthCommandOptions& options) {
   FULMEN_ASSIGN(const Config config, BuildConfig(options));
-  SynthOptions synth;
-  synth.dtype = options.type == "f32"   ? DType::kF32
-                : options.type == "f16" ? DType::kF16
-                                        : DType::kBF16;
-  synth.seed = options.seed;
-  synth.shard_bytes = options.shard_bytes;
-  synth.force = options.force;
+  FULMEN_ASSIGN(const Mix* mix, FindMix(options.type));
+  const bool gguf = IsGgufName(options.out);
+  const size_t bytes = gguf ? BytesInMix(config, *mix) : RandomModelBytes(config, mix->base);
   // Stops between two pieces, so that what was written can be removed.
   const InterruptGuard interrupt;
   ThreadPool pool(options.threads);
-  const size_t bytes = RandomModelBytes(config, synth.dtype);
   {
     constexpr size_t kUnit = 1'000'000;
     Progress progress(options.quiet ? "" : "writing random weights, megabytes",
                       static_cast<int64_t>(bytes / kUnit));
     size_t written = 0;
-    FULMEN_TRY(WriteRandomModel(config, synth, options.folder, pool, [&](size_t piece) {
+    const auto count = [&](size_t piece) {
       progress.Add(static_cast<int64_t>((written + piece) / kUnit - written / kUnit));
       written += piece;
       return !interrupt.flag();
-    }));
+    };
+    FULMEN_TRY(gguf ? WriteRandomGguf(config, *mix, options.seed, options.out, pool, count)
+                    : WriteFolder(options, config, *mix, pool, count));
   }
-  Print("{}: {} parameters, {}\n", options.folder, HumanCount(ParameterCount(config)),
+  Print("{}: {} parameters, {}\n", options.out, HumanCount(ParameterCount(config)),
         HumanBytes(static_cast<int64_t>(bytes)));
   return {};
 }
@@ -144,11 +178,11 @@ void AddSynthCommand(Command& program) {
   GeometryOverrides& geometry = options->geometry;
   Command& command =
       program.AddCommand("synth", "Write a model of random weights, for measuring without one");
-  command.Add("OUT", options->folder, "Folder to write, new or empty")
-      .Completes(Completion::kFolders)
+  command.Add("OUT", options->out, "Folder to write, new or empty, or a file NAME.gguf")
+      .Completes(Completion::kFiles)
       .Required();
-  command.Add("--type TYPE", options->type, "Type of the weights")
-      .Choices({"f32", "bf16", "f16"})
+  command.Add("--type TYPE", options->type, "Types of the weights, quantized ones for a .gguf only")
+      .Names(MixNames())
       .Required();
   command
       .Add("--preset NAME", options->preset,
@@ -160,8 +194,8 @@ void AddSynthCommand(Command& program) {
       .Add(
           "--shard-size SIZE",
           [options](const std::string& text) { return ParseBytes(text, options->shard_bytes); },
-          "Largest file, in bytes or as in 500MB")
-      .Default(HumanBytes(static_cast<int64_t>(options->shard_bytes)));
+          "Largest file of a folder, in bytes or as in 500MB")
+      .Default(HumanBytes(static_cast<int64_t>(SynthOptions().shard_bytes)));
   command.Add("--force", options->force,
               "Write into a folder that is not empty, replacing the model in it");
   AddThreadsOption(command, options->threads);
@@ -184,7 +218,9 @@ void AddSynthCommand(Command& program) {
   command.Add("--vocab N", geometry.vocab, "Vocabulary", kCount);
   command.Add("--max-position N", geometry.max_position, "Context limit in tokens", kCount);
   command.Add("--tied", geometry.tied, "The embedding serves as the head");
-  command.Examples({"fulmen synth /tmp/slice --type bf16 --preset text-01-slice --experts 8"});
+  command.Examples({"fulmen synth /tmp/slice --type bf16 --preset text-01-slice --experts 8",
+                    "fulmen synth /tmp/slice.gguf --type q4_k_m --preset text-01-slice"});
+  command.Check([options] { return CheckOut(*options); });
   command.Run([options] { return Synth(*options); });
 }
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "base/check.h"
+#include "formats/ggml_types.h"
 
 namespace fulmen {
 namespace {
@@ -15,65 +16,6 @@ constexpr uint32_t kVersion = 3;
 constexpr size_t kAlignment = 32;  // of every tensor, unless the metadata says otherwise
 
 size_t Padding(size_t size) { return (kAlignment - size % kAlignment) % kAlignment; }
-
-// The container's numbers of what a value may be.
-enum class ValueType : uint32_t {
-  kUint32 = 4,
-  kInt32 = 5,
-  kFloat32 = 6,
-  kBool = 7,
-  kString = 8,
-  kArray = 9,
-  kUint64 = 10,
-};
-
-// ggml's numbers of element types.
-std::optional<uint32_t> TensorType(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return 0;
-    case DType::kF16:
-      return 1;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ4_1:
-      return 3;
-    case DType::kQ5_0:
-      return 6;
-    case DType::kQ5_1:
-      return 7;
-    case DType::kQ8_0:
-      return 8;
-    case DType::kQ2_K:
-      return 10;
-    case DType::kQ3_K:
-      return 11;
-    case DType::kQ4_K:
-      return 12;
-    case DType::kQ5_K:
-      return 13;
-    case DType::kQ6_K:
-      return 14;
-    case DType::kIQ4_NL:
-      return 20;
-    case DType::kIQ4_XS:
-      return 23;
-    case DType::kI8:
-      return 24;
-    case DType::kI16:
-      return 25;
-    case DType::kI32:
-      return 26;
-    case DType::kI64:
-      return 27;
-    case DType::kF64:
-      return 28;
-    case DType::kBF16:
-      return 30;
-    default:
-      return std::nullopt;
-  }
-}
 
 // The header's bytes. Numbers are little-endian, as this machine's are.
 class HeaderText {
@@ -84,10 +26,11 @@ class HeaderText {
     std::memcpy(bytes.data(), &value, sizeof(T));
     text_.append(bytes.data(), bytes.size());
   }
-  void String(const std::string& value) {
+  void String(std::string_view value) {
     Number(uint64_t{value.size()});
     text_ += value;
   }
+  void Raw(std::string_view bytes) { text_ += bytes; }
   void Pad() { text_.append(Padding(text_.size()), '\0'); }
   const std::string& text() const { return text_; }
 
@@ -97,16 +40,16 @@ class HeaderText {
   }
 
  private:
-  void Type(ValueType type) { Number(static_cast<uint32_t>(type)); }
+  void Type(GgufType type) { Number(static_cast<uint32_t>(type)); }
 
   template <class T>
-  static constexpr ValueType TypeOf() {
-    if constexpr (std::is_same_v<T, uint32_t>) return ValueType::kUint32;
-    if constexpr (std::is_same_v<T, int32_t>) return ValueType::kInt32;
-    if constexpr (std::is_same_v<T, float>) return ValueType::kFloat32;
-    if constexpr (std::is_same_v<T, bool>) return ValueType::kBool;
-    if constexpr (std::is_same_v<T, std::string>) return ValueType::kString;
-    if constexpr (std::is_same_v<T, uint64_t>) return ValueType::kUint64;
+  static constexpr GgufType TypeOf() {
+    if constexpr (std::is_same_v<T, uint32_t>) return GgufType::kUint32;
+    if constexpr (std::is_same_v<T, int32_t>) return GgufType::kInt32;
+    if constexpr (std::is_same_v<T, float>) return GgufType::kFloat32;
+    if constexpr (std::is_same_v<T, bool>) return GgufType::kBool;
+    if constexpr (std::is_same_v<T, std::string>) return GgufType::kString;
+    if constexpr (std::is_same_v<T, uint64_t>) return GgufType::kUint64;
   }
 
   void Untyped(const std::string& value) { String(value); }
@@ -120,9 +63,16 @@ class HeaderText {
     Type(TypeOf<T>());
     Untyped(value);
   }
+  void Typed(const GgufValue& value) {
+    if (value.array) Type(GgufType::kArray);
+    Type(value.type);
+    if (value.array) Number(uint64_t{value.size});
+    for (const std::string_view text : value.strings) String(text);
+    text_.append(reinterpret_cast<const char*>(value.fixed.data()), value.fixed.size());
+  }
   template <class T>
   void Typed(const std::vector<T>& values) {
-    Type(ValueType::kArray);
+    Type(GgufType::kArray);
     Type(TypeOf<T>());
     Number(uint64_t{values.size()});
     for (const T& value : values) Untyped(value);
@@ -136,7 +86,7 @@ class HeaderText {
 Result<GgufWriter> GgufWriter::Create(const std::string& path, const GgufMetadata& metadata,
                                       const std::vector<Declaration>& tensors) {
   HeaderText header;
-  header.Number(std::array<char, 4>{'G', 'G', 'U', 'F'});
+  header.Raw(kGgufMagic);
   header.Number(kVersion);
   header.Number(uint64_t{tensors.size()});
   header.Number(uint64_t{metadata.size()});
@@ -147,7 +97,7 @@ Result<GgufWriter> GgufWriter::Create(const std::string& path, const GgufMetadat
   std::vector<size_t> sizes;
   uint64_t offset = 0;
   for (const Declaration& tensor : tensors) {
-    const std::optional<uint32_t> type = TensorType(tensor.dtype);
+    const std::optional<uint32_t> type = GgmlTypeId(tensor.dtype);
     if (!type) {
       return Fail(ErrorCode::kUnsupported, "{}: tensor \"{}\" is of type {}, which GGUF lacks",
                   path, tensor.name, DTypeName(tensor.dtype));

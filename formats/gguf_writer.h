@@ -11,13 +11,15 @@
 
 #include "base/file_io.h"
 #include "base/status.h"
+#include "formats/gguf.h"
 #include "formats/tensor.h"
 
 namespace fulmen {
 
+// One read from another file, as GgufValue, is written as it was; that file must stay mapped.
 using GgufMetadataValue =
     std::variant<uint32_t, int32_t, float, bool, std::string, uint64_t, std::vector<std::string>,
-                 std::vector<int32_t>, std::vector<float>>;
+                 std::vector<int32_t>, std::vector<float>, GgufValue>;
 using GgufMetadata = std::vector<std::pair<std::string, GgufMetadataValue>>;
 
 // Streams tensors into a file that appears under its name only when whole. Declare every tensor

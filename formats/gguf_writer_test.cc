@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <string>
 
+#include "formats/testing/gguf_builder.h"
+
 namespace fulmen {
 namespace {
 
@@ -59,6 +61,31 @@ TEST(GgufWriter, WritesEveryByteOfTheFormat) {
   expected.append((32 - expected.size() % 32) % 32, '\0');
   expected += a + std::string(20, '\0') + q + std::string(24, '\0');
   EXPECT_EQ(ReadFile(path).value(), expected);
+  std::filesystem::remove(path);
+}
+
+TEST(GgufWriter, WritesWhatAnotherFileSays) {
+  const std::string path = TemporaryPath();
+  const std::string file = testing::GgufBuilder()
+                               .Text("text", "ab")
+                               .Number("number", 1.5F)
+                               .Texts("texts", {"x", "", "yz"})
+                               .Numbers("numbers", {3, -4})
+                               .Entry("small", GgufType::kInt8, "\xff")
+                               .Entry("large", GgufType::kFloat64, "12345678")
+                               .File();
+  const GgufHeader header = ParseGguf(Bytes(file), "file").value();
+  const GgufMetadata metadata(header.metadata.begin(), header.metadata.end());
+  ASSERT_TRUE(GgufWriter::Create(path, metadata, {}).value().Finish());
+  const std::string written = ReadFile(path).value();
+  const GgufHeader again = ParseGguf(Bytes(written), "written").value();
+  ASSERT_EQ(again.metadata.size(), header.metadata.size());
+  for (const auto& [key, value] : header.metadata) {
+    const GgufValue& other = *again.Find(key);
+    EXPECT_EQ(other.type, value.type) << key;
+    EXPECT_EQ(other.array, value.array) << key;
+    EXPECT_EQ(other.ToJson(), value.ToJson()) << key;
+  }
   std::filesystem::remove(path);
 }
 

@@ -1,17 +1,16 @@
 #include "model/synth.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <future>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "base/file_io.h"
+#include "base/piece_writer.h"
 #include "base/random.h"
 #include "base/temporaries.h"
 #include "formats/safetensors.h"
@@ -24,13 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kPieceBlocks = 64;  // blocks generated at once, and written while the next are
-
-// Wellons' "lowbias32", a 32-bit mixing function without detectable bias.
-inline uint32_t Mix32(uint32_t x) {
-  x = (x ^ (x >> 16)) * 0x21f0aaadu;
-  x = (x ^ (x >> 15)) * 0x735a2d97u;
-  return x ^ (x >> 15);
-}
 
 // A sum of four uniform 16-bit numbers, centred: deviation kSumDeviation, nearly normal.
 constexpr float kSumDeviation = 37837.2266F;  // sqrt(4 * (2^32 - 1) / 12)
@@ -52,72 +44,38 @@ void FillBlock(uint64_t block_key, int64_t count, float scale, T* out, const Con
   }
 }
 
-uint64_t StreamOf(uint64_t seed, const std::string& name) {
-  uint64_t hash = MixBits(seed);
-  for (const char c : name) hash = MixBits(hash ^ static_cast<unsigned char>(c));
-  return hash;
-}
-
-void FillOnes(DType type, int64_t count, std::byte* out) {
-  switch (type) {
-    case DType::kF32:
-      std::fill_n(reinterpret_cast<float*>(out), count, 1.0F);
-      return;
-    case DType::kF16:
-      std::fill_n(reinterpret_cast<uint16_t*>(out), count, F16FromF32(1));
-      return;
-    case DType::kBF16:
-      std::fill_n(reinterpret_cast<uint16_t*>(out), count, BF16FromF32(1));
-      return;
-    default:
-      FULMEN_CHECK(false, "random weights of type {}", DTypeName(type));
-  }
-}
-
-// Generates tensors in large pieces, each written by a thread of its own while the next is made.
-class PieceWriter {
+// Fills tensors, in pieces.
+class TensorWriter {
  public:
-  PieceWriter(const SynthOptions& options, ThreadPool& pool,
-              const std::function<bool(size_t)>& progress)
-      : options_(options), pool_(pool), progress_(progress) {
-    const size_t bytes =
-        static_cast<size_t>(kPieceBlocks * kRandomBlock) * DTypeSize(options.dtype);
-    for (std::vector<std::byte>& buffer : buffers_) buffer.resize(bytes);
-  }
+  TensorWriter(const SynthOptions& options, ThreadPool& pool,
+               const std::function<bool(size_t)>& progress)
+      : options_(options), pool_(pool), pieces_(progress) {}
 
   Status Write(const TensorInstance& tensor, SafetensorsWriter& writer) {
     const int64_t elements = ElementCount(tensor.shape);
-    for (int64_t first = 0; first < elements; first += kPieceBlocks * kRandomBlock) {
-      const int64_t count = std::min(elements - first, kPieceBlocks * kRandomBlock);
-      std::byte* buffer = buffers_[turn_].data();
-      turn_ = 1 - turn_;
-      Generate(tensor, first, count, buffer);
-      FULMEN_TRY(Settle());
-      const size_t bytes = static_cast<size_t>(count) * DTypeSize(options_.dtype);
-      // Where no thread can be started, Settle() does it.
-      const auto both = std::launch::async | std::launch::deferred;
-      pending_ = std::async(both, [&writer, buffer, bytes] {
-        return writer.Write(std::span<const std::byte>(buffer, bytes));
-      });
-      if (!progress_(bytes)) {
-        FULMEN_TRY(Settle());
-        return Fail(ErrorCode::kCancelled, "stopped, nothing was kept");
-      }
+    constexpr int64_t kPiece = kPieceBlocks * kRandomBlock;
+    for (int64_t first = 0; first < elements; first += kPiece) {
+      const int64_t count = std::min(elements - first, kPiece);
+      const auto make = [&](std::span<std::byte> piece) -> Status {
+        Generate(tensor, first, count, piece.data());
+        return {};
+      };
+      FULMEN_TRY(
+          pieces_.Write(static_cast<size_t>(count) * DTypeSize(options_.dtype), make,
+                        [&writer](std::span<std::byte> piece) { return writer.Write(piece); }));
     }
     return {};
   }
 
   // Waits for the piece being written; call before the writer goes away.
-  Status Settle() { return pending_.valid() ? pending_.get() : Status(); }
+  Status Settle() { return pieces_.Settle(); }
 
  private:
   void Generate(const TensorInstance& tensor, int64_t first, int64_t count, std::byte* out) {
     const bool is_norm = tensor.shape.size() == 1;
     if (is_norm) return FillOnes(options_.dtype, count, out);
-    const float deviation = tensor.row->Is(&ModelWeights::token_embedding)
-                                ? 1.0F
-                                : 1.0F / std::sqrt(static_cast<float>(tensor.shape.back()));
-    const uint64_t stream = StreamOf(options_.seed, tensor.name);
+    const float deviation = RandomDeviation(*tensor.row, tensor.shape.back());
+    const uint64_t stream = RandomStreamOf(options_.seed, tensor.name);
     const int64_t blocks = (count + kRandomBlock - 1) / kRandomBlock;
     pool_.ParallelFor(blocks, [&](int64_t block, int) {
       const int64_t begin = block * kRandomBlock;
@@ -128,10 +86,7 @@ class PieceWriter {
 
   const SynthOptions& options_;
   ThreadPool& pool_;
-  const std::function<bool(size_t)>& progress_;
-  std::array<std::vector<std::byte>, 2> buffers_;
-  size_t turn_ = 0;
-  std::future<Status> pending_;
+  PieceWriter pieces_;
 };
 
 using Shard = std::vector<TensorInstance>;
@@ -151,7 +106,7 @@ std::vector<Shard> SplitIntoShards(const Config& config, const SynthOptions& opt
   return shards;
 }
 
-Status WriteShard(const Shard& shard, DType dtype, const std::string& path, PieceWriter& pieces) {
+Status WriteShard(const Shard& shard, DType dtype, const std::string& path, TensorWriter& tensors) {
   std::vector<SafetensorsWriter::Declaration> declarations;
   for (const TensorInstance& tensor : shard) {
     declarations.push_back({tensor.name, dtype, tensor.shape});
@@ -160,9 +115,9 @@ Status WriteShard(const Shard& shard, DType dtype, const std::string& path, Piec
                 SafetensorsWriter::Create(path, declarations, {{"format", "pt"}}));
   Status status;
   for (const TensorInstance& tensor : shard) {
-    if (status) status = pieces.Write(tensor, writer);
+    if (status) status = tensors.Write(tensor, writer);
   }
-  const Status settled = pieces.Settle();
+  const Status settled = tensors.Settle();
   FULMEN_TRY(status);
   FULMEN_TRY(settled);
   return writer.Finish();
@@ -173,7 +128,7 @@ Result<std::vector<std::string>> WriteWeights(const Config& config, const SynthO
                                               const std::string& folder, ThreadPool& pool,
                                               const std::function<bool(size_t)>& progress) {
   const std::vector<Shard> shards = SplitIntoShards(config, options);
-  PieceWriter pieces(options, pool, progress);
+  TensorWriter tensors(options, pool, progress);
   std::vector<std::string> names;
   Json index;
   index["metadata"]["total_size"] = RandomModelBytes(config, options.dtype);
@@ -182,7 +137,7 @@ Result<std::vector<std::string>> WriteWeights(const Config& config, const SynthO
     names.push_back(shards.size() == 1
                         ? "model.safetensors"
                         : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
-    FULMEN_TRY(WriteShard(shards[i], options.dtype, folder + "/" + names.back(), pieces));
+    FULMEN_TRY(WriteShard(shards[i], options.dtype, folder + "/" + names.back(), tensors));
     std::vector<std::pair<const std::string, Json>>& members = map;
     for (const TensorInstance& tensor : shards[i]) members.emplace_back(tensor.name, names.back());
   }
@@ -357,6 +312,33 @@ void FillRandom(DType type, uint64_t stream, int64_t first, int64_t count, float
   }
 }
 
+uint64_t RandomStreamOf(uint64_t seed, const std::string& name) {
+  uint64_t hash = MixBits(seed);
+  for (const char c : name) hash = MixBits(hash ^ static_cast<unsigned char>(c));
+  return hash;
+}
+
+float RandomDeviation(const TensorRow& row, int64_t fan_in) {
+  return row.Is(&ModelWeights::token_embedding) ? 1.0F
+                                                : 1.0F / std::sqrt(static_cast<float>(fan_in));
+}
+
+void FillOnes(DType type, int64_t count, std::byte* out) {
+  switch (type) {
+    case DType::kF32:
+      std::fill_n(reinterpret_cast<float*>(out), count, 1.0F);
+      return;
+    case DType::kF16:
+      std::fill_n(reinterpret_cast<uint16_t*>(out), count, F16FromF32(1));
+      return;
+    case DType::kBF16:
+      std::fill_n(reinterpret_cast<uint16_t*>(out), count, BF16FromF32(1));
+      return;
+    default:
+      FULMEN_CHECK(false, "random weights of type {}", DTypeName(type));
+  }
+}
+
 size_t RandomModelBytes(const Config& config, DType dtype) {
   return static_cast<size_t>(ParameterCount(config)) * DTypeSize(dtype);
 }
@@ -372,6 +354,10 @@ Status WriteRandomModel(const Config& config, const SynthOptions& options,
   FULMEN_ASSIGN(Staging staging, Staging::Create(folder));
   FULMEN_ASSIGN(std::vector<std::string> names,
                 WriteWeights(config, options, staging.path(), pool, progress));
+  for (const auto& [name, text] : options.beside) {
+    FULMEN_TRY(WriteFileAtomically(staging.path() + "/" + name, text));
+    names.push_back(name);
+  }
   names.emplace_back("config.json");
   FULMEN_TRY(WriteFileAtomically(staging.path() + "/config.json", json.dump(2) + "\n"));
   return staging.Publish(names);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
+#include "model/tensor_table.h"
 
 namespace fulmen {
 
@@ -31,11 +33,19 @@ inline constexpr int64_t kRandomBlock = int64_t{1} << 16;
 void FillRandom(DType type, uint64_t stream, int64_t first, int64_t count, float deviation,
                 std::byte* out);
 
+// The stream of a tensor, and the deviation its values should have: that of 1/sqrt(fan-in), but 1
+// for the embedding.
+uint64_t RandomStreamOf(uint64_t seed, const std::string& name);
+float RandomDeviation(const TensorRow& row, int64_t fan_in);
+// Ones: what norms hold. `type` is F32, BF16 or F16.
+void FillOnes(DType type, int64_t count, std::byte* out);
+
 struct SynthOptions {
   DType dtype = DType::kBF16;
   uint64_t seed = 0;
   size_t shard_bytes = size_t{5'000'000'000};
-  bool force = false;  // write into a folder that already holds something
+  std::map<std::string, std::string> beside;  // texts of other files of the folder, by name
+  bool force = false;                         // write into a folder that already holds something
 };
 
 // Writes config.json and safetensors files into `folder`, made if need be. Norms are one, all else

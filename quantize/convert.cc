@@ -1,14 +1,12 @@
 #include "quantize/convert.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <future>
 
-#include "base/check.h"
+#include "base/piece_writer.h"
 #include "quantize/encode.h"
 #include "quantize/gguf_metadata.h"
 
@@ -18,27 +16,6 @@ namespace {
 constexpr int64_t kPieceElements = int64_t{1}
                                    << 23;            // made at once, and written while the next are
 constexpr int64_t kTaskElements = int64_t{1} << 16;  // made by one thread at a time
-
-// One tensor of the file: the matrices it is made of, which are all experts' or one.
-struct FileTensor {
-  const TensorRow* row;
-  int64_t layer;
-  DType type;
-  GgufWriter::Declaration declaration;
-};
-
-std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix) {
-  std::vector<FileTensor> tensors;
-  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    if (expert > 0) return;  // in the stack of expert 0
-    const DType type = TypeInMix(mix, config, row, layer);
-    Shape shape = TensorShape(row, config);
-    if (row.per_expert()) shape.insert(shape.begin(), config.experts);
-    tensors.push_back(
-        {&row, layer, type, {TensorName(row.gguf.name, layer, expert), type, std::move(shape)}});
-  });
-  return tensors;
-}
 
 bool AllFinite(const std::vector<float>& values) {
   // The difference with itself is NaN of what is not finite; a sum over all keeps that.
@@ -87,51 +64,30 @@ class RowEncoder {
   std::vector<std::vector<float>> scratch_;  // by worker
 };
 
-class TensorWriter {
- public:
-  TensorWriter(GgufWriter& writer, ThreadPool& pool, const std::function<bool(size_t)>& progress)
-      : writer_(writer), encoder_(pool), progress_(progress) {}
-
-  Status Write(const FileTensor& tensor, const WeightMatrix& from) {
-    const int64_t piece = std::max<int64_t>(1, kPieceElements / from.cols);
-    for (int64_t first = 0; first < from.rows; first += piece) {
-      const int64_t count = std::min(piece, from.rows - first);
-      std::vector<std::byte>& buffer = buffers_[turn_];
-      turn_ = 1 - turn_;
-      buffer.resize(static_cast<size_t>(count) * BytesOf(tensor.type, from.cols));
-      if (!encoder_.Encode(from, first, count, tensor.type, buffer.data())) {
-        return Fail(ErrorCode::kCorrupt, "tensor \"{}\" holds a weight that is not finite",
-                    tensor.declaration.name);
-      }
-      FULMEN_TRY(Settle());
-      // Where no thread can be started, Settle() does it.
-      const auto both = std::launch::async | std::launch::deferred;
-      pending_ = std::async(both, [this, &buffer] { return writer_.Write(buffer); });
-      if (!progress_(buffer.size())) {
-        return Fail(ErrorCode::kCancelled, "stopped, nothing was kept");
-      }
-    }
-    return {};
+// The rows of one matrix, in pieces.
+Status WriteMatrix(const FileTensor& tensor, const WeightMatrix& from, RowEncoder& encoder,
+                   PieceWriter& pieces, GgufWriter& writer) {
+  const int64_t most = std::max<int64_t>(1, kPieceElements / from.cols);
+  for (int64_t first = 0; first < from.rows; first += most) {
+    const int64_t count = std::min(most, from.rows - first);
+    const auto make = [&](std::span<std::byte> piece) -> Status {
+      if (encoder.Encode(from, first, count, tensor.type, piece.data())) return {};
+      return Fail(ErrorCode::kCorrupt, "tensor \"{}\" holds a weight that is not finite",
+                  tensor.declaration.name);
+    };
+    FULMEN_TRY(pieces.Write(static_cast<size_t>(count) * BytesOf(tensor.type, from.cols), make,
+                            [&writer](std::span<std::byte> piece) { return writer.Write(piece); }));
   }
+  return {};
+}
 
-  // Waits for the piece being written; call before the writer goes away.
-  Status Settle() { return pending_.valid() ? pending_.get() : Status(); }
-
- private:
-  GgufWriter& writer_;
-  RowEncoder encoder_;
-  const std::function<bool(size_t)>& progress_;
-  std::array<std::vector<std::byte>, 2> buffers_;
-  size_t turn_ = 0;
-  std::future<Status> pending_;
-};
-
-Status WriteTensor(const FileTensor& tensor, const Model& model, TensorWriter& writer) {
+Status WriteTensor(const FileTensor& tensor, const Model& model, RowEncoder& encoder,
+                   PieceWriter& pieces, GgufWriter& writer) {
   const int64_t matrices = tensor.row->per_expert() ? model.config.experts : 1;
   for (int64_t expert = 0; expert < matrices; ++expert) {
     const WeightMatrix& from =
         TensorAt<WeightMatrix>(model.weights, *tensor.row, tensor.layer, expert);
-    FULMEN_TRY(writer.Write(tensor, from));
+    FULMEN_TRY(WriteMatrix(tensor, from, encoder, pieces, writer));
   }
   return {};
 }
@@ -141,6 +97,19 @@ bool HasTokenizer(const TokenizerSource& source) {
 }
 
 }  // namespace
+
+std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix) {
+  std::vector<FileTensor> tensors;
+  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    if (expert > 0) return;  // in the stack of expert 0
+    const DType type = TypeInMix(mix, config, row, layer);
+    Shape shape = TensorShape(row, config);
+    if (row.per_expert()) shape.insert(shape.begin(), config.experts);
+    tensors.push_back(
+        {&row, layer, type, {TensorName(row.gguf.name, layer, expert), type, std::move(shape)}});
+  });
+  return tensors;
+}
 
 std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix) {
   std::vector<GgufWriter::Declaration> declarations;
@@ -158,13 +127,25 @@ size_t BytesInMix(const Config& config, const Mix& mix) {
   return bytes;
 }
 
+std::optional<Requantized> FindRequantized(const Model& model, const Mix& mix) {
+  for (const FileTensor& tensor : FileTensors(model.config, mix)) {
+    const DType from = TensorAt<WeightMatrix>(model.weights, *tensor.row, tensor.layer, 0).type;
+    const bool coarse = IsQuantized(from) && from != DType::kQ8_0;
+    if (coarse && IsQuantized(tensor.type) && from != tensor.type) {
+      return Requantized{tensor.declaration.name, from, tensor.type};
+    }
+  }
+  return std::nullopt;
+}
+
 Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix) {
+  if (files.gguf()) return MetadataFromGguf(files.gguf()->header(), mix);
   const std::filesystem::path path =
       std::filesystem::path(files.path() + "/.").lexically_normal().parent_path();
   FULMEN_ASSIGN(GgufMetadata metadata, ModelMetadata(model, mix, path.filename().string()));
   FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
   if (!HasTokenizer(source)) return metadata;
-  FULMEN_ASSIGN(const TokenizerTables tables, ReadTokenizerTables(files, model.config.vocab_size));
+  FULMEN_ASSIGN(const TokenizerTables tables, ReadTokenizerTables(source, model.config.vocab_size));
   FULMEN_ASSIGN(const GgufMetadata tokenizer, TokenizerMetadata(tables, model, files.path()));
   metadata.insert(metadata.end(), tokenizer.begin(), tokenizer.end());
   return metadata;
@@ -175,12 +156,13 @@ Status WriteGguf(const Model& model, const Mix& mix, const GgufMetadata& metadat
                  const std::function<bool(size_t)>& progress) {
   FULMEN_ASSIGN(GgufWriter writer,
                 GgufWriter::Create(path, metadata, TensorsInMix(model.config, mix)));
-  TensorWriter tensors(writer, pool, progress);
+  RowEncoder encoder(pool);
+  PieceWriter pieces(progress);
   Status status;
   for (const FileTensor& tensor : FileTensors(model.config, mix)) {
-    if (status) status = WriteTensor(tensor, model, tensors);
+    if (status) status = WriteTensor(tensor, model, encoder, pieces, writer);
   }
-  const Status settled = tensors.Settle();
+  const Status settled = pieces.Settle();
   FULMEN_TRY(status);
   FULMEN_TRY(settled);
   return writer.Finish();

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -14,12 +15,32 @@
 
 namespace fulmen {
 
-// The tensors that the file will hold, in its order. Experts are stacked.
+// One tensor of the file: all experts' matrices, or one.
+struct FileTensor {
+  const TensorRow* row;
+  int64_t layer;
+  DType type;
+  GgufWriter::Declaration declaration;
+};
+// In the order of the file.
+std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix);
+// What is declared of them.
 std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix);
 // Bytes of all of them.
 size_t BytesInMix(const Config& config, const Mix& mix);
 
-// What a file made of the model at `files` says of it; of its tokenizer only where it has one.
+// A tensor whose type of fewer than 8 bits would become another one: no more than it has already
+// lost can come back, and more is lost.
+struct Requantized {
+  std::string tensor;
+  DType from;
+  DType to;
+};
+// The first in the file; nullopt where there is none.
+std::optional<Requantized> FindRequantized(const Model& model, const Mix& mix);
+
+// What a file made of the model at `files` says of it; of its tokenizer only where it has one. Of a
+// GGUF file that is what it says itself, and the result points into it.
 Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix);
 
 // Writes the file, which gets its name only once whole. Memory beside the mapped model is bounded:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/file_io.h"
+#include "formats/testing/gguf_builder.h"
 #include "quantize/encode.h"
 #include "quantize/gguf_metadata.h"
 #include "tests/testing/compare.h"
@@ -202,6 +203,43 @@ TEST(MetadataOf, IsWhatLlamaCppWrites) {
   const auto& merges = std::get<std::vector<std::string>>(*Find(metadata, "tokenizer.ggml.merges"));
   EXPECT_EQ(merges.size(), 240U);
   EXPECT_EQ(merges[0], "Ġ Ġ");
+}
+
+// A GGUF file made of another says all the other does.
+TEST(MetadataOf, KeepsWhatAGgufFileSays) {
+  const std::string path = testing::GoldenFolder("gguf/wide") + "/wide-q8_0.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no golden GGUF files";
+  const ModelFiles files = ModelFiles::Open(path).value();
+  const Model model = LoadModel(files).value();
+  const GgufMetadata metadata = MetadataOf(files, model, MixOf("Q4_0")).value();
+  ThreadPool pool(2);
+  ASSERT_TRUE(WriteGguf(model, MixOf("Q4_0"), metadata, TemporaryPath(), pool, KeepGoing));
+  const ModelFiles written = ModelFiles::Open(TemporaryPath()).value();
+  for (const auto& [key, value] : files.gguf()->header().metadata) {
+    SCOPED_TRACE(key);
+    const GgufValue* kept = written.gguf()->header().Find(key);
+    ASSERT_NE(kept, nullptr);
+    EXPECT_EQ(kept->ToJson(), key == "general.file_type" ? Json(2) : value.ToJson());
+  }
+  EXPECT_EQ(written.gguf()->header().metadata.size(), files.gguf()->header().metadata.size());
+  std::filesystem::remove(TemporaryPath());
+}
+
+TEST(MetadataFromGguf, LeavesOutHowTheTensorsWereStored) {
+  const std::string file = testing::GgufBuilder()
+                               .Text("general.name", "x")
+                               .Number("general.alignment", uint32_t{64})
+                               .Number("split.count", uint32_t{2})
+                               .Number("quantize.imatrix.chunks_count", uint32_t{2})
+                               .Number("general.file_type", uint32_t{7})
+                               .Text("somebody.else", "y")
+                               .File();
+  const GgufHeader header =
+      ParseGguf(std::as_bytes(std::span(file.data(), file.size())), "file").value();
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : MetadataFromGguf(header, MixOf("Q8_0"))) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::string>{"general.name", "somebody.else",
+                                            "general.quantization_version", "general.file_type"}));
 }
 
 }  // namespace

@@ -71,6 +71,20 @@ void AddLayerKinds(const Config& config, GgufMetadata& metadata) {
   metadata.emplace_back("minimax-01.attention.recurrent_layers", std::move(lightning));
 }
 
+// Of the mix.
+void AddStorage(const Mix& mix, GgufMetadata& metadata) {
+  metadata.emplace_back("general.quantization_version", uint32_t{2});
+  metadata.emplace_back("general.file_type", mix.file_type);
+}
+
+// Whether a key tells how the tensors of its own file are stored, split and were quantized.
+bool IsAboutStorage(std::string_view key) {
+  constexpr std::array<std::string_view, 3> kKeys = {"general.quantization_version",
+                                                     "general.file_type", "general.alignment"};
+  return std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end() || key.starts_with("split.") ||
+         key.starts_with("quantize.");
+}
+
 // The tokens that end a text, the tokenizer's first.
 std::vector<int32_t> EndIds(const TokenizerTables& tables, const Model& model) {
   std::vector<int32_t> ids;
@@ -109,8 +123,16 @@ Result<GgufMetadata> ModelMetadata(const Model& model, const Mix& mix, const std
       {"minimax-01.residual_scale", config.mlp_residual.alpha},
   };
   AddLayerKinds(config, metadata);
-  metadata.emplace_back("general.quantization_version", uint32_t{2});
-  metadata.emplace_back("general.file_type", mix.file_type);
+  AddStorage(mix, metadata);
+  return metadata;
+}
+
+GgufMetadata MetadataFromGguf(const GgufHeader& header, const Mix& mix) {
+  GgufMetadata metadata;
+  for (const auto& [key, value] : header.metadata) {
+    if (!IsAboutStorage(key)) metadata.emplace_back(key, value);
+  }
+  AddStorage(mix, metadata);
   return metadata;
 }
 

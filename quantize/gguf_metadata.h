@@ -15,6 +15,10 @@ namespace fulmen {
 // for: residual weights other than one alpha, residuals before the norm.
 Result<GgufMetadata> ModelMetadata(const Model& model, const Mix& mix, const std::string& name);
 
+// What a GGUF file made of another says: all that the other does, but for how its tensors are
+// stored. Points into the file `header` was read from.
+GgufMetadata MetadataFromGguf(const GgufHeader& header, const Mix& mix);
+
 // Tokens, merges, special ids and chat template. Fails for a split pattern that the format has no
 // name for, and for more tokens than the model has.
 Result<GgufMetadata> TokenizerMetadata(const TokenizerTables& tables, const Model& model,

@@ -25,6 +25,10 @@ void EncodePlain(const TokenizerData& data, std::string_view text, bool continue
 
 Result<TokenizerData> ReadTokenizerData(const ModelFiles& files) {
   FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
+  return ReadTokenizerData(source);
+}
+
+Result<TokenizerData> ReadTokenizerData(const TokenizerSource& source) {
   if (source.gguf) return DataFromGguf(source.gguf->header(), source.gguf->where());
   TokenizerData data;
   if (source.tokenizer_json) {

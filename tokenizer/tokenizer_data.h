@@ -47,6 +47,7 @@ struct TokenizerData {
 
 // Of a model's files: what Tokenizer::Load reads.
 Result<TokenizerData> ReadTokenizerData(const ModelFiles& files);
+Result<TokenizerData> ReadTokenizerData(const TokenizerSource& source);
 
 Result<TokenizerData> DataFromTokenizerJson(std::string_view text, const std::string& where);
 // The published split pattern; special tokens are still to be added.

@@ -29,8 +29,8 @@ void MarkAddedTokens(const TokenizerData& data, TokenizerTables& tables) {
 
 }  // namespace
 
-Result<TokenizerTables> ReadTokenizerTables(const ModelFiles& files, int64_t vocab_size) {
-  FULMEN_ASSIGN(const TokenizerData data, ReadTokenizerData(files));
+Result<TokenizerTables> ReadTokenizerTables(const TokenizerSource& source, int64_t vocab_size) {
+  FULMEN_ASSIGN(const TokenizerData data, ReadTokenizerData(source));
   const Vocabulary& vocabulary = data.vocabulary();
   TokenizerTables tables;
   tables.tokens.resize(static_cast<size_t>(std::max(vocab_size, vocabulary.size())));

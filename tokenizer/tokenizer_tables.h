@@ -10,7 +10,7 @@
 
 namespace fulmen {
 
-class ModelFiles;  // formats/model_files.h
+struct TokenizerSource;  // formats/model_files.h
 
 // As GGUF numbers them in tokenizer.ggml.token_type.
 enum class TokenKind : uint8_t { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5 };
@@ -25,8 +25,8 @@ struct TokenizerTables {
   std::string chat_template;
 };
 
-// As Tokenizer::Load; the tables have room for `vocab_size` ids, or for all tokens if those are
-// more.
-Result<TokenizerTables> ReadTokenizerTables(const ModelFiles& files, int64_t vocab_size);
+// As Tokenizer::Load reads it; the tables have room for `vocab_size` ids, or for all tokens if
+// those are more.
+Result<TokenizerTables> ReadTokenizerTables(const TokenizerSource& source, int64_t vocab_size);
 
 }  // namespace fulmen

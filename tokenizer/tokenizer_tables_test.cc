@@ -44,7 +44,7 @@ TEST(TokenizerTables, MakeTheSameTokenizerAgain) {
   const ModelFiles files = ModelFiles::Open(testing::SourcePath("models/fulmen-nano")).value();
   const Tokenizer tokenizer = Tokenizer::Load(files).value();
   const int64_t rows = tokenizer.vocab_size() + 3;
-  const TokenizerTables tables = ReadTokenizerTables(files, rows).value();
+  const TokenizerTables tables = ReadTokenizerTables(files.ReadTokenizer().value(), rows).value();
   ASSERT_EQ(static_cast<int64_t>(tables.tokens.size()), rows);
   EXPECT_EQ(tables.tokens.back(), fmt::format("[PAD{}]", rows - 1));
   EXPECT_EQ(tables.kinds.back(), TokenKind::kUnused);

@@ -93,7 +93,7 @@ TEST_F(ShellCompletion, BashOffersFilesAndFolders) {
   EXPECT_EQ(Bash({"run", "-f", "a"}), (Lines{"a file", "a folder"}));
   EXPECT_EQ(Bash({"run", "-m", "a"}), (Lines{"a file", "a folder"}));
   EXPECT_EQ(Bash({"inspect", "a"}), (Lines{"a file", "a folder"}));
-  EXPECT_EQ(Bash({"synth", "a"}), Lines{"a folder"});
+  EXPECT_EQ(Bash({"synth", "a"}), (Lines{"a file", "a folder"}));
   EXPECT_EQ(Bash({"train", "a"}), (Lines{"a file", "a folder"}));
   const Lines train = Bash({"train", ""});
   EXPECT_TRUE(train.contains("a file") && train.contains("data") && train.contains("sweep"));

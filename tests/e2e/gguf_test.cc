@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,83 @@ TEST_F(GgufCommands, RunAndEval) {
   EXPECT_GT(perplexity.at("perplexity"), 1);
   JsonOf({"bench", "-m", model_, "--kernels", "ref", "--threads", "1", "-p", "2", "-n", "1", "-r",
           "1", "--json"});
+}
+
+// Of a GGUF file made of a GGUF file, tokens and, where the types stay, logits are those of the
+// first.
+TEST_F(GgufCommands, Convert) {
+  const std::string out = folder_ / "out.gguf";
+  OutputOf({"convert", model_, out, "--type", "Q4_K_M"});
+  const std::string text = "Hello there<end_of_sentence>";
+  EXPECT_EQ(OutputOf({"tokenize", "-m", out, text}), OutputOf({"tokenize", "-m", model_, text}));
+  const auto logits = [&](const std::string& model) {
+    const std::string file = folder_ / "logits.safetensors";
+    OutputOf({"eval", "logits", "-m", model, "--kernels", "ref", "--tokens", folder_ / "ids.json",
+              "--out", file});
+    return ReadFileOrDie(file);
+  };
+  EXPECT_EQ(logits(out), logits(model_));
+}
+
+TEST_F(GgufCommands, Quantize) {
+  const std::string golden = GoldenFolder("gguf/wide");
+  const std::string out = folder_ / "out.gguf";
+  const Json made = JsonOf({"quantize", golden + "/wide-bf16.gguf", out, "q4_k_m", "--json"});
+  EXPECT_EQ(made["type"], "Q4_K_M");
+  EXPECT_EQ(made["types"]["Q6_K"]["tensors"], 3);
+  const Json inspected = JsonOf({"inspect", out, "--json"});
+  EXPECT_EQ(made["bytes"], inspected["weights_bytes"]);
+  EXPECT_EQ(made["parameters"], inspected["parameters"]["total"]);
+  for (const auto& [type, sum] : made["types"].items()) {
+    EXPECT_EQ(sum["bytes"], inspected["bytes_per_dtype"][type]) << type;
+  }
+  const std::string ids = OutputOf({"tokenize", "-m", model_, "Hello there"});
+  EXPECT_EQ(OutputOf({"tokenize", "-m", out, "Hello there"}), ids);
+  const std::string summary = OutputOf({"quantize", golden + "/wide-bf16.gguf", out, "Q8_0"});
+  EXPECT_NE(summary.find("Q8_0, "), std::string::npos) << summary;
+  EXPECT_NE(summary.find("bits a weight"), std::string::npos) << summary;
+}
+
+TEST_F(GgufCommands, QuantizeRefuses) {
+  const auto refuse = [](const std::vector<std::string>& arguments, const std::string& sentence) {
+    const ProgramResult result = RunFulmen(arguments);
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_EQ(result.out, "");
+    EXPECT_NE(result.err.find(sentence), std::string::npos) << result.err;
+  };
+  const std::string out = folder_ / "out.gguf";
+  refuse({"quantize", model_, out, "Q2_K"},
+         "is Q4_K already, and Q2_K made of that is worse than made of the original "
+         "(--allow-requantize does it all the same)");
+  EXPECT_FALSE(std::filesystem::exists(out));
+  // Nothing more is lost in these.
+  OutputOf({"quantize", model_, out, "F16", "-q"});
+  OutputOf({"quantize", model_, out, "Q4_K_M", "-q"});
+  const std::string before = ReadFileOrDie(out);
+  refuse({"quantize", out, out, "Q4_K_M"}, "the file to write is one of the model's own");
+  EXPECT_EQ(ReadFileOrDie(out), before);
+  refuse({"quantize", model_, out, "Q4_KM"}, "found \"Q4_KM\"; did you mean Q4_K_M?");
+  refuse({"quantize", model_, out, "fp12"}, "IQ4_NL, IQ4_XS, Q3_K_M or Q2_K, found \"fp12\"\n");
+}
+
+// A folder and a file of random weights run, with the same tokenizer.
+TEST_F(GgufCommands, Synth) {
+  const std::vector<std::string> geometry = {"--layers", "1",   "--hidden", "64",
+                                             "--vocab",  "300", "--ffn",    "64"};
+  std::string ids;
+  for (const auto& [name, type] :
+       {std::pair("/random", "f32"), std::pair("/random.gguf", "q4_k_m")}) {
+    std::vector<std::string> words = {"synth", folder_.path() + name, "--type", type};
+    words.insert(words.end(), geometry.begin(), geometry.end());
+    OutputOf(words);
+    const std::string model = folder_.path() + name;
+    const std::string found = OutputOf({"tokenize", "-m", model, "Hi there<end_of_sentence>"});
+    if (!ids.empty()) {
+      EXPECT_EQ(found, ids);
+    }
+    ids = found;
+    EXPECT_NE(OutputOf({"run", "-m", model, "-p", "Hi", "-n", "3", "--ignore-eos"}), "");
+  }
 }
 
 TEST_F(GgufCommands, Train) {

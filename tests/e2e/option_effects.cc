@@ -147,6 +147,14 @@ Effects SynthEffects() {
   };
 }
 
+Effects QuantizeEffects() {
+  return {
+      {"--allow-requantize", "../in/low.gguf out Q5_0",
+       "../in/low.gguf out Q5_0 --allow-requantize"},
+      {"--json", "../in/model out Q4_0", "../in/model out Q4_0 --json"},
+  };
+}
+
 // Measuring takes seconds, so one run shows most of them; none has its default.
 Effects BenchEffects() {
   const std::string peak = "--peak --threads 1";
@@ -344,6 +352,7 @@ std::map<std::string, Effects> AllEffects() {
       {"detokenize", DetokenizeEffects()},
       {"synth", SynthEffects()},
       {"convert", {{"--type", "../in/model out", "../in/model out --type Q4_0"}}},
+      {"quantize", QuantizeEffects()},
       {"bench", BenchEffects()},
       {"completion", {}},
       {"manual", {}},
@@ -365,6 +374,7 @@ std::vector<Measured> ThreadEffects() {
        "-m ../in/model --batches ../in/batches.json --steps 1 --out out"},
       {"synth", "--threads", "out --type f32 --layers 1 --hidden 16 --vocab 64 --ffn 16"},
       {"convert", "--threads", "../in/model out"},
+      {"quantize", "--threads", "../in/model out Q4_0"},
   };
 }
 

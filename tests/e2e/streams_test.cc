@@ -190,6 +190,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"eval_generate", {"eval", "generate", "--tokens", "FOLDER/ids.json", "-n", "2"}},
         Case{"eval_perplexity", {"eval", "perplexity", "-f", "FOLDER/text.txt"}},
         Case{"convert", {"convert", SourcePath("models/fulmen-nano"), "FOLDER/nano.gguf"}},
+        Case{"quantize",
+             {"quantize", SourcePath("models/fulmen-nano"), "FOLDER/nano.gguf", "q4_k_m"}},
         Case{"synth", {"synth",      "FOLDER/model",
                        "--type",     "f32",
                        "--layers",   "1",

@@ -1,0 +1,134 @@
+// fulmen quantize: a model as a GGUF file of smaller weights.
+#include <fmt/core.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/console.h"
+#include "base/json.h"
+#include "base/units.h"
+#include "cli/commands.h"
+#include "cli/gguf_output.h"
+#include "cli/session.h"
+#include "model/cost.h"
+#include "quantize/convert.h"
+
+namespace fulmen {
+namespace {
+
+struct QuantizeOptions {
+  std::string model;
+  std::string file;
+  std::string type;
+  bool allow_requantize = false;
+  bool json = false;
+  bool quiet = false;
+  int threads = 0;
+};
+
+struct TypeSum {
+  int64_t tensors = 0;
+  int64_t bytes = 0;
+};
+
+struct Summary {
+  std::map<DType, TypeSum> types;
+  int64_t parameters = 0;
+  int64_t bytes = 0;
+  int64_t bytes_before = 0;
+  double bits_per_weight() const {
+    return 8 * static_cast<double>(bytes) / static_cast<double>(parameters);
+  }
+};
+
+Summary Summarize(const Model& model, const Mix& mix) {
+  Summary summary;
+  for (const GgufWriter::Declaration& tensor : TensorsInMix(model.config, mix)) {
+    const auto bytes = static_cast<int64_t>(BytesOf(tensor.dtype, ElementCount(tensor.shape)));
+    TypeSum& sum = summary.types[tensor.dtype];
+    ++sum.tensors;
+    sum.bytes += bytes;
+    summary.bytes += bytes;
+  }
+  summary.parameters = ParameterCount(model.config);
+  summary.bytes_before = static_cast<int64_t>(model.checkpoint->total_bytes());
+  return summary;
+}
+
+void PrintJson(const QuantizeOptions& options, const Mix& mix, const Summary& summary,
+               double seconds) {
+  Json types = Json::object();
+  for (const auto& [type, sum] : summary.types) {
+    types[std::string(DTypeName(type))] = {{"tensors", sum.tensors}, {"bytes", sum.bytes}};
+  }
+  const Json json = {{"file", options.file},
+                     {"type", mix.name},
+                     {"parameters", summary.parameters},
+                     {"bytes", summary.bytes},
+                     {"bytes_before", summary.bytes_before},
+                     {"bits_per_weight", summary.bits_per_weight()},
+                     {"types", types},
+                     {"seconds", seconds}};
+  Print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+}
+
+void PrintSummary(const QuantizeOptions& options, const Mix& mix, const Summary& summary) {
+  Print("{}: {}, {}, {:.2f} bits a weight ({} before)\n", options.file, mix.name,
+        HumanBytes(summary.bytes), summary.bits_per_weight(), HumanBytes(summary.bytes_before));
+  for (const auto& [type, sum] : summary.types) {
+    Print("  {:<7} {:>4} tensor{} {}\n", DTypeName(type), sum.tensors,
+          sum.tensors == 1 ? ", " : "s,", HumanBytes(sum.bytes));
+  }
+}
+
+Status CheckMayRequantize(const QuantizeOptions& options, const Model& model, const Mix& mix) {
+  const std::optional<Requantized> found = FindRequantized(model, mix);
+  if (!found || options.allow_requantize) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "{}: tensor \"{}\" is {} already, and {} made of that is worse than made of the "
+              "original (--allow-requantize does it all the same)",
+              options.model, found->tensor, DTypeName(found->from), DTypeName(found->to));
+}
+
+Status Quantize(const QuantizeOptions& options) {
+  FULMEN_ASSIGN(const Mix* mix, FindMix(options.type));
+  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
+  FULMEN_ASSIGN(const Model model, LoadModel(files));
+  FULMEN_TRY(CheckMayRequantize(options, model, *mix));
+  const auto start = std::chrono::steady_clock::now();
+  FULMEN_TRY(WriteGgufFile(files, model, {options.file, mix, options.quiet, options.threads}));
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+  if (options.file == "-") return {};  // where the file itself went
+  const Summary summary = Summarize(model, *mix);
+  if (options.json) {
+    PrintJson(options, *mix, summary, passed.count());
+  } else {
+    PrintSummary(options, *mix, summary);
+  }
+  return {};
+}
+
+}  // namespace
+
+void AddQuantizeCommand(Command& program) {
+  auto options = std::make_shared<QuantizeOptions>();
+  Command& command =
+      program.AddCommand("quantize", "Make a model smaller: a GGUF file of fewer bits a weight");
+  command.Add("IN", options->model, "Folder or .gguf file of the model; of a split one, any part")
+      .Completes(Completion::kFiles)
+      .Required();
+  command.Add("OUT", options->file, "File to write").Completes(Completion::kFiles).Required();
+  command.Add("TYPE", options->type, "Types of the weights").Names(MixNames()).Required();
+  command.Add("--allow-requantize", options->allow_requantize,
+              "Quantize tensors again that have fewer than 8 bits a weight already");
+  command.Add("--json", options->json, "Print one JSON object");
+  AddThreadsOption(command, options->threads);
+  AddQuietOption(command, options->quiet);
+  command.Notes(DescribeMixes());
+  command.Examples({"fulmen quantize models/fulmen-nano /tmp/nano.gguf Q4_K_M"});
+  command.Run([options] { return Quantize(*options); });
+}
+
+}  // namespace fulmen

@@ -1,0 +1,19 @@
+// A tokenizer for models of random weights, which have none of their own.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "formats/model_files.h"
+
+namespace fulmen {
+
+// Every byte has a token, the other ones are a space and short words of letters, the first in the
+// alphabet first; then come the family's special tokens, of which <end_of_sentence> ends a text.
+// Any text has tokens, and any tokens are text. nullopt for a vocabulary with no room for the bytes
+// and the special tokens. The texts are those of tokenizer.json and tokenizer_config.json, with
+// the chat template of Text-01.
+std::optional<TokenizerSource> StandInTokenizer(int64_t vocabulary);
+
+}  // namespace fulmen
