@@ -125,16 +125,16 @@ test_targets() {
 }
 
 sources() {
-  local folders=(base bench cli engine eval formats kernels model parallel tests tokenizer train)
+  local folders=(base bench cli engine eval formats kernels model parallel quantize tests tokenizer train)
   find "${folders[@]}" -name '*.cc' -o -name '*.h'
 }
 
-# Sources that changed in the twelve hours before the last commit or since, and for each such header
+# Sources that changed in the four hours before the last commit or since, and for each such header
 # one source that includes it. All of them where git cannot tell.
 changed_sources() {
   local last base changed file
   last=$(git log -1 --format=%ct 2>/dev/null || true)
-  base=${last:+$(git log -1 --format=%H --before=$((last - 12 * 3600)))}
+  base=${last:+$(git log -1 --format=%H --before=$((last - 4 * 3600)))}
   if [[ -z $base || $(git rev-parse --is-shallow-repository) == true ]]; then
     sources
     return
