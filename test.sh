@@ -20,7 +20,7 @@ one and with AVX2.
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
-                twelve hours, --sanitize without end-to-end tests and long comparisons, and with
+                four hours, --sanitize without end-to-end tests and long comparisons, and with
                 few tests for threads
   --only        leave out the tests of build/release: only what the options before add
   --setup-only  install and configure, then stop

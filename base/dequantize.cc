@@ -114,7 +114,8 @@ void Dequantize(const BlockQ6_K& b, float* out) {
     const int byte = b.low[64 * half + i % 64];
     const int low = quarter < 2 ? byte & 15 : byte >> 4;
     const int high = b.high[32 * half + i % 32] >> (2 * quarter) & 3;
-    const float step = d * static_cast<float>(b.scales[i / 16]);
+    const int group = i / 16;
+    const float step = d * static_cast<float>(b.scales[group]);
     out[i] = step * static_cast<float>((low | high << 4) - 32);
   }
 }

@@ -56,10 +56,6 @@ struct UninitializedAllocator : AlignedAllocator<T> {
   explicit UninitializedAllocator(const UninitializedAllocator<U>&) {}
 
   template <class U>
-  struct rebind {
-    using other = UninitializedAllocator<U>;
-  };
-  template <class U>
   void construct(U* element) {
     ::new (static_cast<void*>(element)) U;
   }
