@@ -7,10 +7,14 @@
 #endif
 
 #include "kernels/cpu/gemm-inl.h"
-#include "kernels/cpu/quantized-inl.h"
+#include "kernels/cpu/unpack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
+
+// The next for quantized weights (quantized.cc).
+void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
+                       Matrix y);
 
 // y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x.
 inline void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,

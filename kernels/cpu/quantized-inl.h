@@ -194,16 +194,6 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
   }
 }
 
-// y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x.
-inline void MultiplyQuantized(const PackedRows& x, const TileRange& tiles,
-                              const WeightMatrix& weight, Matrix y) {
-  VisitBlocks(weight.type, [&]<class Block>(const Block*) {
-    for (int64_t tile = tiles.begin; tile < tiles.end; tile += kPanelTiles) {
-      MultiplyPanels<Block>(x, {tile, std::min(tile + kPanelTiles, tiles.end)}, weight, y);
-    }
-  });
-}
-
 }  // namespace fulmen::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
