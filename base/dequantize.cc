@@ -81,7 +81,9 @@ int NibbleOfPair(const uint8_t (&q)[128], int i) {
   return i % 64 < 32 ? byte & 15 : byte >> 4;
 }
 
-void Dequantize(const BlockQ4_K& b, float* out) {
+// Of Q4_K and Q5_K, whose element i is value(i).
+template <class Block, class Value>
+void DequantizeGroups(const Block& b, const Value& value, float* out) {
   const float d = F32FromF16(b.d);
   const float dmin = F32FromF16(b.dmin);
   const ScalesAndMinima s = Q4ScalesAndMinima(b.scales);
@@ -89,21 +91,21 @@ void Dequantize(const BlockQ4_K& b, float* out) {
     const auto group = static_cast<size_t>(i / 32);
     const float step = d * static_cast<float>(s.scales[group]);
     const float minimum = dmin * static_cast<float>(s.minima[group]);
-    out[i] = step * static_cast<float>(NibbleOfPair(b.q, i)) - minimum;
+    out[i] = step * static_cast<float>(value(i)) - minimum;
   }
 }
 
+void Dequantize(const BlockQ4_K& b, float* out) {
+  DequantizeGroups(
+      b, [&](int i) { return NibbleOfPair(b.q, i); }, out);
+}
+
 void Dequantize(const BlockQ5_K& b, float* out) {
-  const float d = F32FromF16(b.d);
-  const float dmin = F32FromF16(b.dmin);
-  const ScalesAndMinima s = Q4ScalesAndMinima(b.scales);
-  for (int i = 0; i < kSuperBlock; ++i) {
-    const auto group = static_cast<size_t>(i / 32);
-    const float step = d * static_cast<float>(s.scales[group]);
-    const float minimum = dmin * static_cast<float>(s.minima[group]);
+  const auto value = [&](int i) {
     const int fifth = (b.high[i % 32] >> (i / 32) & 1) << 4;
-    out[i] = step * static_cast<float>(NibbleOfPair(b.q, i) | fifth) - minimum;
-  }
+    return NibbleOfPair(b.q, i) | fifth;
+  };
+  DequantizeGroups(b, value, out);
 }
 
 void Dequantize(const BlockQ6_K& b, float* out) {

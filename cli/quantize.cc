@@ -1,11 +1,11 @@
 // fulmen quantize: a model as a GGUF file of smaller weights.
 #include <fmt/core.h>
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/console.h"
 #include "base/json.h"
 #include "base/units.h"
@@ -97,13 +97,13 @@ Status Quantize(const QuantizeOptions& options) {
   FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
   FULMEN_TRY(CheckMayRequantize(options, model, *mix));
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   FULMEN_TRY(WriteGgufFile(files, model, {options.file, mix, options.quiet, options.threads}));
-  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+  const double seconds = SecondsSince(start);
   if (options.file == "-") return {};  // where the file itself went
   const Summary summary = Summarize(model, *mix);
   if (options.json) {
-    PrintJson(options, *mix, summary, passed.count());
+    PrintJson(options, *mix, summary, seconds);
   } else {
     PrintSummary(options, *mix, summary);
   }
