@@ -18,6 +18,7 @@
 
 #include "base/matrix.h"
 #include "kernels/cpu/activations-inl.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/panel-inl.h"
 
@@ -155,13 +156,7 @@ HWY_INLINE void MultiplyTileOf(const Int8Tile& x, const Panel& w, int64_t column
 HWY_INLINE void StorePanel(const float* sums, Matrix y) {
   for (int64_t r = 0; r < y.rows; ++r) {
     for (int64_t c = 0; c < y.cols; c += LaneCount()) {
-      const FloatsV v = hn::Load(Floats(), sums + r * PanelRows() + c);
-      const int64_t left = y.cols - c;
-      if (HWY_LIKELY(left >= LaneCount())) {
-        hn::StoreU(v, Floats(), y.row(r) + c);
-      } else {
-        StoreFirst(Floats(), v, y.row(r) + c, static_cast<size_t>(left));
-      }
+      StorePart(hn::Load(Floats(), sums + r * PanelRows() + c), y.row(r) + c, y.cols - c);
     }
   }
 }
