@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/machine.h"
+#include "base/memory.h"
 #include "base/thread_pool.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
@@ -112,28 +113,29 @@ void LightningAttention(benchmark::State& state) {
          static_cast<double>(heads) * bytes);
 }
 
-// Arguments: threads, queries, positions in the cache with them.
+// Arguments: threads, queries, positions in the cache with them, type of the cache (0 F32, 1 F16, 2
+// BF16, 3 Q8_0).
 void SoftmaxAttention(benchmark::State& state) {
   constexpr int64_t kHeads = 64;
   constexpr int64_t kKvHeads = 8;
   constexpr int64_t kPageTokens = 256;
+  constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
   Machine& machine = MachineOf(state.range(0));
   const int64_t tokens = state.range(1);
   const int64_t end = state.range(2);
   const int64_t pages = (end + kPageTokens - 1) / kPageTokens;
-  const int64_t page_size = 2 * kKvHeads * kPageTokens * kDim;
-  std::vector<float> cache = Random(pages * page_size);
-  std::vector<float*> pointers;
-  for (int64_t page = 0; page < pages; ++page) pointers.push_back(cache.data() + page * page_size);
-  const std::array<std::span<float* const>, 1> sequences = {pointers};
-  const KvCache kv = {.pages = sequences,
-                      .page_tokens = kPageTokens,
-                      .kv_heads = kKvHeads,
-                      .head_dim = kDim,
-                      .keys = 0,
-                      .values = page_size / 2,
-                      .head_stride = kPageTokens * kDim,
-                      .token_stride = kDim};
+  const KvFormat format = {kTypes[state.range(3)], kKvHeads, kDim};
+  const auto page_size = static_cast<int64_t>(format.BytesOfTokens(kPageTokens));
+  std::vector<std::byte, AlignedAllocator<std::byte>> memory(
+      static_cast<size_t>(pages * page_size));
+  std::vector<std::byte*> pointers;
+  for (int64_t page = 0; page < pages; ++page) pointers.push_back(memory.data() + page * page_size);
+  const std::array<std::span<std::byte* const>, 1> sequences = {pointers};
+  const KvCache kv = {
+      .pages = sequences, .page_tokens = kPageTokens, .offset = 0, .format = format};
+  const std::vector<float> keys = Random(end * kKvHeads * kDim);
+  const ConstMatrix stored(keys.data(), end, kKvHeads * kDim);
+  Cpu().store_kv(machine.context, stored, stored, {std::array<int64_t, 2>{0, end}, {}}, kv);
   const std::array<int64_t, 2> starts = {0, tokens};
   const std::array<int64_t, 1> positions = {end - tokens};
   const std::vector<float> queries = Random(tokens * kHeads * kDim);
@@ -144,7 +146,7 @@ void SoftmaxAttention(benchmark::State& state) {
   }
   const double seen = static_cast<double>(tokens) * static_cast<double>(2 * end - tokens + 1) / 2;
   Report(state, machine, 4.0 * kDim * kHeads * seen,
-         static_cast<double>(end) * 2 * kKvHeads * kDim * sizeof(float));
+         static_cast<double>(format.BytesOfTokens(end)));
 }
 
 // Borders of 2048 tokens packed with documents of `length` tokens, or where that is 0 of lengths
@@ -241,7 +243,6 @@ void SoftmaxTraining(benchmark::State& state) {
   Workspace memory;
   const Matrix kv = RandomMatrix(memory, tokens, 2 * kv_width);
   const Slices slices = {starts, {}};
-  const BatchKv own(kv, kKvHeads, slices);
   const PackedAttention attention = {.queries = RandomMatrix(memory, tokens, width),
                                      .keys = kv.Cols(0, kv_width),
                                      .values = kv.Cols(kv_width, kv_width),
@@ -254,6 +255,9 @@ void SoftmaxTraining(benchmark::State& state) {
   const Matrix dkeys = RandomMatrix(memory, tokens, kv_width);
   const Matrix dvalues = RandomMatrix(memory, tokens, kv_width);
   const auto attend = [&] {
+    const Workspace::Frame frame(machine.scratch);
+    const BatchKv own(machine.scratch, {DType::kF32, kKvHeads, dim}, slices);
+    Cpu().store_kv(machine.context, attention.keys, attention.values, slices, own.cache());
     Cpu().softmax_attention(machine.context, attention.queries, own.cache(), slices, out, log_sums);
   };
   attend();
@@ -291,13 +295,15 @@ BENCHMARK(LightningAttention)
     ->Unit(benchmark::kMicrosecond);
 
 BENCHMARK(SoftmaxAttention)
-    ->ArgNames({"threads", "queries", "context"})
+    ->ArgNames({"threads", "queries", "context", "type"})
     ->Apply([](benchmark::internal::Benchmark* b) {
-      Threads(b, {512, 512});
-      Threads(b, {512, 8192});
-      Threads(b, {2048, 2048});
-      Threads(b, {1, 512});
-      Threads(b, {1, 8192});
+      Threads(b, {512, 512, 0});
+      Threads(b, {2048, 2048, 0});
+      for (const int64_t type : {0, 1, 2, 3}) {
+        Threads(b, {512, 8192, type});
+        Threads(b, {1, 512, type});
+        Threads(b, {1, 32768, type});
+      }
     })
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);

@@ -135,27 +135,24 @@ void CheckAttention(Checker<Kernels>& checker) {
         k.lightning_state(c, decay, positions[0], memory.data(), View(out[0], kHeads * kHeadDim));
       });
   // A page each, one KV head for both heads.
-  const int64_t page_tokens = positions[0] + kTokens;
+  const int64_t page_tokens = 3 * kKvTile;
   const std::vector<float> page = Values(2 * page_tokens * kHeadDim, 8);
   const std::vector<float> keys = Values(kTokens * kHeadDim, 11);
-  checker.Compare("store_kv and softmax_attention",
-                  {nothing, page, page, Nothing(kTokens * kHeads)},
-                  [&](const Kernels& k, KernelContext& c, Outputs& out) {
-                    const std::array<float*, 2> bases = {out[1].data(), out[2].data()};
-                    const std::array<std::span<float* const>, 2> pages = {std::span(bases).first(1),
-                                                                          std::span(bases).last(1)};
-                    const KvCache cache = {.pages = pages,
-                                           .page_tokens = page_tokens,
-                                           .kv_heads = 1,
-                                           .head_dim = kHeadDim,
-                                           .keys = 0,
-                                           .values = page_tokens * kHeadDim,
-                                           .head_stride = 0,
-                                           .token_stride = kHeadDim};
-                    k.store_kv(c, View(keys, kTokens), View(keys, kTokens), slices, cache);
-                    k.softmax_attention(c, View(queries, kTokens), cache, slices,
-                                        View(out[0], kTokens), View(out[3], kTokens));
-                  });
+  checker.Compare(
+      "store_kv and softmax_attention", {nothing, page, page, Nothing(kTokens * kHeads)},
+      [&](const Kernels& k, KernelContext& c, Outputs& out) {
+        const std::array<std::byte*, 2> bases = {reinterpret_cast<std::byte*>(out[1].data()),
+                                                 reinterpret_cast<std::byte*>(out[2].data())};
+        const std::array<std::span<std::byte* const>, 2> pages = {std::span(bases).first(1),
+                                                                  std::span(bases).last(1)};
+        const KvCache cache = {.pages = pages,
+                               .page_tokens = page_tokens,
+                               .offset = 0,
+                               .format = {DType::kF32, 1, kHeadDim}};
+        k.store_kv(c, View(keys, kTokens), View(keys, kTokens), slices, cache);
+        k.softmax_attention(c, View(queries, kTokens), cache, slices, View(out[0], kTokens),
+                            View(out[3], kTokens));
+      });
 }
 
 void CheckExperts(Checker<Kernels>& checker) {

@@ -22,10 +22,12 @@ struct Case {
   int64_t context;  // positions in the cache
   int64_t heads, kv_heads, dim;
   int64_t page_tokens;
+  DType type = DType::kF32;
 
+  KvFormat format() const { return {type, kv_heads, dim}; }
   std::string Name() const {
-    return fmt::format("context {} heads {}/{} dim {} pages of {}", context, heads, kv_heads, dim,
-                       page_tokens);
+    return fmt::format("context {} heads {}/{} dim {} pages of {} in {}", context, heads, kv_heads,
+                       dim, page_tokens, DTypeName(type));
   }
 };
 
@@ -38,36 +40,26 @@ class Cache {
         values_(RandomNormal(c.context * c.kv_heads * c.dim, 4)) {
     const int64_t count = (c.context + c.page_tokens - 1) / c.page_tokens;
     for (int64_t page = 0; page < count; ++page) {
-      pages_.push_back(NanFilled(2 * c.kv_heads * c.page_tokens * c.dim));
-      for (int64_t slot = 0; slot < c.page_tokens; ++slot) {
-        const int64_t position = page * c.page_tokens + slot;
-        if (position >= c.context) break;
-        for (int64_t h = 0; h < c.kv_heads; ++h) {
-          float* to = pages_.back().data() + (h * c.page_tokens + slot) * c.dim;
-          std::copy_n(Key(position, h), c.dim, to);
-          std::copy_n(Value(position, h), c.dim, to + c.kv_heads * c.page_tokens * c.dim);
-        }
-      }
+      memory_.emplace_back(c.format().BytesOfTokens(c.page_tokens), std::byte{0xff});
     }
-    for (std::vector<float>& page : pages_) pointers_.push_back(page.data());
-    sequences_ = {pointers_};
+    for (std::vector<std::byte>& page : memory_) pages_.push_back(page.data());
+    sequences_ = {pages_};
+    TestContext test(1);
+    const std::vector<int64_t> starts = {0, c.context};
+    const int64_t width = c.kv_heads * c.dim;
+    RefKernels().store_kv(test.context, {keys_.data(), c.context, width},
+                          {values_.data(), c.context, width}, {starts, {}}, view());
   }
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
 
   // Of one slice.
   KvCache view() const { return ViewOf(case_, sequences_); }
-  static KvCache ViewOf(const Case& c, std::span<const std::span<float* const>> pages) {
-    return {.pages = pages,
-            .page_tokens = c.page_tokens,
-            .kv_heads = c.kv_heads,
-            .head_dim = c.dim,
-            .keys = 0,
-            .values = c.kv_heads * c.page_tokens * c.dim,
-            .head_stride = c.page_tokens * c.dim,
-            .token_stride = c.dim};
+  static KvCache ViewOf(const Case& c, std::span<const std::span<std::byte* const>> pages) {
+    return {.pages = pages, .page_tokens = c.page_tokens, .offset = 0, .format = c.format()};
   }
-  std::span<float* const> pages() const { return pointers_; }
+  std::span<std::byte* const> pages() const { return pages_; }
+  const std::vector<std::vector<std::byte>>& memory() const { return memory_; }
   const float* Key(int64_t position, int64_t head) const {
     return keys_.data() + (position * case_.kv_heads + head) * case_.dim;
   }
@@ -79,9 +71,9 @@ class Cache {
   Case case_;
   std::vector<float> keys_;
   std::vector<float> values_;
-  std::vector<std::vector<float>> pages_;
-  std::vector<float*> pointers_;
-  std::vector<std::span<float* const>> sequences_;
+  std::vector<std::vector<std::byte>> memory_;
+  std::vector<std::byte*> pages_;
+  std::vector<std::span<std::byte* const>> sequences_;
 };
 
 // The answers of the last `tokens` positions, asked for in chunks. Queries of deviation 2 give
@@ -104,7 +96,7 @@ std::vector<float> Attend(const Kernels& kernels, const Case& c, const Cache& ca
 }
 
 TEST(SoftmaxAttention, ReferenceIsTheTextbookFormula) {
-  const Case c = {.context = 37, .heads = 6, .kv_heads = 2, .dim = 5, .page_tokens = 8};
+  const Case c = {.context = 37, .heads = 6, .kv_heads = 2, .dim = 5, .page_tokens = 32};
   const Cache cache(c);
   const int64_t width = c.heads * c.dim;
   const std::vector<float> queries = RandomNormal(c.context * width, 5, 2.0F);
@@ -134,14 +126,44 @@ TEST(SoftmaxAttention, ReferenceIsTheTextbookFormula) {
 
 TEST(SoftmaxAttention, MatchesReferenceOnRaggedShapes) {
   const std::vector<Case> cases = {
-      {.context = 1, .heads = 1, .kv_heads = 1, .dim = 1, .page_tokens = 1},
+      {.context = 1, .heads = 1, .kv_heads = 1, .dim = 1, .page_tokens = 32},
       {.context = 3, .heads = 2, .kv_heads = 2, .dim = 5, .page_tokens = 256},
-      {.context = 40, .heads = 6, .kv_heads = 2, .dim = 20, .page_tokens = 7},
-      {.context = 129, .heads = 4, .kv_heads = 1, .dim = 24, .page_tokens = 16},
+      {.context = 40, .heads = 6, .kv_heads = 2, .dim = 20, .page_tokens = 32},
+      {.context = 129, .heads = 4, .kv_heads = 1, .dim = 24, .page_tokens = 64},
       {.context = 300, .heads = 8, .kv_heads = 8, .dim = 32, .page_tokens = 256},
-      {.context = 700, .heads = 8, .kv_heads = 2, .dim = 64, .page_tokens = 100},
+      {.context = 700, .heads = 8, .kv_heads = 2, .dim = 64, .page_tokens = 96},
       {.context = 1100, .heads = 8, .kv_heads = 1, .dim = 128, .page_tokens = 256},
-      {.context = 140, .heads = 150, .kv_heads = 1, .dim = 8, .page_tokens = 33},
+      {.context = 140, .heads = 150, .kv_heads = 1, .dim = 8, .page_tokens = 32},
+      {.context = 300,
+       .heads = 6,
+       .kv_heads = 2,
+       .dim = 20,
+       .page_tokens = 64,
+       .type = DType::kF16},
+      {.context = 300,
+       .heads = 6,
+       .kv_heads = 2,
+       .dim = 5,
+       .page_tokens = 64,
+       .type = DType::kBF16},
+      {.context = 700,
+       .heads = 8,
+       .kv_heads = 1,
+       .dim = 128,
+       .page_tokens = 256,
+       .type = DType::kBF16},
+      {.context = 150,
+       .heads = 6,
+       .kv_heads = 2,
+       .dim = 32,
+       .page_tokens = 32,
+       .type = DType::kQ8_0},
+      {.context = 700,
+       .heads = 4,
+       .kv_heads = 1,
+       .dim = 96,
+       .page_tokens = 96,
+       .type = DType::kQ8_0},
   };
   for (const Case& c : cases) {
     const Cache cache(c);
@@ -159,11 +181,136 @@ TEST(SoftmaxAttention, MatchesReferenceOnRaggedShapes) {
   }
 }
 
+// Elements whose rounding is easy to get wrong, and some that are not finite.
+std::vector<float> HardToRound(int64_t count) {
+  std::vector<float> values = RandomNormal(count, 6);
+  const std::vector<float> hard = {0.0F,    -0.0F, 1e-30F, -3e-6F,  65519.0F, 65520.0F,
+                                   1.0039F, 2.5F,  1e30F,  6.1e-5F, -7e-8F,   INFINITY};
+  for (size_t i = 0; i < values.size(); i += 7) values[i] = hard[i / 7 % hard.size()];
+  for (size_t i = 96; i < std::min<size_t>(128, values.size()); ++i) values[i] = 0;
+  if (values.size() > 400) values[400] = NAN;
+  return values;
+}
+
+TEST(StoreKv, KeepsTheSameBytesAsReference) {
+  constexpr int64_t kTokens = 75;
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    for (const int64_t dim : {32, 64, 20}) {
+      if (!CheckKvType(type, dim)) continue;
+      const Case c = {
+          .context = 100, .heads = 2, .kv_heads = 2, .dim = dim, .page_tokens = 64, .type = type};
+      TestMatrix keys(kTokens, 2 * dim, 3, HardToRound(kTokens * 2 * dim));
+      TestMatrix values(kTokens, 2 * dim, 1, HardToRound(kTokens * 2 * dim));
+      const std::vector<int64_t> starts = {0, kTokens};
+      const std::vector<int64_t> positions = {20};
+      const auto store = [&](const Kernels& kernels, int threads) {
+        const Cache cache(c);
+        TestContext test(threads);
+        kernels.store_kv(test.context, keys.view(), values.view(), {starts, positions},
+                         cache.view());
+        return cache.memory();
+      };
+      const auto expected = store(RefKernels(), 1);
+      for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+        for (const int threads : {1, 3}) {
+          EXPECT_EQ(store(kernels, threads), expected) << kernels.name << " " << c.Name();
+        }
+      }
+    }
+  }
+}
+
+// What is kept differs from what was given by half a step of its type at most.
+TEST(StoreKv, RoundsByHalfAStep) {
+  struct Bound {
+    DType type;
+    double step;  // relative to the element, in Q8_0 to the largest of its group
+  };
+  for (const auto& [type, step] :
+       {Bound{DType::kF16, 0x1p-10}, {DType::kBF16, 0x1p-7}, {DType::kQ8_0, 1.0 / 127}}) {
+    // A query of zeros weights all values alike: one position, so out is the value as it was kept.
+    const Case c = {
+        .context = 1, .heads = 1, .kv_heads = 1, .dim = 64, .page_tokens = 32, .type = type};
+    const Cache cache(c);
+    TestContext test(1);
+    std::vector<float> zeros(64, 0.0F);
+    std::vector<float> kept(64);
+    const std::vector<int64_t> starts = {0, 1};
+    RefKernels().softmax_attention(test.context, {zeros.data(), 1, 64}, cache.view(), {starts, {}},
+                                   {kept.data(), 1, 64}, {});
+    bool differs = false;
+    for (int64_t d = 0; d < 64; ++d) {
+      const float value = cache.Value(0, 0)[d];
+      float scale = std::abs(value);
+      if (type == DType::kQ8_0) {
+        for (int64_t i = d / 32 * 32; i < d / 32 * 32 + 32; ++i) {
+          scale = std::max(scale, std::abs(cache.Value(0, 0)[i]));
+        }
+      }
+      // Half a step, and the scale's own rounding.
+      EXPECT_NEAR(kept[static_cast<size_t>(d)], value, scale * (step / 2 + 0x1p-11))
+          << DTypeName(type) << " " << d;
+      differs = differs || kept[static_cast<size_t>(d)] != value;
+    }
+    EXPECT_TRUE(differs) << DTypeName(type);
+  }
+}
+
+// A key that is not finite shows in the answers of those who see it, whatever the type.
+TEST(SoftmaxAttention, WhatIsNotFiniteShows) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    for (const float bad : {INFINITY, -INFINITY, NAN}) {
+      const Case c = {
+          .context = 3, .heads = 2, .kv_heads = 1, .dim = 32, .page_tokens = 32, .type = type};
+      std::vector<Kernels> all = CpuKernelsOfAllTargets();
+      all.push_back(RefKernels());
+      for (const Kernels& kernels : all) {
+        const Cache cache(c);
+        TestContext test(1);
+        TestMatrix queries(2, 64, 0, RandomNormal(2 * 64, 1));
+        TestMatrix keys(1, 32, 0, RandomNormal(32, 1));
+        keys.view().row(0)[5] = bad;
+        TestMatrix out(2, 64);
+        const std::vector<int64_t> one = {0, 1};
+        const std::vector<int64_t> second = {1};
+        kernels.store_kv(test.context, keys.view(), keys.view(), {one, second}, cache.view());
+        const std::vector<int64_t> two = {0, 2};
+        kernels.softmax_attention(test.context, queries.view(), cache.view(), {two, second},
+                                  out.view(), {});
+        const auto finite = [&](int64_t row) {
+          return std::all_of(out.view().row(row), out.view().row(row) + 64,
+                             [](float x) { return std::isfinite(x); });
+        };
+        EXPECT_FALSE(finite(0)) << kernels.name << " " << c.Name();
+        EXPECT_FALSE(finite(1)) << kernels.name << " " << c.Name();
+      }
+    }
+  }
+}
+
 // Chunks, threads and neighbours: the same bits, since blocks lie at absolute positions.
 TEST(SoftmaxAttention, ChunksAndThreadsDoNotChangeABit) {
   for (const Case& c :
        {Case{.context = 1300, .heads = 4, .kv_heads = 2, .dim = 20, .page_tokens = 256},
-        Case{.context = 600, .heads = 3, .kv_heads = 3, .dim = 32, .page_tokens = 48}}) {
+        Case{.context = 600, .heads = 3, .kv_heads = 3, .dim = 32, .page_tokens = 64},
+        Case{.context = 600,
+        .heads = 40,
+        .kv_heads = 1,
+        .dim = 32,
+        .page_tokens = 64,
+        .type = DType::kF16},
+        Case{.context = 600,
+        .heads = 3,
+        .kv_heads = 1,
+        .dim = 32,
+        .page_tokens = 64,
+        .type = DType::kBF16},
+        Case{.context = 600,
+        .heads = 3,
+        .kv_heads = 1,
+        .dim = 32,
+        .page_tokens = 64,
+        .type = DType::kQ8_0}}) {
     const Cache cache(c);
     for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
       const int64_t tokens = 150;
@@ -220,7 +367,7 @@ TEST(SoftmaxAttention, NeighboursDoNotChangeABit) {
     std::vector<int64_t> starts = {0};
     std::vector<int64_t> positions;
     std::vector<std::unique_ptr<Cache>> caches;
-    std::vector<std::span<float* const>> pages;
+    std::vector<std::span<std::byte* const>> pages;
     for (const Part& part : parts) {
       starts.push_back(starts.back() + part.tokens);
       positions.push_back(part.position);

@@ -1,11 +1,13 @@
 #include <gtest/gtest.h>
 
 #include "kernels/testing/kernels.h"
+#include "kernels/testing/packed_attention.h"
 #include "kernels/testing/training_kernels.h"
 
 namespace fulmen {
 namespace {
 
+using testing::AttendPacked;
 using testing::Borders;
 using testing::CpuTrainingKernelsOfAllTargets;
 using testing::NearRelativeToLargest;
@@ -54,10 +56,7 @@ Answer Train(const TrainingKernels& kernels, const Case& c, int threads, int64_t
                                      .values = kv.view().Cols(kv_width, kv_width),
                                      .head_dim = c.dim,
                                      .starts = starts};
-  const Slices slices = {starts, {}};
-  kernels.forward.softmax_attention(test.context, queries.view(),
-                                    BatchKv(kv.view(), c.kv_heads, slices).cache(), slices,
-                                    out.view(), log_sums.view());
+  AttendPacked(kernels.forward, test.context, attention, out.view(), log_sums.view());
   kernels.softmax_attention_backward(test.context, attention, out.view(), log_sums.view(),
                                      dout.view(), dqueries.view(), dkeys.view(), dvalues.view());
   return {out.Values(), log_sums.Values(), dqueries.Values(), dkeys.Values(), dvalues.Values()};
@@ -141,10 +140,7 @@ TEST(SoftmaxAttentionTraining, NothingCrossesBorders) {
                                          .values = kv.view().Cols(kDim, kDim),
                                          .head_dim = kDim,
                                          .starts = starts};
-      const Slices slices = {starts, {}};
-      kernels.forward.softmax_attention(test.context, q.view(),
-                                        BatchKv(kv.view(), 1, slices).cache(), slices, out.view(),
-                                        log_sums.view());
+      AttendPacked(kernels.forward, test.context, attention, out.view(), log_sums.view());
       kernels.softmax_attention_backward(test.context, attention, out.view(), log_sums.view(),
                                          dout.view(), dq.view(), dk.view(), dv.view());
       std::vector<float>& answer = answers.emplace_back();

@@ -95,7 +95,7 @@ double LightningDecodeBytes(const Config& config) {
   return layers * static_cast<double>(config.heads) * (state + keys_and_values) * sizeof(float);
 }
 
-double DecodeBytes(const Model& model, const DecodeStep& step) {
+double DecodeBytes(const Model& model, const DecodeStep& step, DType kv_type) {
   const Config& config = model.config;
   double bytes = 0;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
@@ -103,7 +103,7 @@ double DecodeBytes(const Model& model, const DecodeStep& step) {
     bytes += ShareRead(row, config, step) * static_cast<double>(weight.bytes());
   });
   const double keys_and_values =
-      static_cast<double>(step.position) * static_cast<double>(KvBytesPerToken(config));
+      static_cast<double>(step.position) * static_cast<double>(KvBytesPerToken(config, kv_type));
   return bytes +
          static_cast<double>(step.sequences) * (keys_and_values + LightningDecodeBytes(config));
 }

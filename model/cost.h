@@ -26,7 +26,7 @@ struct DecodeStep {
 };
 // Bytes the step must at least move: the weights it uses once, one embedding row, the KV cache and
 // what LightningDecodeBytes counts of each sequence.
-double DecodeBytes(const Model& model, const DecodeStep& step);
+double DecodeBytes(const Model& model, const DecodeStep& step, DType kv_type);
 
 // What lightning layers move per token, on average over a block: the state read, and written once a
 // block; the keys and values of the block read, the token's own written.

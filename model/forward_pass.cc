@@ -124,16 +124,18 @@ void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,
 
 void ForwardPass::AttendSoftmax(int64_t layer, const LayerActivations& a) const {
   const auto attend = [&](const KvCache& cache) {
+    compute_.kernels.store_kv(compute_.context, a.keys(), a.values(), scope_.slices, cache);
     compute_.kernels.softmax_attention(compute_.context, a.queries, cache, scope_.slices,
                                        a.attended, a.log_sums);
   };
   if (scope_.sequences.empty()) {
-    const BatchKv own(a.kv, config_.kv_heads, scope_.slices);
+    const Workspace::Frame frame(compute_.context.scratch);
+    const BatchKv own(compute_.context.scratch,
+                      {DType::kF32, config_.kv_heads, config_.head_dim}, scope_.slices);
     return attend(own.cache());
   }
   KvCache cache = scope_.sequences.front()->Cache(layer);
   cache.pages = pages_;
-  compute_.kernels.store_kv(compute_.context, a.keys(), a.values(), scope_.slices, cache);
   attend(cache);
 }
 

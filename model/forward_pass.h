@@ -113,7 +113,7 @@ class ForwardPass {
   const Weights& weights_;
   const Compute& compute_;
   const BatchScope& scope_;
-  std::vector<std::span<float* const>> pages_;  // of the sequences
+  std::vector<std::span<std::byte* const>> pages_;  // of the sequences
 };
 
 // The error of layer `layer`, some output of which at positions first .. last is not finite.

@@ -1,26 +1,29 @@
 #include "model/state.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "base/check.h"
 
 namespace fulmen {
+namespace {
+
+int64_t LightningLayerBytes(const Config& config) {
+  return LightningMemorySize(config.heads, config.head_dim) * static_cast<int64_t>(sizeof(float));
+}
+
+}  // namespace
 
 StatePool::StatePool(const Config& config) : StatePool(config, Options()) {}
 
 StatePool::StatePool(const Config& config, Options options)
-    : heads_(config.heads),
-      kv_heads_(config.kv_heads),
-      head_dim_(config.head_dim),
-      options_(options) {
+    : format_{options.kv_type, config.kv_heads, config.head_dim}, options_(options) {
   for (const LayerKind kind : config.layers) {
     const bool softmax = kind == LayerKind::kSoftmax;
     Units& units = softmax ? pages_ : slots_;
-    layer_offset_.push_back(units.floats);
-    units.floats +=
-        softmax ? 2 * config.kv_size() * kPageTokens : LightningMemorySize(heads_, head_dim_);
+    layer_offset_.push_back(units.bytes);
+    units.bytes += softmax ? static_cast<int64_t>(format_.BytesOfTokens(kPageTokens))
+                           : LightningLayerBytes(config);
   }
 }
 
@@ -30,7 +33,7 @@ Result<SequenceState> StatePool::Create() {
 }
 
 Result<StatePool::Handle> StatePool::Take(Units& units) {
-  const int64_t bytes = units.floats * kFloatBytes;
+  const int64_t bytes = units.bytes;
   if (bytes > options_.most_bytes - used_bytes_) {
     return Fail(ErrorCode::kNoRoom,
                 "the memory of sequences is full: {} of {} bytes are in use, {} more are wanted",
@@ -38,7 +41,7 @@ Result<StatePool::Handle> StatePool::Take(Units& units) {
   }
   if (units.free.empty()) {
     Unit unit;
-    unit.data.resize(static_cast<size_t>(units.floats));
+    unit.data.resize(static_cast<size_t>(units.bytes));
     units.free.push_back(std::ssize(units.all));
     units.all.push_back(std::move(unit));
   }
@@ -53,9 +56,10 @@ Result<StatePool::Handle> StatePool::Take(Units& units) {
 void StatePool::GiveBack(Units& units, Handle handle) {
   Unit& unit = At(units, handle);
   if (--unit.sharers > 0) return;
-  if (options_.poison) std::ranges::fill(unit.data, std::numeric_limits<float>::quiet_NaN());
+  // NaN in every float type.
+  if (options_.poison) std::ranges::fill(unit.data, std::byte{0xff});
   units.free.push_back(handle.unit);
-  used_bytes_ -= units.floats * kFloatBytes;
+  used_bytes_ -= units.bytes;
 }
 
 StatePool::Unit& StatePool::At(Units& units, Handle handle) {
@@ -94,7 +98,7 @@ void SequenceState::GiveBack() {
 }
 
 int64_t SequenceState::PagesFor(int64_t tokens) const {
-  if (pool_->pages_.floats == 0) return 0;  // no softmax layers
+  if (pool_->pages_.bytes == 0) return 0;  // no softmax layers
   constexpr int64_t kTokens = StatePool::kPageTokens;
   return std::max<int64_t>(0, (position_ + tokens + kTokens - 1) / kTokens - std::ssize(pages_));
 }
@@ -125,7 +129,7 @@ Result<SequenceState> SequenceState::Fork() const {
   if (position_ == 0) return copy;  // nothing was read, and memory holds anything
   const auto& from = StatePool::At(pool_->slots_, slot_).data;
   std::ranges::copy(from, StatePool::At(pool_->slots_, copy.slot_).data.begin());
-  const int64_t whole = pool_->pages_.floats == 0 ? 0 : position_ / StatePool::kPageTokens;
+  const int64_t whole = pool_->pages_.bytes == 0 ? 0 : position_ / StatePool::kPageTokens;
   for (int64_t i = 0; i < whole; ++i) {
     const StatePool::Handle page = pages_[static_cast<size_t>(i)];
     pool_->Share(pool_->pages_, page);
@@ -135,7 +139,7 @@ Result<SequenceState> SequenceState::Fork() const {
   copy.position_ = whole * StatePool::kPageTokens;
   FULMEN_TRY(copy.Reserve(position_ - copy.position_));
   if (std::ssize(copy.pages_) > whole) {
-    std::copy_n(page_data_[static_cast<size_t>(whole)], pool_->pages_.floats,
+    std::copy_n(page_data_[static_cast<size_t>(whole)], pool_->pages_.bytes,
                 copy.page_data_.back());
   }
   copy.position_ = position_;
@@ -143,34 +147,28 @@ Result<SequenceState> SequenceState::Fork() const {
 }
 
 KvCache SequenceState::Cache(int64_t layer) const {
-  const int64_t dim = pool_->head_dim_;
-  const int64_t offset = pool_->layer_offset_[static_cast<size_t>(layer)];
   return {.pages = {},
           .page_tokens = StatePool::kPageTokens,
-          .kv_heads = pool_->kv_heads_,
-          .head_dim = dim,
-          .keys = offset,
-          .values = offset + pool_->kv_heads_ * StatePool::kPageTokens * dim,
-          .head_stride = StatePool::kPageTokens * dim,
-          .token_stride = dim};
+          .offset = static_cast<size_t>(pool_->layer_offset_[static_cast<size_t>(layer)]),
+          .format = pool_->format_};
 }
 
 float* SequenceState::lightning(int64_t layer) const {
-  return StatePool::At(pool_->slots_, slot_).data.data() +
-         pool_->layer_offset_[static_cast<size_t>(layer)];
+  return reinterpret_cast<float*>(StatePool::At(pool_->slots_, slot_).data.data() +
+                                  pool_->layer_offset_[static_cast<size_t>(layer)]);
 }
 
-int64_t KvBytesPerToken(const Config& config) {
+int64_t KvBytesPerToken(const Config& config, DType kv_type) {
   const auto softmax_layers =
       std::count(config.layers.begin(), config.layers.end(), LayerKind::kSoftmax);
-  return softmax_layers * 2 * config.kv_size() * static_cast<int64_t>(sizeof(float));
+  const KvFormat format = {kv_type, config.kv_heads, config.head_dim};
+  return softmax_layers * static_cast<int64_t>(format.BytesOfTokens(kKvTile)) / kKvTile;
 }
 
 int64_t LightningMemoryBytes(const Config& config) {
   const auto lightning_layers =
       std::count(config.layers.begin(), config.layers.end(), LayerKind::kLightning);
-  return lightning_layers * LightningMemorySize(config.heads, config.head_dim) *
-         static_cast<int64_t>(sizeof(float));
+  return lightning_layers * LightningLayerBytes(config);
 }
 
 }  // namespace fulmen

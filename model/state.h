@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/dtype.h"
 #include "base/memory.h"
 #include "base/status.h"
 #include "kernels/lightning_attention.h"
@@ -28,8 +29,10 @@ class StatePool {
 
   struct Options {
     int64_t most_bytes = INT64_MAX;  // of pages and slots in use
+    DType kv_type = DType::kF32;     // of keys and values: F32, F16, BF16 or Q8_0
     bool poison = false;             // fills what is given back with NaN (tests)
   };
+  // CheckKvType must hold for the type and the heads of the config.
   explicit StatePool(const Config& config);
   StatePool(const Config& config, Options options);
   StatePool(const StatePool&) = delete;
@@ -38,23 +41,21 @@ class StatePool {
   // A sequence of no tokens. Fails with kNoRoom when a slot would take more than most_bytes.
   Result<SequenceState> Create();
 
-  int64_t page_bytes() const { return pages_.floats * kFloatBytes; }
-  int64_t slot_bytes() const { return slots_.floats * kFloatBytes; }
+  int64_t page_bytes() const { return pages_.bytes; }
+  int64_t slot_bytes() const { return slots_.bytes; }
   int64_t used_bytes() const { return used_bytes_; }
 
  private:
   friend class SequenceState;
-  static constexpr auto kFloatBytes = static_cast<int64_t>(sizeof(float));
-
   // One unit of memory, page or slot, by its number.
   struct Unit {
-    std::vector<float, AlignedAllocator<float>> data;
+    std::vector<std::byte, AlignedAllocator<std::byte>> data;
     int64_t sharers = 0;
     int64_t generation = 0;  // how often it was given out
   };
   // All units of one size.
   struct Units {
-    int64_t floats = 0;
+    int64_t bytes = 0;
     std::vector<Unit> all;
     std::vector<int64_t> free;
   };
@@ -70,8 +71,8 @@ class StatePool {
   // Stops at a stale handle.
   static Unit& At(Units& units, Handle handle);
 
-  int64_t heads_, kv_heads_, head_dim_;
-  std::vector<int64_t> layer_offset_;  // in floats, within a page or a slot
+  KvFormat format_;
+  std::vector<int64_t> layer_offset_;  // in bytes, within a page or a slot
   Options options_;
   int64_t used_bytes_ = 0;
   Units pages_;
@@ -101,7 +102,7 @@ class SequenceState {
 
   // For kernels. Pages in order; the cache of softmax layer `layer` once pages of a batch's
   // sequences are put in; the memory of lightning layer `layer`.
-  std::span<float* const> pages() const { return page_data_; }
+  std::span<std::byte* const> pages() const { return page_data_; }
   KvCache Cache(int64_t layer) const;
   float* lightning(int64_t layer) const;
   const StatePool* pool() const { return pool_; }
@@ -115,12 +116,12 @@ class SequenceState {
   StatePool* pool_;  // null once moved from
   StatePool::Handle slot_;
   std::vector<StatePool::Handle> pages_;
-  std::vector<float*> page_data_;
+  std::vector<std::byte*> page_data_;
   int64_t position_ = 0;
 };
 
 // Bytes one sequence needs per token (keys and values) and in all (lightning memory).
-int64_t KvBytesPerToken(const Config& config);
+int64_t KvBytesPerToken(const Config& config, DType kv_type);
 int64_t LightningMemoryBytes(const Config& config);
 
 }  // namespace fulmen

@@ -51,8 +51,8 @@ TEST(StatePool, ForksShareWholePagesAndCopyTheRest) {
   StatePool pool(TwoLayers(), {.poison = true});
   SequenceState state = pool.Create().value();
   ASSERT_TRUE(state.Reserve(300));
-  state.pages()[0][5] = 1;
-  state.pages()[1][5] = 2;
+  state.pages()[0][5] = std::byte{1};
+  state.pages()[1][5] = std::byte{2};
   state.lightning(0)[7] = 3;
   state.Advance(300);
   const SequenceState fork = state.Fork().value();
@@ -60,12 +60,12 @@ TEST(StatePool, ForksShareWholePagesAndCopyTheRest) {
   EXPECT_EQ(fork.pages()[0], state.pages()[0]);
   ASSERT_NE(fork.pages()[1], state.pages()[1]);
   ASSERT_NE(fork.lightning(0), state.lightning(0));
-  EXPECT_EQ(fork.pages()[1][5], 2);
+  EXPECT_EQ(fork.pages()[1][5], std::byte{2});
   EXPECT_EQ(fork.lightning(0)[7], 3);
   EXPECT_EQ(pool.used_bytes(), 2 * kSlotBytes + 3 * kPageBytes);
   // A shared page stays as long as anybody has it.
   { const SequenceState gone = std::move(state); }
-  EXPECT_EQ(fork.pages()[0][5], 1);
+  EXPECT_EQ(fork.pages()[0][5], std::byte{1});
   EXPECT_EQ(pool.used_bytes(), kSlotBytes + 2 * kPageBytes);
 }
 
@@ -86,13 +86,14 @@ TEST(StatePool, WhatIsGivenBackIsPoisoned) {
   {
     SequenceState state = pool.Create().value();
     ASSERT_TRUE(state.Reserve(1));
-    state.lightning(0)[0] = state.pages()[0][0] = 1;
+    state.lightning(0)[0] = 1;
+    state.pages()[0][0] = std::byte{1};
     slot = state.lightning(0);
   }
   SequenceState next = pool.Create().value();
   ASSERT_TRUE(next.Reserve(1));
   EXPECT_EQ(next.lightning(0), slot);
-  EXPECT_TRUE(std::isnan(next.lightning(0)[0]) && std::isnan(next.pages()[0][0]));
+  EXPECT_TRUE(std::isnan(next.lightning(0)[0]) && next.pages()[0][0] == std::byte{0xff});
 }
 
 TEST(StatePool, SequencesWithoutSoftmaxLayersTakeNoPages) {

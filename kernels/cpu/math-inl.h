@@ -108,7 +108,24 @@ HWY_INLINE hn::Vec<D> Widen(D d, const float* from) {
 }
 template <class D>
 HWY_INLINE hn::Vec<D> Widen(D d, const hwy::float16_t* from) {
+#if HWY_TARGET == HWY_SSE4
+  // Highway's own, where there is no instruction, takes infinity and NaN for large numbers.
+  const hn::RebindToUnsigned<D> du;
+  const hn::Rebind<uint16_t, D> d16;
+  const auto bits = hn::PromoteTo(du, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(from)));
+  const auto magnitude = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x7fff)));
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000)));
+  // The exponent's bias goes from 15 to 127; subnormals become what they stand for.
+  const auto finite = hn::Mul(hn::BitCast(d, magnitude), hn::Set(d, 0x1p112F));
+  const auto highest = hn::Set(hn::RebindToSigned<D>(), 0x0f7fffff);
+  const auto beyond = hn::BitCast(
+      du, hn::VecFromMask(hn::RebindToSigned<D>(),
+                          hn::Gt(hn::BitCast(hn::RebindToSigned<D>(), magnitude), highest)));
+  const auto infinite = hn::And(beyond, hn::Set(du, 0x7f800000));
+  return hn::BitCast(d, hn::Or(hn::BitCast(du, finite), hn::Or(infinite, sign)));
+#else
   return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, D>(), from));
+#endif
 }
 template <class D>
 HWY_INLINE hn::Vec<D> Widen(D d, const hwy::bfloat16_t* from) {

@@ -13,6 +13,7 @@ void RegisterRepack(Kernels& kernels);
 void RegisterMoe(Kernels& kernels);
 void RegisterRope(Kernels& kernels);
 void RegisterLightningAttention(Kernels& kernels);
+void RegisterKvCache(Kernels& kernels);
 void RegisterSoftmaxAttention(Kernels& kernels);
 void RegisterRouter(Kernels& kernels);
 

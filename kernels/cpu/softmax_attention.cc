@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 
 #include "kernels/cpu/parallel.h"
@@ -12,6 +13,7 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h:
 #include "hwy/highway.h"
+#include "kernels/cpu/kv-inl.h"
 #include "kernels/cpu/softmax-inl.h"
 
 // Online softmax (Milakov and Gimelshein 2018; Dao et al., "FlashAttention" 2022). The context is
@@ -27,19 +29,18 @@ constexpr int64_t kSpan = 4 * kKeyBlock;
 // Rows, that is queries times the heads that share keys, packed together: enough to pay for packing
 // keys, few enough to stay in the second-level cache beside them.
 constexpr int64_t kRows = 256;
-// Span results that wait to be merged, per thread: bounds memory whatever the context.
-constexpr int64_t kWaveTasks = 16;
+// Spans of a task: memory that a thread reads on end.
+constexpr int64_t kRun = 4;
+// Tasks whose results wait to be merged, per thread: bounds memory whatever the context.
+constexpr int64_t kWaveTasks = 8;
 
-// Keys are copied this many at a time before they are transposed: reading memory in its own order
-// is what the processor's prefetcher sees coming, reading it by columns is not.
-constexpr int64_t kStagedKeys = 64;
+constexpr int64_t kTilesPerBlock = kKeyBlock / kKvTile;
 
 // Packed operands; one set per thread.
 struct Scratch {
   Matrix q;       // [kRows, head_dim], scaled
-  Matrix staged;  // [kStagedKeys, head_dim]
-  Matrix kt;      // [head_dim, kKeyBlock]
-  Matrix v;       // [kKeyBlock, padded head_dim]
+  Matrix keys;    // [kTilesPerBlock * head_dim, kKvTile]
+  Matrix values;  // [kKeyBlock, padded head_dim]
   Matrix scores;  // [kProductRows, kKeyBlock]
   Partial span;   // [kRows]
   Partial sum;    // [kRows]
@@ -48,9 +49,8 @@ struct Scratch {
 Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t rows) {
   const int64_t padded = PadColumns(dim);
   return {.q = workspace.AllocateMatrix(rows, dim),
-          .staged = workspace.AllocateMatrix(kStagedKeys, dim),
-          .kt = workspace.AllocateMatrix(dim, kKeyBlock),
-          .v = workspace.AllocateMatrix(kKeyBlock, padded),
+          .keys = workspace.AllocateMatrix(kTilesPerBlock * dim, kKvTile),
+          .values = workspace.AllocateMatrix(kKeyBlock, padded),
           .scores = workspace.AllocateMatrix(kProductRows, kKeyBlock),
           .span = AllocatePartial(workspace, rows, padded),
           .sum = AllocatePartial(workspace, rows, padded)};
@@ -66,7 +66,7 @@ struct Problem {
   int64_t group;          // heads per KV head
   int64_t block_queries;  // queries packed together, at most
 
-  int64_t dim() const { return cache.head_dim; }
+  int64_t dim() const { return cache.format.head_dim; }
 };
 
 // Some queries of one slice, of all heads of one KV head. Row r is query first + r / group, head r
@@ -101,12 +101,12 @@ std::span<const QueryBlock> CutIntoBlocks(Workspace& workspace, const Problem& p
   for (int64_t s = 0; s < slices.count(); ++s) {
     count += (slices.rows(s) + problem.block_queries - 1) / problem.block_queries;
   }
-  count *= problem.cache.kv_heads;
+  count *= problem.cache.format.kv_heads;
   QueryBlock* blocks = workspace.Allocate<QueryBlock>(count);
   QueryBlock* next = blocks;
   for (int64_t s = 0; s < slices.count(); ++s) {
     for (int64_t t = 0; t < slices.rows(s); t += problem.block_queries) {
-      for (int64_t head = 0; head < problem.cache.kv_heads; ++head) {
+      for (int64_t head = 0; head < problem.cache.format.kv_heads; ++head) {
         *next++ = {.slice = s,
                    .kv_head = head,
                    .first = slices.first(s) + t,
@@ -134,37 +134,103 @@ void PackQueries(const Problem& problem, const QueryBlock& block, Matrix q) {
   }
 }
 
-// Positions [first, first + count). What lies behind them is not read, and the columns of kt behind
-// them hold anything: SoftmaxRow ignores them.
-void PackKeysAndValues(const KvCache& cache, const QueryBlock& block, int64_t first, int64_t count,
-                       Scratch& scratch) {
-  const int64_t dim = cache.head_dim;
-  int64_t done = 0;
-  while (done < count) {
-    const int64_t position = first + done;
-    const int64_t here = std::min(count - done, cache.page_tokens - position % cache.page_tokens);
-    const ConstMatrix keys(cache.Keys(block.slice, position, block.kv_head), here, dim,
-                           cache.token_stride);
-    const ConstMatrix values(cache.Values(block.slice, position, block.kv_head), here, dim,
-                             cache.token_stride);
-    CopyPadded(values, scratch.v.Rows(done, here));
-    for (int64_t r = 0; r < here; r += kStagedKeys) {
-      const int64_t rows = std::min(kStagedKeys, here - r);
-      for (int64_t i = 0; i < rows; ++i) CopyRow(dim, keys.row(r + i), scratch.staged.row(i));
-      Transpose(scratch.staged.Rows(0, rows), scratch.kt.Cols(done + r, rows));
+// Keys and values of a block of positions as products read them: where they lie in the cache, or
+// unpacked.
+struct KeyBlock {
+  ConstMatrix keys[kTilesPerBlock];    // [head_dim, kKvTile]
+  ConstMatrix values[kTilesPerBlock];  // [tokens, padded head_dim]
+  // Few rows: the values of a tile need not lie behind those of the tile before, and while a tile
+  // is worked on, the one a block later is fetched.
+  bool few = false;
+  FetchAhead fetch[kTilesPerBlock];
+};
+
+// Positions [first, first + count). What lies behind them is not read, and the columns of keys
+// behind them hold anything: SoftmaxRow ignores them. Few rows are not worth a copy.
+KeyBlock ReadBlock(const KvCache& cache, const QueryBlock& block, int64_t first, int64_t count,
+                   bool few, const Scratch& scratch) {
+  const int64_t dim = cache.format.head_dim;
+  const bool keys_in_place = cache.format.type == DType::kF32 && few;
+  const bool values_in_place = keys_in_place && PadColumns(dim) == dim;
+  KeyBlock result;
+  result.few = few;
+  for (int64_t at = 0; at < count; at += kKvTile) {
+    const int64_t tile = at / kKvTile;
+    const int64_t tokens = std::min(kKvTile, count - at);
+    const std::byte* keys = cache.Keys(block.slice, first + at, block.kv_head);
+    const std::byte* values = cache.Values(block.slice, first + at, block.kv_head);
+    if (keys_in_place) {
+      result.keys[tile] = {reinterpret_cast<const float*>(keys), dim, kKvTile};
+    } else {
+      const Matrix unpacked = scratch.keys.Rows(tile * dim, dim);
+      UnpackKeys(cache.format, keys, unpacked);
+      result.keys[tile] = unpacked;
     }
-    done += here;
+    if (values_in_place) {
+      result.values[tile] = {reinterpret_cast<const float*>(values), tokens, dim};
+    } else {
+      const Matrix unpacked = scratch.values.Rows(at, tokens);
+      UnpackValues(cache.format, values, unpacked);
+      result.values[tile] = unpacked;
+    }
+  }
+  return result;
+}
+
+// The tiles a block after the one at `first`, up to position `end`, shared out to the products of
+// one tile of rows with a tile of keys and of values.
+void FetchNext(const KvCache& cache, const QueryBlock& block, int64_t first, int64_t end,
+               KeyBlock& current) {
+  constexpr int64_t kLine = 64;
+  const auto bytes = static_cast<int64_t>(2 * cache.format.HalfTileBytes());
+  const int64_t steps = 2 * cache.format.head_dim * kKvTile / (kProductVecs * TileLanes());
+  const int64_t step = std::clamp(bytes / steps / kLine, int64_t{1}, int64_t{2}) * kLine;
+  for (int64_t tile = 0; tile < kTilesPerBlock; ++tile) {
+    const int64_t position = first + kKeyBlock + tile * kKvTile;
+    if (position >= end) return;
+    const std::byte* next = cache.Keys(block.slice, position, block.kv_head);
+    current.fetch[tile] = {.next = next, .end = next + bytes, .step = step};
   }
 }
 
-// Every row over positions [first, end), a span or its visible part; written to `partial`.
+// scores = q keys^T; columns are whole vectors.
+void Scores(int64_t dim, ConstMatrix q, KeyBlock& block, Matrix scores) {
+  for (int64_t at = 0; at < scores.cols; at += kKvTile) {
+    const int64_t tile = at / kKvTile;
+    const Matrix part = scores.Cols(at, std::min(kKvTile, scores.cols - at));
+    if (block.few) {
+      Product(dim, q, block.keys[tile], nullptr, part, block.fetch[tile]);
+    } else {
+      Product(dim, q, block.keys[tile], nullptr, part);
+    }
+  }
+}
+
+// sums = diag(keep) sums + weights values, over the first `depth` of them.
+void AddValues(int64_t depth, ConstMatrix weights, KeyBlock& block, const float* keep,
+               Matrix sums) {
+  if (!block.few) return Product(depth, weights, block.values[0], keep, sums);
+  constexpr float kOnes[] = {1, 1, 1, 1, 1, 1, 1, 1};
+  static_assert(std::size(kOnes) >= kProductRows);
+  for (int64_t at = 0; at < depth; at += kKvTile) {
+    const int64_t count = std::min(kKvTile, depth - at);
+    const int64_t tile = at / kKvTile;
+    Product(count, weights.Cols(at, count), block.values[tile], at == 0 ? keep : kOnes, sums,
+            block.fetch[tile]);
+  }
+}
+
+// Every row over positions [first, end), a span or its visible part; written to `partial`. What
+// comes next will be read up to position `next_end`.
 HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t first, int64_t end,
-                       Scratch& scratch, const Partial& partial) {
+                       int64_t next_end, const Scratch& scratch, const Partial& partial) {
   const int64_t rows = block.rows(problem);
+  const bool few = rows <= 2 * kProductRows;
   Clear(partial);
   for (int64_t start = first; start < end; start += kKeyBlock) {
     const int64_t count = std::min(kKeyBlock, end - start);
-    PackKeysAndValues(problem.cache, block, start, count, scratch);
+    KeyBlock keys_and_values = ReadBlock(problem.cache, block, start, count, few, scratch);
+    if (few) FetchNext(problem.cache, block, start, next_end, keys_and_values);
     for (int64_t r = 0; r < rows; r += kProductRows) {
       const int64_t tile = std::min(kProductRows, rows - r);
       // Positions of this block that query `row` sees, and that the tile's last row sees.
@@ -174,13 +240,13 @@ HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t 
       const int64_t depth = visible(r + tile - 1);
       if (depth == 0) continue;
       const Matrix scores = scratch.scores.Rows(0, tile).Cols(0, PadColumns(depth));
-      Product(problem.dim(), scratch.q.Rows(r, tile), scratch.kt, nullptr, scores);
+      Scores(problem.dim(), scratch.q.Rows(r, tile), keys_and_values, scores);
       float keep[kProductRows];
       for (int64_t i = 0; i < tile; ++i) {
         keep[i] = SoftmaxRow(scores.cols, visible(r + i), scores.row(i), partial.largest[r + i],
                              partial.total[r + i]);
       }
-      Product(depth, scores, scratch.v, keep, partial.values.Rows(r, tile));
+      AddValues(depth, scores, keys_and_values, keep, partial.values.Rows(r, tile));
     }
   }
 }
@@ -233,9 +299,10 @@ void RunBlocks(KernelContext& context, const Problem& problem, std::span<const Q
     const Partial span = mine.span.Rows(0, block.rows(problem));
     const Partial sum = mine.sum.Rows(0, block.rows(problem));
     PackQueries(problem, block, mine.q);
-    Span(problem, block, 0, std::min(block.end(), kSpan), mine, sum);
-    for (int64_t first = kSpan; first < block.end(); first += kSpan) {
-      Span(problem, block, first, std::min(block.end(), first + kSpan), mine, span);
+    const int64_t end = block.end();
+    Span(problem, block, 0, std::min(end, kSpan), end, mine, sum);
+    for (int64_t first = kSpan; first < end; first += kSpan) {
+      Span(problem, block, first, std::min(end, first + kSpan), end, mine, span);
       Merge(span, sum);
     }
     WriteOut(problem, block, sum);
@@ -250,24 +317,29 @@ int64_t BlockOf(std::span<const QueryBlock> blocks, int64_t index) {
   return after - blocks.begin() - 1;
 }
 
-// One task per query block and span, wave by wave: few queries, long context.
+// One task per query block and some of its spans, wave by wave: few queries, long context.
 void RunSpans(KernelContext& context, const Problem& problem, std::span<const QueryBlock> blocks,
               int64_t work, Scratch* scratch) {
   const int64_t rows = problem.block_queries * problem.group;
   const int64_t padded = PadColumns(problem.dim());
   const auto block_count = static_cast<int64_t>(blocks.size());
   const int64_t spans = blocks.back().first_span + blocks.back().spans();
-  const int64_t wave = std::min(spans, kWaveTasks * context.pool.size());
+  const int64_t wave = std::min(spans, kRun * kWaveTasks * context.pool.size());
   const Partial partials = AllocatePartial(context.scratch, wave * rows, padded);
   const Partial sums = AllocatePartial(context.scratch, block_count * rows, padded);
   for (int64_t base = 0; base < spans; base += wave) {
     const int64_t count = std::min(wave, spans - base);
-    ForTasks(context.pool, count, work, [&](int64_t index, int worker) {
-      const QueryBlock& block = blocks[static_cast<size_t>(BlockOf(blocks, base + index))];
-      const int64_t first = (base + index - block.first_span) * kSpan;
-      PackQueries(problem, block, scratch[worker].q);
-      Span(problem, block, first, std::min(block.end(), first + kSpan), scratch[worker],
-           partials.Rows(index * rows, block.rows(problem)));
+    const int64_t tasks = (count + kRun - 1) / kRun;
+    ForTasks(context.pool, tasks, work, [&](int64_t task, int worker) {
+      const int64_t run_end = std::min(count, (task + 1) * kRun);
+      for (int64_t index = task * kRun; index < run_end; ++index) {
+        const QueryBlock& block = blocks[static_cast<size_t>(BlockOf(blocks, base + index))];
+        const int64_t first = (base + index - block.first_span) * kSpan;
+        PackQueries(problem, block, scratch[worker].q);
+        Span(problem, block, first, std::min(block.end(), first + kSpan),
+             std::min(block.end(), first + (run_end - index) * kSpan), scratch[worker],
+             partials.Rows(index * rows, block.rows(problem)));
+      }
     });
     const int64_t first_block = BlockOf(blocks, base);
     const int64_t touched = BlockOf(blocks, base + count - 1) - first_block + 1;
@@ -294,8 +366,8 @@ void SoftmaxAttention(KernelContext& context, ConstMatrix queries, const KvCache
                       const Slices& slices, Matrix out, Matrix log_sums) {
   CheckSoftmax(queries, cache, slices, out, log_sums);
   if (queries.rows == 0) return;
-  const int64_t heads = queries.cols / cache.head_dim;
-  const int64_t group = heads / cache.kv_heads;
+  const int64_t heads = queries.cols / cache.format.head_dim;
+  const int64_t group = heads / cache.format.kv_heads;
   int64_t longest = 0;
   for (int64_t s = 0; s < slices.count(); ++s) longest = std::max(longest, slices.rows(s));
   const Problem problem = {.queries = queries,
@@ -324,31 +396,7 @@ void SoftmaxAttention(KernelContext& context, ConstMatrix queries, const KvCache
   }
 }
 
-void StoreKv(KernelContext& context, ConstMatrix keys, ConstMatrix values, const Slices& slices,
-             const KvCache& cache) {
-  const int64_t dim = cache.head_dim;
-  FULMEN_CHECK(
-      keys.cols == cache.kv_heads * dim && values.cols == keys.cols && values.rows == keys.rows,
-      "keys are [{}, {}], values [{}, {}] for {} heads of {}", keys.rows, keys.cols, values.rows,
-      values.cols, cache.kv_heads, dim);
-  CheckSlices(slices, keys.rows);
-  for (int64_t s = 0; s < slices.count(); ++s) {
-    ForTasks(context.pool, slices.rows(s), slices.rows(s) * 2 * keys.cols / TileLanes(),
-             [&](int64_t t, int) {
-               const int64_t row = slices.first(s) + t;
-               for (int64_t h = 0; h < cache.kv_heads; ++h) {
-                 const int64_t position = slices.position(s) + t;
-                 CopyRow(dim, keys.row(row) + h * dim, cache.Keys(s, position, h));
-                 CopyRow(dim, values.row(row) + h * dim, cache.Values(s, position, h));
-               }
-             });
-  }
-}
-
-void Fill(Kernels& kernels) {
-  kernels.store_kv = StoreKv;
-  kernels.softmax_attention = SoftmaxAttention;
-}
+void Fill(Kernels& kernels) { kernels.softmax_attention = SoftmaxAttention; }
 
 }  // namespace
 }  // namespace fulmen::cpu::HWY_NAMESPACE

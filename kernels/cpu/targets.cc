@@ -68,6 +68,7 @@ Result<Kernels> KernelsFor(std::string_view target) {
   RegisterMoe(kernels);
   RegisterRope(kernels);
   RegisterLightningAttention(kernels);
+  RegisterKvCache(kernels);
   RegisterSoftmaxAttention(kernels);
   RegisterRouter(kernels);
   CheckComplete(kernels, kernels.name);

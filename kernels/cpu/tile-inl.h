@@ -32,14 +32,34 @@ HWY_INLINE int64_t PadColumns(int64_t columns) {
   return (columns + TileLanes() - 1) / TileLanes() * TileLanes();
 }
 
+// What a product brings into the L2 cache for whoever comes next: nothing, or `step` bytes, one or
+// two lines, for every element of the depth of a tile. Memory is read while products are computed,
+// in an order that the processor would not guess.
+struct FetchNothing {
+  HWY_INLINE void Next() {}
+};
+struct FetchAhead {
+  const std::byte* next = nullptr;
+  const std::byte* end = nullptr;
+  int64_t step = 0;
+
+  HWY_INLINE void Next() {
+    if (next >= end) return;
+    __builtin_prefetch(next, 0, 2);
+    __builtin_prefetch(next + step / 2, 0, 2);
+    next += step;
+  }
+};
+
 // c = diag(scale) c + a b for kRows rows and kVecs vectors of columns; c = a b without `scale`.
 // Each sum runs over `depth` in order, starting from the scaled c. `a` is [kRows, depth], or
 // [depth, kRows] when transposed.
-template <int kRows, int kVecs, bool kTransposed>
+template <int kRows, int kVecs, bool kTransposed, class Fetch>
 HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_t a_stride,
                               const float* HWY_RESTRICT b, int64_t b_stride,
                               const float* HWY_RESTRICT scale, float* HWY_RESTRICT c,
-                              int64_t c_stride) {
+                              int64_t c_stride, Fetch& fetch) {
+  Fetch ahead = fetch;
   const Floats d;
   const int64_t lanes = TileLanes();
   FloatsV sums[kRows][kVecs];
@@ -60,6 +80,7 @@ HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_
     }
   }
   for (int64_t k = 0; k < depth; ++k) {
+    ahead.Next();
     FloatsV columns[kVecs];
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) columns[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
@@ -75,11 +96,12 @@ HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) hn::StoreU(sums[r][v], d, c + r * c_stride + v * lanes);
   }
+  fetch = ahead;
 }
 
-template <int kRows, bool kTransposed>
+template <int kRows, bool kTransposed, class Fetch>
 HWY_INLINE void ProductRows(int64_t depth, int64_t first, ConstMatrix a, ConstMatrix b,
-                            const float* scale, Matrix c) {
+                            const float* scale, Matrix c, Fetch& fetch) {
   const float* rows = kTransposed ? a.data + first : a.row(first);
   const float* scales = scale == nullptr ? nullptr : scale + first;
   float* to = c.row(first);
@@ -90,30 +112,36 @@ HWY_INLINE void ProductRows(int64_t depth, int64_t first, ConstMatrix a, ConstMa
     constexpr int kWideVecs = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
     for (; j + kWideVecs * TileLanes() <= c.cols; j += kWideVecs * TileLanes()) {
       ProductTile<1, kWideVecs, kTransposed>(depth, rows, a.stride, b.data + j, b.stride, scales,
-                                             to + j, c.stride);
+                                             to + j, c.stride, fetch);
     }
   }
   for (; j + step <= c.cols; j += step) {
     ProductTile<kRows, kProductVecs, kTransposed>(depth, rows, a.stride, b.data + j, b.stride,
-                                                  scales, to + j, c.stride);
+                                                  scales, to + j, c.stride, fetch);
   }
   for (; j < c.cols; j += TileLanes()) {
     ProductTile<kRows, 1, kTransposed>(depth, rows, a.stride, b.data + j, b.stride, scales, to + j,
-                                       c.stride);
+                                       c.stride, fetch);
   }
 }
 
 // c = diag(scale) c + a b, or a b where scale is null. a is [c.rows, depth], or [depth, c.rows]
 // when transposed; b [depth, c.cols]; c.cols is a multiple of TileLanes(). An element's bits do not
 // depend on the shape of c.
-template <bool kTransposed = false>
-HWY_INLINE void Product(int64_t depth, ConstMatrix a, ConstMatrix b, const float* scale, Matrix c) {
+template <bool kTransposed = false, class Fetch>
+HWY_INLINE void Product(int64_t depth, ConstMatrix a, ConstMatrix b, const float* scale, Matrix c,
+                        Fetch& fetch) {
   int64_t i = 0;
   for (; i + kProductRows <= c.rows; i += kProductRows) {
-    ProductRows<kProductRows, kTransposed>(depth, i, a, b, scale, c);
+    ProductRows<kProductRows, kTransposed>(depth, i, a, b, scale, c, fetch);
   }
-  for (; i + 2 <= c.rows; i += 2) ProductRows<2, kTransposed>(depth, i, a, b, scale, c);
-  if (i < c.rows) ProductRows<1, kTransposed>(depth, i, a, b, scale, c);
+  for (; i + 2 <= c.rows; i += 2) ProductRows<2, kTransposed>(depth, i, a, b, scale, c, fetch);
+  if (i < c.rows) ProductRows<1, kTransposed>(depth, i, a, b, scale, c, fetch);
+}
+template <bool kTransposed = false>
+HWY_INLINE void Product(int64_t depth, ConstMatrix a, ConstMatrix b, const float* scale, Matrix c) {
+  FetchNothing nothing;
+  Product<kTransposed>(depth, a, b, scale, c, nothing);
 }
 
 // The four consecutive floats at `row`, and those of every fourth row from there on (rows lie

@@ -6,10 +6,12 @@
 #include "kernels/ref/training_operations.h"
 #include "kernels/testing/gradients.h"
 #include "kernels/testing/kernels.h"
+#include "kernels/testing/packed_attention.h"
 
 namespace fulmen {
 namespace {
 
+using testing::AttendPacked;
 using testing::Dot;
 using testing::GradientTolerance;
 using testing::NearRelativeToLargest;
@@ -103,10 +105,7 @@ void Check(const Case& c) {
   TestMatrix dvalues(count, kv_width, 5);
   TestContext test;
   const PackedAttention attention = {queries.view(), keys, values, c.dim, c.starts};
-  const Slices slices = {c.starts, {}};
-  ref::SoftmaxAttention(test.context, queries.view(),
-                        BatchKv(kv.view(), c.kv_heads, slices).cache(), slices, out.view(),
-                        log_sums.view());
+  AttendPacked(RefKernels(), test.context, attention, out.view(), log_sums.view());
   ref::SoftmaxAttentionBackward(test.context, attention, out.view(), log_sums.view(), dout.view(),
                                 dqueries.view(), dkeys.view(), dvalues.view());
 
