@@ -68,7 +68,7 @@ class Bench {
   Bench(Session& session, const BenchOptions& options)
       : session_(session),
         options_(options),
-        states_(session.model.config),
+        states_(session.model.config, {.kv_type = session.kv_type}),
         arithmetic_(ArithmeticOf(session.model)) {}
 
   Result<Row> Measure(int64_t depth) {
@@ -151,7 +151,8 @@ class Bench {
                                           Logits(sequences), {.experts = experts.data()})) {
         FULMEN_TRY(status);
       }
-      bytes += DecodeBytes(session_.model, {sequences, position, DistinctExperts(experts)});
+      bytes += DecodeBytes(session_.model, {sequences, position, DistinctExperts(experts)},
+                           session_.kv_type);
       flops += static_cast<double>(sequences) * ForwardFlops(config, 1, position, 1);
     }
     return {};
@@ -300,6 +301,7 @@ Status BenchModel(const BenchOptions& options) {
                  {"prompt_tokens", options.prompt},
                  {"new_tokens", options.generated},
                  {"repacked_bytes", session->repacked_bytes},
+                 {"kv_type", DTypeName(session->kv_type)},
                  {"peaks",
                   {{bench.arithmetic().json_name, bench.computing().ToJson()},
                    {"read_bandwidth_bytes", bench.bandwidth().ToJson()}}},
@@ -329,6 +331,7 @@ void AddBenchCommand(Command& program) {
       "bench", "Measure prompt and decode rates against the machine's own peaks");
   AddSessionOptions(command, options->session);
   AddRepackOption(command, options->session);
+  AddKvTypeOption(command, options->session);
   command.Add("-p,--prompt-tokens N", options->prompt, "Tokens of the prompt", {1, 1 << 24});
   command.Add("-n,--new-tokens N", options->generated, "Tokens to decode", {1, 1 << 24});
   command
@@ -346,8 +349,8 @@ void AddBenchCommand(Command& program) {
   command.Add("-r,--repetitions N", options->repetitions,
               "Measurements, after a warm-up; the median counts", {1, 1000});
   command.Add("--peak", options->peak_only, "Only the machine's peaks")
-      .Excludes({"--model", "--kernels", "--no-repack", "--prompt-tokens", "--new-tokens",
-                 "--depths", "--batch", "--repetitions"});
+      .Excludes({"--model", "--kernels", "--no-repack", "--kv-type", "--prompt-tokens",
+                 "--new-tokens", "--depths", "--batch", "--repetitions"});
   command.Add("--json", options->json, "Print JSON, rates in units of one");
   AddQuietOption(command, options->quiet);
   command.Notes(

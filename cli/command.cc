@@ -40,10 +40,12 @@ std::string Lower(std::string_view text) {
   return lower;
 }
 
-bool IsChoice(const Option& option, const std::string& value) {
-  return std::ranges::any_of(option.choices, [&](const std::string& choice) {
+// The choice that `value` names, as it is spelled there; null where there is none.
+const std::string* FindChoice(const Option& option, const std::string& value) {
+  const auto found = std::ranges::find_if(option.choices, [&](const std::string& choice) {
     return choice == value || (option.any_case && Lower(choice) == Lower(value));
   });
+  return found == option.choices.end() ? nullptr : &*found;
 }
 
 std::string SuggestedChoice(const Option& option, const std::string& value) {
@@ -231,12 +233,13 @@ Status Command::Take(const Option& option, const std::string& typed, const std::
         fmt::format("{} may be given once, found \"{}\" and \"{}\"", typed, before->value, value));
   }
   given_.push_back({&option, typed, value});
-  if (!option.choices.empty() && !IsChoice(option, value)) {
+  const std::string* choice = FindChoice(option, value);
+  if (!option.choices.empty() && choice == nullptr) {
     return Refuse(fmt::format("{} should be {}, found \"{}\"{}", typed,
                               Alternatives(option.choices), value,
                               option.any_case ? SuggestedChoice(option, value) : ""));
   }
-  Status status = option.take(value);
+  Status status = option.take(choice == nullptr ? value : *choice);
   if (!status) return Refuse(fmt::format("{} {}", typed, status.error().message));
   return status;
 }

@@ -44,7 +44,8 @@ struct Option {
   bool is_argument() const { return !name.starts_with('-'); }
 
   Option& Choices(std::vector<std::string> values);
-  // Choices in upper or lower case, of which the one meant is suggested where none is given.
+  // Choices in upper or lower case, of which the one meant is suggested where none is given; the
+  // target gets them as they are spelled here.
   Option& Names(std::vector<std::string> values);
   Option& Completes(Completion with);
   Option& Default(std::string what, std::string here = "");

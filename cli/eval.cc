@@ -68,8 +68,10 @@ Status EvalLogits(const EvalOptions& options) {
     done += tokens;
     progress.Add(tokens);
   };
-  Status status = WriteLogits(session->model, session->compute, prompts, options.logits,
-                              options.out, add, &interrupt.flag());
+  LogitsOptions logits = options.logits;
+  logits.kv_type = session->kv_type;
+  Status status = WriteLogits(session->model, session->compute, prompts, logits, options.out, add,
+                              &interrupt.flag());
   if (status || status.error().code != ErrorCode::kCancelled) return status;
   return Fail(ErrorCode::kCancelled, "interrupted after {} of {} tokens; {} was not written", done,
               TotalTokens(prompts), options.out);
@@ -96,7 +98,7 @@ Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& pr
                                bool quiet) {
   const auto count = static_cast<int64_t>(prompts.size());
   Progress progress(quiet ? "" : "generating", TotalTokens(prompts) + count * request.max_tokens);
-  StatePool states(session.model.config);
+  StatePool states(session.model.config, {.kv_type = session.kv_type});
   Continuations continuations;
   for (const NamedIds& prompt : prompts) {
     request.prompt = prompt.ids;
@@ -176,7 +178,7 @@ Status EvalPerplexity(const EvalOptions& options) {
                                              static_cast<int64_t>(ids.size()));
   FULMEN_ASSIGN(const Perplexity result,
                 MeasurePerplexity(
-                    session->model, session->compute, ids, context,
+                    session->model, session->compute, ids, context, session->kv_type,
                     [&](int64_t tokens) { progress->Add(tokens); }, &interrupt.flag()));
   progress.reset();
   const double seconds = SecondsSince(start);
@@ -205,6 +207,7 @@ void AddLogits(Command& eval) {
   auto options = std::make_shared<EvalOptions>();
   Command& command = eval.AddCommand("logits", "Write the logits of given tokens as safetensors");
   AddSessionOptions(command, options->session);
+  AddKvTypeOption(command, options->session);
   AddTokensOption(command, options->tokens);
   command
       .Add("--out FILE", options->out,
@@ -231,6 +234,7 @@ void AddGenerate(Command& eval) {
   Command& command =
       eval.AddCommand("generate", "Continue given tokens, greedily unless sampling is asked for");
   AddSessionOptions(command, options->session);
+  AddKvTypeOption(command, options->session);
   AddTokensOption(command, options->tokens);
   command.Add("-n,--max-tokens N", options->count, "New tokens per prompt", {1, int64_t{1} << 31});
   command.Add("--json", options->json, "Print {NAME: [new ids]}");
@@ -249,6 +253,7 @@ void AddPerplexity(Command& eval) {
   auto options = std::make_shared<EvalOptions>();
   Command& command = eval.AddCommand("perplexity", "Measure the perplexity of a text");
   AddSessionOptions(command, options->session);
+  AddKvTypeOption(command, options->session);
   command.Add("-f,--file FILE", options->text, "The text; - is standard input").Required();
   command
       .Add("--context N", options->context,

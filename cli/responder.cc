@@ -29,7 +29,7 @@ Responder::Responder(Session& session, const Tokenizer& tokenizer, const Interru
       interrupt_(interrupt),
       format_(format),
       options_(std::move(options)),
-      conversation_(session.model, tokenizer, format, system) {}
+      conversation_(session.model, tokenizer, format, system, session.kv_type) {}
 
 Result<GenerateResult> Responder::Answer(const std::string& message) {
   FULMEN_ASSIGN(GenerateRequest request, conversation_.AddUser(message));

@@ -196,6 +196,7 @@ void AddRunCommand(Command& program) {
       .Excludes({"--prompt", "--file"});
   AddSessionOptions(command, options->session);
   AddRepackOption(command, options->session);
+  AddKvTypeOption(command, options->session);
   command.Add("-p,--prompt TEXT", options->prompt, "The prompt, too").Excludes({"--file"});
   command.Add("-f,--file FILE", options->file,
               "A file with the prompt, taken as it is to its last newline; - is standard input, "

@@ -41,6 +41,19 @@ void AddRepackOption(Command& command, SessionOptions& options) {
       "file's, but slower");
 }
 
+void AddKvTypeOption(Command& command, SessionOptions& options) {
+  const auto take = [&options](const std::string& name) {
+    options.kv_type = *DTypeFromName(name);
+    return Status();
+  };
+  command
+      .Add("--kv-type TYPE", take,
+           "How softmax layers keep keys and values: in F16 or BF16 they take half the memory, in "
+           "Q8_0 about a quarter")
+      .Names({"F32", "F16", "BF16", "Q8_0"})
+      .Default("F32");
+}
+
 void RepackIfWanted(Session& session, const SessionOptions& options, bool quiet) {
   constexpr size_t kUnit = 1'000'000;
   constexpr size_t kLeft = size_t{2} << 30;  // for the state of sequences and all else
@@ -62,7 +75,8 @@ Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options) {
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(options.kernels));
   FULMEN_ASSIGN(ModelFiles files, ModelFiles::Open(path));
   FULMEN_ASSIGN(Model model, LoadModel(files));
-  return std::make_unique<Session>(std::move(files), std::move(model), *kernels, options.threads);
+  FULMEN_TRY(CheckKvType(options.kv_type, model.config.head_dim));
+  return std::make_unique<Session>(std::move(files), std::move(model), *kernels, options);
 }
 
 }  // namespace fulmen

@@ -19,6 +19,7 @@ struct SessionOptions {
   std::string kernels;     // "ref", "cpu" or empty for the environment's choice
   int threads = 0;         // 0: all processors
   bool as_stored = false;  // quantized weights stay as the file has them
+  DType kv_type = DType::kF32;
 };
 
 // -m/--model, --kernels, --threads.
@@ -28,13 +29,19 @@ Option& AddModelOption(Command& command, std::string& model, std::string help);
 Option& AddThreadsOption(Command& command, int& threads);
 // --no-repack, of commands that may compute for long.
 void AddRepackOption(Command& command, SessionOptions& options);
+// --kv-type, of commands that keep sequences.
+void AddKvTypeOption(Command& command, SessionOptions& options);
 // -q/--quiet, of every command that shows progress. What it `leaves_out` reads like "progress".
 Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out = "progress");
 
 // Not movable: `context` points into it.
 struct Session {
-  Session(ModelFiles opened, Model loaded, const Kernels& chosen, int threads)
-      : files(std::move(opened)), model(std::move(loaded)), kernels(chosen), pool(threads) {}
+  Session(ModelFiles opened, Model loaded, const Kernels& chosen, const SessionOptions& options)
+      : files(std::move(opened)),
+        model(std::move(loaded)),
+        kernels(chosen),
+        pool(options.threads),
+        kv_type(options.kv_type) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -45,6 +52,7 @@ struct Session {
   Workspace scratch;
   KernelContext context{pool, scratch};
   Compute compute{kernels, context};
+  DType kv_type;  // of keys and values of softmax layers
   size_t repacked_bytes = 0;
 };
 

@@ -8,11 +8,11 @@
 namespace fulmen {
 
 Conversation::Conversation(const Model& model, const Tokenizer& tokenizer,
-                           std::optional<ChatFormat> format, std::string system)
+                           std::optional<ChatFormat> format, std::string system, DType kv_type)
     : tokenizer_(tokenizer),
       format_(format),
       system_(std::move(system)),
-      states_(model.config),
+      states_(model.config, {.kv_type = kv_type}),
       state_(states_.Create().value()) {
   FULMEN_CHECK(format_ || system_.empty(), "a system text needs a chat format");
   Reset();

@@ -21,9 +21,9 @@ namespace fulmen {
 class Conversation {
  public:
   // Without a format the turns are one text, each turn on a line of its own. `system` may be empty;
-  // it needs a format.
+  // it needs a format. `kv_type` must fit the model (CheckKvType).
   Conversation(const Model& model, const Tokenizer& tokenizer, std::optional<ChatFormat> format,
-               std::string system);
+               std::string system, DType kv_type = DType::kF32);
 
   // Prompt and history of the request that answers `message`: the tokens state() has yet to read,
   // and those it has read.

@@ -89,7 +89,7 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& p
   Gathered<float> routing_weights(options.experts, layers, tokens, k, chunk);
   const ForwardCapture capture = {hidden.chunk(), experts.chunk(), routing_weights.chunk()};
 
-  StatePool states(config);
+  StatePool states(config, {.kv_type = options.kv_type});
   FULMEN_ASSIGN(SequenceState state, states.Create());
   std::vector<float> logits(
       static_cast<size_t>(std::min(chunk, LogitRows(prompt, options)) * config.vocab_size));

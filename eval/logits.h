@@ -17,6 +17,7 @@ namespace fulmen {
 struct LogitsOptions {
   int64_t chunk = 512;  // tokens per forward call
   int64_t last = 0;     // logits of this many last positions; 0: of all
+  DType kv_type = DType::kF32;
   bool hidden = false;
   bool state = false;
   bool experts = false;

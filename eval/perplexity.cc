@@ -22,7 +22,7 @@ double NegativeLogLikelihood(std::span<const float> logits, int32_t target) {
 }
 
 Result<Perplexity> MeasurePerplexity(const Model& model, const Compute& compute,
-                                     std::span<const int32_t> ids, int64_t window,
+                                     std::span<const int32_t> ids, int64_t window, DType kv_type,
                                      const std::function<void(int64_t)>& progress,
                                      const std::atomic<bool>* cancel) {
   const auto tokens = static_cast<int64_t>(ids.size());
@@ -34,7 +34,7 @@ Result<Perplexity> MeasurePerplexity(const Model& model, const Compute& compute,
   }
   const int64_t vocab = model.config.vocab_size;
   std::vector<float> logits(static_cast<size_t>(std::min(kChunk, window) * vocab));
-  StatePool states(model.config);
+  StatePool states(model.config, {.kv_type = kv_type});
   Perplexity result;
   const auto cancelled = [cancel] { return cancel != nullptr && cancel->load(); };
   double total = 0;

@@ -24,7 +24,7 @@ struct Perplexity {
 // the result is that of the tokens read so far, or an error (kCancelled) where none was scored. A
 // perplexity beyond a double is one, too (kNonFinite).
 Result<Perplexity> MeasurePerplexity(const Model& model, const Compute& compute,
-                                     std::span<const int32_t> ids, int64_t window,
+                                     std::span<const int32_t> ids, int64_t window, DType kv_type,
                                      const std::function<void(int64_t tokens)>& progress,
                                      const std::atomic<bool>* cancel = nullptr);
 

@@ -10,8 +10,10 @@
 
 #include "base/thread_pool.h"
 #include "base/workspace.h"
+#include "kernels/testing/test_weight.h"
 #include "model/forward.h"
 #include "model/synth.h"
+#include "model/tensor_table.h"
 #include "model/testing/test_sequence.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
@@ -24,7 +26,19 @@ using Ids = std::vector<int32_t>;
 
 constexpr int32_t kBroken = 63;  // a token whose embedding is NaN
 
-Config TinyConfig() {
+// What weights and caches are kept in changes how much is rounded, and promises nothing less.
+struct Kept {
+  std::string kernels;
+  DType weights = DType::kF32;
+  DType kv = DType::kF32;
+  int schedules = 0;
+
+  std::string Name() const {
+    return fmt::format("{}_{}_kv{}", kernels, DTypeName(weights), DTypeName(kv));
+  }
+};
+
+Config TinyConfig(const Kept& kept) {
   Config config = PresetConfig("small").value();
   config.layers = LayerPattern(4, 2);
   config.hidden_size = 24;
@@ -36,14 +50,19 @@ Config TinyConfig() {
   config.experts = 4;
   config.experts_per_token = 2;
   config.vocab_size = 64;
+  if (kept.kv == DType::kQ8_0) config.head_dim = kKvGroup;
+  if (IsQuantized(kept.weights)) {  // whole blocks
+    config.hidden_size = config.ffn_size = 256;
+    config.head_dim = 64;
+  }
   return config;
 }
 
-class Batches : public ::testing::TestWithParam<std::string> {
+class Batches : public ::testing::TestWithParam<Kept> {
  protected:
   void SetUp() override {
     ThreadPool pool(1);
-    const Config config = TinyConfig();
+    const Config config = TinyConfig(GetParam());
     ASSERT_TRUE(WriteRandomModel(config, {}, folder_ / "m", pool, [](size_t) { return true; }));
     Result<Model> model = LoadModel(folder_ / "m");
     ASSERT_TRUE(model) << model.error().message;
@@ -52,7 +71,23 @@ class Batches : public ::testing::TestWithParam<std::string> {
     std::fill_n(embedding_.begin() + kBroken * config.hidden_size, config.hidden_size, NAN);
     model_->weights.token_embedding =
         WeightMatrix(embedding_.data(), DType::kF32, config.vocab_size, config.hidden_size);
-    kernels_ = SelectKernels(GetParam()).value();
+    if (IsQuantized(GetParam().weights)) Quantize();
+    kernels_ = SelectKernels(GetParam().kernels).value();
+  }
+
+  // Random blocks in place of the matrices that a file would have quantized.
+  void Quantize() {
+    ForEachTensor(config(), [&](const TensorRow& row, int64_t layer, int64_t expert) {
+      WeightMatrix& weight = TensorAt<WeightMatrix>(model_->weights, row, layer, expert);
+      if (weight.rows == 1 || row.Is(&ModelWeights::token_embedding) ||
+          row.Is(&LayerWeights::router)) {
+        return;
+      }
+      // Scores of a few units, so that attention chooses.
+      quantized_.push_back(testing::RandomBlocks(GetParam().weights, weight.rows * weight.cols,
+                                                 quantized_.size(), 0.01F));
+      weight = WeightMatrix(quantized_.back().data(), GetParam().weights, weight.rows, weight.cols);
+    });
   }
 
   const Config& config() const { return model_->config; }
@@ -60,7 +95,7 @@ class Batches : public ::testing::TestWithParam<std::string> {
 
   // Logits of every token, read alone in pieces of `chunk`.
   std::vector<float> Alone(const Ids& ids, int64_t chunk) {
-    testing::TestSequence sequence(config());
+    testing::TestSequence sequence(config(), GetParam().kv);
     std::vector<float> logits = testing::NanFilled(std::ssize(ids) * config().vocab_size);
     for (int64_t first = 0; first < std::ssize(ids); first += chunk) {
       const int64_t count = std::min(chunk, std::ssize(ids) - first);
@@ -77,6 +112,7 @@ class Batches : public ::testing::TestWithParam<std::string> {
   testing::TemporaryFolder folder_;
   std::optional<Model> model_;
   std::vector<float> embedding_;
+  std::vector<std::vector<std::byte>> quantized_;
   const Kernels* kernels_ = nullptr;
   ThreadPool pool_{2};
   Workspace scratch_{/*poison=*/true};
@@ -115,8 +151,11 @@ struct Reader {
 // One random run of sequences through batches.
 class Schedule {
  public:
-  Schedule(const Model& model, Compute compute, uint32_t seed)
-      : model_(model), compute_(compute), pool_(model.config, {.poison = true}), random_(seed) {}
+  Schedule(const Model& model, Compute compute, DType kv_type, uint32_t seed)
+      : model_(model),
+        compute_(compute),
+        pool_(model.config, {.kv_type = kv_type, .poison = true}),
+        random_(seed) {}
 
   void Run() {
     for (int step = 0; step < 12; ++step) {
@@ -215,15 +254,15 @@ class Schedule {
 
 TEST_P(Batches, RandomSchedulesChangeNoBit) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  const int schedules = 20;
+  const int schedules = std::max(4, GetParam().schedules / 25);
 #else
-  const int schedules = GetParam() == "ref" ? 100 : 500;
+  const int schedules = GetParam().schedules;
 #endif
   size_t compared = 0;
   int failures = 0;
   for (int seed = 0; seed < schedules && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
-    Schedule schedule(*model_, compute(), static_cast<uint32_t>(seed));
+    Schedule schedule(*model_, compute(), GetParam().kv, static_cast<uint32_t>(seed));
     schedule.Run();
     failures += schedule.failures();
     for (const Reader& reader : schedule.readers()) {
@@ -241,8 +280,17 @@ TEST_P(Batches, RandomSchedulesChangeNoBit) {
   EXPECT_GT(failures, schedules / 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Batches, ::testing::Values("cpu", "ref"),
-                         [](const auto& kernels) { return kernels.param; });
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, Batches,
+    ::testing::Values(
+        Kept{.kernels = "cpu", .schedules = 500}, Kept{.kernels = "ref", .schedules = 100},
+        Kept{.kernels = "cpu", .kv = DType::kF16, .schedules = 200},
+        Kept{.kernels = "cpu", .kv = DType::kBF16, .schedules = 200},
+        Kept{.kernels = "cpu", .kv = DType::kQ8_0, .schedules = 200},
+        Kept{.kernels = "ref", .kv = DType::kQ8_0, .schedules = 5},
+        Kept{.kernels = "cpu", .weights = DType::kQ4_K, .schedules = 50},
+        Kept{.kernels = "cpu", .weights = DType::kQ8_0, .kv = DType::kQ8_0, .schedules = 50}),
+    [](const auto& kept) { return kept.param.Name(); });
 
 }  // namespace
 }  // namespace fulmen

@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto config = fulmen::ParseConfig(*json, "input");
   if (!config) return 0;
   // What is accepted must give sizes that do not overflow, and survive being written.
-  if (fulmen::ParameterCount(*config) <= 0 || fulmen::KvBytesPerToken(*config, fulmen::DType::kF32) < 0 ||
+  if (fulmen::ParameterCount(*config) <= 0 ||
+      fulmen::KvBytesPerToken(*config, fulmen::DType::kF32) < 0 ||
       fulmen::LightningMemoryBytes(*config) < 0) {
     abort();
   }

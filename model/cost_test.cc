@@ -36,7 +36,8 @@ TEST(Cost, OfTheLargestConfigs) {
   ExpectNear(static_cast<double>(ActiveParameterCount(softmax)), softmax_parameters);
   ExpectNear(static_cast<double>(ParameterCount(softmax)),
              softmax_parameters + 2 * kVocabulary * kWidth);
-  ExpectNear(static_cast<double>(KvBytesPerToken(softmax)), kLayers * 2 * kAttention * 4);
+  ExpectNear(static_cast<double>(KvBytesPerToken(softmax, DType::kF32)),
+             kLayers * 2 * kAttention * 4);
   const double tokens = static_cast<double>(softmax.max_position);
   const double attention = kLayers * 2 * kAttention * tokens * tokens;
   ExpectNear(ForwardFlops(softmax, softmax.max_position, 0, softmax.max_position),
@@ -61,12 +62,14 @@ TEST(Cost, DecodingReadsEachWeightItUsesOnce) {
     }
     model.weights = ArrangeWeights(model.config, weights);
     const auto read = static_cast<double>(ActiveParameterCount(model.config)) + 32000 * 1024;
-    EXPECT_DOUBLE_EQ(
-        DecodeBytes(model, {.sequences = 1,
-                            .position = 3,
-                            .experts = static_cast<double>(model.config.experts_per_token)}),
-        2 * (read + 1024) + 3 * static_cast<double>(KvBytesPerToken(model.config)) +
-            LightningDecodeBytes(model.config))
+    EXPECT_DOUBLE_EQ(DecodeBytes(model,
+                                 {.sequences = 1,
+                                  .position = 3,
+                                  .experts = static_cast<double>(model.config.experts_per_token)},
+                                 DType::kBF16),
+                     2 * (read + 1024) +
+                         3 * static_cast<double>(KvBytesPerToken(model.config, DType::kBF16)) +
+                         LightningDecodeBytes(model.config))
         << tied;
   }
 }

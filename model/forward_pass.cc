@@ -130,8 +130,8 @@ void ForwardPass::AttendSoftmax(int64_t layer, const LayerActivations& a) const 
   };
   if (scope_.sequences.empty()) {
     const Workspace::Frame frame(compute_.context.scratch);
-    const BatchKv own(compute_.context.scratch,
-                      {DType::kF32, config_.kv_heads, config_.head_dim}, scope_.slices);
+    const BatchKv own(compute_.context.scratch, {DType::kF32, config_.kv_heads, config_.head_dim},
+                      scope_.slices);
     return attend(own.cache());
   }
   KvCache cache = scope_.sequences.front()->Cache(layer);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <numeric>
 
 #include "kernels/cpu/parallel.h"
@@ -35,13 +34,14 @@ constexpr int64_t kRun = 4;
 constexpr int64_t kWaveTasks = 8;
 
 constexpr int64_t kTilesPerBlock = kKeyBlock / kKvTile;
+constexpr int64_t kFewRows = 2 * kProductRows;
 
 // Packed operands; one set per thread.
 struct Scratch {
   Matrix q;       // [kRows, head_dim], scaled
   Matrix keys;    // [kTilesPerBlock * head_dim, kKvTile]
   Matrix values;  // [kKeyBlock, padded head_dim]
-  Matrix scores;  // [kProductRows, kKeyBlock]
+  Matrix scores;  // [kFewRows, kKeyBlock]
   Partial span;   // [kRows]
   Partial sum;    // [kRows]
 };
@@ -51,7 +51,7 @@ Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t rows) {
   return {.q = workspace.AllocateMatrix(rows, dim),
           .keys = workspace.AllocateMatrix(kTilesPerBlock * dim, kKvTile),
           .values = workspace.AllocateMatrix(kKeyBlock, padded),
-          .scores = workspace.AllocateMatrix(kProductRows, kKeyBlock),
+          .scores = workspace.AllocateMatrix(kFewRows, kKeyBlock),
           .span = AllocatePartial(workspace, rows, padded),
           .sum = AllocatePartial(workspace, rows, padded)};
 }
@@ -134,119 +134,139 @@ void PackQueries(const Problem& problem, const QueryBlock& block, Matrix q) {
   }
 }
 
-// Keys and values of a block of positions as products read them: where they lie in the cache, or
-// unpacked.
-struct KeyBlock {
-  ConstMatrix keys[kTilesPerBlock];    // [head_dim, kKvTile]
-  ConstMatrix values[kTilesPerBlock];  // [tokens, padded head_dim]
-  // Few rows: the values of a tile need not lie behind those of the tile before, and while a tile
-  // is worked on, the one a block later is fetched.
-  bool few = false;
-  FetchAhead fetch[kTilesPerBlock];
+// The tile at `position` as products read it: unpacked into `to`, or where it lies in the cache.
+ConstMatrix Keys(const KvCache& cache, const QueryBlock& block, int64_t position, Matrix to) {
+  const std::byte* tile = cache.Keys(block.slice, position, block.kv_head);
+  if (cache.format.type == DType::kF32) {
+    return {reinterpret_cast<const float*>(tile), to.rows, to.cols};
+  }
+  UnpackKeys(cache.format, tile, to);
+  return to;
+}
+// Its first to.rows tokens.
+ConstMatrix Values(const KvCache& cache, const QueryBlock& block, int64_t position, Matrix to) {
+  const std::byte* tile = cache.Values(block.slice, position, block.kv_head);
+  if (cache.format.type == DType::kF32 && to.cols == cache.format.head_dim) {
+    return {reinterpret_cast<const float*>(tile), to.rows, to.cols};
+  }
+  UnpackValues(cache.format, tile, to);
+  return to;
+}
+
+// Some positions of a span, as far as its rows see them, and the sums they enter.
+struct Part {
+  const Problem& problem;
+  const QueryBlock& block;
+  int64_t start;
+  int64_t count;  // of positions, at most kKeyBlock
+  const Partial& partial;
+
+  // Positions that row r sees, and that a tile of rows from row r on sees.
+  int64_t Visible(int64_t r) const {
+    return std::clamp<int64_t>(block.position + r / problem.group + 1 - start, 0, count);
+  }
+  int64_t Depth(int64_t r) const { return Visible(r + Tile(r) - 1); }
+  int64_t Tile(int64_t r) const { return std::min(kProductRows, rows() - r); }
+  int64_t rows() const { return partial.values.rows; }
 };
 
-// Positions [first, first + count). What lies behind them is not read, and the columns of keys
-// behind them hold anything: SoftmaxRow ignores them. Few rows are not worth a copy.
-KeyBlock ReadBlock(const KvCache& cache, const QueryBlock& block, int64_t first, int64_t count,
-                   bool few, const Scratch& scratch) {
-  const int64_t dim = cache.format.head_dim;
-  const bool keys_in_place = cache.format.type == DType::kF32 && few;
-  const bool values_in_place = keys_in_place && PadColumns(dim) == dim;
-  KeyBlock result;
-  result.few = few;
-  for (int64_t at = 0; at < count; at += kKvTile) {
-    const int64_t tile = at / kKvTile;
-    const int64_t tokens = std::min(kKvTile, count - at);
-    const std::byte* keys = cache.Keys(block.slice, first + at, block.kv_head);
-    const std::byte* values = cache.Values(block.slice, first + at, block.kv_head);
-    if (keys_in_place) {
-      result.keys[tile] = {reinterpret_cast<const float*>(keys), dim, kKvTile};
-    } else {
-      const Matrix unpacked = scratch.keys.Rows(tile * dim, dim);
-      UnpackKeys(cache.format, keys, unpacked);
-      result.keys[tile] = unpacked;
-    }
-    if (values_in_place) {
-      result.values[tile] = {reinterpret_cast<const float*>(values), tokens, dim};
-    } else {
-      const Matrix unpacked = scratch.values.Rows(at, tokens);
-      UnpackValues(cache.format, values, unpacked);
-      result.values[tile] = unpacked;
-    }
-  }
-  return result;
-}
-
-// The tiles a block after the one at `first`, up to position `end`, shared out to the products of
-// one tile of rows with a tile of keys and of values.
-void FetchNext(const KvCache& cache, const QueryBlock& block, int64_t first, int64_t end,
-               KeyBlock& current) {
+// The tile of keys and values a block later, up to position `end`: fetched while one tile of rows
+// meets the tile of keys and of values at `position`.
+FetchAhead FetchLater(const Part& part, int64_t position, int64_t end) {
   constexpr int64_t kLine = 64;
+  if (position + kKeyBlock >= end) return {};
+  const KvCache& cache = part.problem.cache;
   const auto bytes = static_cast<int64_t>(2 * cache.format.HalfTileBytes());
-  const int64_t steps = 2 * cache.format.head_dim * kKvTile / (kProductVecs * TileLanes());
+  const int64_t steps = 2 * part.problem.dim() * kKvTile / (kProductVecs * TileLanes());
   const int64_t step = std::clamp(bytes / steps / kLine, int64_t{1}, int64_t{2}) * kLine;
-  for (int64_t tile = 0; tile < kTilesPerBlock; ++tile) {
-    const int64_t position = first + kKeyBlock + tile * kKvTile;
-    if (position >= end) return;
-    const std::byte* next = cache.Keys(block.slice, position, block.kv_head);
-    current.fetch[tile] = {.next = next, .end = next + bytes, .step = step};
+  const std::byte* next = cache.Keys(part.block.slice, position + kKeyBlock, part.block.kv_head);
+  return {.next = next, .end = next + bytes, .step = step};
+}
+
+// Turns the scores of a tile of rows into weights; factors of older sums to `keep`.
+void SoftmaxTile(const Part& part, int64_t r, Matrix scores, float* keep) {
+  for (int64_t i = 0; i < part.Tile(r); ++i) {
+    keep[i] = SoftmaxRow(scores.cols, part.Visible(r + i), scores.row(i),
+                         part.partial.largest[r + i], part.partial.total[r + i]);
   }
 }
 
-// scores = q keys^T; columns are whole vectors.
-void Scores(int64_t dim, ConstMatrix q, KeyBlock& block, Matrix scores) {
-  for (int64_t at = 0; at < scores.cols; at += kKvTile) {
-    const int64_t tile = at / kKvTile;
-    const Matrix part = scores.Cols(at, std::min(kKvTile, scores.cols - at));
-    if (block.few) {
-      Product(dim, q, block.keys[tile], nullptr, part, block.fetch[tile]);
-    } else {
-      Product(dim, q, block.keys[tile], nullptr, part);
+// Few rows wait for memory: a tile of keys or values is unpacked when it is needed, and the one a
+// block later fetched in time, up to position `end`.
+HWY_NOINLINE void AttendFew(const Part& part, int64_t end, const Scratch& scratch) {
+  const Problem& problem = part.problem;
+  const int64_t dim = problem.dim();
+  FetchAhead fetch[kTilesPerBlock];
+  for (int64_t at = 0; at < part.count; at += kKvTile) {
+    const ConstMatrix keys =
+        Keys(problem.cache, part.block, part.start + at, scratch.keys.Rows(0, dim));
+    FetchAhead& later = fetch[at / kKvTile] = FetchLater(part, part.start + at, end);
+    for (int64_t r = 0; r < part.rows(); r += kProductRows) {
+      const int64_t columns = std::min(kKvTile, PadColumns(part.Depth(r)) - at);
+      if (columns <= 0) continue;
+      Product(dim, scratch.q.Rows(r, part.Tile(r)), keys, nullptr,
+              scratch.scores.Rows(r, part.Tile(r)).Cols(at, columns), later);
     }
   }
-}
-
-// sums = diag(keep) sums + weights values, over the first `depth` of them.
-void AddValues(int64_t depth, ConstMatrix weights, KeyBlock& block, const float* keep,
-               Matrix sums) {
-  if (!block.few) return Product(depth, weights, block.values[0], keep, sums);
-  constexpr float kOnes[] = {1, 1, 1, 1, 1, 1, 1, 1};
-  static_assert(std::size(kOnes) >= kProductRows);
-  for (int64_t at = 0; at < depth; at += kKvTile) {
-    const int64_t count = std::min(kKvTile, depth - at);
-    const int64_t tile = at / kKvTile;
-    Product(count, weights.Cols(at, count), block.values[tile], at == 0 ? keep : kOnes, sums,
-            block.fetch[tile]);
+  float keep[kFewRows];
+  for (int64_t r = 0; r < part.rows(); r += kProductRows) {
+    const Matrix scores = scratch.scores.Rows(r, part.Tile(r));
+    SoftmaxTile(part, r, scores.Cols(0, PadColumns(part.Depth(r))), keep + r);
+  }
+  for (int64_t at = 0; at < part.count; at += kKvTile) {
+    const ConstMatrix values = Values(problem.cache, part.block, part.start + at,
+                                      scratch.values.Rows(0, std::min(kKvTile, part.count - at)));
+    for (int64_t r = 0; r < part.rows(); r += kProductRows) {
+      const int64_t depth = std::min(kKvTile, part.Depth(r) - at);
+      if (depth <= 0) continue;
+      Product(depth, scratch.scores.Rows(r, part.Tile(r)).Cols(at, depth), values, keep + r,
+              part.partial.values.Rows(r, part.Tile(r)), fetch[at / kKvTile]);
+    }
+    std::fill_n(keep, part.rows(), 1.0F);
   }
 }
 
-// Every row over positions [first, end), a span or its visible part; written to `partial`. What
-// comes next will be read up to position `next_end`.
-HWY_NOINLINE void Span(const Problem& problem, const QueryBlock& block, int64_t first, int64_t end,
-                       int64_t next_end, const Scratch& scratch, const Partial& partial) {
-  const int64_t rows = block.rows(problem);
-  const bool few = rows <= 2 * kProductRows;
+// Many rows are worth unpacking all first.
+HWY_NOINLINE void AttendMany(const Part& part, const Scratch& scratch) {
+  const Problem& problem = part.problem;
+  const int64_t dim = problem.dim();
+  for (int64_t at = 0; at < part.count; at += kKvTile) {
+    const KvCache& cache = problem.cache;
+    const int64_t position = part.start + at;
+    UnpackKeys(cache.format, cache.Keys(part.block.slice, position, part.block.kv_head),
+               scratch.keys.Rows(at / kKvTile * dim, dim));
+    UnpackValues(cache.format, cache.Values(part.block.slice, position, part.block.kv_head),
+                 scratch.values.Rows(at, std::min(kKvTile, part.count - at)));
+  }
+  for (int64_t r = 0; r < part.rows(); r += kProductRows) {
+    const int64_t depth = part.Depth(r);
+    if (depth == 0) continue;
+    const Matrix scores = scratch.scores.Rows(0, part.Tile(r)).Cols(0, PadColumns(depth));
+    for (int64_t at = 0; at < scores.cols; at += kKvTile) {
+      Product(dim, scratch.q.Rows(r, part.Tile(r)), scratch.keys.Rows(at / kKvTile * dim, dim),
+              nullptr, scores.Cols(at, std::min(kKvTile, scores.cols - at)));
+    }
+    float keep[kProductRows];
+    SoftmaxTile(part, r, scores, keep);
+    Product(depth, scores, scratch.values, keep, part.partial.values.Rows(r, part.Tile(r)));
+  }
+}
+
+// Every row over positions [first, end), a span or its visible part; written to `partial`. The same
+// rows will go on up to position `next_end`.
+void Span(const Problem& problem, const QueryBlock& block, int64_t first, int64_t end,
+          int64_t next_end, const Scratch& scratch, const Partial& partial) {
   Clear(partial);
   for (int64_t start = first; start < end; start += kKeyBlock) {
-    const int64_t count = std::min(kKeyBlock, end - start);
-    KeyBlock keys_and_values = ReadBlock(problem.cache, block, start, count, few, scratch);
-    if (few) FetchNext(problem.cache, block, start, next_end, keys_and_values);
-    for (int64_t r = 0; r < rows; r += kProductRows) {
-      const int64_t tile = std::min(kProductRows, rows - r);
-      // Positions of this block that query `row` sees, and that the tile's last row sees.
-      const auto visible = [&](int64_t row) {
-        return std::clamp<int64_t>(block.position + row / problem.group + 1 - start, 0, count);
-      };
-      const int64_t depth = visible(r + tile - 1);
-      if (depth == 0) continue;
-      const Matrix scores = scratch.scores.Rows(0, tile).Cols(0, PadColumns(depth));
-      Scores(problem.dim(), scratch.q.Rows(r, tile), keys_and_values, scores);
-      float keep[kProductRows];
-      for (int64_t i = 0; i < tile; ++i) {
-        keep[i] = SoftmaxRow(scores.cols, visible(r + i), scores.row(i), partial.largest[r + i],
-                             partial.total[r + i]);
-      }
-      AddValues(depth, scores, keys_and_values, keep, partial.values.Rows(r, tile));
+    const Part part = {.problem = problem,
+                       .block = block,
+                       .start = start,
+                       .count = std::min(kKeyBlock, end - start),
+                       .partial = partial};
+    if (part.rows() <= kFewRows) {
+      AttendFew(part, next_end, scratch);
+    } else {
+      AttendMany(part, scratch);
     }
   }
 }

@@ -59,9 +59,22 @@ HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_
                               const float* HWY_RESTRICT b, int64_t b_stride,
                               const float* HWY_RESTRICT scale, float* HWY_RESTRICT c,
                               int64_t c_stride, Fetch& fetch) {
+  // A pointer for every four rows, which are reached by multiples of a stride that addresses can
+  // have: a pointer for each would not fit the registers.
+  constexpr int kGroup = 4;
+  constexpr int kGroups = (kRows + kGroup - 1) / kGroup;
   Fetch ahead = fetch;
   const Floats d;
   const int64_t lanes = TileLanes();
+  const float* HWY_RESTRICT rows[kGroups];
+  float* HWY_RESTRICT to[kGroups];
+#pragma GCC unroll 2
+  for (int g = 0; g < kGroups; ++g) {
+    rows[g] = a + g * kGroup * (kTransposed ? 1 : a_stride);
+    to[g] = c + g * kGroup * c_stride;
+  }
+  const auto place = [&](int r, int v)
+                         HWY_ATTR { return to[r / kGroup] + r % kGroup * c_stride + v * lanes; };
   FloatsV sums[kRows][kVecs];
   if (scale == nullptr) {
 #pragma GCC unroll 8
@@ -74,27 +87,28 @@ HWY_NOINLINE void ProductTile(int64_t depth, const float* HWY_RESTRICT a, int64_
     for (int r = 0; r < kRows; ++r) {
       const FloatsV factor = hn::Set(d, scale[r]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) {
-        sums[r][v] = hn::Mul(factor, hn::LoadU(d, c + r * c_stride + v * lanes));
-      }
+      for (int v = 0; v < kVecs; ++v) sums[r][v] = hn::Mul(factor, hn::LoadU(d, place(r, v)));
     }
   }
   for (int64_t k = 0; k < depth; ++k) {
     ahead.Next();
     FloatsV columns[kVecs];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) columns[v] = hn::LoadU(d, b + k * b_stride + v * lanes);
+    for (int v = 0; v < kVecs; ++v) columns[v] = hn::LoadU(d, b + v * lanes);
+    b += b_stride;
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const FloatsV row = hn::Set(d, kTransposed ? a[k * a_stride + r] : a[r * a_stride + k]);
+      const FloatsV row = hn::Set(d, rows[r / kGroup][r % kGroup * (kTransposed ? 1 : a_stride)]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) sums[r][v] = hn::MulAdd(row, columns[v], sums[r][v]);
     }
+#pragma GCC unroll 2
+    for (int g = 0; g < kGroups; ++g) rows[g] += kTransposed ? a_stride : 1;
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) hn::StoreU(sums[r][v], d, c + r * c_stride + v * lanes);
+    for (int v = 0; v < kVecs; ++v) hn::StoreU(sums[r][v], d, place(r, v));
   }
   fetch = ahead;
 }

@@ -7,8 +7,8 @@ namespace fulmen::testing {
 
 // A sequence with a pool of its own, in which what is given back turns into NaN.
 struct TestSequence {
-  explicit TestSequence(const Config& config)
-      : pool(config, {.poison = true}), state(pool.Create().value()) {}
+  explicit TestSequence(const Config& config, DType kv_type = DType::kF32)
+      : pool(config, {.kv_type = kv_type, .poison = true}), state(pool.Create().value()) {}
 
   StatePool pool;
   SequenceState state;

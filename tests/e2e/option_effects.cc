@@ -44,6 +44,7 @@ Effects RunEffects() {
       {"--json", model + "Hi", model + "Hi --json"},
       {"--pretty", model + "Hi --json", model + "Hi --json --pretty"},
       {"--verbose", model + "Hi", model + "Hi --verbose"},
+      {"--kv-type", nano + "Hi", nano + "Hi --kv-type q8_0"},
       {"--no-repack", "-m ../in/q4.gguf Hi -n 1 --json",
        "-m ../in/q4.gguf Hi -n 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
   };
@@ -72,6 +73,7 @@ Effects GenerateEffects() {
   Effects effects = {
       {"--model", base, base + "-m ../in/model"},
       {"--tokens", "-m ../in/model " + base, "-m ../in/model --tokens ../in/other-ids.json"},
+      {"--kv-type", nano, nano + "--kv-type q8_0"},
       {"--max-tokens", base, base + "-n 3"},
       {"--json", base, base + "--json"},
       {"--stop-at-eos", nano, nano + "--stop-at-eos"},
@@ -85,6 +87,7 @@ Effects PerplexityEffects() {
   return {
       {"--model", "-f ../in/book.txt", "-f ../in/book.txt -m ../in/model"},
       {"--file", "-m ../in/model -f ../in/short.txt", "-m ../in/model -f ../in/book.txt"},
+      {"--kv-type", base, base + "--kv-type bf16"},
       {"--context", base, base + "--context 4"},
       {"--kernels", base, base + "--kernels ref"},
       {"--json", "-m ../in/model -f ../in/book.txt", base},
@@ -170,6 +173,7 @@ Effects BenchEffects() {
       {"--batch", peak, all, "", "          3 "},
       {"--peak", all, peak, "", "Peaks of this machine"},
       {"--json", peak, peak + " --json"},
+      {"--kv-type", peak, "-p 1 -n 1 -r 1 --json --kv-type F16", "", "\"kv_type\":\"F16\""},
       {"--no-repack", "-m ../in/q4.gguf -p 1 -n 1 -r 1 --json",
        "-m ../in/q4.gguf -p 1 -n 1 -r 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
   };
