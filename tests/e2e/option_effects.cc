@@ -29,6 +29,8 @@ Effects SamplingEffects(const std::string& base) {
 Effects RunEffects() {
   const std::string model = "-m ../in/model -n 8 --ignore-eos --temperature 0 ";
   const std::string nano = "-n 60 --temperature 0 ";
+  // Among so many unlikely tokens a small difference shows.
+  const std::string chance = "-n 200 --temperature 3 --seed 7 --ignore-eos ";
   Effects effects = {
       {"--model", "Hi -n 8 --temperature 0", "Hi -n 8 --temperature 0 -m ../in/model"},
       {"--prompt", model + "-p Hi", model + "-p Hello"},
@@ -44,7 +46,7 @@ Effects RunEffects() {
       {"--json", model + "Hi", model + "Hi --json"},
       {"--pretty", model + "Hi --json", model + "Hi --json --pretty"},
       {"--verbose", model + "Hi", model + "Hi --verbose"},
-      {"--kv-type", nano + "Hi", nano + "Hi --kv-type q8_0"},
+      {"--kv-type", chance + "Hi", chance + "Hi --kv-type bf16"},
       {"--no-repack", "-m ../in/q4.gguf Hi -n 1 --json",
        "-m ../in/q4.gguf Hi -n 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
   };
@@ -64,16 +66,18 @@ Effects LogitsEffects() {
       {"--hidden", model, model + "--hidden"},
       {"--state", model, model + "--state"},
       {"--experts", model, model + "--experts"},
+      {"--kv-type", model, model + "--kv-type bf16"},
   };
 }
 
 Effects GenerateEffects() {
   const std::string base = "--tokens ../in/ids.json ";
   const std::string nano = "--tokens ../in/chat-ids.json -n 60 ";
+  const std::string chance = "--tokens ../in/chat-ids.json -n 200 --temperature 3 --seed 7 ";
   Effects effects = {
       {"--model", base, base + "-m ../in/model"},
       {"--tokens", "-m ../in/model " + base, "-m ../in/model --tokens ../in/other-ids.json"},
-      {"--kv-type", nano, nano + "--kv-type q8_0"},
+      {"--kv-type", chance, chance + "--kv-type bf16"},
       {"--max-tokens", base, base + "-n 3"},
       {"--json", base, base + "--json"},
       {"--stop-at-eos", nano, nano + "--stop-at-eos"},
