@@ -18,9 +18,11 @@ inline constexpr int64_t kLightningBlock = 32;
 // What a sequence remembers in one lightning layer: the state before the block under way, and the
 // keys and values of that block so far. A token then reads the state, and only the last of a block
 // writes it. Of each head, contiguous:
-//   [head_dim, kLightningBlock]             keys of the block, one column per token
-//   [head_dim + kLightningBlock, head_dim]  S[d of k][e of v], then the values of the block
+//   [head_dim, kLightningBlock]  keys of the block, one column per token
+// and by panels of kStatePanel columns e of v, the last as narrow as head_dim leaves it,
+//   [head_dim + kLightningBlock, columns]  S[d of k][e of v], then the values of the block
 // What was not written yet holds anything, S in the first block as well.
+inline constexpr int64_t kStatePanel = 32;
 inline int64_t LightningMemorySize(int64_t heads, int64_t head_dim) {
   return heads * head_dim * (head_dim + 2 * kLightningBlock);
 }

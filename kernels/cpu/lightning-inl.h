@@ -71,24 +71,47 @@ struct LightningTask {
   }
 };
 
+// State and values of one head by panels of columns, as lightning_attention.h lays them out. A
+// panel stays in the L1 cache while it is read and brought up to date.
+class StatePanels {
+ public:
+  StatePanels() = default;
+  // `columns` is dim, or more for products that take whole vectors.
+  StatePanels(float* data, int64_t dim, int64_t columns)
+      : data_(data), dim_(dim), columns_(columns) {}
+
+  int64_t columns() const { return columns_; }
+  // State and values of the panel that begins at column `first`.
+  Matrix Panel(int64_t first) const {
+    return {data_ + first * (dim_ + kLightningBlock), dim_ + kLightningBlock,
+            std::min(kStatePanel, columns_ - first)};
+  }
+  Matrix State(int64_t first) const { return Panel(first).Rows(0, dim_); }
+  Matrix Values(int64_t first) const { return Panel(first).Rows(dim_, kLightningBlock); }
+
+ private:
+  float* data_ = nullptr;
+  int64_t dim_ = 0;
+  int64_t columns_ = 0;
+};
+
 // Packed operands of one block; one set per thread.
 struct LightningScratch {
-  Matrix kt;       // [dim, kLightningBlock]
-  Matrix state;    // [dim, padded dim]
-  Matrix v;        // [kLightningBlock, padded dim], right behind the state
-  Matrix weights;  // [kProductRows, dim + kLightningBlock]: of the rows of both
-  Matrix out;      // [kProductRows, padded dim]
+  int64_t dim;
+  Matrix kt;  // [dim, kLightningBlock]
+  StatePanels panels;
+  Matrix weights;  // [kLightningBlock, dim + kLightningBlock]: of the rows of state and values
+  Matrix out;      // [kProductRows, kStatePanel]
   float* keep;     // [dim]: exp(-decay * tokens of the block), for every row of the state
 };
 
 inline LightningScratch AllocateLightningScratch(Workspace& workspace, int64_t dim) {
   const int64_t padded = PadColumns(dim);
-  const Matrix both = workspace.AllocateMatrix(dim + kLightningBlock, padded);
-  return {.kt = workspace.AllocateMatrix(dim, kLightningBlock),
-          .state = both.Rows(0, dim),
-          .v = both.Rows(dim, kLightningBlock),
-          .weights = workspace.AllocateMatrix(kProductRows, dim + kLightningBlock),
-          .out = workspace.AllocateMatrix(kProductRows, padded),
+  return {.dim = dim,
+          .kt = workspace.AllocateMatrix(dim, kLightningBlock),
+          .panels = {workspace.AllocateMatrix(dim + kLightningBlock, padded).data, dim, padded},
+          .weights = workspace.AllocateMatrix(kLightningBlock, dim + kLightningBlock),
+          .out = workspace.AllocateMatrix(kProductRows, kStatePanel),
           .keep = workspace.Allocate<float>(dim)};
 }
 
@@ -104,67 +127,96 @@ struct NextBlock {
   int64_t first;
 };
 
-// Output of one tile of rows, from row i of the task on, whose first row is token `offset` of its
-// block: one product of their decayed queries and their scores with the state and the values below
-// it.
-HWY_INLINE void LightningRows(const LightningTask& block, int64_t offset, const DecayTable& decay,
-                              int64_t i, bool read_state, const NextBlock& next,
-                              const LightningScratch& scratch) {
-  const int64_t dim = scratch.state.rows;
-  const int64_t rows = std::min(kProductRows, block.q.rows - i);
-  const int64_t token = offset + i;
-  const int64_t seen = token + rows;  // tokens of the block that the last row sees
-  const ConstMatrix q = block.q.Rows(i, rows);
-  const Matrix scores = scratch.weights.Rows(0, rows).Cols(dim, PadColumns(seen));
+// Some tokens of one block, the first of them token `offset` of it.
+struct BlockTokens {
+  const LightningTask& task;
+  int64_t offset;
+
+  int64_t count() const { return task.q.rows; }
+  int64_t TileRows(int64_t i) const { return std::min(kProductRows, count() - i); }
+  // Tokens of the block that the last row of a tile of rows sees.
+  int64_t Seen(int64_t i) const { return offset + i + TileRows(i); }
+};
+
+// Weights of the tile of rows from row i on: of the state's rows their decayed queries, of the
+// values their decayed scores.
+HWY_INLINE void BlockWeights(const BlockTokens& block, int64_t i, const DecayTable& decay,
+                             bool read_state, const NextBlock& next,
+                             const LightningScratch& scratch) {
+  const int64_t dim = scratch.dim;
+  const int64_t rows = block.TileRows(i);
+  const int64_t token = block.offset + i;
+  const ConstMatrix q = block.task.q.Rows(i, rows);
+  const Matrix weights = scratch.weights.Rows(i, rows);
+  const Matrix scores = weights.Cols(dim, PadColumns(block.Seen(i)));
   FetchRows(next.task.k, next.first + i, rows);
   Product(dim, q, scratch.kt, nullptr, scores);
   FetchRows(next.task.v, next.first + i, rows);
   for (int64_t r = 0; r < rows; ++r) {
     MultiplyRow(scores.cols, decay.Before(token + r), scores.row(r));
-    if (block.scores.data != nullptr) CopyRow(seen, scores.row(r), block.scores.row(i + r));
+    if (block.task.scores.data != nullptr) {
+      CopyRow(block.Seen(i), scores.row(r), block.task.scores.row(i + r));
+    }
+    if (read_state) ScaleRow(dim, decay.powers[1 + token + r], q.row(r), weights.row(r));
   }
   FetchRows(next.task.q, next.first + i, rows);
-  const bool whole = block.out.cols == scratch.state.cols;
-  const Matrix out = whole ? block.out.Rows(i, rows) : scratch.out.Rows(0, rows);
-  if (read_state) {
-    for (int64_t r = 0; r < rows; ++r) {
-      ScaleRow(dim, decay.powers[1 + token + r], q.row(r), scratch.weights.row(r));
-    }
-    Product(dim + seen, scratch.weights, scratch.state, nullptr, out);
-  } else {
-    Product(seen, scores, scratch.v, nullptr, out);
-  }
-  FetchRows<true>(next.task.out, next.first + i, rows);
-  if (whole) return;
-  for (int64_t r = 0; r < rows; ++r) {
-    CopyRow(block.out.cols, out.row(r), block.out.row(i + r));
+}
+
+// Output of the columns of one panel, from column `first` on: one product of the weights with the
+// state and the values below it.
+HWY_INLINE void BlockOutput(const BlockTokens& block, int64_t first, bool read_state,
+                            const LightningScratch& scratch) {
+  const int64_t dim = scratch.dim;
+  const Matrix panel = scratch.panels.Panel(first);
+  const int64_t columns = std::min(panel.cols, block.task.out.cols - first);
+  const int64_t skipped = read_state ? 0 : dim;
+  for (int64_t i = 0; i < block.count(); i += kProductRows) {
+    const int64_t rows = block.TileRows(i);
+    const Matrix to = block.task.out.Rows(i, rows).Cols(first, columns);
+    const Matrix out = columns == panel.cols ? to : scratch.out.Rows(0, rows).Cols(0, panel.cols);
+    const Matrix weights = scratch.weights.Rows(i, rows).Cols(skipped, dim - skipped);
+    Product(dim - skipped + block.Seen(i), weights, panel.Rows(skipped, panel.rows - skipped),
+            nullptr, out);
+    if (columns == panel.cols) continue;
+    for (int64_t r = 0; r < rows; ++r) CopyRow(columns, out.row(r), to.row(r));
   }
 }
 
-// The state after `tokens` tokens of a block; `begun`: it was not empty. Scales the values.
-HWY_INLINE void EndBlock(int64_t tokens, bool begun, const DecayTable& decay,
+// The state after `tokens` tokens of a block; `begun`: it was not empty. Scales the values. `keep`
+// was filled.
+HWY_INLINE void EndPanel(int64_t tokens, bool begun, int64_t first, const DecayTable& decay,
                          const LightningScratch& scratch) {
+  const Matrix values = scratch.panels.Values(first);
   for (int64_t j = 0; j < tokens; ++j) {
-    float* row = scratch.v.row(j);
-    ScaleRow(scratch.v.cols, decay.powers[tokens - 1 - j], row, row);
+    ScaleRow(values.cols, decay.powers[tokens - 1 - j], values.row(j), values.row(j));
   }
-  std::fill_n(scratch.keep, scratch.state.rows, decay.powers[tokens]);
-  Product(tokens, scratch.kt, scratch.v, begun ? scratch.keep : nullptr, scratch.state);
+  Product(tokens, scratch.kt, values, begun ? scratch.keep : nullptr, scratch.panels.State(first));
+}
+
+HWY_INLINE void FillKeep(int64_t tokens, const DecayTable& decay, const LightningScratch& scratch) {
+  std::fill_n(scratch.keep, scratch.dim, decay.powers[tokens]);
 }
 
 // The tokens of one block from `offset` on: report eq. 4-9. Those before it lie in `scratch`.
 // Columns of packed matrices past the last token hold anything and are never summed over.
-HWY_INLINE void LightningBlock(const LightningTask& block, int64_t offset, const DecayTable& decay,
+HWY_INLINE void LightningBlock(const LightningTask& task, int64_t offset, const DecayTable& decay,
                                StateUse use, const NextBlock& next,
                                const LightningScratch& scratch) {
-  const int64_t count = block.q.rows;
-  const int64_t end = offset + count;
-  Transpose(block.k, scratch.kt.Cols(offset, count));
-  CopyPadded(block.v, scratch.v.Rows(offset, count));
+  const BlockTokens block = {task, offset};
+  const int64_t count = block.count();
+  const int64_t columns = scratch.panels.columns();
+  Transpose(task.k, scratch.kt.Cols(offset, count));
   for (int64_t i = 0; i < count; i += kProductRows) {
-    LightningRows(block, offset, decay, i, use.read, next, scratch);
+    BlockWeights(block, i, decay, use.read, next, scratch);
   }
-  if (use.write) EndBlock(end, use.read, decay, scratch);
+  if (use.write) FillKeep(offset + count, decay, scratch);
+  for (int64_t first = 0; first < columns; first += kStatePanel) {
+    const int64_t width = std::min(kStatePanel, task.v.cols - first);
+    CopyPadded(task.v.Cols(first, width), scratch.panels.Values(first).Rows(offset, count));
+    FetchRows<true>(next.task.out.Cols(first, width), next.first, count);
+    BlockOutput(block, first, use.read, scratch);
+    if (use.write) EndPanel(offset + count, use.read, first, decay, scratch);
+  }
 }
 
 // to = silu(x)

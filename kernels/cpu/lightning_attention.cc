@@ -39,21 +39,30 @@ Scratch AllocateScratch(Workspace& workspace, int64_t dim) {
 
 // A head's memory, as lightning_attention.h lays it out.
 struct HeadMemory {
-  Matrix kt;       // [dim, kLightningBlock]
-  Matrix state_v;  // [dim + kLightningBlock, dim]
+  Matrix kt;  // [dim, kLightningBlock]
+  StatePanels panels;
 
   HeadMemory(float* data, int64_t dim)
-      : kt(data, dim, kLightningBlock),
-        state_v(data + kt.rows * kt.cols, dim + kLightningBlock, dim) {}
+      : kt(data, dim, kLightningBlock), panels(data + kt.rows * kt.cols, dim, dim) {}
 };
 
 HWY_NOINLINE void CopyRows(ConstMatrix from, Matrix to) {
   for (int64_t r = 0; r < from.rows; ++r) CopyRow(from.cols, from.row(r), to.row(r));
 }
 
-// All rows of state and values, which lie behind each other.
-Matrix StateAndValues(const LightningScratch& scratch) {
-  return {scratch.state.data, scratch.state.rows + scratch.v.rows, scratch.state.cols};
+// The memory to and from scratch whose columns are whole vectors.
+void CopyIn(const HeadMemory& memory, const LightningScratch& scratch) {
+  CopyRows(memory.kt, scratch.kt);
+  for (int64_t first = 0; first < memory.panels.columns(); first += kStatePanel) {
+    CopyPadded(memory.panels.Panel(first), scratch.panels.Panel(first));
+  }
+}
+void CopyOut(const LightningScratch& scratch, const HeadMemory& memory) {
+  CopyRows(scratch.kt, memory.kt);
+  for (int64_t first = 0; first < memory.panels.columns(); first += kStatePanel) {
+    const Matrix to = memory.panels.Panel(first);
+    CopyRows(scratch.panels.Panel(first).Cols(0, to.cols), to);
+  }
 }
 
 void Blocks(const Task& task, const DecayTable& decay, const Scratch& scratch) {
@@ -84,16 +93,12 @@ void Run(const Task& task, const DecayTable& decay, Scratch scratch) {
   LightningScratch& lightning = scratch.lightning;
   if (PadColumns(dim) == dim) {  // the products can work where it lies
     lightning.kt = memory.kt;
-    lightning.state = memory.state_v.Rows(0, dim);
-    lightning.v = memory.state_v.Rows(dim, kLightningBlock);
+    lightning.panels = memory.panels;
     return Blocks(task, decay, scratch);
   }
-  const Matrix padded = StateAndValues(lightning);
-  CopyRows(memory.kt, lightning.kt);
-  CopyPadded(memory.state_v, padded);
+  CopyIn(memory, lightning);
   Blocks(task, decay, scratch);
-  CopyRows(lightning.kt, memory.kt);
-  CopyRows(padded.Cols(0, dim), memory.state_v);
+  CopyOut(lightning, memory);
 }
 
 void LightningAttention(KernelContext& context, ConstMatrix qkv, std::span<const float> decay,
@@ -134,11 +139,15 @@ void LightningState(KernelContext& context, std::span<const float> decay, int64_
   const int64_t size = LightningMemorySize(1, dim);
   ForTasks(context.pool, heads, heads * size, [&](int64_t head, int worker) {
     const LightningScratch& mine = scratch[worker];
-    std::copy_n(memory + head * size, dim * kLightningBlock, mine.kt.data);
-    const float* rows = memory + head * size + dim * kLightningBlock;
-    CopyPadded({rows, dim + kLightningBlock, dim}, StateAndValues(mine));
-    EndBlock(tokens, position >= kLightningBlock, tables[head], mine);
-    CopyRows(mine.state.Cols(0, dim), state.Rows(head * dim, dim));
+    // It reads the memory and changes nothing of it.
+    CopyIn(HeadMemory(const_cast<float*>(memory) + head * size, dim), mine);
+    FillKeep(tokens, tables[head], mine);
+    for (int64_t first = 0; first < dim; first += kStatePanel) {
+      EndPanel(tokens, position >= kLightningBlock, first, tables[head], mine);
+      const int64_t columns = std::min(kStatePanel, dim - first);
+      CopyRows(mine.panels.State(first).Cols(0, columns),
+               state.Rows(head * dim, dim).Cols(first, columns));
+    }
   });
 }
 

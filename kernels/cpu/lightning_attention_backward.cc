@@ -34,6 +34,7 @@ struct Scratch {
   Matrix scores;      // [longest document, kLightningBlock]
   Matrix q;           // [kLightningBlock, padded dim]
   Matrix state_t;     // [dim, padded dim]: the state of dv, transposed
+  Matrix out;         // [kProductRows, padded dim]
 };
 
 Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t tokens) {
@@ -41,7 +42,8 @@ Scratch AllocateScratch(Workspace& workspace, int64_t dim, int64_t tokens) {
           .active = {workspace.AllocateMatrix(kLightningBlock, 3 * dim)},
           .scores = workspace.AllocateMatrix(tokens, kLightningBlock),
           .q = workspace.AllocateMatrix(kLightningBlock, PadColumns(dim)),
-          .state_t = workspace.AllocateMatrix(dim, PadColumns(dim))};
+          .state_t = workspace.AllocateMatrix(dim, PadColumns(dim)),
+          .out = workspace.AllocateMatrix(kProductRows, PadColumns(dim))};
 }
 
 // dy <- dy * silu'(x)
@@ -97,7 +99,7 @@ void KeyGradients(const BackwardTask& task, const Qkv<float>& active, const Deca
       FetchRows<true>(dk, first - kLightningBlock + j, rows);
     }
     const bool whole = dk.cols == scratch.q.cols;
-    const Matrix out = whole ? dk.Rows(first + j, rows) : scratch.lightning.out.Rows(0, rows);
+    const Matrix out = whole ? dk.Rows(first + j, rows) : scratch.out.Rows(0, rows);
     float keep[kProductRows];
     for (int64_t r = 0; r < rows; ++r) keep[r] = decay.powers[count - j - r];
     if (read_state) Product(dk.cols, active.v().Rows(j, rows), scratch.state_t, nullptr, out);
@@ -137,7 +139,11 @@ void KeyValueGradients(const BackwardTask& task, const DecayTable& decay, const 
     LightningBlock(block, 0, decay, use, {sequence, tokens - first}, scratch.lightning);
     ActivateBackward(inputs.all.Cols(dim, 2 * dim),
                      task.gradients.all.Rows(first, count).Cols(dim, 2 * dim));
-    if (use.write) Transpose(scratch.lightning.state.Cols(0, dim), scratch.state_t);
+    for (int64_t e = 0; use.write && e < dim; e += kStatePanel) {
+      const int64_t columns = std::min(kStatePanel, dim - e);
+      Transpose(scratch.lightning.panels.State(e).Cols(0, columns),
+                scratch.state_t.Rows(e, columns));
+    }
     end = first;
   }
 }
