@@ -121,11 +121,56 @@ struct StateUse {
   bool write;  // false: nothing comes after
 };
 
-// What comes after a block: rows from `first` on, fetched while the block is computed.
+// What comes after a block: rows from `first` on.
 struct NextBlock {
   const LightningTask& task;
   int64_t first;
 };
+
+// Rows of a block to come, brought into the L2 cache a line at a time, one at every kEvery elements
+// of the depths of products: rows of heads lie so far apart that the processor does not guess the
+// next, and many lines at once would be waited for.
+template <bool kToWrite>
+class FetchBlock {
+ public:
+  // Rows [first, first + kLightningBlock) of a matrix, as far as it has them.
+  template <class T>
+  void Add(const MatrixView<T>& matrix, int64_t first) {
+    cols_ = matrix.cols;
+    const int64_t end = std::min(matrix.rows, first + kLightningBlock);
+    for (int64_t r = first; r < end; ++r) rows_[count_++] = matrix.row(r);
+  }
+
+  // One of those that products take.
+  struct Lines {
+    static constexpr int64_t kEvery = 2;
+    static constexpr int64_t kLineFloats = 16;
+    const float* const* row = nullptr;
+    const float* const* last_row = nullptr;
+    int64_t cols = 0;
+    int64_t at = 0;
+    int64_t wait = kEvery;
+
+    HWY_INLINE void Next() {
+      if (--wait != 0) return;
+      wait = kEvery;
+      if (row == last_row) return;
+      __builtin_prefetch(*row + at, kToWrite ? 1 : 0, 2);
+      at += kLineFloats;
+      if (at < cols) return;
+      at = 0;
+      ++row;
+    }
+  };
+  Lines lines() const { return {.row = rows_, .last_row = rows_ + count_, .cols = cols_}; }
+
+ private:
+  const float* rows_[3 * kLightningBlock];
+  int64_t count_ = 0;
+  int64_t cols_ = 0;
+};
+using ReadAhead = FetchBlock<false>::Lines;
+using WriteAhead = FetchBlock<true>::Lines;
 
 // Some tokens of one block, the first of them token `offset` of it.
 struct BlockTokens {
@@ -141,17 +186,14 @@ struct BlockTokens {
 // Weights of the tile of rows from row i on: of the state's rows their decayed queries, of the
 // values their decayed scores.
 HWY_INLINE void BlockWeights(const BlockTokens& block, int64_t i, const DecayTable& decay,
-                             bool read_state, const NextBlock& next,
-                             const LightningScratch& scratch) {
+                             bool read_state, ReadAhead& ahead, const LightningScratch& scratch) {
   const int64_t dim = scratch.dim;
   const int64_t rows = block.TileRows(i);
   const int64_t token = block.offset + i;
   const ConstMatrix q = block.task.q.Rows(i, rows);
   const Matrix weights = scratch.weights.Rows(i, rows);
   const Matrix scores = weights.Cols(dim, PadColumns(block.Seen(i)));
-  FetchRows(next.task.k, next.first + i, rows);
-  Product(dim, q, scratch.kt, nullptr, scores);
-  FetchRows(next.task.v, next.first + i, rows);
+  Product(dim, q, scratch.kt, nullptr, scores, ahead);
   for (int64_t r = 0; r < rows; ++r) {
     MultiplyRow(scores.cols, decay.Before(token + r), scores.row(r));
     if (block.task.scores.data != nullptr) {
@@ -159,13 +201,12 @@ HWY_INLINE void BlockWeights(const BlockTokens& block, int64_t i, const DecayTab
     }
     if (read_state) ScaleRow(dim, decay.powers[1 + token + r], q.row(r), weights.row(r));
   }
-  FetchRows(next.task.q, next.first + i, rows);
 }
 
 // Output of the columns of one panel, from column `first` on: one product of the weights with the
 // state and the values below it.
 HWY_INLINE void BlockOutput(const BlockTokens& block, int64_t first, bool read_state,
-                            const LightningScratch& scratch) {
+                            WriteAhead& ahead, const LightningScratch& scratch) {
   const int64_t dim = scratch.dim;
   const Matrix panel = scratch.panels.Panel(first);
   const int64_t columns = std::min(panel.cols, block.task.out.cols - first);
@@ -176,7 +217,7 @@ HWY_INLINE void BlockOutput(const BlockTokens& block, int64_t first, bool read_s
     const Matrix out = columns == panel.cols ? to : scratch.out.Rows(0, rows).Cols(0, panel.cols);
     const Matrix weights = scratch.weights.Rows(i, rows).Cols(skipped, dim - skipped);
     Product(dim - skipped + block.Seen(i), weights, panel.Rows(skipped, panel.rows - skipped),
-            nullptr, out);
+            nullptr, out, ahead);
     if (columns == panel.cols) continue;
     for (int64_t r = 0; r < rows; ++r) CopyRow(columns, out.row(r), to.row(r));
   }
@@ -184,13 +225,15 @@ HWY_INLINE void BlockOutput(const BlockTokens& block, int64_t first, bool read_s
 
 // The state after `tokens` tokens of a block; `begun`: it was not empty. Scales the values. `keep`
 // was filled.
+template <class Fetch>
 HWY_INLINE void EndPanel(int64_t tokens, bool begun, int64_t first, const DecayTable& decay,
-                         const LightningScratch& scratch) {
+                         Fetch& ahead, const LightningScratch& scratch) {
   const Matrix values = scratch.panels.Values(first);
   for (int64_t j = 0; j < tokens; ++j) {
     ScaleRow(values.cols, decay.powers[tokens - 1 - j], values.row(j), values.row(j));
   }
-  Product(tokens, scratch.kt, values, begun ? scratch.keep : nullptr, scratch.panels.State(first));
+  Product(tokens, scratch.kt, values, begun ? scratch.keep : nullptr, scratch.panels.State(first),
+          ahead);
 }
 
 HWY_INLINE void FillKeep(int64_t tokens, const DecayTable& decay, const LightningScratch& scratch) {
@@ -205,17 +248,24 @@ HWY_INLINE void LightningBlock(const LightningTask& task, int64_t offset, const 
   const BlockTokens block = {task, offset};
   const int64_t count = block.count();
   const int64_t columns = scratch.panels.columns();
+  FetchBlock<false> inputs;
+  for (const ConstMatrix& matrix : {next.task.k, next.task.v, next.task.q}) {
+    inputs.Add(matrix, next.first);
+  }
+  ReadAhead read_ahead = inputs.lines();
   Transpose(task.k, scratch.kt.Cols(offset, count));
   for (int64_t i = 0; i < count; i += kProductRows) {
-    BlockWeights(block, i, decay, use.read, next, scratch);
+    BlockWeights(block, i, decay, use.read, read_ahead, scratch);
   }
   if (use.write) FillKeep(offset + count, decay, scratch);
   for (int64_t first = 0; first < columns; first += kStatePanel) {
     const int64_t width = std::min(kStatePanel, task.v.cols - first);
     CopyPadded(task.v.Cols(first, width), scratch.panels.Values(first).Rows(offset, count));
-    FetchRows<true>(next.task.out.Cols(first, width), next.first, count);
-    BlockOutput(block, first, use.read, scratch);
-    if (use.write) EndPanel(offset + count, use.read, first, decay, scratch);
+    FetchBlock<true> outputs;
+    outputs.Add(next.task.out.Cols(first, width), next.first);
+    WriteAhead write_ahead = outputs.lines();
+    BlockOutput(block, first, use.read, write_ahead, scratch);
+    if (use.write) EndPanel(offset + count, use.read, first, decay, read_ahead, scratch);
   }
 }
 

@@ -143,7 +143,8 @@ void LightningState(KernelContext& context, std::span<const float> decay, int64_
     CopyIn(HeadMemory(const_cast<float*>(memory) + head * size, dim), mine);
     FillKeep(tokens, tables[head], mine);
     for (int64_t first = 0; first < dim; first += kStatePanel) {
-      EndPanel(tokens, position >= kLightningBlock, first, tables[head], mine);
+      FetchNothing nothing;
+      EndPanel(tokens, position >= kLightningBlock, first, tables[head], nothing, mine);
       const int64_t columns = std::min(kStatePanel, dim - first);
       CopyRows(mine.panels.State(first).Cols(0, columns),
                state.Rows(head * dim, dim).Cols(first, columns));
