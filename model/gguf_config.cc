@@ -117,7 +117,7 @@ void CheckLightningLayers(JsonFields& fields, const GgufValue& value, const Conf
                     Shown(flag));
       return;
     }
-    const bool lightning = flag == true || flag == 1;
+    const bool lightning = flag.is_boolean() ? flag.get<bool>() : flag == 1;
     if (lightning == IsLightning(config, layer)) continue;
     fields.Refuse(ErrorCode::kCorrupt, "{} has {} for layer {}, but its tensors are those of {}",
                   kLightningLayers, Shown(flag), layer, NameOf(!lightning));
