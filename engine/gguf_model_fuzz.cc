@@ -31,9 +31,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string path = "/proc/self/fd/" + std::to_string(file);
   if (file < 0 || write(file, data, size) != static_cast<ssize_t>(size)) abort();
   if (const auto files = fulmen::ModelFiles::Open(path); files && files->gguf()) {
-    if (const auto model = fulmen::LoadModel(*files)) Use(*model);
-    if (const auto tokenizer = fulmen::Tokenizer::Load(*files))
+    if (const auto model = fulmen::LoadModel(*files)) {
+      Use(*model);
+    }
+    if (const auto tokenizer = fulmen::Tokenizer::Load(*files)) {
       tokenizer->Encode("Hello, 1 <x>", fulmen::Tokenizer::Markers::kParse);
+    }
   }
   close(file);
   return 0;
