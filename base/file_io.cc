@@ -1,6 +1,7 @@
 #include "base/file_io.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -82,6 +83,32 @@ Result<Target> FindTarget(std::string path) {
   return Fail(ErrorCode::kIo, "{}", ErrnoMessage(ELOOP));
 }
 
+// Where an open file is found that has no name.
+std::string PathOf(int file) { return fmt::format("/proc/self/fd/{}", file); }
+
+// A file on the disk of `path` that gets its name at the end: whatever ends the program before, the
+// system takes it back. -1 where the file system, or a machine without /proc, cannot.
+int OpenNameless(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const int file = open((folder / ".").c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+  if (file < 0 || access(PathOf(file).c_str(), F_OK) == 0) return file;
+  close(file);
+  return -1;
+}
+
+// Gives a nameless file its name, in place of what has it. False with errno set when it cannot.
+bool GiveName(int file, const std::string& path) {
+  const auto link = [&](const std::string& name) {
+    return linkat(AT_FDCWD, PathOf(file).c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  };
+  if (link(path)) return true;
+  if (errno != EEXIST) return false;
+  Temporary temporary(TemporaryName(path));
+  if (!link(temporary.path()) || rename(temporary.path().c_str(), path.c_str()) != 0) return false;
+  temporary.Keep();
+  return true;
+}
+
 }  // namespace
 
 Result<std::string> ReadFile(const std::string& path) {
@@ -108,6 +135,11 @@ Result<AtomicFile> AtomicFile::Create(const std::string& path) {
     if (file.file_ < 0) return file.Refused(errno);
     return file;
   }
+  if (const int nameless = OpenNameless(target->path); nameless >= 0) {
+    AtomicFile file(path, nameless);
+    file.target_ = target->path;
+    return file;
+  }
   // Named before it is made, so that no moment is left at which a signal would leave it behind.
   Temporary temporary(TemporaryName(target->path));
   AtomicFile file(path,
@@ -121,8 +153,8 @@ Result<AtomicFile> AtomicFile::Create(const std::string& path) {
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : name_(std::move(other.name_)),
       file_(std::exchange(other.file_, -1)),
-      temporary_(std::move(other.temporary_)),
-      target_(std::move(other.target_)) {}
+      target_(std::move(other.target_)),
+      temporary_(std::move(other.temporary_)) {}
 
 AtomicFile::~AtomicFile() {
   if (file_ >= 0) close(file_);
@@ -140,15 +172,16 @@ Status AtomicFile::Write(std::string_view text) {
 }
 
 Status AtomicFile::Commit() {
-  if (temporary_) {
+  if (!target_.empty()) {
     struct stat older {};
     if (stat(target_.c_str(), &older) == 0 && fchmod(file_, older.st_mode & 07777) != 0) {
       return Refused(errno);
     }
-    if (fsync(file_) != 0 || rename(temporary_->path().c_str(), target_.c_str()) != 0) {
-      return Refused(errno);
-    }
-    temporary_->Keep();
+    if (fsync(file_) != 0) return Refused(errno);
+    const bool named = temporary_ ? rename(temporary_->path().c_str(), target_.c_str()) == 0
+                                  : GiveName(file_, target_);
+    if (!named) return Refused(errno);
+    if (temporary_) temporary_->Keep();
   }
   if (close(std::exchange(file_, -1)) != 0) return Refused(errno);
   return {};

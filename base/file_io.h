@@ -21,11 +21,12 @@ Result<std::string> ReadFile(const std::string& path);
 // Reads descriptor 0 to its end.
 Result<std::string> ReadStandardInput();
 
-// Writes to a temporary beside the file, which Commit() renames into place. Without Commit() the
-// temporary is removed by the destructor, or by base/temporaries.h, and whatever stood at the
-// name is untouched. A symbolic link stays, and what it names is replaced; permissions of an older
-// file are kept. "-" is standard output; that, a device, a FIFO and /dev/fd/N are written into
-// directly, and are never replaced.
+// Writes to a file without a name, which Commit() puts into place. Without Commit() nothing is left
+// of it, whatever ends the program, and what stood at the name is untouched. Where the file system
+// has no nameless files, a temporary beside the file takes its place, which the destructor removes,
+// or base/temporaries.h. A symbolic link stays, and what it names is replaced; permissions of an
+// older file are kept. "-" is standard output; that, a device, a FIFO and /dev/fd/N are written
+// into directly, and are never replaced.
 class AtomicFile {
  public:
   static Result<AtomicFile> Create(const std::string& path);
@@ -47,8 +48,8 @@ class AtomicFile {
 
   std::string name_;  // for messages
   int file_ = -1;
-  std::optional<Temporary> temporary_;  // empty when written directly
-  std::string target_;                  // what it is renamed to
+  std::string target_;                  // its name in the end; empty when written directly
+  std::optional<Temporary> temporary_;  // its name until then, where it has one
 };
 
 Status WriteFileAtomically(const std::string& path, std::string_view contents);

@@ -49,6 +49,20 @@ TEST(FileIo, WithoutCommitNothingChanges) {
   EXPECT_EQ(FileCount(folder.path()), 1U);
 }
 
+// Even of a program that is killed nothing stays, since the file has no name until it is whole.
+TEST(FileIo, NothingIsSeenBeforeItIsWhole) {
+  const testing::TemporaryFolder folder;
+  const int nameless = open(folder.path().c_str(), O_TMPFILE | O_WRONLY, 0666);
+  if (nameless < 0) GTEST_SKIP() << "this file system has no nameless files";
+  close(nameless);
+  Result<AtomicFile> file = AtomicFile::Create(folder / "a");
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->Write(std::string(200'000, 'x')));
+  EXPECT_EQ(FileCount(folder.path()), 0U);
+  ASSERT_TRUE(file->Commit());
+  EXPECT_EQ(FileCount(folder.path()), 1U);
+}
+
 TEST(FileIo, FailuresNameTheFile) {
   const testing::TemporaryFolder folder;
   const Result<std::string> missing = ReadFile(folder / "none");

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -56,6 +57,20 @@ void Withdraw(const std::byte* data) {
   }
 }
 
+// That of these bytes; null where none is. Call with `changing` held.
+const Mapping* MappingOf(const std::byte* data, size_t bytes) {
+  for (const Mapping* slot = mappings; slot != nullptr; slot = slot->next) {
+    const std::byte* begin = slot->data;
+    if (slot->path != nullptr && !std::less<>()(data, begin) &&
+        !std::less<>()(begin + slot->size, data + bytes)) {
+      return slot;
+    }
+  }
+  return nullptr;
+}
+
+size_t PageBytes() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
+
 struct sigaction bus_error_before;
 
 void OnBusError(int signal, siginfo_t* info, void*) {
@@ -88,20 +103,28 @@ void EndWhenMappedFilesShrink() {
   sigaction(SIGBUS, &action, &bus_error_before);
 }
 
+void FetchMappedPages(const std::byte* data, size_t bytes) {
+  const std::lock_guard<std::mutex> lock(changing);
+  const Mapping* mapping = MappingOf(data, bytes);
+  if (mapping == nullptr) return;
+  const auto begin = static_cast<size_t>(data - mapping->data.load());
+  // Of more than a disk's read-ahead the rest would be passed over; the least usual is this much.
+  constexpr size_t kPiece = size_t{128} << 10;
+  for (size_t at = begin / kPiece * kPiece; at < begin + bytes; at += kPiece) {
+    std::byte* piece = const_cast<std::byte*>(mapping->data.load()) + at;
+    madvise(piece, std::min(kPiece, mapping->size - at), MADV_WILLNEED);
+  }
+}
+
 void ReturnMappedPages(const std::byte* data, size_t bytes) {
   const std::lock_guard<std::mutex> lock(changing);
-  for (const Mapping* slot = mappings; slot != nullptr; slot = slot->next) {
-    const std::byte* begin = slot->data;
-    if (slot->path == nullptr || std::less<>()(data, begin) ||
-        std::less<>()(begin + slot->size, data + bytes)) {
-      continue;
-    }
-    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    const size_t first = (static_cast<size_t>(data - begin) + page - 1) / page * page;
-    const size_t end = static_cast<size_t>(data + bytes - begin) / page * page;
-    if (first < end) madvise(const_cast<std::byte*>(begin) + first, end - first, MADV_DONTNEED);
-    return;
-  }
+  const Mapping* mapping = MappingOf(data, bytes);
+  if (mapping == nullptr) return;
+  const std::byte* begin = mapping->data;
+  const size_t page = PageBytes();
+  const size_t first = (static_cast<size_t>(data - begin) + page - 1) / page * page;
+  const size_t end = static_cast<size_t>(data + bytes - begin) / page * page;
+  if (first < end) madvise(const_cast<std::byte*>(begin) + first, end - first, MADV_DONTNEED);
 }
 
 Result<MappedFile> MappedFile::Open(const std::string& path) {

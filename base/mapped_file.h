@@ -13,6 +13,10 @@ namespace fulmen {
 // so and exits with status 1. Any other SIGBUS does what it did before.
 void EndWhenMappedFilesShrink();
 
+// Has the machine read these bytes from their file while the program does something else. Does
+// nothing with bytes that are of no mapped file.
+void FetchMappedPages(const std::byte* data, size_t bytes);
+
 // Gives the memory of whole pages of these bytes back to the machine, which reads them from the
 // file when they are wanted again. Does nothing with bytes that are of no mapped file.
 void ReturnMappedPages(const std::byte* data, size_t bytes);

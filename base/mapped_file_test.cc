@@ -1,8 +1,11 @@
 #include "base/mapped_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <string>
@@ -31,6 +34,30 @@ TEST(MappedFile, MapsWholeFiles) {
 
   ASSERT_TRUE(WriteFileAtomically(folder / "empty", ""));
   EXPECT_EQ(MappedFile::Open(folder / "empty").value().bytes().size(), 0U);
+}
+
+// Whether every page of a mapped file is in memory.
+bool IsResident(const MappedFile& file) {
+  std::vector<unsigned char> pages(file.bytes().size() / 4096);
+  EXPECT_EQ(mincore(const_cast<std::byte*>(file.bytes().data()), file.bytes().size(), pages.data()),
+            0);
+  return std::ranges::all_of(pages, [](unsigned char page) { return (page & 1) != 0; });
+}
+
+TEST(MappedFile, FetchesPagesThatAreNotInMemory) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a";
+  ASSERT_TRUE(WriteFileAtomically(path, std::string(64 << 20, 'x')));
+  const int file = open(path.c_str(), O_RDONLY);
+  ASSERT_EQ(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), 0);
+  close(file);
+  const MappedFile mapped = *MappedFile::Open(path);
+  if (IsResident(mapped)) GTEST_SKIP() << "this file system keeps its files in memory";
+  FetchMappedPages(mapped.bytes().data() + 1, mapped.bytes().size() - 1);
+  for (int i = 0; i < 1000 && !IsResident(mapped); ++i) usleep(10'000);
+  EXPECT_TRUE(IsResident(mapped));
+  const std::vector<std::byte> other(10);
+  FetchMappedPages(other.data(), other.size());  // of no file
 }
 
 TEST(MappedFile, RefusesFoldersAndMissingFiles) {

@@ -17,6 +17,12 @@ Option& AddModelOption(Command& command, std::string& model, std::string help) {
       .Default("$FULMEN_MODEL, else the model that comes with Fulmen");
 }
 
+Option& AddKernelsOption(Command& command, std::string& kernels) {
+  return command.Add("--kernels NAME", kernels, "Which implementation of the operations computes")
+      .Choices({"ref", "cpu"})
+      .Default("$FULMEN_KERNELS, else cpu");
+}
+
 Option& AddThreadsOption(Command& command, int& threads) {
   return command.Add("--threads N", threads, "Threads that compute", {0, 1024})
       .Default("0, all processors this program may use", fmt::format("{}", AvailableProcessors()));
@@ -28,9 +34,7 @@ Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out) {
 
 void AddSessionOptions(Command& command, SessionOptions& options) {
   AddModelOption(command, options.model, "The model: a folder or a .gguf file");
-  command.Add("--kernels NAME", options.kernels, "Which implementation of the operations computes")
-      .Choices({"ref", "cpu"})
-      .Default("$FULMEN_KERNELS, else cpu");
+  AddKernelsOption(command, options.kernels);
   AddThreadsOption(command, options.threads);
 }
 

@@ -26,6 +26,7 @@ struct SessionOptions {
 void AddSessionOptions(Command& command, SessionOptions& options);
 // Those of commands that need only some of it.
 Option& AddModelOption(Command& command, std::string& model, std::string help);
+Option& AddKernelsOption(Command& command, std::string& kernels);
 Option& AddThreadsOption(Command& command, int& threads);
 // --no-repack, of commands that may compute for long.
 void AddRepackOption(Command& command, SessionOptions& options);

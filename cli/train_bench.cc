@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "base/console.h"
@@ -13,6 +15,7 @@
 #include "base/machine.h"
 #include "cli/commands.h"
 #include "cli/paired_timing.h"
+#include "cli/profile_report.h"
 #include "cli/session.h"
 #include "kernels/peak.h"
 #include "model/cost.h"
@@ -32,6 +35,7 @@ struct TrainBenchOptions {
   int repetitions = 5;
   bool recompute = false;
   std::string precision = "float32";
+  bool profile = false;
   bool json = false;
 };
 
@@ -106,12 +110,21 @@ Status BenchTraining(const TrainBenchOptions& options) {
   Parameters weights(config, session->model.weights);
   Parameters gradients(config);
   Optimizer optimizer(config);
-  const Compute compute(*training, session->context);
+  const Compute plain(*training, session->context);
+  std::optional<Profile> profile;
+  if (options.profile) {
+    Profile::Names names = TensorNames(config, weights.AsWeights(config));
+    names.merge(TensorNames(config, gradients.AsGradients(config)));
+    profile.emplace(plain, std::move(names));
+  }
+  const Compute& compute = profile ? profile->compute() : plain;
   LossOptions loss;
   loss.recompute = options.recompute;
   PeakRange fma;
   PairedSamples samples;
+  ProfileReport report;
   for (int i = 0; i <= options.repetitions; ++i) {
+    if (i == 1 && profile) profile->Clear();  // the first warms up
     FULMEN_ASSIGN(const PairedSample sample,
                   MeasurePaired(MeasureFmaFlops, session->pool, fma, [&]() -> Status {
                     std::ranges::fill(gradients.all(), 0.0F);
@@ -122,24 +135,24 @@ Status BenchTraining(const TrainBenchOptions& options) {
                     optimizer.Step({}, compute, gradients, norm, weights);
                     return {};
                   }));
-    if (i > 0) samples.Add(sample, tokens, flops);  // the first warms up
+    if (i == 0) continue;
+    samples.Add(sample, tokens, flops);
+    report.seconds += sample.seconds;
+    report.peak += sample.peak / options.repetitions;
   }
+  report.units = options.repetitions;
+  if (profile) report.costs = profile->Costs();
   const double rate = Median(samples.rates);
   const double share = Median(samples.shares);
   if (options.json) {
-    Print("{}\n", Json{{"model", session->files.path()},
-                       {"kernels", session->kernels.name},
-                       {"threads", session->pool.size()},
-                       {"documents", lengths.size()},
-                       {"tokens", batch.tokens.size()},
-                       {"recompute", options.recompute},
-                       {"precision", options.precision},
-                       {"tokens_per_second", rate},
-                       {"flops_per_token", flops / tokens},
-                       {"share_of_fma_peak", share},
-                       {"fma_f32_flops", fma.ToJson()},
-                       {"peak_memory_bytes", PeakMemory()}}
-                      .dump());
+    Json json = {{"model", session->files.path()},    {"kernels", session->kernels.name},
+                 {"threads", session->pool.size()},   {"documents", lengths.size()},
+                 {"tokens", batch.tokens.size()},     {"recompute", options.recompute},
+                 {"precision", options.precision},    {"tokens_per_second", rate},
+                 {"flops_per_token", flops / tokens}, {"share_of_fma_peak", share},
+                 {"fma_f32_flops", fma.ToJson()},     {"peak_memory_bytes", PeakMemory()}};
+    if (profile) json["profile"] = ToJson(report);
+    Print("{}\n", json.dump());
     return {};
   }
   Print("{} with {} kernels, {}, {} threads: steps of {} tokens in {} documents, median of {}\n",
@@ -148,6 +161,7 @@ Status BenchTraining(const TrainBenchOptions& options) {
   Print("{:.0f} tokens/s, {:.1f} % of the FMA peak of {:.1f} to {:.1f} GFLOP/s\n", rate,
         100 * share, fma.low / 1e9, fma.high / 1e9);
   Print("{:.2f} GB held at most\n", PeakMemory() / 1e9);
+  if (profile) PrintProfile(report, "Steps", "step", "FMA");
   return {};
 }
 
@@ -169,6 +183,7 @@ void AddTrainBench(Command& train) {
   command.Add("--recompute", options->recompute,
               "Keep the inputs of layers and what softmax attention gave, compute the rest again");
   AddPrecisionOption(command, options->precision);
+  command.Add("--profile", options->profile, "Tell which operations the time of the steps went to");
   command.Add("--json", options->json, "Print JSON, rates in units of one");
   command.Notes(
       "A step is forward, backward and AdamW on random tokens, counted as three times the forward "

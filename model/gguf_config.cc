@@ -18,6 +18,8 @@ constexpr const char* kSuppressedKey = "tokenizer.ggml.suppress_tokens";
 constexpr const char* kVocabulary = "the number of rows of token_embd.weight";  // no key has it
 
 constexpr const char* kLayers = "minimax-01.block_count";
+constexpr const char* kLightningLayers = "minimax-01.attention.recurrent_layers";
+constexpr const char* kSoftmaxInterval = "minimax-01.full_attention_interval";
 constexpr const char* kValueDim = "minimax-01.attention.value_length";
 constexpr const char* kEpsilon = "minimax-01.attention.layer_norm_rms_epsilon";
 constexpr const char* kResidual = "minimax-01.residual_scale";
@@ -94,6 +96,61 @@ void ReadLayers(JsonFields& fields, const GgufModel& model, Config& config) {
   }
 }
 
+const char* NameOf(bool lightning) { return lightning ? "lightning" : "softmax"; }
+
+bool IsLightning(const Config& config, int64_t layer) {
+  return config.layers[static_cast<size_t>(layer)] == LayerKind::kLightning;
+}
+
+// One flag for all layers, or one for each.
+void CheckLightningLayers(JsonFields& fields, const GgufValue& value, const Config& config) {
+  if (value.array && value.size != config.layers.size()) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} should have {} elements, found {}", kLightningLayers,
+                  config.layer_count(), value.size);
+    return;
+  }
+  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+    const Json flag = value.Element(value.array ? static_cast<size_t>(layer) : 0);
+    const bool is_flag = flag.is_boolean() || IntegerIn(flag, 0, 1);
+    if (!is_flag) {
+      fields.Refuse(ErrorCode::kCorrupt, "{} should hold 0 and 1, found {}", kLightningLayers,
+                    Shown(flag));
+      return;
+    }
+    const bool lightning = flag.is_boolean() ? flag.get<bool>() : flag == 1;
+    if (lightning == IsLightning(config, layer)) continue;
+    fields.Refuse(ErrorCode::kCorrupt, "{} has {} for layer {}, but its tensors are those of {}",
+                  kLightningLayers, Shown(flag), layer, NameOf(!lightning));
+    return;
+  }
+}
+
+void CheckSoftmaxInterval(JsonFields& fields, const GgufValue& value, const Config& config) {
+  const int64_t interval = value.array ? 0 : value.Integer().value_or(0);
+  if (interval < 1) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} should be a whole number of at least 1, found {}",
+                  kSoftmaxInterval, value.array ? "an array" : Shown(value.ToJson()));
+    return;
+  }
+  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+    const bool lightning = (layer + 1) % interval != 0;
+    if (lightning == IsLightning(config, layer)) continue;
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "{} is {}, by which layer {} is {}, but its tensors are those of {}",
+                  kSoftmaxInterval, interval, layer, NameOf(lightning), NameOf(!lightning));
+    return;
+  }
+}
+
+// Other programs go by what the metadata says of layers, the flags first.
+void CheckLayerKinds(JsonFields& fields, const GgufHeader& header, const Config& config) {
+  if (const GgufValue* flags = header.Find(kLightningLayers)) {
+    CheckLightningLayers(fields, *flags, config);
+  } else if (const GgufValue* interval = header.Find(kSoftmaxInterval)) {
+    CheckSoftmaxInterval(fields, *interval, config);
+  }
+}
+
 void ReadRope(JsonFields& fields, Config& config) {
   if (const Json* type = fields.Find(kRopeScaling); type != nullptr && *type != "none") {
     fields.Refuse(ErrorCode::kUnsupported, "{} should be \"none\", found {}", kRopeScaling,
@@ -138,6 +195,7 @@ Result<Config> ConfigFromGguf(const GgufModel& model) {
   ReadLayers(fields, model, config);
   ReadGeometry(fields, kNames, config);
   FULMEN_TRY(fields.status());
+  CheckLayerKinds(fields, model.header(), config);
   ReadRope(fields, config);
   CheckFeatures(fields, config);
   config.rms_norm_epsilon = ReadEpsilon(fields, kEpsilon);

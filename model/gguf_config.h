@@ -12,9 +12,9 @@
 namespace fulmen {
 
 // Untrusted input, checked as ParseConfig() does. The tensors say which layers are lightning
-// (attn_qkv) and which softmax (attn_q), how large the vocabulary is, and whether there is a head.
-// The format has no key for a residual before the norm, for beta, or for alphas that differ, so
-// these are as in the released models.
+// (attn_qkv) and which softmax (attn_q), which metadata may not contradict; how large the
+// vocabulary is, and whether there is a head. The format has no key for a residual before the norm,
+// for beta, or for alphas that differ, so these are as in the released models.
 Result<Config> ConfigFromGguf(const GgufModel& model);
 
 // tokenizer.ggml.suppress_tokens, ids that must never be produced, sorted; those of no token are

@@ -165,6 +165,36 @@ TEST(GgufConfig, TensorsHaveToBeThere) {
             "96, 32]");
 }
 
+// Layer 0 is lightning, layer 1 softmax.
+TEST(GgufConfig, MetadataMayNotContradictTheLayers) {
+  const std::string interval = "minimax-01.full_attention_interval";
+  EXPECT_EQ(ProblemWithNumber("full_attention_interval", 2), "");
+  EXPECT_EQ(
+      ProblemWithNumber("full_attention_interval", 8),
+      interval + " is 8, by which layer 1 is lightning, but its tensors are those of softmax");
+  EXPECT_EQ(
+      ProblemWithNumber("full_attention_interval", 1),
+      interval + " is 1, by which layer 0 is softmax, but its tensors are those of lightning");
+  EXPECT_EQ(ProblemWithNumber("full_attention_interval", 0),
+            interval + " should be a whole number of at least 1, found 0");
+  const std::string flags = "minimax-01.attention.recurrent_layers";
+  const auto problem_with_flags = [&](const std::vector<int32_t>& values) {
+    return ProblemWith([&](TinyGguf& file) {
+      file.Numbers(flags, values);
+      file.Number(interval, 8U);  // the flags go first
+    });
+  };
+  EXPECT_EQ(problem_with_flags({1, 0}), "");
+  EXPECT_EQ(problem_with_flags({1, 1}),
+            flags + " has 1 for layer 1, but its tensors are those of softmax");
+  EXPECT_EQ(problem_with_flags({0, 0}),
+            flags + " has 0 for layer 0, but its tensors are those of lightning");
+  EXPECT_EQ(problem_with_flags({1, 0, 1}), flags + " should have 2 elements, found 3");
+  EXPECT_EQ(problem_with_flags({1, 2}), flags + " should hold 0 and 1, found 2");
+  EXPECT_EQ(ProblemWithNumber("attention.recurrent_layers", 1),
+            flags + " has 1 for layer 1, but its tensors are those of softmax");
+}
+
 TEST(GgufConfig, MatricesMayBeQuantized) {
   const auto quantize = [](const std::string& name, const std::vector<uint64_t>& dims) {
     return [=](TinyGguf& file) { file.tensors[name] = {dims, kGgmlQ80, dims[0] / 32 * 34}; };

@@ -1,6 +1,7 @@
 // The commands that measure, on a model so small that only the peaks beside it take time.
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,22 +42,98 @@ class BenchCommand : public ::testing::Test {
 TEST_F(BenchCommand, MeasuresPromptsAndDecoding) {
   const Json json = JsonOf({"bench", "-m", model_, "--threads", "1", "-p", "20", "-n", "3", "-d",
                             "40", "-r", "1", "-b", "1,3"});
+  EXPECT_EQ(json.value("threads", 0), 1);
   EXPECT_EQ(json.value("prompt_tokens", 0), 20);
   EXPECT_EQ(json.value("new_tokens", 0), 3);
-  ASSERT_EQ(json.at("rows").size(), 1U);
-  for (const Json& row : json["rows"]) {
-    for (const char* name : {"prompt_tokens_per_second", "prompt_share_of_peak"}) {
+  ASSERT_EQ(json.at("rows").size(), 2U);
+  for (size_t i = 0; i < 2; ++i) {
+    const Json& row = json["rows"][i];
+    for (const char* name :
+         {"prompt_tokens_per_second", "prompt_ops_per_second", "prompt_share_of_peak"}) {
       EXPECT_GT(row.value(name, 0.0), 0.0) << name;
     }
-    ASSERT_EQ(row.at("decode").size(), 2U);
-    for (size_t i = 0; i < 2; ++i) {
-      const Json& decode = row["decode"][i];
-      EXPECT_EQ(decode.value("sequences", 0), i == 0 ? 1 : 3);
-      EXPECT_GT(decode.value("tokens_per_second", 0.0), 0.0);
-      EXPECT_GT(decode.value("share_of_possible", 0.0), 0.0);
+    ASSERT_EQ(row.at("decode").size(), 1U);
+    const Json& decode = row["decode"][0];
+    EXPECT_EQ(decode.value("sequences", 0), i == 0 ? 1 : 3);
+    for (const char* name : {"tokens_per_second", "ops_per_second", "share_of_peak",
+                             "bytes_per_second", "share_of_bandwidth", "share_of_possible"}) {
+      EXPECT_GT(decode.value(name, 0.0), 0.0) << name;
     }
   }
   EXPECT_EQ(json["rows"][0].value("depth", 0), 40);
+}
+
+// Every combination has its row; what is not there to measure has no figures.
+TEST_F(BenchCommand, MeasuresAllCombinations) {
+  const Json json = JsonOf({"bench", "-m", model_, "-t", "1,2", "-p", "0,8", "-n", "0,2", "-d", "5",
+                            "-b", "1,2", "-r", "1"});
+  EXPECT_EQ(json.at("threads"), Json({1, 2}));
+  EXPECT_EQ(json.at("peaks").size(), 2U);
+  std::vector<std::vector<int>> found;
+  for (const Json& row : json.at("rows")) {
+    const int prompt = row.value("prompt_tokens", -1);
+    const int generated = row.value("new_tokens", -1);
+    found.push_back({row.value("threads", 0), prompt, generated, row.value("sequences", 0)});
+    EXPECT_EQ(row.contains("prompt_tokens_per_second"), prompt > 0) << row;
+    EXPECT_EQ(row.at("decode").size(), generated > 0 ? 1U : 0U) << row;
+    EXPECT_EQ(row.value("depth", 0), 5);
+  }
+  std::vector<std::vector<int>> expected;
+  for (const int threads : {1, 2}) {
+    expected.insert(expected.end(), {{threads, 0, 2, 1},
+                                     {threads, 0, 2, 2},
+                                     {threads, 8, 0, 1},
+                                     {threads, 8, 2, 1},
+                                     {threads, 8, 2, 2}});
+  }
+  EXPECT_EQ(found, expected);
+}
+
+// All operations together take no more than the whole; products name their weights.
+void ExpectProfile(const Json& profile, const std::set<std::string>& names) {
+  double seconds = profile.at("seconds_between_operations").get<double>();
+  EXPECT_GE(seconds, 0.0);
+  std::set<std::string> found;
+  double before = profile.at("seconds").get<double>();
+  for (const Json& operation : profile.at("operations")) {
+    const auto took = operation.at("seconds").get<double>();
+    EXPECT_LE(took, before) << operation;
+    before = took;
+    seconds += took;
+    found.insert(operation.at("operation").get<std::string>());
+    EXPECT_GT(operation.value("calls", 0), 0);
+  }
+  EXPECT_NEAR(seconds, profile.at("seconds").get<double>(), 1e-6);
+  for (const std::string& name : names) EXPECT_TRUE(found.contains(name)) << name << profile;
+}
+
+TEST_F(BenchCommand, TellsWhereTheTimeWent) {
+  const std::set<std::string> forward = {"embedding",
+                                         "moe",
+                                         "rms_norm",
+                                         "lightning_attention",
+                                         "softmax_attention",
+                                         "router_logits (gate)",
+                                         "linear (lm_head)",
+                                         "linear (qkv_proj, output_gate)",
+                                         "linear (q_proj, k_proj, v_proj)",
+                                         "linear (out_proj)",
+                                         "linear (o_proj)"};
+  const Json json =
+      JsonOf({"bench", "-m", model_, "-t", "1", "-p", "8", "-n", "2", "-r", "2", "--profile"});
+  const Json& row = json.at("rows").at(0);
+  ExpectProfile(row.at("prompt_profile"), forward);
+  ExpectProfile(row.at("decode").at(0).at("profile"), forward);
+  for (const Json& operation : row.at("decode").at(0).at("profile").at("operations")) {
+    if (operation.at("operation") != "linear (lm_head)") continue;
+    EXPECT_EQ(operation.value("calls", 0), 4);  // one a step, without the warm-up
+    EXPECT_GT(operation.value("share_of_bandwidth", 0.0), 0.0);
+  }
+  const Json steps = JsonOf(
+      {"train", "bench", "-m", model_, "--rows", "1", "--length", "8", "-r", "1", "--profile"});
+  ExpectProfile(steps.at("profile"),
+                {"linear_backward_weight (q_proj)", "linear_backward_input (q_proj)",
+                 "moe_backward", "adamw", "cross_entropy"});
 }
 
 #if defined(__x86_64__)

@@ -173,8 +173,9 @@ Effects BenchEffects() {
       {"--prompt-tokens", peak, all, "", "5 prompt and"},
       {"--new-tokens", peak, all, "", "6 new tokens"},
       {"--repetitions", peak, all, "", "median of 1"},
-      {"--depths", peak, all, "", "\n        7 "},
-      {"--batch", peak, all, "", "          3 "},
+      {"--depths", peak, all, "", "\n      3        7 "},
+      {"--batch", peak, all, "", " 6         3 "},
+      {"--profile", peak, all + " --profile", "", "between operations"},
       {"--peak", all, peak, "", "Peaks of this machine"},
       {"--json", peak, peak + " --json"},
       {"--kv-type", peak, "-p 1 -n 1 -r 1 --json --kv-type F16", "", "\"kv_type\":\"F16\""},
@@ -193,6 +194,7 @@ Effects TrainBenchEffects() {
       {"--length", base, "-m ../in/model --rows 2 --length 33 -r 1"},
       {"--repetitions", base, "-m ../in/model --rows 2 --length 32 -r 2"},
       {"--precision", base, base + "--precision bfloat16"},
+      {"--profile", base, base + "--profile", "", "between operations"},
       {"--json", base, base + "--json"},
   };
 }

@@ -1,0 +1,43 @@
+// libFuzzer target: any bytes as a GGUF model, opened as a command opens it.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "model/cost.h"
+#include "model/weights.h"
+#include "tokenizer/tokenizer.h"
+
+namespace {
+
+// Every weight can be read, and what commands tell of a model can be told.
+void Use(const fulmen::Model& model) {
+  for (const fulmen::WeightMatrix& weight : fulmen::ListWeights(model.config, model.weights)) {
+    std::vector<float> row(static_cast<size_t>(weight.cols));
+    fulmen::DequantizeRow(weight, weight.rows - 1, row.data());
+  }
+  if (fulmen::ParameterCount(model.config) <= 0) abort();
+  if (fulmen::DecodeBytes(model, {}) < 0) abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const int file = memfd_create("model.gguf", MFD_CLOEXEC);
+  const std::string path = "/proc/self/fd/" + std::to_string(file);
+  if (file < 0 || write(file, data, size) != static_cast<ssize_t>(size)) abort();
+  if (const auto files = fulmen::ModelFiles::Open(path); files && files->gguf()) {
+    if (const auto model = fulmen::LoadModel(*files)) {
+      Use(*model);
+    }
+    if (const auto tokenizer = fulmen::Tokenizer::Load(*files)) {
+      tokenizer->Encode("Hello, 1 <x>", fulmen::Tokenizer::Markers::kParse);
+    }
+  }
+  close(file);
+  return 0;
+}
