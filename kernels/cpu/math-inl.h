@@ -44,11 +44,10 @@ HWY_INLINE V MultiplyByPowerOf2([[maybe_unused]] D d, V p, V n) {
 // e^v within 1 ulp for every float, subnormal results within 1 ulp of theirs; infinities as
 // std::exp, NaN stays NaN. v = n ln 2 + r with |r| <= ln 2 / 2, ln 2 split in two; e^r is
 // 1 + r + r^2 q(r), q the minimax polynomial of degree 4 (relative error 4e-9).
-// Below `lowest` it is that of `lowest`.
 template <class D, class V>
-HWY_INLINE V Exp(D d, V v, float lowest = -104.0F) {
+HWY_INLINE V Exp(D d, V v) {
   // NaN passes through both: x86 takes the second operand then, others propagate it.
-  v = hn::Max(hn::Set(d, lowest), hn::Min(hn::Set(d, 89.0F), v));
+  v = hn::Max(hn::Set(d, -104.0F), hn::Min(hn::Set(d, 89.0F), v));
   const V n = hn::Round(hn::Mul(v, hn::Set(d, 1.44269504F)));
   V r = hn::NegMulAdd(n, hn::Set(d, 0.693145751953125F), v);
   r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6F), r);
@@ -60,37 +59,23 @@ HWY_INLINE V Exp(D d, V v, float lowest = -104.0F) {
   return MultiplyByPowerOf2(d, p, n);
 }
 
-// v / divisor within 1 ulp, for divisors from 1 to 2^120.
-template <class D, class V>
-HWY_INLINE V Quotient([[maybe_unused]] D d, V v, V divisor) {
-#if HWY_TARGET <= HWY_AVX3
-  // Dividing would take longer than all else here: an estimate to 14 bits, and the remainder, which
-  // a fused multiply-add has exactly.
-  const V inverse = hn::ApproximateReciprocal(divisor);
-  const V estimate = hn::Mul(v, inverse);
-  return hn::MulAdd(hn::NegMulAdd(estimate, divisor, v), inverse, estimate);
-#else
-  return hn::Div(v, divisor);
-#endif
-}
-
 // 1 + e^-v. Long before e^-v is subnormal, which takes processors a hundred times as long, it
 // changes nothing.
 template <class D, class V>
 HWY_INLINE V OnePlusExpOfMinus(D d, V v) {
-  return hn::Add(hn::Set(d, 1.0F), Exp(d, hn::Neg(v), -80.0F));
+  return hn::Add(hn::Set(d, 1.0F), Exp(d, hn::Max(hn::Set(d, -80.0F), hn::Neg(v))));
 }
 
 // 1 / (1 + e^-v)
 template <class D, class V>
 HWY_INLINE V Sigmoid(D d, V v) {
-  return Quotient(d, hn::Set(d, 1.0F), OnePlusExpOfMinus(d, v));
+  return hn::Div(hn::Set(d, 1.0F), OnePlusExpOfMinus(d, v));
 }
 
 // v * sigmoid(v)
 template <class D, class V>
 HWY_INLINE V Silu(D d, V v) {
-  return Quotient(d, v, OnePlusExpOfMinus(d, v));
+  return hn::Div(v, OnePlusExpOfMinus(d, v));
 }
 
 // sigmoid(v) and 1 - sigmoid(v), each with a small relative error however far v is from 0.
