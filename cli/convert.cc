@@ -14,20 +14,19 @@ namespace {
 
 struct ConvertOptions {
   std::string model;
-  std::string file;
+  GgufOutput output;
   std::string type = "Q8_0";
-  bool quiet = false;
-  int threads = 0;
 };
 
 Status Convert(const ConvertOptions& options) {
-  FULMEN_ASSIGN(const Mix* mix, FindMix(options.type));
+  GgufOutput output = options.output;
+  FULMEN_ASSIGN(output.mix, FindMix(options.type));
   FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
-  FULMEN_TRY(WriteGgufFile(files, model, {options.file, mix, options.quiet, options.threads}));
-  if (options.file == "-") return {};  // where the file itself went
-  Print("{}: {}, {}\n", options.file, mix->name,
-        HumanBytes(static_cast<int64_t>(BytesInMix(model.config, *mix))));
+  FULMEN_TRY(WriteGgufFile(files, model, output));
+  if (options.output.file == "-") return {};  // where the file itself went
+  Print("{}: {}, {}\n", options.output.file, output.mix->name,
+        HumanBytes(static_cast<int64_t>(BytesInMix(model.config, *output.mix))));
   return {};
 }
 
@@ -40,10 +39,13 @@ void AddConvertCommand(Command& program) {
   command.Add("MODEL", options->model, "Folder or .gguf file of the model")
       .Completes(Completion::kFiles)
       .Required();
-  command.Add("OUT", options->file, "File to write").Completes(Completion::kFiles).Required();
+  command.Add("OUT", options->output.file, "File to write")
+      .Completes(Completion::kFiles)
+      .Required();
   command.Add("--type TYPE", options->type, "Types of the weights").Names(MixNames());
-  AddThreadsOption(command, options->threads);
-  AddQuietOption(command, options->quiet);
+  AddImportanceOptions(command, options->output);
+  AddThreadsOption(command, options->output.threads);
+  AddQuietOption(command, options->output.quiet);
   command.Notes(DescribeMixes());
   command.Examples({"fulmen convert models/fulmen-nano /tmp/nano.gguf --type Q8_0"});
   command.Run([options] { return Convert(*options); });
