@@ -115,13 +115,14 @@ Status EvalPerplexity(const PerplexityOptions& options) {
                              .cancel = &interrupt.flag()};
   int64_t read = 0;
   if (reference) {
-    FULMEN_ASSIGN(const Divergence result,
-                  MeasureDivergence({model, session->kv_type}, {*reference}, session->compute, text));
+    FULMEN_ASSIGN(const Divergence result, MeasureDivergence({model, session->kv_type},
+                                                             {*reference}, session->compute, text));
     progress.reset();
     PrintDivergence(options, result, context, SecondsSince(start));
     read = result.model.tokens;
   } else {
-    FULMEN_ASSIGN(const Perplexity result, MeasurePerplexity({model, session->kv_type}, session->compute, text));
+    FULMEN_ASSIGN(const Perplexity result,
+                  MeasurePerplexity({model, session->kv_type}, session->compute, text));
     progress.reset();
     PrintPerplexity(options, result, context, SecondsSince(start));
     read = result.tokens;
