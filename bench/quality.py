@@ -6,8 +6,8 @@
 For each type, on the held-out text in windows of 512 tokens: the mean Kullback-Leibler divergence of
 the float32 model's distribution from the quantized one's, its 99th percentile, and the perplexity.
 Quantized plainly, and with the importance of columns on another text; with --llama, a folder with
-llama-quantize and llama-imatrix, the same by llama.cpp from the same float32 file. Each file's
-weights are widened to float32 before they are measured, so that only their values count.
+llama-quantize, the same by llama.cpp from the same float32 file and the same importance. Each
+file's weights are widened to float32 before they are measured, so that only their values count.
 """
 import argparse
 import json
@@ -63,10 +63,7 @@ class Bench:
         if self.options.llama:
             ways["llama.cpp plain"] = lambda name: self.theirs(name)
         if self.options.llama and text:
-            theirs = self.folder / "theirs.gguf"
-            run(self.options.llama / "llama-imatrix", "-m", self.original, "-f", text, "-o", theirs,
-                "-c", 512, "--no-ppl")
-            ways["llama.cpp imatrix"] = lambda name: self.theirs(name, "--imatrix", theirs)
+            ways["llama.cpp calibrated"] = lambda name: self.theirs(name, "--imatrix", matrix)
         return ways
 
 

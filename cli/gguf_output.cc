@@ -3,10 +3,9 @@
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "cli/calibration.h"
-#include "cli/interrupt.h"
-#include "cli/progress.h"
 #include "quantize/convert.h"
 #include "quantize/gguf_metadata.h"
 #include "quantize/importance_file.h"
@@ -102,16 +101,10 @@ Status WriteGgufFile(const ModelFiles& files, const Model& model, const GgufOutp
   // Stops between two pieces, so that what was written can be removed.
   const InterruptGuard interrupt;
   ThreadPool pool(output.threads);
-  constexpr size_t kUnit = 1'000'000;
-  Progress progress(output.quiet ? "" : "writing, megabytes",
-                    static_cast<int64_t>(BytesInMix(model.config, *output.mix) / kUnit));
-  size_t written = 0;
-  const GgufContents contents = {*output.mix, metadata, importance};
-  return WriteGguf(model, contents, output.file, pool, [&](size_t piece) {
-    progress.Add(static_cast<int64_t>((written + piece) / kUnit - written / kUnit));
-    written += piece;
-    return !interrupt.flag();
-  });
+  WriteProgress progress(output.quiet, static_cast<int64_t>(BytesInMix(model.config, *output.mix)),
+                         interrupt);
+  return WriteGguf(model, {*output.mix, metadata, importance}, output.file, pool,
+                   std::ref(progress));
 }
 
 }  // namespace fulmen
