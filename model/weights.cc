@@ -260,6 +260,7 @@ Result<Model> LoadModel(const ModelFiles& files) {
     FULMEN_ASSIGN(suppressed, SuppressedIds(*files.gguf(), model.config.vocab_size));
   }
   std::ranges::sort(suppressed);
+  suppressed.erase(std::unique(suppressed.begin(), suppressed.end()), suppressed.end());
   std::ranges::set_union(ZeroRows(model.weights.token_embedding), suppressed,
                          std::back_inserter(model.unused_ids));
   return model;
