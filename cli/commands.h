@@ -10,6 +10,7 @@ namespace fulmen {
 void AddRunCommand(Command& program);
 void AddInspectCommand(Command& program);
 void AddEvalCommand(Command& program);
+void AddEvalPerplexity(Command& eval);
 void AddTrainCommand(Command& program);
 void AddTrainBench(Command& train);
 void AddTrainData(Command& train);
@@ -23,6 +24,7 @@ void AddDetokenizeCommand(Command& program);
 void AddSynthCommand(Command& program);
 void AddConvertCommand(Command& program);
 void AddQuantizeCommand(Command& program);
+void AddImatrixCommand(Command& program);
 void AddBenchCommand(Command& program);
 // `completion` and `manual`, which tell of all commands that were added before or are added later.
 void AddManualCommands(Command& program);

@@ -1,14 +1,11 @@
-// fulmen eval: logits, greedy or sampled continuations of given tokens, perplexity.
+// fulmen eval: logits, and greedy or sampled continuations, of given tokens.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/console.h"
 #include "base/json.h"
 #include "base/printable.h"
@@ -20,14 +17,11 @@
 #include "cli/session.h"
 #include "engine/generate.h"
 #include "eval/logits.h"
-#include "eval/perplexity.h"
 #include "eval/prompts.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fulmen {
 namespace {
-
-constexpr int64_t kDefaultContext = 2048;
 
 struct EvalOptions {
   SessionOptions session;
@@ -41,9 +35,6 @@ struct EvalOptions {
   SamplingOptions sampling;
   int64_t count = 16;
   bool stop_at_eos = false;
-  // perplexity
-  std::string text;
-  std::optional<int64_t> context;
 };
 
 Result<std::vector<NamedIds>> ReadPrompts(const std::string& path, const Config& config) {
@@ -153,51 +144,6 @@ Status EvalGenerate(const EvalOptions& options) {
               continuations.ids.size(), prompts.size());
 }
 
-Status EvalPerplexity(const EvalOptions& options) {
-  FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
-  FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->files));
-  const Config& config = session->model.config;
-  const int64_t context = options.context.value_or(std::min(kDefaultContext, config.max_position));
-  if (context > config.max_position) {
-    return Fail(ErrorCode::kInvalidArgument, "--context {} exceeds the model's context limit of {}",
-                context, config.max_position);
-  }
-  FULMEN_ASSIGN(const std::string text, ReadInput(options.text));
-  const std::vector<int32_t> ids = tokenizer.Encode(text, Tokenizer::Markers::kPlain);
-  for (const int32_t id : ids) {
-    if (id >= config.vocab_size) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "{}: token id {} of the tokenizer is outside the model's "
-                  "vocabulary of {}",
-                  InputName(options.text), id, config.vocab_size);
-    }
-  }
-  const auto start = Clock::now();
-  const InterruptGuard interrupt;
-  auto progress = std::make_unique<Progress>(options.quiet ? "" : "measuring perplexity",
-                                             static_cast<int64_t>(ids.size()));
-  FULMEN_ASSIGN(const Perplexity result,
-                MeasurePerplexity(
-                    session->model, session->compute, ids, context, session->kv_type,
-                    [&](int64_t tokens) { progress->Add(tokens); }, &interrupt.flag()));
-  progress.reset();
-  const double seconds = SecondsSince(start);
-  if (options.json) {
-    Print("{}\n", Json{{"perplexity", result.perplexity},
-                       {"tokens", result.tokens},
-                       {"scored", result.scored},
-                       {"seconds", seconds}}
-                      .dump());
-  } else {
-    Print("perplexity {:.4f} over {} scored of {} tokens, windows of {}, {:.1f} s\n",
-          result.perplexity, result.scored, result.tokens, context, seconds);
-  }
-  FULMEN_TRY(FlushOutput());
-  const auto read = static_cast<size_t>(result.tokens);
-  if (read == ids.size()) return {};
-  return Fail(ErrorCode::kCancelled, "interrupted after {} of {} tokens", read, ids.size());
-}
-
 void AddTokensOption(Command& command, std::string& tokens) {
   command.Add("--tokens FILE", tokens, "JSON: a list of ids, or {NAME: ids}; - is standard input")
       .Required();
@@ -249,30 +195,13 @@ void AddGenerate(Command& eval) {
   command.Run([options] { return EvalGenerate(*options); });
 }
 
-void AddPerplexity(Command& eval) {
-  auto options = std::make_shared<EvalOptions>();
-  Command& command = eval.AddCommand("perplexity", "Measure the perplexity of a text");
-  AddSessionOptions(command, options->session);
-  AddKvTypeOption(command, options->session);
-  command.Add("-f,--file FILE", options->text, "The text; - is standard input").Required();
-  command
-      .Add("--context N", options->context,
-           "Window in tokens; windows do not overlap and begin with an empty state",
-           {2, int64_t{1} << 31})
-      .Default(fmt::format("{}, or the model's limit where that is lower", kDefaultContext));
-  command.Add("--json", options->json, "Print perplexity, tokens, scored and seconds as JSON");
-  AddQuietOption(command, options->quiet);
-  command.Examples({"fulmen eval perplexity -f README.md --context 512"});
-  command.Run([options] { return EvalPerplexity(*options); });
-}
-
 }  // namespace
 
 void AddEvalCommand(Command& program) {
   Command& eval = program.AddCommand("eval", "Measure a model: logits, continuations, perplexity");
   AddLogits(eval);
   AddGenerate(eval);
-  AddPerplexity(eval);
+  AddEvalPerplexity(eval);
   eval.Examples({"fulmen eval perplexity -f README.md --context 512 --json"});
 }
 

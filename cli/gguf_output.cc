@@ -3,10 +3,12 @@
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <functional>
 
-#include "cli/interrupt.h"
-#include "cli/progress.h"
+#include "cli/calibration.h"
 #include "quantize/convert.h"
+#include "quantize/gguf_metadata.h"
+#include "quantize/importance_file.h"
 
 namespace fulmen {
 namespace {
@@ -38,6 +40,31 @@ Status CheckIsAnother(const ModelFiles& files, const std::string& out) {
   return {};
 }
 
+Result<ImportanceMatrix> ImportanceFor(const ModelFiles& files, const Model& model,
+                                       const GgufOutput& output) {
+  if (output.imatrix.empty() && output.calibrate.empty()) return ImportanceMatrix();
+  if (!IsQuantized(output.mix->base)) {
+    return Fail(
+        ErrorCode::kInvalidArgument,
+        "{} rounds every weight by itself, so the importance of its column changes nothing; "
+        "expected a quantized type",
+        output.mix->name);
+  }
+  ImportanceMatrix importance;
+  if (!output.imatrix.empty()) {
+    FULMEN_ASSIGN(importance, ReadImportance(output.imatrix));
+    FULMEN_TRY(CheckImportance(importance, model));
+  } else {
+    FULMEN_TRY(CheckCanBeWritten(output.file));
+    FULMEN_ASSIGN(
+        importance,
+        CalibrateOn(files, model,
+                    {.text = output.calibrate, .threads = output.threads, .quiet = output.quiet}));
+  }
+  SayGaps(importance, model);
+  return importance;
+}
+
 }  // namespace
 
 std::vector<std::string> MixNames() {
@@ -52,21 +79,32 @@ std::string DescribeMixes() {
   return text;
 }
 
+void AddImportanceOptions(Command& command, GgufOutput& output) {
+  command
+      .Add("--calibrate TEXT", output.calibrate,
+           "Let the model read this text, and keep the weights closest that count most on it; - is "
+           "standard input")
+      .Completes(Completion::kFiles)
+      .Excludes({"--imatrix"});
+  command
+      .Add("--imatrix FILE", output.imatrix,
+           "The same with what was measured before: a file of fulmen imatrix or llama-imatrix")
+      .Completes(Completion::kFiles);
+}
+
 Status WriteGgufFile(const ModelFiles& files, const Model& model, const GgufOutput& output) {
   FULMEN_TRY(CheckIsAnother(files, output.file));
-  FULMEN_ASSIGN(const GgufMetadata metadata, MetadataOf(files, model, *output.mix));
+  FULMEN_ASSIGN(const ImportanceMatrix importance, ImportanceFor(files, model, output));
+  FULMEN_ASSIGN(GgufMetadata metadata, MetadataOf(files, model, *output.mix));
+  const GgufMetadata origin = ImportanceMetadata(importance);
+  metadata.insert(metadata.end(), origin.begin(), origin.end());
   // Stops between two pieces, so that what was written can be removed.
   const InterruptGuard interrupt;
   ThreadPool pool(output.threads);
-  constexpr size_t kUnit = 1'000'000;
-  Progress progress(output.quiet ? "" : "writing, megabytes",
-                    static_cast<int64_t>(BytesInMix(model.config, *output.mix) / kUnit));
-  size_t written = 0;
-  return WriteGguf(model, *output.mix, metadata, output.file, pool, [&](size_t piece) {
-    progress.Add(static_cast<int64_t>((written + piece) / kUnit - written / kUnit));
-    written += piece;
-    return !interrupt.flag();
-  });
+  WriteProgress progress(output.quiet, static_cast<int64_t>(BytesInMix(model.config, *output.mix)),
+                         interrupt);
+  return WriteGguf(model, {*output.mix, metadata, importance}, output.file, pool,
+                   std::ref(progress));
 }
 
 }  // namespace fulmen

@@ -1,11 +1,15 @@
 // What the commands share that write a model as a GGUF file.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "formats/model_files.h"
 #include "model/weights.h"
 #include "quantize/mix.h"
@@ -17,6 +21,30 @@ struct GgufOutput {
   const Mix* mix = nullptr;
   bool quiet = false;
   int threads = 0;
+  // Where the importance of columns comes from; both empty: all count alike.
+  std::string imatrix;    // a file that has it
+  std::string calibrate;  // a text to measure it on
+};
+
+// What is written of a model, in megabytes, as the writers report it: they stop once a signal came.
+class WriteProgress {
+ public:
+  WriteProgress(bool quiet, int64_t bytes, const InterruptGuard& interrupt)
+      : progress_(quiet ? "" : "writing, megabytes", bytes / kUnit), interrupt_(interrupt) {}
+
+  bool operator()(size_t piece) {
+    const int64_t before = written_;
+    written_ += static_cast<int64_t>(piece);
+    progress_.Add(written_ / kUnit - before / kUnit);
+    return !interrupt_.flag();
+  }
+
+ private:
+  static constexpr int64_t kUnit = 1'000'000;
+
+  Progress progress_;
+  const InterruptGuard& interrupt_;
+  int64_t written_ = 0;
 };
 
 // Of every mix, for options that take one.
@@ -24,7 +52,11 @@ std::vector<std::string> MixNames();
 // The same with what each is, for notes in a command's help.
 std::string DescribeMixes();
 
+// --calibrate and --imatrix.
+void AddImportanceOptions(Command& command, GgufOutput& output);
+
 // Writes the file, and tells of the progress. Refuses to write over the model's own files.
+// What of the importance is missing goes to standard error.
 Status WriteGgufFile(const ModelFiles& files, const Model& model, const GgufOutput& output);
 
 }  // namespace fulmen

@@ -53,6 +53,7 @@ void AddCommands(Command& program) {
   AddSynthCommand(program);
   AddConvertCommand(program);
   AddQuantizeCommand(program);
+  AddImatrixCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
 }

@@ -20,12 +20,10 @@ namespace {
 
 struct QuantizeOptions {
   std::string model;
-  std::string file;
+  GgufOutput output;
   std::string type;
   bool allow_requantize = false;
   bool json = false;
-  bool quiet = false;
-  int threads = 0;
 };
 
 struct TypeSum {
@@ -63,7 +61,7 @@ void PrintJson(const QuantizeOptions& options, const Mix& mix, const Summary& su
   for (const auto& [type, sum] : summary.types) {
     types[std::string(DTypeName(type))] = {{"tensors", sum.tensors}, {"bytes", sum.bytes}};
   }
-  const Json json = {{"file", options.file},
+  const Json json = {{"file", options.output.file},
                      {"type", mix.name},
                      {"parameters", summary.parameters},
                      {"bytes", summary.bytes},
@@ -75,7 +73,7 @@ void PrintJson(const QuantizeOptions& options, const Mix& mix, const Summary& su
 }
 
 void PrintSummary(const QuantizeOptions& options, const Mix& mix, const Summary& summary) {
-  Print("{}: {}, {}, {:.2f} bits a weight ({} before)\n", options.file, mix.name,
+  Print("{}: {}, {}, {:.2f} bits a weight ({} before)\n", options.output.file, mix.name,
         HumanBytes(summary.bytes), summary.bits_per_weight(), HumanBytes(summary.bytes_before));
   for (const auto& [type, sum] : summary.types) {
     Print("  {:<7} {:>4} tensor{} {}\n", DTypeName(type), sum.tensors,
@@ -93,19 +91,20 @@ Status CheckMayRequantize(const QuantizeOptions& options, const Model& model, co
 }
 
 Status Quantize(const QuantizeOptions& options) {
-  FULMEN_ASSIGN(const Mix* mix, FindMix(options.type));
+  GgufOutput output = options.output;
+  FULMEN_ASSIGN(output.mix, FindMix(options.type));
   FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
-  FULMEN_TRY(CheckMayRequantize(options, model, *mix));
+  FULMEN_TRY(CheckMayRequantize(options, model, *output.mix));
   const auto start = Clock::now();
-  FULMEN_TRY(WriteGgufFile(files, model, {options.file, mix, options.quiet, options.threads}));
+  FULMEN_TRY(WriteGgufFile(files, model, output));
   const double seconds = SecondsSince(start);
-  if (options.file == "-") return {};  // where the file itself went
-  const Summary summary = Summarize(model, *mix);
+  if (options.output.file == "-") return {};  // where the file itself went
+  const Summary summary = Summarize(model, *output.mix);
   if (options.json) {
-    PrintJson(options, *mix, summary, seconds);
+    PrintJson(options, *output.mix, summary, seconds);
   } else {
-    PrintSummary(options, *mix, summary);
+    PrintSummary(options, *output.mix, summary);
   }
   return {};
 }
@@ -119,13 +118,16 @@ void AddQuantizeCommand(Command& program) {
   command.Add("IN", options->model, "Folder or .gguf file of the model; of a split one, any part")
       .Completes(Completion::kFiles)
       .Required();
-  command.Add("OUT", options->file, "File to write").Completes(Completion::kFiles).Required();
+  command.Add("OUT", options->output.file, "File to write")
+      .Completes(Completion::kFiles)
+      .Required();
   command.Add("TYPE", options->type, "Types of the weights").Names(MixNames()).Required();
   command.Add("--allow-requantize", options->allow_requantize,
               "Quantize tensors again that have fewer than 8 bits a weight already");
   command.Add("--json", options->json, "Print one JSON object");
-  AddThreadsOption(command, options->threads);
-  AddQuietOption(command, options->quiet);
+  AddImportanceOptions(command, options->output);
+  AddThreadsOption(command, options->output.threads);
+  AddQuietOption(command, options->output.quiet);
   command.Notes(DescribeMixes());
   command.Examples({"fulmen quantize models/fulmen-nano /tmp/nano.gguf Q4_K_M"});
   command.Run([options] { return Quantize(*options); });

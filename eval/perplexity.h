@@ -1,12 +1,11 @@
 // Perplexity of a text under a model.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <span>
 
 #include "base/status.h"
+#include "eval/windows.h"
 #include "kernels/compute.h"
 #include "model/weights.h"
 
@@ -18,16 +17,16 @@ struct Perplexity {
   int64_t scored = 0;
 };
 
-// `ids` in windows of `window` tokens without overlap (the last may be shorter), each from an empty
-// state; in each, every token but the first is scored. At least two ids and a window of two are
-// needed. `progress` hears of tokens done. `cancel` is looked at between chunks: once it is true,
-// the result is that of the tokens read so far, or an error (kCancelled) where none was scored. A
-// perplexity beyond a double is one, too (kNonFinite).
-Result<Perplexity> MeasurePerplexity(const Model& model, const Compute& compute,
-                                     std::span<const int32_t> ids, int64_t window, DType kv_type,
-                                     const std::function<void(int64_t tokens)>& progress,
-                                     const std::atomic<bool>* cancel = nullptr);
+// Once the text's `cancel` is true, the result is that of the tokens read so far, or an error
+// (kCancelled) where none was scored. A perplexity beyond a double is one, too (kNonFinite).
+Result<Perplexity> MeasurePerplexity(const Reader& reader, const Compute& compute,
+                                     const WindowedText& text);
 
+// The same of a sum of negative log-likelihoods.
+Result<double> PerplexityOf(double total, int64_t scored);
+
+// log of the sum of e^logit, in double.
+double LogSumExp(std::span<const float> logits);
 // -log softmax(logits)[target], in double.
 double NegativeLogLikelihood(std::span<const float> logits, int32_t target);
 

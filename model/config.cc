@@ -278,7 +278,7 @@ Result<Config> ParseConfig(const Json& json, const std::string& where) {
   ReadGeometry(fields, kNames, config);
   FULMEN_TRY(fields.status());
   ReadRope(fields, config);
-  config.eos_ids = ReadEosIds(fields, "eos_token_id", config.vocab_size);
+  config.eos_ids = ReadTokenIds(fields, "eos_token_id", config.vocab_size);
   config.rms_norm_epsilon = ReadEpsilon(fields, "rms_norm_eps");
   config.tied_embeddings = fields.Boolean("tie_word_embeddings", false);
   config.post_norm = config.native || fields.Boolean("postnorm", false);

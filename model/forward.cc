@@ -36,8 +36,10 @@ class BatchForward {
     if (rows_ == 0) return statuses_;
     const Config& config = model_.config;
     const Workspace::Frame frame(compute_.context.scratch);
-    const BatchScope scope = {
-        .slices = slices(), .positions = positions_, .sequences = batch_.sequences};
+    const BatchScope scope = {.slices = slices(),
+                              .positions = positions_,
+                              .sequences = batch_.sequences,
+                              .keep_moe = capture_.observer != nullptr};
     const ForwardPass pass(config, model_.weights, compute_, scope);
     const Matrix hidden = Allocate(rows_);
     compute_.kernels.embedding(compute_.context, batch_.tokens, model_.weights.token_embedding,
@@ -49,10 +51,12 @@ class BatchForward {
       const Result<LayerActivations> activations = pass.Layer(layer, hidden, hidden);
       FULMEN_CHECK(activations, "nothing fails without ranks");
       CaptureChoices(layer, *activations);
+      if (capture_.observer != nullptr) capture_.observer->OnLayer(layer, *activations);
       CheckHealth(layer, hidden);
     }
     pass.Norm(hidden, model_.weights.output_norm, hidden);
     CaptureHidden(config.layer_count(), hidden);
+    if (capture_.observer != nullptr) capture_.observer->OnHidden(hidden);
     ComputeLogits(hidden, logits);
     for (int64_t s = 0; s < slices().count(); ++s) {
       batch_.sequences[static_cast<size_t>(s)]->Advance(slices().rows(s));

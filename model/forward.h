@@ -25,12 +25,25 @@ struct ForwardBatch {
   void Add(std::span<const int32_t> ids, SequenceState& sequence, int64_t logits);
 };
 
+struct LayerActivations;
+
+// Hears of what a pass computes. The matrices lie in the device's memory, until the call returns.
+class ForwardObserver {
+ public:
+  virtual ~ForwardObserver() = default;
+  // With `moe` of the activations, which is kept for it.
+  virtual void OnLayer(int64_t layer, const LayerActivations& activations) = 0;
+  // [T, hidden], after the last norm.
+  virtual void OnHidden(ConstMatrix hidden) = 0;
+};
+
 // Optional copies of intermediate results, for tests and `eval logits`. A null pointer is not
 // captured.
 struct ForwardCapture {
   float* hidden = nullptr;     // [layers + 1, T, hidden]: input of each layer; last: after the norm
   int32_t* experts = nullptr;  // [layers, T, k]
   float* routing_weights = nullptr;  // [layers, T, k]
+  ForwardObserver* observer = nullptr;
 };
 
 // Runs the batch; each sequence advances past its tokens. Writes `logits` [N, vocab]. The status of

@@ -43,7 +43,7 @@ LayerActivations ForwardPass::AllocateActivations(int64_t layer, int64_t tokens,
   a.experts = choices();
   a.kept_experts = scope_.capacity != nullptr ? choices() : a.experts;
   a.routing_weights = Allocate(tokens, config_.experts_per_token);
-  if (scope_.keep_activations) {
+  if (scope_.keep_activations || scope_.keep_moe) {
     const int64_t slots = tokens * config_.experts_per_token;
     a.moe = {Allocate(slots, config_.ffn_size), Allocate(slots, config_.ffn_size)};
   }

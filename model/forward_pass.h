@@ -54,6 +54,7 @@ struct BatchScope {
   std::span<SequenceState* const> sequences = {};  // [S] of one pool; empty: slices begin their
                                                    // sequences, and nothing of these is remembered
   bool keep_activations = false;                   // for the backward pass: nothing overwrites them
+  bool keep_moe = false;                           // of these, what the experts computed
   ExpertCapacity* capacity = nullptr;              // training with token drop
 };
 

@@ -24,7 +24,7 @@ std::optional<int64_t> ReadCount(JsonFields& fields, const char* name, int64_t l
 
 }  // namespace
 
-std::vector<int32_t> ReadEosIds(JsonFields& fields, std::string_view name, int64_t vocab_size) {
+std::vector<int32_t> ReadTokenIds(JsonFields& fields, std::string_view name, int64_t vocab_size) {
   const Json* value = fields.Find(name);
   if (value == nullptr) return {};
   const Json list = value->is_array() ? *value : Json::array({*value});
@@ -48,7 +48,8 @@ Result<GenerationConfig> ParseGenerationConfig(const Json& json, int64_t vocab_s
   }
   JsonFields fields(json, where);
   GenerationConfig config;
-  config.eos_ids = ReadEosIds(fields, "eos_token_id", vocab_size);
+  config.eos_ids = ReadTokenIds(fields, "eos_token_id", vocab_size);
+  config.suppressed = ReadTokenIds(fields, "suppress_tokens", vocab_size);
   config.temperature = ReadNumber(fields, "temperature", 0, kMaxNumber);
   config.top_k = ReadCount(fields, "top_k", 0);
   config.top_p = ReadNumber(fields, "top_p", 0, 1);

@@ -17,6 +17,7 @@ namespace fulmen {
 // What the file says; absent where it says nothing. Other keys of the file are not read.
 struct GenerationConfig {
   std::vector<int32_t> eos_ids;       // end an answer, beside those of the config
+  std::vector<int32_t> suppressed;    // are never to be produced
   std::optional<double> temperature;  // 0 where `do_sample` is false
   std::optional<int64_t> top_k;       // 0: off
   std::optional<double> top_p;
@@ -32,7 +33,7 @@ Result<GenerationConfig> ParseGenerationConfig(const Json& json, int64_t vocab_s
 // Of a model's files; says nothing when they have none.
 Result<GenerationConfig> ReadGenerationConfig(const ModelFiles& files, int64_t vocab_size);
 
-// `name`, which is eos_token_id in either file: a token, a list of them or none.
-std::vector<int32_t> ReadEosIds(JsonFields& fields, std::string_view name, int64_t vocab_size);
+// `name`, as eos_token_id in either file: a token, a list of them or none.
+std::vector<int32_t> ReadTokenIds(JsonFields& fields, std::string_view name, int64_t vocab_size);
 
 }  // namespace fulmen

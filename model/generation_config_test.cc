@@ -18,9 +18,11 @@ TEST(GenerationConfig, ReadsWhatItSays) {
   const GenerationConfig config =
       Parse(R"({"eos_token_id": [7, 9], "do_sample": true, "temperature": 0.7, "top_k": 40,
                 "top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.1, "max_new_tokens": 300,
-                "bos_token_id": null, "transformers_version": "4.57.0"})")
+                "bos_token_id": null, "transformers_version": "4.57.0",
+                "suppress_tokens": [4, 2, 4]})")
           .value();
   EXPECT_EQ(config.eos_ids, (std::vector<int32_t>{7, 9}));
+  EXPECT_EQ(config.suppressed, (std::vector<int32_t>{4, 2, 4}));
   EXPECT_EQ(config.temperature, 0.7);
   EXPECT_EQ(config.top_k, 40);
   EXPECT_EQ(config.top_p, 0.9);
@@ -57,6 +59,8 @@ TEST(GenerationConfig, RefusesInOneSentence) {
             "g: eos_token_id should be a token below vocab_size 100, found 7.0");
   EXPECT_EQ(ProblemOf(R"({"eos_token_id": 18446744073709551615})"),
             "g: eos_token_id should be a token below vocab_size 100, found 18446744073709551615");
+  EXPECT_EQ(ProblemOf(R"({"suppress_tokens": [-1]})"),
+            "g: suppress_tokens should be a token below vocab_size 100, found -1");
   EXPECT_EQ(ProblemOf(R"({"temperature": -1})"),
             "g: temperature should be a number from 0 to 1e+06, found -1");
   EXPECT_EQ(ProblemOf(R"({"temperature": "hot"})"),

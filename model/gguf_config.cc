@@ -205,7 +205,7 @@ Result<Config> ConfigFromGguf(const GgufModel& model) {
   config.softmax_residual.alpha = alpha;
   config.mlp_residual.alpha = alpha;
   for (const char* key : kEndKeys) {
-    for (const int32_t id : ReadEosIds(fields, key, config.vocab_size)) {
+    for (const int32_t id : ReadTokenIds(fields, key, config.vocab_size)) {
       if (std::ranges::find(config.eos_ids, id) == config.eos_ids.end()) {
         config.eos_ids.push_back(id);
       }

@@ -2,27 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <utility>
 #include <vector>
 
 #include "base/check.h"
-#include "base/file_io.h"
-#include "base/piece_writer.h"
 #include "base/random.h"
-#include "base/temporaries.h"
-#include "formats/safetensors.h"
 #include "model/cost.h"
 #include "model/tensor_table.h"
 
 namespace fulmen {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr int64_t kPieceBlocks = 64;  // blocks generated at once, and written while the next are
 
 // A sum of four uniform 16-bit numbers, centred: deviation kSumDeviation, nearly normal.
 constexpr float kSumDeviation = 37837.2266F;  // sqrt(4 * (2^32 - 1) / 12)
@@ -44,189 +32,19 @@ void FillBlock(uint64_t block_key, int64_t count, float scale, T* out, const Con
   }
 }
 
-// Fills tensors, in pieces.
-class TensorWriter {
- public:
-  TensorWriter(const SynthOptions& options, ThreadPool& pool,
-               const std::function<bool(size_t)>& progress)
-      : options_(options), pool_(pool), pieces_(progress) {}
-
-  Status Write(const TensorInstance& tensor, SafetensorsWriter& writer) {
-    const int64_t elements = ElementCount(tensor.shape);
-    constexpr int64_t kPiece = kPieceBlocks * kRandomBlock;
-    for (int64_t first = 0; first < elements; first += kPiece) {
-      const int64_t count = std::min(elements - first, kPiece);
-      const auto make = [&](std::span<std::byte> piece) -> Status {
-        Generate(tensor, first, count, piece.data());
-        return {};
-      };
-      FULMEN_TRY(
-          pieces_.Write(static_cast<size_t>(count) * DTypeSize(options_.dtype), make,
-                        [&writer](std::span<std::byte> piece) { return writer.Write(piece); }));
-    }
-    return {};
-  }
-
-  // Waits for the piece being written; call before the writer goes away.
-  Status Settle() { return pieces_.Settle(); }
-
- private:
-  void Generate(const TensorInstance& tensor, int64_t first, int64_t count, std::byte* out) {
-    const bool is_norm = tensor.shape.size() == 1;
-    if (is_norm) return FillOnes(options_.dtype, count, out);
-    const float deviation = RandomDeviation(*tensor.row, tensor.shape.back());
-    const uint64_t stream = RandomStreamOf(options_.seed, tensor.name);
-    const int64_t blocks = (count + kRandomBlock - 1) / kRandomBlock;
-    pool_.ParallelFor(blocks, [&](int64_t block, int) {
-      const int64_t begin = block * kRandomBlock;
-      FillRandom(options_.dtype, stream, first + begin, std::min(kRandomBlock, count - begin),
-                 deviation, out + static_cast<size_t>(begin) * DTypeSize(options_.dtype));
-    });
-  }
-
-  const SynthOptions& options_;
-  ThreadPool& pool_;
-  PieceWriter pieces_;
-};
-
-using Shard = std::vector<TensorInstance>;
-
-std::vector<Shard> SplitIntoShards(const Config& config, const SynthOptions& options) {
-  std::vector<Shard> shards(1);
-  size_t used = 0;
-  for (TensorInstance& tensor : ExpectedTensors(config)) {
-    const size_t bytes = static_cast<size_t>(ElementCount(tensor.shape)) * DTypeSize(options.dtype);
-    if (used > 0 && used + bytes > options.shard_bytes) {
-      shards.emplace_back();
-      used = 0;
-    }
-    used += bytes;
-    shards.back().push_back(std::move(tensor));
-  }
-  return shards;
-}
-
-Status WriteShard(const Shard& shard, DType dtype, const std::string& path, TensorWriter& tensors) {
-  std::vector<SafetensorsWriter::Declaration> declarations;
-  for (const TensorInstance& tensor : shard) {
-    declarations.push_back({tensor.name, dtype, tensor.shape});
-  }
-  FULMEN_ASSIGN(SafetensorsWriter writer,
-                SafetensorsWriter::Create(path, declarations, {{"format", "pt"}}));
-  Status status;
-  for (const TensorInstance& tensor : shard) {
-    if (status) status = tensors.Write(tensor, writer);
-  }
-  const Status settled = tensors.Settle();
-  FULMEN_TRY(status);
-  FULMEN_TRY(settled);
-  return writer.Finish();
-}
-
-// Everything but config.json, into `folder`. Returns the names of the files.
-Result<std::vector<std::string>> WriteWeights(const Config& config, const SynthOptions& options,
-                                              const std::string& folder, ThreadPool& pool,
-                                              const std::function<bool(size_t)>& progress) {
-  const std::vector<Shard> shards = SplitIntoShards(config, options);
-  TensorWriter tensors(options, pool, progress);
-  std::vector<std::string> names;
-  Json index;
-  index["metadata"]["total_size"] = RandomModelBytes(config, options.dtype);
-  Json::object_t map;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    names.push_back(shards.size() == 1
-                        ? "model.safetensors"
-                        : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
-    FULMEN_TRY(WriteShard(shards[i], options.dtype, folder + "/" + names.back(), tensors));
-    std::vector<std::pair<const std::string, Json>>& members = map;
-    for (const TensorInstance& tensor : shards[i]) members.emplace_back(tensor.name, names.back());
-  }
-  if (shards.size() > 1) {
-    index["weight_map"] = std::move(map);
-    names.emplace_back("model.safetensors.index.json");
-    FULMEN_TRY(WriteFileAtomically(folder + "/" + names.back(), index.dump(2) + "\n"));
-  }
-  return names;
-}
-
-// A folder that holds the files until all are whole: inside the target where that exists already,
-// else beside it.
-class Staging {
- public:
-  static Result<Staging> Create(std::string target) {
-    while (target.size() > 1 && target.ends_with('/')) target.pop_back();
-    std::error_code error;
-    const bool existed = fs::exists(target, error);
-    Staging staging(target, existed, TemporaryName(existed ? target + "/.synth" : target));
-    fs::create_directories(staging.path(), error);
-    if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target, error.message());
-    return staging;
-  }
-
-  const std::string& path() const { return folder_.path(); }
-
-  // Gives the named files their place, in order.
-  Status Publish(const std::vector<std::string>& names) {
-    std::error_code error;
-    if (!existed_) {
-      fs::rename(path(), target_, error);
-      if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", target_, error.message());
-      folder_.Keep();
-      return {};
-    }
-    RemoveFormerWeights();
-    for (const std::string& name : names) {
-      fs::rename(path() + "/" + name, target_ + "/" + name, error);
-      if (error) {
-        return Fail(ErrorCode::kIo, "cannot write {}/{}: {}", target_, name, error.message());
-      }
-    }
-    return {};
-  }
-
- private:
-  Staging(std::string target, bool existed, std::string folder)
-      : target_(std::move(target)), existed_(existed), folder_(std::move(folder)) {}
-
-  // Shards of a former model under names the new one does not use would stay beside it.
-  void RemoveFormerWeights() const {
-    std::vector<fs::path> former;
-    std::error_code error;
-    for (fs::directory_iterator it(target_, error), end; !error && it != end; it.increment(error)) {
-      const std::string name = it->path().filename().string();
-      if (name == "model.safetensors" || name == "model.safetensors.index.json" ||
-          (name.starts_with("model-") && name.ends_with(".safetensors"))) {
-        former.push_back(it->path());
-      }
-    }
-    for (const fs::path& path : former) fs::remove(path, error);
-  }
-
-  std::string target_;
-  bool existed_;
-  Temporary folder_;
-};
-
-Status CheckTarget(const std::string& folder, size_t bytes, bool force) {
-  std::error_code error;
-  if (fs::exists(folder, error) && !fs::is_directory(folder, error)) {
-    return Fail(ErrorCode::kInvalidArgument, "{}: expected a folder to write into, found a file",
-                folder);
-  }
-  if (!force && fs::is_directory(folder, error) && !fs::is_empty(folder, error) && !error) {
-    return Fail(ErrorCode::kInvalidArgument, "{}: the folder is not empty (--force writes anyway)",
-                folder);
-  }
-  fs::path existing = fs::absolute(folder, error);
-  while (!fs::exists(existing, error) && existing != existing.root_path()) {
-    existing = existing.parent_path();
-  }
-  const fs::space_info space = fs::space(existing, error);
-  if (!error && space.capacity > 0 && space.available < bytes) {
-    return Fail(ErrorCode::kIo, "{}: the model needs {} bytes, the disk has {} free", folder, bytes,
-                space.available);
-  }
-  return {};
+// Elements [first, first + count) of a tensor.
+void FillTensor(const TensorInstance& tensor, DType type, uint64_t seed, int64_t first,
+                int64_t count, ThreadPool& pool, std::byte* out) {
+  const bool is_norm = tensor.shape.size() == 1;
+  if (is_norm) return FillOnes(type, count, out);
+  const float deviation = RandomDeviation(*tensor.row, tensor.shape.back());
+  const uint64_t stream = RandomStreamOf(seed, tensor.name);
+  const int64_t blocks = (count + kRandomBlock - 1) / kRandomBlock;
+  pool.ParallelFor(blocks, [&](int64_t block, int) {
+    const int64_t begin = block * kRandomBlock;
+    FillRandom(type, stream, first + begin, std::min(kRandomBlock, count - begin), deviation,
+               out + static_cast<size_t>(begin) * DTypeSize(type));
+  });
 }
 
 }  // namespace
@@ -346,21 +164,12 @@ size_t RandomModelBytes(const Config& config, DType dtype) {
 Status WriteRandomModel(const Config& config, const SynthOptions& options,
                         const std::string& folder, ThreadPool& pool,
                         const std::function<bool(size_t)>& progress) {
-  const Json json = ConfigToJson(config, options.dtype == DType::kF32   ? "float32"
-                                         : options.dtype == DType::kF16 ? "float16"
-                                                                        : "bfloat16");
-  FULMEN_TRY(ParseConfig(json, "the model asked for"));
-  FULMEN_TRY(CheckTarget(folder, RandomModelBytes(config, options.dtype), options.force));
-  FULMEN_ASSIGN(Staging staging, Staging::Create(folder));
-  FULMEN_ASSIGN(std::vector<std::string> names,
-                WriteWeights(config, options, staging.path(), pool, progress));
-  for (const auto& [name, text] : options.beside) {
-    FULMEN_TRY(WriteFileAtomically(staging.path() + "/" + name, text));
-    names.push_back(name);
-  }
-  names.emplace_back("config.json");
-  FULMEN_TRY(WriteFileAtomically(staging.path() + "/config.json", json.dump(2) + "\n"));
-  return staging.Publish(names);
+  const auto fill = [&](const TensorInstance& tensor, DType type, int64_t first, int64_t count,
+                        std::byte* out) -> Status {
+    FillTensor(tensor, type, options.seed, first, count, pool, out);
+    return {};
+  };
+  return WriteModelFiles(config, options, fill, folder, progress);
 }
 
 }  // namespace fulmen

@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,6 +11,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/config.h"
+#include "model/folder_writer.h"
 #include "model/tensor_table.h"
 
 namespace fulmen {
@@ -40,18 +39,12 @@ float RandomDeviation(const TensorRow& row, int64_t fan_in);
 // Ones: what norms hold. `type` is F32, BF16 or F16.
 void FillOnes(DType type, int64_t count, std::byte* out);
 
-struct SynthOptions {
-  DType dtype = DType::kBF16;
+struct SynthOptions : ModelFolder {
   uint64_t seed = 0;
-  size_t shard_bytes = size_t{5'000'000'000};
-  std::map<std::string, std::string> beside;  // texts of other files of the folder, by name
-  bool force = false;                         // write into a folder that already holds something
 };
 
-// Writes config.json and safetensors files into `folder`, made if need be. Norms are one, all else
-// is random with deviation 1/sqrt(fan-in) (1 for the embedding). Files get their names only once
-// all are whole; on any failure what was written is removed. `progress` gets the bytes of each
-// piece written and may return false to cancel.
+// Writes a model into `folder` as WriteModelFiles() does. Norms are one, all else is random with
+// deviation 1/sqrt(fan-in) (1 for the embedding).
 Status WriteRandomModel(const Config& config, const SynthOptions& options,
                         const std::string& folder, ThreadPool& pool,
                         const std::function<bool(size_t)>& progress);

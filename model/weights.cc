@@ -254,15 +254,15 @@ Result<Model> LoadModel(const ModelFiles& files) {
   FULMEN_ASSIGN(Checkpoint checkpoint, files.OpenTensors());
   model.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
   FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, files.path()));
-  model.unused_ids = ZeroRows(model.weights.token_embedding);
-  if (files.gguf()) {
-    FULMEN_ASSIGN(const std::vector<int32_t> suppressed,
-                  SuppressedIds(*files.gguf(), model.config.vocab_size));
-    std::vector<int32_t> both;
-    std::ranges::set_union(model.unused_ids, suppressed, std::back_inserter(both));
-    model.unused_ids = std::move(both);
-  }
   FULMEN_ASSIGN(model.generation, ReadGenerationConfig(files, model.config.vocab_size));
+  std::vector<int32_t> suppressed = model.generation.suppressed;
+  if (files.gguf()) {
+    FULMEN_ASSIGN(suppressed, SuppressedIds(*files.gguf(), model.config.vocab_size));
+  }
+  std::ranges::sort(suppressed);
+  suppressed.erase(std::unique(suppressed.begin(), suppressed.end()), suppressed.end());
+  std::ranges::set_union(ZeroRows(model.weights.token_embedding), suppressed,
+                         std::back_inserter(model.unused_ids));
   return model;
 }
 

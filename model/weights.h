@@ -32,7 +32,8 @@ struct Model {
   Config config;
   std::unique_ptr<Checkpoint> checkpoint;
   Weights weights;
-  // Tokens whose embedding rows are all zero, and those that a GGUF file suppresses. Sorted.
+  // Tokens whose embedding rows are all zero, and those that a GGUF file or a generation config
+  // suppresses. Sorted.
   std::vector<int32_t> unused_ids;
   GenerationConfig generation = {};
   // Where weights lie that were repacked (model/repack.h). The blocks of memory never move.

@@ -288,6 +288,17 @@ TEST(LoadModel, FindsUnusedIds) {
   }
 }
 
+TEST(LoadModel, SuppressesWhatTheGenerationConfigSays) {
+  const testing::TemporaryFolder folder;
+  testing::CopyGoldenModel("text/hybrid-bf16", folder.path());
+  const std::vector<int32_t> before = LoadModel(folder.path())->unused_ids;
+  ASSERT_TRUE(
+      WriteFileAtomically(folder / "generation_config.json", R"({"suppress_tokens": [9, 3, 9]})"));
+  std::vector<int32_t> expected = {3, 9};
+  expected.insert(expected.end(), before.begin(), before.end());
+  EXPECT_EQ(LoadModel(folder.path())->unused_ids, expected);
+}
+
 TEST(LoadModel, SaysWhatIsNoModel) {
   const testing::TemporaryFolder folder;
   EXPECT_NE(LoadModel(folder / "none").error().message.find("expected a model folder"),

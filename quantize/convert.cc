@@ -30,7 +30,8 @@ class RowEncoder {
   explicit RowEncoder(ThreadPool& pool) : pool_(pool), scratch_(static_cast<size_t>(pool.size())) {}
 
   // Rows [first, first + count) of `from` as `type` into `out`. False where a value is not finite.
-  bool Encode(const WeightMatrix& from, int64_t first, int64_t count, DType type, std::byte* out) {
+  bool Encode(const WeightMatrix& from, int64_t first, int64_t count, DType type,
+              std::span<const float> importance, std::byte* out) {
     const size_t row_bytes = BytesOf(type, from.cols);
     const int64_t task_rows = std::max<int64_t>(1, kTaskElements / from.cols);
     std::atomic<bool> finite = true;
@@ -54,7 +55,7 @@ class RowEncoder {
         finite = false;
         return;
       }
-      QuantizeRows(type, values.data(), rows, from.cols, {}, to);
+      QuantizeRows(type, values.data(), rows, from.cols, importance, to);
     });
     return finite;
   }
@@ -65,13 +66,14 @@ class RowEncoder {
 };
 
 // The rows of one matrix, in pieces.
-Status WriteMatrix(const FileTensor& tensor, const WeightMatrix& from, RowEncoder& encoder,
-                   PieceWriter& pieces, GgufWriter& writer) {
+Status WriteMatrix(const FileTensor& tensor, const WeightMatrix& from,
+                   std::span<const float> importance, RowEncoder& encoder, PieceWriter& pieces,
+                   GgufWriter& writer) {
   const int64_t most = std::max<int64_t>(1, kPieceElements / from.cols);
   for (int64_t first = 0; first < from.rows; first += most) {
     const int64_t count = std::min(most, from.rows - first);
     const auto make = [&](std::span<std::byte> piece) -> Status {
-      if (encoder.Encode(from, first, count, tensor.type, piece.data())) return {};
+      if (encoder.Encode(from, first, count, tensor.type, importance, piece.data())) return {};
       return Fail(ErrorCode::kCorrupt, "tensor \"{}\" holds a weight that is not finite",
                   tensor.declaration.name);
     };
@@ -81,13 +83,15 @@ Status WriteMatrix(const FileTensor& tensor, const WeightMatrix& from, RowEncode
   return {};
 }
 
-Status WriteTensor(const FileTensor& tensor, const Model& model, RowEncoder& encoder,
-                   PieceWriter& pieces, GgufWriter& writer) {
+Status WriteTensor(const FileTensor& tensor, const Model& model, const ImportanceMatrix& importance,
+                   RowEncoder& encoder, PieceWriter& pieces, GgufWriter& writer) {
   const int64_t matrices = tensor.row->per_expert() ? model.config.experts : 1;
   for (int64_t expert = 0; expert < matrices; ++expert) {
     const WeightMatrix& from =
         TensorAt<WeightMatrix>(model.weights, *tensor.row, tensor.layer, expert);
-    FULMEN_TRY(WriteMatrix(tensor, from, encoder, pieces, writer));
+    const std::vector<float> columns =
+        ImportanceOf(importance, tensor.declaration.name, expert, matrices);
+    FULMEN_TRY(WriteMatrix(tensor, from, columns, encoder, pieces, writer));
   }
   return {};
 }
@@ -151,16 +155,18 @@ Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, con
   return metadata;
 }
 
-Status WriteGguf(const Model& model, const Mix& mix, const GgufMetadata& metadata,
-                 const std::string& path, ThreadPool& pool,
-                 const std::function<bool(size_t)>& progress) {
+Status WriteGguf(const Model& model, const GgufContents& contents, const std::string& path,
+                 ThreadPool& pool, const std::function<bool(size_t)>& progress) {
+  const Config& config = model.config;
   FULMEN_ASSIGN(GgufWriter writer,
-                GgufWriter::Create(path, metadata, TensorsInMix(model.config, mix)));
+                GgufWriter::Create(path, contents.metadata, TensorsInMix(config, contents.mix)));
   RowEncoder encoder(pool);
   PieceWriter pieces(progress);
   Status status;
-  for (const FileTensor& tensor : FileTensors(model.config, mix)) {
-    if (status) status = WriteTensor(tensor, model, encoder, pieces, writer);
+  for (const FileTensor& tensor : FileTensors(config, contents.mix)) {
+    if (status) {
+      status = WriteTensor(tensor, model, contents.importance, encoder, pieces, writer);
+    }
   }
   const Status settled = pieces.Settle();
   FULMEN_TRY(status);

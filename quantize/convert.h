@@ -11,6 +11,7 @@
 #include "formats/gguf_writer.h"
 #include "formats/model_files.h"
 #include "model/weights.h"
+#include "quantize/importance.h"
 #include "quantize/mix.h"
 
 namespace fulmen {
@@ -43,12 +44,18 @@ std::optional<Requantized> FindRequantized(const Model& model, const Mix& mix);
 // GGUF file that is what it says itself, and the result points into it.
 Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix);
 
+// What a file is to hold.
+struct GgufContents {
+  const Mix& mix;
+  const GgufMetadata& metadata;
+  const ImportanceMatrix& importance;  // empty: all columns count alike
+};
+
 // Writes the file, which gets its name only once whole. Memory beside the mapped model is bounded:
 // rows are quantized in pieces, each written while the next is made. A tensor that has its type
 // already is copied; a weight that is not finite is an error. `progress` gets the bytes of each
 // piece written and may return false to cancel.
-Status WriteGguf(const Model& model, const Mix& mix, const GgufMetadata& metadata,
-                 const std::string& path, ThreadPool& pool,
-                 const std::function<bool(size_t)>& progress);
+Status WriteGguf(const Model& model, const GgufContents& contents, const std::string& path,
+                 ThreadPool& pool, const std::function<bool(size_t)>& progress);
 
 }  // namespace fulmen

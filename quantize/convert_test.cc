@@ -53,18 +53,20 @@ struct RandomModel {
 
 const Mix& MixOf(std::string_view name) { return *FindMix(name).value(); }
 
-std::string Converted(const Model& model, const Mix& mix, int threads) {
+std::string Converted(const Model& model, const Mix& mix, int threads,
+                      const ImportanceMatrix& importance = {}) {
   const std::string path = TemporaryPath();
   ThreadPool pool(threads);
   const GgufMetadata metadata = ModelMetadata(model, mix, "random").value();
-  EXPECT_TRUE(WriteGguf(model, mix, metadata, path, pool, KeepGoing));
+  EXPECT_TRUE(WriteGguf(model, {mix, metadata, importance}, path, pool, KeepGoing));
   std::string file = ReadFile(path).value();
   std::filesystem::remove(path);
   return file;
 }
 
 // What the tensors' part of the file should be.
-std::string ExpectedData(const Model& model, const Mix& mix) {
+std::string ExpectedData(const Model& model, const Mix& mix,
+                         const ImportanceMatrix& importance = {}) {
   std::string data;
   std::set<std::string> seen;
   ForEachTensor(model.config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
@@ -74,7 +76,9 @@ std::string ExpectedData(const Model& model, const Mix& mix) {
     const DType type = TypeInMix(mix, model.config, row, layer);
     const std::vector<float> values = Dequantize(weight);
     std::string bytes(BytesOf(type, weight.rows * weight.cols), '\0');
-    QuantizeRows(type, values.data(), weight.rows, weight.cols, {},
+    const int64_t matrices = row.per_expert() ? model.config.experts : 1;
+    QuantizeRows(type, values.data(), weight.rows, weight.cols,
+                 ImportanceOf(importance, name, std::max<int64_t>(0, expert), matrices),
                  reinterpret_cast<std::byte*>(bytes.data()));
     data += bytes;
   });
@@ -97,6 +101,20 @@ TEST(WriteGguf, HoldsEveryTensorInItsType) {
   }
 }
 
+// Every expert has columns of its own, and one that no token reached counts all alike.
+TEST(WriteGguf, WeighsColumnsByTheirImportance) {
+  const RandomModel random;
+  ImportanceMatrix importance;
+  ImportanceEntry& down = importance.entries["blk.1.ffn_down_exps.weight"];
+  down.counts = {5, 0, 9};
+  for (const float value : testing::RandomNormal(3 * 96, 1)) down.sums.push_back(value * value);
+  ASSERT_TRUE(CheckImportance(importance, random.model));
+  const Mix& mix = MixOf("Q4_0");
+  const std::string weighted = Converted(random.model, mix, 2, importance);
+  EXPECT_TRUE(weighted.ends_with(ExpectedData(random.model, mix, importance)));
+  EXPECT_NE(weighted, Converted(random.model, mix, 2));
+}
+
 TEST(WriteGguf, StacksExperts) {
   const RandomModel random;
   const auto tensors = TensorsInMix(random.model.config, MixOf("Q8_0"));
@@ -115,7 +133,7 @@ TEST(WriteGguf, RefusesWhatIsNotFinite) {
        {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     random.values.back()[77] = value;
     const Status status =
-        WriteGguf(random.model, MixOf("Q4_0"), {}, TemporaryPath(), pool, KeepGoing);
+        WriteGguf(random.model, {MixOf("Q4_0"), {}, {}}, TemporaryPath(), pool, KeepGoing);
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().message, "tensor \"output.weight\" holds a weight that is not finite");
     EXPECT_FALSE(std::filesystem::exists(TemporaryPath()));
@@ -126,7 +144,7 @@ TEST(WriteGguf, LeavesNothingWhenStopped) {
   const RandomModel random;
   ThreadPool pool(2);
   int pieces = 0;
-  const Status status = WriteGguf(random.model, MixOf("Q4_0"), {}, TemporaryPath(), pool,
+  const Status status = WriteGguf(random.model, {MixOf("Q4_0"), {}, {}}, TemporaryPath(), pool,
                                   [&](size_t) { return ++pieces < 4; });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::kCancelled);
@@ -213,7 +231,7 @@ TEST(MetadataOf, KeepsWhatAGgufFileSays) {
   const Model model = LoadModel(files).value();
   const GgufMetadata metadata = MetadataOf(files, model, MixOf("Q4_0")).value();
   ThreadPool pool(2);
-  ASSERT_TRUE(WriteGguf(model, MixOf("Q4_0"), metadata, TemporaryPath(), pool, KeepGoing));
+  ASSERT_TRUE(WriteGguf(model, {MixOf("Q4_0"), metadata, {}}, TemporaryPath(), pool, KeepGoing));
   const ModelFiles written = ModelFiles::Open(TemporaryPath()).value();
   for (const auto& [key, value] : files.gguf()->header().metadata) {
     SCOPED_TRACE(key);

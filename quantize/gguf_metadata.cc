@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 
 #include "base/json.h"
 #include "model/cost.h"
@@ -133,6 +134,25 @@ GgufMetadata MetadataFromGguf(const GgufHeader& header, const Mix& mix) {
     if (!IsAboutStorage(key)) metadata.emplace_back(key, value);
   }
   AddStorage(mix, metadata);
+  return metadata;
+}
+
+GgufMetadata ImportanceMetadata(const ImportanceMatrix& importance) {
+  GgufMetadata metadata;
+  if (importance.empty()) return metadata;
+  const auto name_of = [](const std::string& path) {
+    return std::filesystem::path(path).filename().string();
+  };
+  if (!importance.file.empty()) {
+    metadata.emplace_back("quantize.imatrix.file", name_of(importance.file));
+  }
+  if (!importance.datasets.empty()) {
+    metadata.emplace_back("quantize.imatrix.dataset", name_of(importance.datasets.front()));
+  }
+  metadata.emplace_back("quantize.imatrix.entries_count", Count(std::ssize(importance.entries)));
+  if (importance.chunks > 0) {
+    metadata.emplace_back("quantize.imatrix.chunks_count", Count(importance.chunks));
+  }
   return metadata;
 }
 

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "formats/gguf_writer.h"
 #include "model/weights.h"
+#include "quantize/importance.h"
 #include "quantize/mix.h"
 #include "tokenizer/tokenizer_tables.h"
 
@@ -18,6 +19,10 @@ Result<GgufMetadata> ModelMetadata(const Model& model, const Mix& mix, const std
 // What a GGUF file made of another says: all that the other does, but for how its tensors are
 // stored. Points into the file `header` was read from.
 GgufMetadata MetadataFromGguf(const GgufHeader& header, const Mix& mix);
+
+// Where the importance that the tensors were quantized with comes from; nothing for none. Files are
+// named without their folders, which are the maker's own.
+GgufMetadata ImportanceMetadata(const ImportanceMatrix& importance);
 
 // Tokens, merges, special ids and chat template. Fails for a split pattern that the format has no
 // name for, and for more tokens than the model has.

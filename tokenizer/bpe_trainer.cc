@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/published_split.h"
+#include "tokenizer/tokenizer_writer.h"
 
 namespace fulmen {
 namespace {
@@ -212,43 +213,11 @@ std::string TokenizerJson(const BpeMerges& merges, const std::vector<std::string
   }
   Json added = Json::array();
   for (const std::string& content : special) {
-    added.push_back({{"id", entries.size() + added.size()},
-                     {"content", content},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", true}});
+    added.push_back(
+        AddedTokenJson(static_cast<int64_t>(entries.size() + added.size()), content, true));
   }
-  const Json byte_level = {{"type", "ByteLevel"},
-                           {"add_prefix_space", false},
-                           {"trim_offsets", true},
-                           {"use_regex", false}};
-  const Json split = {{"type", "Split"},
-                      {"pattern", {{"Regex", kPublishedSplitPattern}}},
-                      {"behavior", "Isolated"},
-                      {"invert", false}};
-  const Json json = {{"version", "1.0"},
-                     {"truncation", nullptr},
-                     {"padding", nullptr},
-                     {"added_tokens", added},
-                     {"normalizer", nullptr},
-                     {"pre_tokenizer",
-                      {{"type", "Sequence"}, {"pretokenizers", Json::array({split, byte_level})}}},
-                     {"post_processor", byte_level},
-                     {"decoder", byte_level},
-                     {"model",
-                      {{"type", "BPE"},
-                       {"dropout", nullptr},
-                       {"unk_token", nullptr},
-                       {"continuing_subword_prefix", nullptr},
-                       {"end_of_word_suffix", nullptr},
-                       {"fuse_unk", false},
-                       {"byte_fallback", false},
-                       {"ignore_merges", false},
-                       {"vocab", std::move(vocabulary)},
-                       {"merges", std::move(merge_list)}}}};
-  return json.dump(1) + "\n";
+  return TokenizerJsonOf(std::move(vocabulary), std::move(merge_list), std::move(added),
+                         /*published_split=*/true);
 }
 
 std::string TokenizerConfigJson(std::optional<ChatFormat> chat) {

@@ -2,43 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "base/json.h"
 #include "formats/model_files.h"
 #include "tests/testing/golden.h"
-#include "tokenizer/published_split.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_writer.h"
 
 namespace fulmen {
 namespace {
-
-// A tokenizer.json of what the tables say.
-Json TokenizerJson(const TokenizerTables& tables) {
-  Json json;
-  json["model"]["type"] = "BPE";
-  json["model"]["merges"] = tables.merges;
-  for (size_t id = 0; id < tables.tokens.size(); ++id) {
-    if (tables.kinds[id] == TokenKind::kUnused) continue;
-    if (tables.kinds[id] == TokenKind::kNormal) {
-      json["model"]["vocab"][tables.tokens[id]] = id;
-    } else {
-      json["added_tokens"].push_back({{"id", id},
-                                      {"content", tables.tokens[id]},
-                                      {"special", tables.kinds[id] == TokenKind::kControl}});
-    }
-  }
-  json["pre_tokenizer"] = {{"type", "Sequence"},
-                           {"pretokenizers",
-                            {{{"type", "Split"},
-                              {"pattern", {{"Regex", kPublishedSplitPattern}}},
-                              {"behavior", "Isolated"},
-                              {"invert", false}},
-                             {{"type", "ByteLevel"},
-                              {"add_prefix_space", false},
-                              {"trim_offsets", true},
-                              {"use_regex", false}}}}};
-  json["decoder"]["type"] = "ByteLevel";
-  return json;
-}
 
 TEST(TokenizerTables, MakeTheSameTokenizerAgain) {
   const ModelFiles files = ModelFiles::Open(testing::SourcePath("models/fulmen-nano")).value();
@@ -52,7 +22,9 @@ TEST(TokenizerTables, MakeTheSameTokenizerAgain) {
   EXPECT_EQ(tables.eos_id, tokenizer.eos_id());
   EXPECT_EQ(tables.chat_template, tokenizer.chat_template());
 
-  const Tokenizer again = Tokenizer::Parse(TokenizerJson(tables).dump(), "tables").value();
+  const Tokenizer again =
+      Tokenizer::Parse(TokenizerFilesOf(tables, "tables").value().at("tokenizer.json"), "tables")
+          .value();
   const std::string text =
       "Fulmen — a thunderbolt: 12345 naïve words,\n\n  and <end_of_sentence> of it.\xff \t It's.";
   for (const auto markers : {Tokenizer::Markers::kParse, Tokenizer::Markers::kPlain}) {

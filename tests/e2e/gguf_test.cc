@@ -104,6 +104,66 @@ TEST_F(GgufCommands, Convert) {
   EXPECT_EQ(logits(out), logits(model_));
 }
 
+// A GGUF file as a folder has the tokens and, in float32, the logits of the file.
+TEST_F(GgufCommands, ConvertToFolder) {
+  const std::string out = folder_ / "made";
+  OutputOf({"convert", model_, out, "--type", "F32"});
+  const std::string text = "Hello there, \U0001f98a 東京<end_of_sentence>";
+  EXPECT_EQ(OutputOf({"tokenize", "-m", out, text}), OutputOf({"tokenize", "-m", model_, text}));
+  const std::vector<std::string> measure = {"eval", "perplexity",         "--kernels", "ref",
+                                            "-f",   folder_ / "text.txt", "--json",    "-m",
+                                            out,    "--against",          model_};
+  const Json measured = JsonOf(measure);
+  EXPECT_EQ(measured["against"]["kl_largest"], 0);
+  EXPECT_EQ(measured["perplexity"], measured["against"]["perplexity"]);
+  const Json inspected = JsonOf({"inspect", out, "--json"});
+  EXPECT_EQ(inspected["parameters"], JsonOf({"inspect", model_, "--json"})["parameters"]);
+  const auto chat = [&](const std::string& model) {
+    return OutputOf(
+        {"run", "-m", model, "--kernels", "ref", "Hi", "-n", "8", "--temperature", "0"});
+  };
+  EXPECT_EQ(chat(out), chat(model_));
+  const ProgramResult again = RunFulmen({"convert", model_, out});
+  EXPECT_NE(again.err.find("the folder is not empty"), std::string::npos) << again.err;
+  const ProgramResult quantized = RunFulmen({"convert", model_, folder_ / "q", "--type", "Q4_0"});
+  EXPECT_NE(quantized.err.find("--type Q4_0 is for an OUT that ends in .gguf"), std::string::npos)
+      << quantized.err;
+}
+
+// Measured at once or before, the importance is the same, and the file says where it is from.
+TEST_F(GgufCommands, QuantizeByImportance) {
+  const std::string source = GoldenFolder("gguf/source");
+  const std::string text = folder_ / "text.txt";
+  const std::string at_once = folder_ / "at-once.gguf";
+  const std::string matrix = folder_ / "matrix.gguf";
+  const std::string later = folder_ / "later.gguf";
+  OutputOf({"quantize", source, at_once, "Q4_K_M", "--calibrate", text, "-q"});
+  const Json measured = JsonOf({"imatrix", source, text, matrix, "--json"});
+  EXPECT_EQ(measured["chunks"], 1);
+  OutputOf({"quantize", source, later, "Q4_K_M", "--imatrix", matrix, "-q"});
+  const Json compared = JsonOf({"eval", "perplexity", "-m", at_once, "--against", later, "-f", text,
+                                "--kernels", "ref", "--json"});
+  EXPECT_EQ(compared["against"]["kl_largest"], 0);
+  const Json metadata = JsonOf({"inspect", later, "--json"})["gguf"]["metadata"];
+  EXPECT_EQ(metadata["quantize.imatrix.file"], "matrix.gguf");
+  EXPECT_EQ(metadata["quantize.imatrix.dataset"], "text.txt");
+  EXPECT_EQ(metadata["quantize.imatrix.entries_count"], measured["tensors"]);
+  EXPECT_EQ(metadata["quantize.imatrix.chunks_count"], 1);
+  const auto refuse = [](const std::vector<std::string>& arguments, const std::string& sentence) {
+    const ProgramResult result = RunFulmen(arguments);
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_NE(result.err.find(sentence), std::string::npos) << result.err;
+  };
+  refuse({"quantize", source, later, "F16", "--imatrix", matrix},
+         "F16 rounds every weight by itself");
+  refuse({"quantize", source, later, "Q4_0", "--imatrix", model_},
+         "expected an importance matrix (general.type \"imatrix\"), found a GGUF file of type "
+         "\"model\"");
+  refuse({"quantize", source, folder_ / "none/out.gguf", "Q4_0", "--calibrate", text}, "none/");
+  refuse({"quantize", SourcePath("models/fulmen-nano"), later, "Q4_0", "--imatrix", matrix},
+         "of the model has");
+}
+
 TEST_F(GgufCommands, Quantize) {
   const std::string golden = GoldenFolder("gguf/wide");
   const std::string out = folder_ / "out.gguf";

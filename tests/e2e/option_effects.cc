@@ -93,6 +93,7 @@ Effects PerplexityEffects() {
       {"--file", "-m ../in/model -f ../in/short.txt", "-m ../in/model -f ../in/book.txt"},
       {"--kv-type", base, base + "--kv-type bf16"},
       {"--context", base, base + "--context 4"},
+      {"--against", base, base + "--against ../in/model"},
       {"--kernels", base, base + "--kernels ref"},
       {"--json", "-m ../in/model -f ../in/book.txt", base},
   };
@@ -159,6 +160,25 @@ Effects QuantizeEffects() {
       {"--allow-requantize", "../in/low.gguf out Q5_0",
        "../in/low.gguf out Q5_0 --allow-requantize"},
       {"--json", "../in/model out Q4_0", "../in/model out Q4_0 --json"},
+      {"--calibrate", "../in/model out Q4_0", "../in/model out Q4_0 --calibrate ../in/book.txt"},
+      {"--imatrix", "../in/model out Q4_0", "../in/model out Q4_0 --imatrix ../in/imatrix.gguf"},
+  };
+}
+
+Effects ConvertEffects() {
+  const std::string base = "../in/model out --type Q4_0";
+  return {
+      {"--type", "../in/model out", base},
+      {"--calibrate", base, base + " --calibrate ../in/book.txt"},
+      {"--imatrix", base, base + " --imatrix ../in/imatrix.gguf"},
+  };
+}
+
+Effects ImatrixEffects() {
+  const std::string base = "../in/model ../in/book.txt out";
+  return {
+      {"--context", base, base + " --context 16"},
+      {"--json", base, base + " --json"},
   };
 }
 
@@ -361,8 +381,9 @@ std::map<std::string, Effects> AllEffects() {
       {"tokenize", TokenizeEffects()},
       {"detokenize", DetokenizeEffects()},
       {"synth", SynthEffects()},
-      {"convert", {{"--type", "../in/model out", "../in/model out --type Q4_0"}}},
+      {"convert", ConvertEffects()},
       {"quantize", QuantizeEffects()},
+      {"imatrix", ImatrixEffects()},
       {"bench", BenchEffects()},
       {"completion", {}},
       {"manual", {}},
@@ -385,6 +406,7 @@ std::vector<Measured> ThreadEffects() {
       {"synth", "--threads", "out --type f32 --layers 1 --hidden 16 --vocab 64 --ffn 16"},
       {"convert", "--threads", "../in/model out"},
       {"quantize", "--threads", "../in/model out Q4_0"},
+      {"imatrix", "--threads", "../in/model ../in/book.txt out"},
   };
 }
 

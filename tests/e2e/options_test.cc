@@ -145,6 +145,7 @@ void Options::SetUpTestSuite() {
   prepare("train data", "../in/lines.jsonl -m ../in/model --out ../in/data");
   prepare("train data", "../in/lines.jsonl --train-tokenizer 280 --out ../in/other");
   prepare("quantize", "../in/model ../in/low.gguf Q4_0");
+  prepare("imatrix", "../in/model ../in/book.txt ../in/imatrix.gguf");
   prepare("train", "../in/run.toml --out ../in/trained-1");
   prepare("train sweep",
           "../in/run.toml --schedule.kind constant --kinds softmax --sizes 32x2,64x2 "
