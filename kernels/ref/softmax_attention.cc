@@ -74,19 +74,33 @@ void Store(const KvCache& cache, std::byte* tile, const float* x, int64_t d, Pla
   StoreAt(tile, place.element, Quantize(x[d], scale));
 }
 
-// One query of one head over the `context` first positions of its sequence; returns the log of the
-// sum of exp(score).
-double Query(const float* query, const KvCache& cache, int64_t slice, int64_t kv_head,
-             int64_t context, float* out) {
-  const int64_t dim = cache.format.head_dim;
+// What one KV head of a sequence keeps of its first positions: [context, dim] each.
+struct Context {
+  std::vector<float> keys;
+  std::vector<float> values;
+
+  Context(const KvCache& cache, int64_t slice, int64_t kv_head, int64_t context) {
+    const int64_t dim = cache.format.head_dim;
+    for (int64_t p = 0; p < context; ++p) {
+      std::byte* key_tile = cache.Keys(slice, p, kv_head);
+      std::byte* value_tile = cache.Values(slice, p, kv_head);
+      for (int64_t d = 0; d < dim; ++d) {
+        keys.push_back(Load(cache, key_tile, KeyPlace(d, p)));
+        values.push_back(Load(cache, value_tile, ValuePlace(d, p, dim)));
+      }
+    }
+  }
+};
+
+// One query of one head over the `context` first positions; returns the log of the sum of
+// exp(score).
+double Query(const float* query, const Context& seen, int64_t dim, int64_t context, float* out) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
   std::vector<double> scores(static_cast<size_t>(context));
   for (int64_t p = 0; p < context; ++p) {
-    std::byte* keys = cache.Keys(slice, p, kv_head);
+    const float* key = seen.keys.data() + p * dim;
     double sum = 0.0;
-    for (int64_t d = 0; d < dim; ++d) {
-      sum += double{query[d]} * double{Load(cache, keys, KeyPlace(d, p))};
-    }
+    for (int64_t d = 0; d < dim; ++d) sum += double{query[d]} * double{key[d]};
     scores[static_cast<size_t>(p)] = sum * scale;
   }
   const double largest = *std::max_element(scores.begin(), scores.end());
@@ -94,11 +108,9 @@ double Query(const float* query, const KvCache& cache, int64_t slice, int64_t kv
   double total = 0.0;
   for (int64_t p = 0; p < context; ++p) {
     const double weight = std::exp(scores[static_cast<size_t>(p)] - largest);
-    std::byte* values = cache.Values(slice, p, kv_head);
+    const float* value = seen.values.data() + p * dim;
     total += weight;
-    for (int64_t d = 0; d < dim; ++d) {
-      sums[static_cast<size_t>(d)] += weight * double{Load(cache, values, ValuePlace(d, p, dim))};
-    }
+    for (int64_t d = 0; d < dim; ++d) sums[static_cast<size_t>(d)] += weight * double{value[d]};
   }
   for (int64_t d = 0; d < dim; ++d) {
     out[d] = static_cast<float>(sums[static_cast<size_t>(d)] / total);
@@ -132,14 +144,17 @@ void SoftmaxAttention(KernelContext&, ConstMatrix queries, const KvCache& cache,
   CheckSoftmax(queries, cache, slices, out, log_sums);
   const int64_t dim = cache.format.head_dim;
   const int64_t heads = queries.cols / dim;
+  const int64_t group = heads / cache.format.kv_heads;
   for (int64_t s = 0; s < slices.count(); ++s) {
-    for (int64_t t = 0; t < slices.rows(s); ++t) {
-      const int64_t row = slices.first(s) + t;
-      for (int64_t h = 0; h < heads; ++h) {
-        const double log_sum =
-            Query(queries.row(row) + h * dim, cache, s, h / (heads / cache.format.kv_heads),
-                  slices.position(s) + t + 1, out.row(row) + h * dim);
-        if (log_sums.data != nullptr) log_sums.row(row)[h] = static_cast<float>(log_sum);
+    for (int64_t kv_head = 0; kv_head < cache.format.kv_heads; ++kv_head) {
+      const Context seen(cache, s, kv_head, slices.rows(s) == 0 ? 0 : slices.end(s));
+      for (int64_t t = 0; t < slices.rows(s); ++t) {
+        const int64_t row = slices.first(s) + t;
+        for (int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+          const double log_sum = Query(queries.row(row) + h * dim, seen, dim,
+                                       slices.position(s) + t + 1, out.row(row) + h * dim);
+          if (log_sums.data != nullptr) log_sums.row(row)[h] = static_cast<float>(log_sum);
+        }
       }
     }
   }

@@ -42,8 +42,8 @@ class EndedQuantize : public ::testing::Test {
   }
   // Gets the signal after so many seconds, unless it has ended by itself.
   ProgramResult RunFor(double seconds, const std::string& signal) const {
-    std::vector<std::string> words = {"timeout", "--preserve-status", "-s", signal,
-                                      fmt::format("{}", seconds)};
+    std::vector<std::string> words = {"timeout", "--foreground", "--preserve-status",
+                                      "-s",      signal,         fmt::format("{}", seconds)};
     const std::vector<std::string> command = Command(out_ + "/model.gguf");
     words.insert(words.end(), command.begin(), command.end());
     return RunProgram(words);

@@ -147,9 +147,9 @@ TEST_F(TrainData, InterruptedItLeavesNothing) {
   while (text.size() < 100'000'000) text += "More words than half a second is enough for.\n\n";
   const std::string input = Write("long.txt", text);
   const auto before = Entries();
-  const ProgramResult result =
-      RunProgram({"timeout", "--preserve-status", "-s", "INT", "0.5", FulmenBinary(), "train",
-                  "data", input, "--threads", "1", "--out", folder_ / "a/b"});
+  const ProgramResult result = RunProgram({"timeout", "--foreground", "--preserve-status", "-s",
+                                           "INT", "0.5", FulmenBinary(), "train", "data", input,
+                                           "--threads", "1", "--out", folder_ / "a/b"});
   EXPECT_EQ(result.exit_code, 130) << result.err;
   EXPECT_EQ(Entries(), before);
 }
