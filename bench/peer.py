@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time Fulmen and llama.cpp on the same GGUF file, alternating, and print the ratios.
 
-    bench/peer.py MODEL.gguf --peer path/to/llama-bench [-p 512] [-n 64] [-d 0] [-t 2] [-r 5] [--json]
+    bench/peer.py MODEL.gguf --peer path/to/llama-bench [-p 512] [-n 64] [-d 0] [-t 2] [-r 5] [--kv-type F16] [--json]
 
 Absolute times drift with whatever else the machine does; ratios of neighbours drift less. Each pair
 is one run of either program, in turn first and second; both read the file beforehand. Ratios are
@@ -26,7 +26,8 @@ def run(command):
 
 def fulmen(options):
     row = run([options.fulmen, "bench", "-m", options.model, "-p", options.prompt, "-n", options.new,
-               "-d", options.depth, "--threads", options.threads, "-r", 1, "--json", "-q"])["rows"][0]
+               "-d", options.depth, "--threads", options.threads, "--kv-type", options.kv_type, "-r", 1,
+               "--json", "-q"])["rows"][0]
     decode = row["decode"][0]
     return {"prompt": row["prompt_tokens_per_second"], "decode": decode["tokens_per_second"],
             "prompt_share": row["prompt_share_of_peak"], "decode_share": decode["share_of_possible"]}
@@ -34,7 +35,8 @@ def fulmen(options):
 
 def peer(options):
     rows = run([options.peer, "-m", options.model, "-p", options.prompt, "-n", options.new,
-                "-d", options.depth, "-t", options.threads, "-r", 1, "-o", "json"])
+                "-d", options.depth, "-t", options.threads, "-ctk", options.kv_type.lower(),
+                "-ctv", options.kv_type.lower(), "-r", 1, "-o", "json"])
     return {"prompt" if row["n_prompt"] else "decode": row["avg_ts"] for row in rows}
 
 
@@ -51,7 +53,8 @@ def measure(options):
             theirs, ours = peer(options), fulmen(options)
         pairs.append((ours, theirs))
         print(f"pair {i + 1} of {options.pairs}", file=sys.stderr)
-    result = {"model": options.model, "pairs": options.pairs, "depth": options.depth}
+    result = {"model": options.model, "pairs": options.pairs, "depth": options.depth,
+              "kv_type": options.kv_type}
     for what in ("prompt", "decode"):
         result[what] = {
             "ratio": summary([ours[what] / theirs[what] for ours, theirs in pairs]),
@@ -70,6 +73,7 @@ def main():
     parser.add_argument("-d", "--depth", type=int, default=0)
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("-r", "--pairs", type=int, default=5)
+    parser.add_argument("--kv-type", default="F16", help="of both (default: F16, as the peer's)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     result = measure(options)
