@@ -27,29 +27,26 @@ HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit -
 
 // x in float32, or as integers of 8 bits with one step for each block of columns, as many as the
 // weight's own blocks have. The instructions multiply bytes of which one has a sign and the other
-// has none, so x has none where weights have one.
+// has none, so x has none where weights have one. As words, integers of 8 bits fill 16, and so do
+// those of the weight.
 enum class ActivationFormat : uint8_t {
   kFloat32,
   kSignedBy32,
   kSignedBy256,
   kUnsignedBy32,
   kUnsignedBy256,
+  kWordsBy32,
+  kWordsBy256,
 };
 
 // Where a register sums pairs of products in 16 bits first, weights beyond kMostNarrow overflow
-// those.
+// those: they are multiplied as words.
 constexpr int kMostNarrow = 32;
 #if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
 constexpr bool kPairsIn16Bits = true;
 #else
 constexpr bool kPairsIn16Bits = false;
 #endif
-
-// Whether x keeps its sign: values that are counted from a minimum have none; wide ones lose theirs
-// to x where pairs must fit 16 bits.
-constexpr bool SignedActivations(bool minimum, bool wide) {
-  return minimum || (wide && kPairsIn16Bits);
-}
 
 inline ActivationFormat FormatFor(const WeightMatrix& weight) {
   switch (weight.type) {
@@ -68,11 +65,9 @@ inline ActivationFormat FormatFor(const WeightMatrix& weight) {
       return ActivationFormat::kUnsignedBy256;
     case DType::kQ8_0:
     case DType::kIQ4_NL:
-      return SignedActivations(false, true) ? ActivationFormat::kSignedBy32
-                                            : ActivationFormat::kUnsignedBy32;
+      return kPairsIn16Bits ? ActivationFormat::kWordsBy32 : ActivationFormat::kUnsignedBy32;
     case DType::kIQ4_XS:
-      return SignedActivations(false, true) ? ActivationFormat::kSignedBy256
-                                            : ActivationFormat::kUnsignedBy256;
+      return kPairsIn16Bits ? ActivationFormat::kWordsBy256 : ActivationFormat::kUnsignedBy256;
     default:
       return ActivationFormat::kFloat32;
   }
@@ -80,8 +75,14 @@ inline ActivationFormat FormatFor(const WeightMatrix& weight) {
 constexpr bool IsSigned(ActivationFormat format) {
   return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kSignedBy256;
 }
+constexpr bool IsWords(ActivationFormat format) {
+  return format == ActivationFormat::kWordsBy32 || format == ActivationFormat::kWordsBy256;
+}
+// Of x in 8 bits or as words.
+constexpr int64_t BytesPerElement(ActivationFormat format) { return IsWords(format) ? 2 : 1; }
 constexpr int64_t BlockOf(ActivationFormat format) {
-  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kUnsignedBy32
+  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kUnsignedBy32 ||
+                 format == ActivationFormat::kWordsBy32
              ? kSmallBlock
              : kSuperBlock;
 }
@@ -92,10 +93,11 @@ constexpr int64_t kLargeGroup = 32;
 
 // A tile of rows in 8 bits: x = step * q, where q has a sign, else step * (q - kZeroPoint).
 // Elements lie in fours, the fours of the rows beside each other; so do the steps of a block and
-// the sums of a group of elements, those as whole numbers of steps.
+// the sums of a group of elements, those as whole numbers of steps. As words, the even two of a
+// four come before the odd two.
 constexpr int kZeroPoint = 128;
 struct Int8Tile {
-  uint8_t* q;         // [cols / 4][rows][4]
+  uint8_t* q;         // [cols / 4][rows][4], or as words (int16_t) [cols / 4][2][rows][2]
   float* steps;       // [cols / block][rows]
   float* small_sums;  // [cols / kSmallGroup][rows]
   float* large_sums;  // [cols / kLargeGroup][rows]
@@ -111,6 +113,7 @@ struct PackedRows {
   int64_t Tiles() const { return CeilDiv(rows, kTileRows); }
   int64_t RowsOf(int64_t tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
   int64_t block() const { return BlockOf(format); }
+  int64_t ElementBytes() const { return BytesPerElement(format); }
   int64_t RowBytes() const;
   // The rows from `first` on, where that begins a tile.
   PackedRows From(int64_t first, int64_t count) const {
@@ -124,7 +127,7 @@ struct PackedRows {
   Int8Tile QuantizedTile(int64_t tile) const {
     const int64_t count = RowsOf(tile);
     auto* q = reinterpret_cast<uint8_t*>(data + tile * kTileRows * RowBytes());
-    auto* steps = reinterpret_cast<float*>(q + count * cols);
+    auto* steps = reinterpret_cast<float*>(q + count * cols * BytesPerElement(format));
     float* small_sums = steps + count * (cols / block());
     return {q, steps, small_sums, small_sums + count * CeilDiv(cols, kSmallGroup), count};
   }
@@ -133,7 +136,8 @@ struct PackedRows {
 inline int64_t PackedRowBytes(ActivationFormat format, int64_t cols) {
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
   if (format == ActivationFormat::kFloat32) return RoundUp(cols, LaneCount()) * kFloat;
-  return cols + kFloat * (cols / BlockOf(format) + cols / kSmallGroup + cols / kLargeGroup);
+  return cols * BytesPerElement(format) +
+         kFloat * (cols / BlockOf(format) + cols / kSmallGroup + cols / kLargeGroup);
 }
 inline int64_t PackedRows::RowBytes() const { return PackedRowBytes(format, cols); }
 
@@ -190,19 +194,32 @@ HWY_INLINE void SumEights(const uint8_t* q, uint64_t* sums) {
   }
 }
 
+// One row of a block of bytes, each with its zero point, to the tile that begins at `to`.
+template <int kBlock, ActivationFormat kFormat>
+HWY_INLINE void StoreBlock(const uint8_t* q, int64_t row, int64_t rows, uint8_t* to) {
+  for (int i = 0; i < kBlock; i += 4) {
+    if constexpr (IsWords(kFormat)) {
+      const auto word = [&](int k) { return static_cast<int16_t>(q[i + k] - kZeroPoint); };
+      const int16_t twos[2][2] = {{word(0), word(2)}, {word(1), word(3)}};
+      std::memcpy(to + 2 * i * rows + 4 * row, twos[0], sizeof(twos[0]));
+      std::memcpy(to + 2 * i * rows + 4 * (rows + row), twos[1], sizeof(twos[1]));
+    } else {
+      uint32_t four;
+      std::memcpy(&four, q + i, sizeof(four));
+      if constexpr (IsSigned(kFormat)) four ^= kZeroPoint * 0x01010101U;  // less the zero point
+      std::memcpy(to + i * rows + 4 * row, &four, sizeof(four));
+    }
+  }
+}
+
 // One row of a block of columns, from `column` on.
-template <int kBlock, bool kSigned>
+template <ActivationFormat kFormat>
 HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const Int8Tile& to) {
+  constexpr int kBlock = BlockOf(kFormat);
   HWY_ALIGN uint8_t q[kBlock];
   HWY_ALIGN uint64_t sums[kBlock / 8];
   to.steps[column / kBlock * to.rows + row] = RoundBlock(x, kBlock, q);
-  uint8_t* fours = to.q + column * to.rows + 4 * row;
-  for (int i = 0; i < kBlock; i += 4) {
-    uint32_t four;
-    std::memcpy(&four, q + i, sizeof(four));
-    if constexpr (kSigned) four ^= kZeroPoint * 0x01010101U;  // less the zero point
-    std::memcpy(fours + i * to.rows, &four, sizeof(four));
-  }
+  StoreBlock<kBlock, kFormat>(q, row, to.rows, to.q + column * to.rows * BytesPerElement(kFormat));
   SumEights<kBlock>(q, sums);
   const auto without_zero = [](uint64_t sum, int count) {
     return static_cast<float>(static_cast<int32_t>(sum) - count * kZeroPoint);
@@ -218,11 +235,11 @@ HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const
 }
 
 // As PackFloats; `first` and `count` are whole blocks.
-template <int kBlock, bool kSigned>
+template <ActivationFormat kFormat>
 inline void PackInt8(const float* const* rows, int64_t first, int64_t count, const Int8Tile& to) {
   for (int64_t r = 0; r < to.rows; ++r) {
-    for (int64_t c = 0; c < count; c += kBlock) {
-      PackInt8Block<kBlock, kSigned>(rows[r] + c, first + c, r, to);
+    for (int64_t c = 0; c < count; c += BlockOf(kFormat)) {
+      PackInt8Block<kFormat>(rows[r] + c, first + c, r, to);
     }
   }
 }
@@ -234,13 +251,17 @@ inline void PackColumns(const float* const* rows, int64_t first, int64_t count,
     case ActivationFormat::kFloat32:
       return PackFloats(rows, first, count, to, tile);
     case ActivationFormat::kSignedBy32:
-      return PackInt8<kSmallBlock, true>(rows, first, count, to.QuantizedTile(tile));
+      return PackInt8<ActivationFormat::kSignedBy32>(rows, first, count, to.QuantizedTile(tile));
     case ActivationFormat::kSignedBy256:
-      return PackInt8<kSuperBlock, true>(rows, first, count, to.QuantizedTile(tile));
+      return PackInt8<ActivationFormat::kSignedBy256>(rows, first, count, to.QuantizedTile(tile));
     case ActivationFormat::kUnsignedBy32:
-      return PackInt8<kSmallBlock, false>(rows, first, count, to.QuantizedTile(tile));
+      return PackInt8<ActivationFormat::kUnsignedBy32>(rows, first, count, to.QuantizedTile(tile));
     case ActivationFormat::kUnsignedBy256:
-      return PackInt8<kSuperBlock, false>(rows, first, count, to.QuantizedTile(tile));
+      return PackInt8<ActivationFormat::kUnsignedBy256>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kWordsBy32:
+      return PackInt8<ActivationFormat::kWordsBy32>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kWordsBy256:
+      return PackInt8<ActivationFormat::kWordsBy256>(rows, first, count, to.QuantizedTile(tile));
   }
 }
 

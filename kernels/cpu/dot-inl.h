@@ -54,11 +54,6 @@ HWY_INLINE IntsV MultiplyPairs16(IntsV a, IntsV b) {
   return IntsV{_mm512_madd_epi16(a.raw, b.raw)};
 }
 HWY_INLINE IntsV Add16(IntsV a, IntsV b) { return IntsV{_mm512_add_epi16(a.raw, b.raw)}; }
-HWY_INLINE IntsV Abs8(IntsV w) { return IntsV{_mm512_abs_epi8(w.raw)}; }
-HWY_INLINE IntsV CopySign8(IntsV x, IntsV w) {
-  return IntsV{
-      _mm512_mask_sub_epi8(x.raw, _mm512_movepi8_mask(w.raw), _mm512_setzero_si512(), x.raw)};
-}
 #elif HWY_MAX_BYTES == 32
 HWY_INLINE IntsV MultiplyPairs8(IntsV x, IntsV w) {
   return IntsV{_mm256_maddubs_epi16(x.raw, w.raw)};
@@ -67,16 +62,19 @@ HWY_INLINE IntsV MultiplyPairs16(IntsV a, IntsV b) {
   return IntsV{_mm256_madd_epi16(a.raw, b.raw)};
 }
 HWY_INLINE IntsV Add16(IntsV a, IntsV b) { return IntsV{_mm256_add_epi16(a.raw, b.raw)}; }
-HWY_INLINE IntsV Abs8(IntsV w) { return IntsV{_mm256_abs_epi8(w.raw)}; }
-HWY_INLINE IntsV CopySign8(IntsV x, IntsV w) { return IntsV{_mm256_sign_epi8(x.raw, w.raw)}; }
 #else
 HWY_INLINE IntsV MultiplyPairs8(IntsV x, IntsV w) { return IntsV{_mm_maddubs_epi16(x.raw, w.raw)}; }
 HWY_INLINE IntsV MultiplyPairs16(IntsV a, IntsV b) { return IntsV{_mm_madd_epi16(a.raw, b.raw)}; }
 HWY_INLINE IntsV Add16(IntsV a, IntsV b) { return IntsV{_mm_add_epi16(a.raw, b.raw)}; }
-HWY_INLINE IntsV Abs8(IntsV w) { return IntsV{_mm_abs_epi8(w.raw)}; }
-HWY_INLINE IntsV CopySign8(IntsV x, IntsV w) { return IntsV{_mm_sign_epi8(x.raw, w.raw)}; }
 #endif
 HWY_INLINE IntsV Ones16() { return hn::Set(Ints(), 0x00010001); }
+// GCC takes sums of integers in any order it likes, most of all in one that keeps all products
+// first, for which there are no registers. To the compiler this changes the sum.
+HWY_INLINE IntsV AddInOrder(IntsV sum, IntsV product) {
+  sum = hn::Add(sum, product);
+  asm("" : "+v"(sum.raw));
+  return sum;
+}
 
 #endif
 
@@ -98,29 +96,26 @@ HWY_INLINE IntsV AddUnsigned(IntsV a, IntsV b, IntsV signed_a, IntsV signed_b, I
 #else
   static_assert(2 * 2 * 255 * kMostNarrow <= 32767);
   const IntsV pairs = Add16(MultiplyPairs8(a, signed_a), MultiplyPairs8(b, signed_b));
-  return hn::Add(sum, MultiplyPairs16(pairs, Ones16()));
+  return AddInOrder(sum, MultiplyPairs16(pairs, Ones16()));
 #endif
 }
 
-// Eight bytes of x, as one row of a tile has them in two fours.
+// Of one row of a tile, what two registers of weights are multiplied by, the same in every lane:
+// two fours of bytes, or the even and the odd two words of one four.
 struct TwoFours {
   IntsV a, b;
 };
 
-// sum += the products of x with the weights wa and wb, lane by lane. Exact. Signs as
-// SignedActivations says, weights the other way round, or with a sign as well where kWide.
-template <bool kMinimum, bool kWide>
+// sum += the products of x with the weights wa and wb, lane by lane. Exact.
+template <class Traits>
 HWY_INLINE IntsV AddProducts(const TwoFours& x, IntsV wa, IntsV wb, IntsV sum) {
-  if constexpr (kMinimum) {
+  if constexpr (Traits::kWords) {
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
+    return AddInOrder(AddInOrder(sum, MultiplyPairs16(x.a, wa)), MultiplyPairs16(x.b, wb));
+#endif
+  } else if constexpr (Traits::kMinimum) {
     return AddUnsigned(wa, wb, x.a, x.b, sum);
   } else {
-#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
-    if constexpr (kWide) {
-      const IntsV a = MultiplyPairs16(MultiplyPairs8(Abs8(wa), CopySign8(x.a, wa)), Ones16());
-      const IntsV b = MultiplyPairs16(MultiplyPairs8(Abs8(wb), CopySign8(x.b, wb)), Ones16());
-      return hn::Add(sum, hn::Add(a, b));
-    }
-#endif
     return AddUnsigned(x.a, x.b, wa, wb, sum);
   }
 }

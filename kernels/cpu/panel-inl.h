@@ -69,8 +69,7 @@ HWY_INLINE void FillCorrections(int64_t columns, Panel& panel) {
     for (int64_t v = 0; v < kPanelVecs; ++v) {
       IntsV sum = hn::Zero(di);
       for (int64_t four = g * kFours; four < (g + 1) * kFours; four += 2) {
-        sum = AddProducts<false, Traits::kWide>(ones, panel.Values(four, v),
-                                                panel.Values(four + 1, v), sum);
+        sum = AddProducts<Traits>(ones, panel.Values(four, v), panel.Values(four + 1, v), sum);
       }
       hn::Store(hn::Neg(hn::ShiftLeft<7>(sum)), di, panel.corrections + Panel::At(g, v));
     }
@@ -131,8 +130,9 @@ HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64
     const int64_t lane = v * LaneCount();
     Unpack(static_cast<const Block*>(nullptr),
            LaneBlock{block.words() + lane, block.halves() + lane, ahead},
-           LanePanel{panel.values + 4 * Panel::At(index * (T::kBlock / 4), v),
-                     panel.scales + Panel::At(group, v), panel.minima + Panel::At(group, v)});
+           LanePanel{panel.values + 4 * Panel::At(index * (T::kBlock / 4 * T::kBytes), v),
+                     panel.scales + Panel::At(group, v), panel.minima + Panel::At(group, v),
+                     T::kWords});
   }
 }
 

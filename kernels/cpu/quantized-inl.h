@@ -28,10 +28,10 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 template <int kRows>
 using TileSums = FloatsV[kRows][kPanelVecs];
 
-// Exact sums of the products of one group; `fours` is where it begins.
+// Exact sums of the products of one group, which begins at `column` of x.
 template <class Traits, int kRows>
-HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t four, int64_t panel_four,
-                          int64_t group, IntsV (&sums)[kRows][kPanelVecs]) {
+HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t column, int64_t group,
+                          IntsV (&sums)[kRows][kPanelVecs]) {
   const Ints di;
   HWY_UNROLL(8)
   for (auto& row : sums) {
@@ -41,22 +41,23 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t four, int64
           Traits::kZeroPoint ? hn::Load(di, w.corrections + Panel::At(group, v)) : hn::Zero(di);
     }
   }
-  HWY_UNROLL(8)
-  for (int i = 0; i < Traits::kGroup / 4; i += 2) {
+  constexpr int kUnits = Traits::kGroup / 4 * Traits::kBytes;
+  const uint8_t* x_units = x.q + column * kRows * Traits::kBytes;
+  HWY_UNROLL(16)
+  for (int i = 0; i < kUnits; i += 2) {
     IntsV weights[2][kPanelVecs];
     HWY_UNROLL(8)
     for (int v = 0; v < kPanelVecs; ++v) {
-      weights[0][v] = w.Values(panel_four + i, v);
-      weights[1][v] = w.Values(panel_four + i + 1, v);
+      weights[0][v] = w.Values(group * kUnits + i, v);
+      weights[1][v] = w.Values(group * kUnits + i + 1, v);
     }
-    const uint8_t* fours = x.q + (four + i) * kRows * 4;
+    const uint8_t* fours = x_units + i * kRows * 4;
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       const TwoFours row = {BroadcastFour(fours + 4 * r), BroadcastFour(fours + 4 * (kRows + r))};
       HWY_UNROLL(8)
       for (int v = 0; v < kPanelVecs; ++v) {
-        sums[r][v] = AddProducts<Traits::kMinimum, Traits::kWide>(row, weights[0][v], weights[1][v],
-                                                                  sums[r][v]);
+        sums[r][v] = AddProducts<Traits>(row, weights[0][v], weights[1][v], sums[r][v]);
       }
     }
   }
@@ -68,7 +69,7 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
                          bool first, TileSums<kRows>& block) {
   const Floats d;
   IntsV sums[kRows][kPanelVecs];
-  GroupSums<Traits, kRows>(x, w, column / 4, group * (Traits::kGroup / 4), group, sums);
+  GroupSums<Traits, kRows>(x, w, column, group, sums);
   const float* x_sums = (Traits::kGroup == kSmallGroup ? x.small_sums : x.large_sums) +
                         column / Traits::kGroup * kRows;
   HWY_UNROLL(8)
@@ -111,7 +112,8 @@ HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column
   for (int64_t c = 0; c < columns; c += Traits::kBlock) {
     TileSums<kRows> block;
     for (int g = 0; g < Traits::kBlock / Traits::kGroup; ++g) {
-      FetchPart<Traits::kGroup * kRows>(next + (c + g * Traits::kGroup) * kRows);
+      constexpr int kColumnBytes = kRows * Traits::kBytes;
+      FetchPart<Traits::kGroup * kColumnBytes>(next + (c + g * Traits::kGroup) * kColumnBytes);
       AddGroup<Traits, kRows>(x, w, column + c + g * Traits::kGroup, c / Traits::kGroup + g, g == 0,
                               block);
     }
@@ -181,7 +183,7 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
       for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
         const Int8Tile next = x.QuantizedTile(std::min(tile + 1, tiles.end - 1));
         MultiplyTileOf<BlockTraits<Block>>(x.QuantizedTile(tile), panel, column, columns,
-                                           next.q + column * next.rows,
+                                           next.q + column * next.rows * x.ElementBytes(),
                                            sums + (tile - tiles.begin) * kTileRows * PanelRows());
       }
     }

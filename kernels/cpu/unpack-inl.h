@@ -15,6 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
+constexpr int64_t kMostBytes = kPairsIn16Bits ? 2 : 1;  // of a value
 constexpr int64_t kPanelVecs = 2;
 constexpr int64_t kMostPanelRows = kPanelVecs * hn::MaxLanes(Floats());
 HWY_INLINE int64_t PanelRows() { return kPanelVecs * LaneCount(); }
@@ -23,7 +24,8 @@ HWY_INLINE int64_t PanelRows() { return kPanelVecs * LaneCount(); }
 // each lane: weight = scale * value [+ minimum], scale and minimum one for each group of columns.
 struct Panel {
   static constexpr int64_t kMostGroups = kSuperBlock / kSmallGroup;
-  HWY_ALIGN int8_t values[kSuperBlock * kMostPanelRows];  // fours of columns as in Int8Tile
+  // Fours of columns, or twos as words, as in Int8Tile.
+  HWY_ALIGN int8_t values[kMostBytes * kSuperBlock * kMostPanelRows];
   HWY_ALIGN float scales[kMostGroups * kMostPanelRows];
   HWY_ALIGN float minima[kMostGroups * kMostPanelRows];
   // What the zero point of x, where it has one, adds to the products of a group, to be taken off.
@@ -32,9 +34,10 @@ struct Panel {
   HWY_INLINE static int64_t At(int64_t group, int64_t vec) {
     return group * PanelRows() + vec * LaneCount();
   }
-  HWY_INLINE IntsV Values(int64_t four, int64_t vec) const {
+  // The four of index `unit`, or two words.
+  HWY_INLINE IntsV Values(int64_t unit, int64_t vec) const {
     const hn::Repartition<int8_t, Ints> d8;
-    return hn::BitCast(Ints(), hn::Load(d8, values + 4 * At(four, vec)));
+    return hn::BitCast(Ints(), hn::Load(d8, values + 4 * At(unit, vec)));
   }
 };
 
@@ -65,10 +68,22 @@ struct LanePanel {
   int8_t* values;
   float* scales;
   float* minima;
+  bool words;
 
   HWY_INLINE void SetValues(int64_t four, IntsV v) const {
+    if (words) {
+      const hn::Repartition<int16_t, Ints> d16;
+      const auto bytes = hn::BitCast(d16, v);
+      const auto even = hn::ShiftRight<8>(hn::ShiftLeft<8>(bytes));
+      StoreUnit(2 * four, hn::BitCast(Ints(), even));
+      StoreUnit(2 * four + 1, hn::BitCast(Ints(), hn::ShiftRight<8>(bytes)));
+    } else {
+      StoreUnit(four, v);
+    }
+  }
+  HWY_INLINE void StoreUnit(int64_t unit, IntsV v) const {
     const hn::Repartition<int8_t, Ints> d8;
-    hn::Store(hn::BitCast(d8, v), d8, values + 4 * four * PanelRows());
+    hn::Store(hn::BitCast(d8, v), d8, values + 4 * unit * PanelRows());
   }
   HWY_INLINE void SetScale(int64_t group, FloatsV v) const {
     hn::Store(v, Floats(), scales + group * PanelRows());
@@ -120,8 +135,9 @@ struct Traits {
   static constexpr int kBlock = kBlockSize;
   static constexpr int kGroup = kGroupSize;
   static constexpr bool kMinimum = kHasMinimum;
-  static constexpr bool kWide = kIsWide;
-  static constexpr bool kZeroPoint = !SignedActivations(kHasMinimum, kIsWide);  // x has one
+  static constexpr bool kWords = kIsWide && kPairsIn16Bits;
+  static constexpr bool kZeroPoint = !kHasMinimum && !kWords;  // x has one
+  static constexpr int kBytes = kWords ? 2 : 1;                // of a value
   static constexpr int kHalves = kHalfCount;
   static constexpr int kFirstHalf = kHalfOffset;
   static constexpr int kFirstWord = kWordOffset;
