@@ -161,6 +161,31 @@ TEST(QuantizedLinear, ThreadsAndChunksDoNotChangeBits) {
   }
 }
 
+// Whole numbers are summed exactly by either, so all else is the same, too.
+TEST(QuantizedLinear, AvxVnniGivesTheBitsOfAvx2) {
+  const Result<Kernels> vnni = cpu::KernelsFor("AVX2_VNNI");
+  if (!vnni) GTEST_SKIP() << vnni.error().message;
+  const Result<Kernels> plain = cpu::KernelsFor("AVX2");
+  ASSERT_TRUE(plain);
+  EXPECT_NE(vnni->linear, plain->linear);
+  TestContext context;
+  for (const DType type : kQuantizedTypes) {
+    const int64_t in = 3 * FormatOf(type).elements;
+    for (const bool whole : {true, false}) {
+      TestMatrix x(13, in, 3, whole ? WholeSteps(13, in) : RandomNormal(13 * in, 3));
+      for (const int64_t out : {1, 70}) {
+        const TestWeight weight(out, in, type, 4);
+        for (const int64_t tokens : {1, 2, 13}) {
+          const ConstMatrix rows = x.view().Rows(0, tokens);
+          EXPECT_TRUE(SameBits(Multiply(*vnni, context, rows, weight.view(), 2),
+                               Multiply(*plain, context, rows, weight.view(), 2)))
+              << DTypeName(type) << " " << out << " " << tokens;
+        }
+      }
+    }
+  }
+}
+
 TEST(QuantizedLinear, OneTokenCannotSpoilAnother) {
   constexpr int64_t kIn = 512;
   TestContext context;

@@ -200,6 +200,20 @@ TEST(Moe, QuantizedExpertsMatchTheReference) {
   }
 }
 
+TEST(Moe, AvxVnniGivesTheBitsOfAvx2) {
+  const Result<Kernels> vnni = cpu::KernelsFor("AVX2_VNNI");
+  if (!vnni) GTEST_SKIP() << vnni.error().message;
+  const Result<Kernels> plain = cpu::KernelsFor("AVX2");
+  ASSERT_TRUE(plain);
+  EXPECT_NE(vnni->moe, plain->moe);
+  TestContext context;
+  for (const DType type : {DType::kQ4_K, DType::kQ8_0, DType::kIQ4_XS}) {
+    Problem problem(20, 512, 256, 3, 2, type, DType::kQ6_K, type);
+    EXPECT_TRUE(SameBits(problem.Run(vnni->moe, context), problem.Run(plain->moe, context)))
+        << DTypeName(type);
+  }
+}
+
 class MoeBits : public ::testing::TestWithParam<DType> {};
 
 TEST_P(MoeBits, NeighboursThreadsAndChunksDoNotChangeThem) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <fstream>
 #include <sstream>
@@ -61,15 +62,24 @@ bool HasFlag(const std::string& flag) {
   return false;
 }
 
+TEST(Targets, AvxVnniIsPreferredToPlainAvx2) {
+  const std::vector<std::string> targets = cpu::Targets();
+  const auto vnni = std::find(targets.begin(), targets.end(), "AVX2_VNNI");
+  ASSERT_EQ(vnni != targets.end(), HasFlag("avx_vnni"));
+  if (vnni == targets.end()) return;
+  ASSERT_NE(vnni + 1, targets.end());
+  EXPECT_EQ(vnni[1], "AVX2");
+}
+
 TEST(PeakLoops, TakeTheBestProductOfBytes) {
   for (const std::string& target : cpu::Targets()) {
     SCOPED_TRACE(target);
     const cpu::PeakLoops loops = cpu::LoopsOf(target);
     std::string expected = "vpmaddubsw, vpmaddwd, vpaddd of 512 bits";
+    if (target == "AVX2_VNNI") expected = "vpdpbusd of 256 bits (AVX-VNNI)";
     if (target == "AVX2") expected = "vpmaddubsw, vpmaddwd, vpaddd of 256 bits";
     if (target == "SSE4") expected = "pmaddubsw, pmaddwd, paddd of 128 bits";
     const bool best = target == cpu::Targets().front();
-    if (best && HasFlag("avx_vnni")) expected = "vpdpbusd of 256 bits";
     if (best && HasFlag("avx512_vnni")) expected = "vpdpbusd of 512 bits";
     ASSERT_TRUE(loops.int8.has_value());
     EXPECT_EQ(loops.int8->instructions, expected);

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/quant_blocks.h"
 #include "base/weight_matrix.h"
+#include "kernels/cpu/byte_products.h"
 #include "kernels/cpu/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -39,16 +40,28 @@ enum class ActivationFormat : uint8_t {
   kWordsBy256,
 };
 
-// Where a register sums pairs of products in 16 bits first, weights beyond kMostNarrow overflow
-// those: they are multiplied as words.
-constexpr int kMostNarrow = 32;
-#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
-constexpr bool kPairsIn16Bits = true;
-#else
-constexpr bool kPairsIn16Bits = false;
-#endif
+// What the instruction set offers for products of bytes. Of AVX2, kFours too, where the processor
+// has AVX-VNNI.
+constexpr ByteProducts kByteProducts =
+    HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL ? ByteProducts::kPairs : ByteProducts::kFours;
+constexpr bool kMayHaveAvxVnni = HWY_TARGET == HWY_AVX2;
 
-inline ActivationFormat FormatFor(const WeightMatrix& weight) {
+// With kPairs, weights beyond kMostNarrow are multiplied as words.
+constexpr int kMostNarrow = 32;
+
+// Calls visit.operator()<products>(), for one of those this instruction set offers.
+template <class Visit>
+HWY_INLINE auto VisitProducts(ByteProducts products, const Visit& visit) {
+  if constexpr (kMayHaveAvxVnni) {
+    if (products == ByteProducts::kFours) {
+      return visit.template operator()<ByteProducts::kFours>();
+    }
+  }
+  return visit.template operator()<kByteProducts>();
+}
+
+inline ActivationFormat FormatFor(const WeightMatrix& weight, ByteProducts products) {
+  const bool pairs = products == ByteProducts::kPairs;
   switch (weight.type) {
     case DType::kQ4_1:
     case DType::kQ5_1:
@@ -65,9 +78,9 @@ inline ActivationFormat FormatFor(const WeightMatrix& weight) {
       return ActivationFormat::kUnsignedBy256;
     case DType::kQ8_0:
     case DType::kIQ4_NL:
-      return kPairsIn16Bits ? ActivationFormat::kWordsBy32 : ActivationFormat::kUnsignedBy32;
+      return pairs ? ActivationFormat::kWordsBy32 : ActivationFormat::kUnsignedBy32;
     case DType::kIQ4_XS:
-      return kPairsIn16Bits ? ActivationFormat::kWordsBy256 : ActivationFormat::kUnsignedBy256;
+      return pairs ? ActivationFormat::kWordsBy256 : ActivationFormat::kUnsignedBy256;
     default:
       return ActivationFormat::kFloat32;
   }
@@ -106,6 +119,7 @@ struct Int8Tile {
 
 struct PackedRows {
   ActivationFormat format;
+  ByteProducts products;
   std::byte* data;
   int64_t rows;
   int64_t cols;
@@ -113,11 +127,10 @@ struct PackedRows {
   int64_t Tiles() const { return CeilDiv(rows, kTileRows); }
   int64_t RowsOf(int64_t tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
   int64_t block() const { return BlockOf(format); }
-  int64_t ElementBytes() const { return BytesPerElement(format); }
   int64_t RowBytes() const;
   // The rows from `first` on, where that begins a tile.
   PackedRows From(int64_t first, int64_t count) const {
-    return {format, data + first * RowBytes(), count, cols};
+    return {format, products, data + first * RowBytes(), count, cols};
   }
 
   // In float32: vector by vector along the columns, padded with zeros to whole vectors.

@@ -18,9 +18,10 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
 // Packs all rows of x.
-PackedRows PackRows(KernelContext& context, ConstMatrix x, ActivationFormat format) {
+PackedRows PackRows(KernelContext& context, ConstMatrix x, ActivationFormat format,
+                    ByteProducts products) {
   auto* data = context.scratch.Allocate<std::byte>(x.rows * PackedRowBytes(format, x.cols));
-  const PackedRows packed = {format, data, x.rows, x.cols};
+  const PackedRows packed = {format, products, data, x.rows, x.cols};
   const auto pack = [&](int64_t tile, int) HWY_ATTR {
     const float* rows[kTileRows];
     for (int64_t r = 0; r < packed.RowsOf(tile); ++r) rows[r] = x.row(tile * kTileRows + r);
@@ -39,17 +40,18 @@ struct RowTasks {
 
 // x in the format that a product wants, shared with the products before it that want the same.
 PackedRows PackFor(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
-                   std::span<const RowTasks> before) {
-  const ActivationFormat format = FormatFor(weight);
+                   ByteProducts products, std::span<const RowTasks> before) {
+  const ActivationFormat format = FormatFor(weight, products);
   for (const RowTasks& other : before) {
     if (other.x.format == format) return other.x;
   }
-  return PackRows(context, x, format);
+  return PackRows(context, x, format, products);
 }
 
 // All products in one loop, so that small ones do not wait for the end of a large one.
 void MultiplyAll(KernelContext& context, ConstMatrix x,
-                 std::initializer_list<Projection> projections, int64_t out) {
+                 std::initializer_list<Projection> projections, int64_t out,
+                 ByteProducts products) {
   const Workspace::Frame frame(context.scratch);
   const int threads = context.pool.size();
   const std::span all(projections);
@@ -58,7 +60,7 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
   int64_t row_tasks = 0;
   for (size_t p = 0; p < all.size(); ++p) {
     const WeightMatrix& weight = all[p].weight;
-    cuts[p] = {PackFor(context, x, weight, cuts.first(p)), row_tasks,
+    cuts[p] = {PackFor(context, x, weight, products, cuts.first(p)), row_tasks,
                RowsPerTask(x.rows, weight, out, threads)};
     row_tasks += CeilDiv(weight.rows, cuts[p].rows_per_task);
   }
@@ -81,6 +83,7 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
   });
 }
 
+template <ByteProducts kProducts>
 void Linear(KernelContext& context, ConstMatrix x, std::initializer_list<Projection> projections) {
   int64_t out = 0;
   for (const auto& [weight, y] : projections) {
@@ -91,10 +94,14 @@ void Linear(KernelContext& context, ConstMatrix x, std::initializer_list<Project
     if (x.cols > 0) continue;
     for (int64_t t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, 0.0F);
   }
-  if (x.rows > 0 && x.cols > 0 && out > 0) MultiplyAll(context, x, projections, out);
+  if (x.rows > 0 && x.cols > 0 && out > 0) MultiplyAll(context, x, projections, out, kProducts);
 }
 
-void FillLinear(Kernels& kernels) { kernels.linear = kernels.router_logits = Linear; }
+void FillLinear(Kernels& kernels, ByteProducts products) {
+  VisitProducts(products, [&]<ByteProducts kProducts>() {
+    kernels.linear = kernels.router_logits = Linear<kProducts>;
+  });
+}
 
 }  // namespace
 }  // namespace fulmen::cpu::HWY_NAMESPACE
@@ -104,7 +111,9 @@ HWY_AFTER_NAMESPACE();
 namespace fulmen::cpu {
 
 HWY_EXPORT(FillLinear);
-void RegisterLinear(Kernels& kernels) { HWY_DYNAMIC_DISPATCH(FillLinear)(kernels); }
+void RegisterLinear(Kernels& kernels, ByteProducts products) {
+  HWY_DYNAMIC_DISPATCH(FillLinear)(kernels, products);
+}
 
 }  // namespace fulmen::cpu
 #endif  // HWY_ONCE

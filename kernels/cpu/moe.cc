@@ -101,16 +101,17 @@ int64_t CutIntoTasks(const Grouping& grouping, std::span<const ExpertWeights> we
 }
 
 // Memory for the rows of all groups, end to end.
-PackedRows AllocateRows(KernelContext& context, const WeightMatrix& weight, int64_t rows) {
-  const ActivationFormat format = FormatFor(weight);
+PackedRows AllocateRows(KernelContext& context, ByteProducts products, const WeightMatrix& weight,
+                        int64_t rows) {
+  const ActivationFormat format = FormatFor(weight, products);
   auto* data = context.scratch.Allocate<std::byte>(rows * PackedRowBytes(format, weight.cols));
-  return {format, data, rows, weight.cols};
+  return {format, products, data, rows, weight.cols};
 }
 
-PackedRows GatherRows(KernelContext& context, ConstMatrix x, const WeightMatrix& weight, int64_t k,
-                      const Grouping& grouping) {
+PackedRows GatherRows(KernelContext& context, ByteProducts products, ConstMatrix x,
+                      const WeightMatrix& weight, int64_t k, const Grouping& grouping) {
   const int64_t total = x.rows * k;
-  const PackedRows packed = AllocateRows(context, weight, total);
+  const PackedRows packed = AllocateRows(context, products, weight, total);
   const auto pack = [&](int64_t index, int) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_tile, index);
     const int64_t tile = index - group.first_tile;
@@ -155,7 +156,7 @@ PackedRows GateAndUp(KernelContext& context, const PackedRows& x, const PackedRo
                      const MoeActivations& kept) {
   const int threads = context.pool.size();
   const int64_t ffn = weights[0].gate.rows;
-  const PackedRows hidden = AllocateRows(context, weights[0].down, x.rows);
+  const PackedRows hidden = AllocateRows(context, x.products, weights[0].down, x.rows);
   const int64_t unit = hidden.format == ActivationFormat::kFloat32 ? LaneCount() : hidden.block();
   const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::gate, unit, threads);
   int64_t products = 0;  // floats of one task's gates
@@ -229,19 +230,20 @@ void Combine(KernelContext& context, ConstMatrix results, const Grouping& groupi
   ForTasks(context.pool, out.rows, out.rows * out.cols * weights.cols / LaneCount(), combine);
 }
 
-void MoeBlock(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
-              MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
-              Matrix out) {
+void MoeBlock(KernelContext& context, ByteProducts products, ConstMatrix x,
+              std::span<const ExpertWeights> expert_weights, MatrixView<const int32_t> experts,
+              ConstMatrix weights, const MoeActivations& kept, Matrix out) {
   const Workspace::Frame frame(context.scratch);
   const Grouping grouping =
       GroupByExpert(context.scratch, experts, static_cast<int64_t>(expert_weights.size()));
   Matrix results;
   if (grouping.group_count > 0) {
     const ExpertWeights& first = expert_weights[0];
-    const PackedRows packed = GatherRows(context, x, first.gate, experts.cols, grouping);
-    const PackedRows packed_up = FormatFor(first.up) == packed.format
-                                     ? packed
-                                     : GatherRows(context, x, first.up, experts.cols, grouping);
+    const PackedRows packed = GatherRows(context, products, x, first.gate, experts.cols, grouping);
+    const PackedRows packed_up =
+        FormatFor(first.up, products) == packed.format
+            ? packed
+            : GatherRows(context, products, x, first.up, experts.cols, grouping);
     const PackedRows hidden = GateAndUp(context, packed, packed_up, expert_weights, grouping, kept);
     if (out.data == nullptr) return;
     results = Down(context, hidden, expert_weights, grouping);
@@ -249,6 +251,7 @@ void MoeBlock(KernelContext& context, ConstMatrix x, std::span<const ExpertWeigh
   if (out.data != nullptr) Combine(context, results, grouping, weights, out);
 }
 
+template <ByteProducts kProducts>
 void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> expert_weights,
          MatrixView<const int32_t> experts, ConstMatrix weights, const MoeActivations& kept,
          Matrix out) {
@@ -259,10 +262,12 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
                    (out.data == nullptr || (out.rows == x.rows && out.cols == x.cols)),
                "moe: x is [{}, {}], out [{}, {}], the experts have {} columns", x.rows, x.cols,
                out.rows, out.cols, expert_weights[0].gate.cols);
+  const auto alike = [&](WeightMatrix ExpertWeights::*matrix, const ExpertWeights& expert) {
+    return FormatFor(expert.*matrix, kProducts) == FormatFor(expert_weights[0].*matrix, kProducts);
+  };
   for (const ExpertWeights& expert : expert_weights) {
-    FULMEN_CHECK(FormatFor(expert.gate) == FormatFor(expert_weights[0].gate) &&
-                     FormatFor(expert.up) == FormatFor(expert_weights[0].up) &&
-                     FormatFor(expert.down) == FormatFor(expert_weights[0].down),
+    FULMEN_CHECK(alike(&ExpertWeights::gate, expert) && alike(&ExpertWeights::up, expert) &&
+                     alike(&ExpertWeights::down, expert),
                  "moe: experts of one layer have blocks of different sizes");
   }
   for (int64_t first = 0; first < x.rows; first += kTokens) {
@@ -271,12 +276,14 @@ void Moe(KernelContext& context, ConstMatrix x, std::span<const ExpertWeights> e
       return matrix.data == nullptr ? matrix
                                     : matrix.Rows(first * rows_per_token, count * rows_per_token);
     };
-    MoeBlock(context, x.Rows(first, count), expert_weights, experts.Rows(first, count),
+    MoeBlock(context, kProducts, x.Rows(first, count), expert_weights, experts.Rows(first, count),
              weights.Rows(first, count), {part(kept.gate, k), part(kept.up, k)}, part(out, 1));
   }
 }
 
-void FillMoe(Kernels& kernels) { kernels.moe = Moe; }
+void FillMoe(Kernels& kernels, ByteProducts products) {
+  VisitProducts(products, [&]<ByteProducts kProducts>() { kernels.moe = Moe<kProducts>; });
+}
 
 }  // namespace
 }  // namespace fulmen::cpu::HWY_NAMESPACE
@@ -286,7 +293,9 @@ HWY_AFTER_NAMESPACE();
 namespace fulmen::cpu {
 
 HWY_EXPORT(FillMoe);
-void RegisterMoe(Kernels& kernels) { HWY_DYNAMIC_DISPATCH(FillMoe)(kernels); }
+void RegisterMoe(Kernels& kernels, ByteProducts products) {
+  HWY_DYNAMIC_DISPATCH(FillMoe)(kernels, products);
+}
 
 }  // namespace fulmen::cpu
 #endif  // HWY_ONCE

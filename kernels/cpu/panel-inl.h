@@ -59,6 +59,17 @@ HWY_INLINE void TransposeWords(const std::byte* const* rows, int32_t* to) {
   }
 }
 
+// How blocks of a type are multiplied.
+template <class BlockType, ByteProducts kHow>
+struct ProductTraits : BlockTraits<BlockType> {
+  using Block = BlockType;
+  using Base = BlockTraits<Block>;
+  static constexpr ByteProducts kProducts = kHow;
+  static constexpr bool kWords = Base::kWide && kHow == ByteProducts::kPairs;
+  static constexpr bool kZeroPoint = !Base::kMinimum && !kWords;  // x has one
+  static constexpr int kBytes = kWords ? 2 : 1;                   // of a value
+};
+
 template <class Traits>
 HWY_INLINE void FillCorrections(int64_t columns, Panel& panel) {
   static_assert(kZeroPoint == 1 << 7);
@@ -69,7 +80,7 @@ HWY_INLINE void FillCorrections(int64_t columns, Panel& panel) {
     for (int64_t v = 0; v < kPanelVecs; ++v) {
       IntsV sum = hn::Zero(di);
       for (int64_t four = g * kFours; four < (g + 1) * kFours; four += 2) {
-        sum = AddProducts<Traits>(ones, panel.Values(four, v), panel.Values(four + 1, v), sum);
+        sum = AddProducts<Traits>(ones, {panel.Values(four, v), panel.Values(four + 1, v)}, sum);
       }
       hn::Store(hn::Neg(hn::ShiftLeft<7>(sum)), di, panel.corrections + Panel::At(g, v));
     }
@@ -121,33 +132,32 @@ HWY_INLINE void GatherBlock(const StoredRows& stored, int64_t index, int64_t ahe
 }
 
 // `block` is the index-th of the panel.
-template <class Block>
+template <class Traits, class Block = typename Traits::Block>
 HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64_t ahead,
                             Panel& panel) {
-  using T = BlockTraits<Block>;
-  const int64_t group = index * (T::kBlock / T::kGroup);
+  const int64_t group = index * (Traits::kBlock / Traits::kGroup);
+  const int64_t unit = index * (Traits::kBlock / 4 * Traits::kBytes);
   for (int64_t v = 0; v < kPanelVecs; ++v) {
     const int64_t lane = v * LaneCount();
     Unpack(static_cast<const Block*>(nullptr),
            LaneBlock{block.words() + lane, block.halves() + lane, ahead},
-           LanePanel{panel.values + 4 * Panel::At(index * (T::kBlock / 4 * T::kBytes), v),
-                     panel.scales + Panel::At(group, v), panel.minima + Panel::At(group, v),
-                     T::kWords});
+           LanePanel{panel.values + 4 * Panel::At(unit, v), panel.scales + Panel::At(group, v),
+                     panel.minima + Panel::At(group, v), Traits::kWords});
   }
 }
 
 // Columns [column, column + columns), whole blocks, of the panel that begins at `row`.
-template <class Block>
+template <class Traits>
 HWY_NOINLINE void FillPanel(const WeightMatrix& weight, const StoredRows& stored, int64_t row,
                             int64_t column, int64_t columns, Panel& panel) {
-  using T = BlockTraits<Block>;
+  using Block = typename Traits::Block;
   constexpr auto kBytes = static_cast<int64_t>(sizeof(Block));
-  const int64_t first = column / T::kBlock;
-  const int64_t blocks = columns / T::kBlock;
+  const int64_t first = column / Traits::kBlock;
+  const int64_t blocks = columns / Traits::kBlock;
   if (weight.layout == WeightLayout::kRepacked) {
     auto* data = const_cast<std::byte*>(weight.row(row)) + first * kBytes * PanelRows();
     for (int64_t b = 0; b < blocks; ++b, data += kBytes * PanelRows()) {
-      UnpackBlock(PanelBlock<Block>{data}, b, kAhead, panel);
+      UnpackBlock<Traits>(PanelBlock<Block>{data}, b, kAhead, panel);
     }
   } else {
     HWY_ALIGN std::byte gathered[sizeof(Block) * kMostPanelRows];
@@ -157,10 +167,10 @@ HWY_NOINLINE void FillPanel(const WeightMatrix& weight, const StoredRows& stored
                               : PanelRows() * weight.stride - first * kBytes;
     for (int64_t b = 0; b < blocks; ++b) {
       GatherBlock(stored, first + b, ahead, PanelBlock<Block>{gathered});
-      UnpackBlock(PanelBlock<Block>{gathered}, b, 0, panel);
+      UnpackBlock<Traits>(PanelBlock<Block>{gathered}, b, 0, panel);
     }
   }
-  if constexpr (T::kZeroPoint) FillCorrections<T>(columns, panel);
+  if constexpr (Traits::kZeroPoint) FillCorrections<Traits>(columns, panel);
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

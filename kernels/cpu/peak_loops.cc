@@ -1,12 +1,12 @@
 #include "kernels/cpu/peak_loops.h"
 
 #include <string>
+#include <vector>
 
 #include "base/check.h"
 #include "kernels/cpu/targets.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -244,26 +244,21 @@ __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations)
   return total[0];
 }
 
-// AVX-VNNI, which __builtin_cpu_supports of Clang 14 does not know. The operating system keeps its
-// registers wherever it does so for AVX2.
-bool HasAvxVnni() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
-  return (eax >> 4 & 1) != 0;
+Int8Loop AvxVnniLoop() {
+  return {{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits (AVX-VNNI)"};
 }
 
 // What the best target of this processor leaves out.
 void AddExtensions(PeakLoops& loops) {
   if (__builtin_cpu_supports("avx512vnni")) {
     loops.int8 = {{Vnni512Loop, 2.0 * 64 * kDotSums}, "vpdpbusd of 512 bits"};
-  } else if (__builtin_cpu_supports("avx2") && HasAvxVnni()) {
-    loops.int8 = {{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits"};
   }
   if (__builtin_cpu_supports("avx512bf16")) loops.bf16 = {Bf16Loop, 2.0 * 32 * kDotSums};
 }
 
 #else
 
+std::optional<Int8Loop> AvxVnniLoop() { return {}; }
 void AddExtensions(PeakLoops&) {}
 
 #endif  // HWY_ARCH_X86
@@ -278,18 +273,18 @@ PeakLoops LoopsOfBits(int64_t targets) {
 }  // namespace
 
 PeakLoops LoopsOf(std::string_view target) {
-  const Result<int64_t> bit = TargetBit(target);
-  FULMEN_CHECK(bit, "{}", bit.error().message);
-  PeakLoops loops = LoopsOfBits(*bit);
+  const Result<Target> found = FindTarget(target);
+  FULMEN_CHECK(found, "{}", found.error().message);
+  PeakLoops loops = LoopsOfBits(found->bit);
+  if (found->avx_vnni) loops.int8 = AvxVnniLoop();
   if (target == Targets().front()) AddExtensions(loops);
   return loops;
 }
 
 PeakLoops ChosenLoops() {
   if (const Result<std::string> chosen = ChosenTarget()) return LoopsOf(*chosen);
-  PeakLoops loops = LoopsOfBits(hwy::SupportedTargets());
-  AddExtensions(loops);
-  return loops;
+  const std::vector<std::string> targets = Targets();
+  return targets.empty() ? LoopsOfBits(hwy::SupportedTargets()) : LoopsOf(targets.front());
 }
 
 }  // namespace fulmen::cpu

@@ -29,8 +29,8 @@ struct PeakLoops {
   std::optional<CountedLoop> bf16;
 };
 
-// Of one of Targets(). Instructions that belong to none of them (AVX-VNNI, AVX-512 VNNI and BF16)
-// are used with the best one, where this processor has them.
+// Of one of Targets(). Instructions that belong to none of them (AVX-512 VNNI and BF16) are used
+// with the best one, where this processor has them.
 PeakLoops LoopsOf(std::string_view target);
 // Of the target that FULMEN_CPU_TARGET chooses, or the best where it names none.
 PeakLoops ChosenLoops();

@@ -45,11 +45,10 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t column, int
   const uint8_t* x_units = x.q + column * kRows * Traits::kBytes;
   HWY_UNROLL(16)
   for (int i = 0; i < kUnits; i += 2) {
-    IntsV weights[2][kPanelVecs];
+    TwoFours weights[kPanelVecs];
     HWY_UNROLL(8)
     for (int v = 0; v < kPanelVecs; ++v) {
-      weights[0][v] = w.Values(group * kUnits + i, v);
-      weights[1][v] = w.Values(group * kUnits + i + 1, v);
+      weights[v] = {w.Values(group * kUnits + i, v), w.Values(group * kUnits + i + 1, v)};
     }
     const uint8_t* fours = x_units + i * kRows * 4;
     HWY_UNROLL(8)
@@ -57,7 +56,7 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t column, int
       const TwoFours row = {BroadcastFour(fours + 4 * r), BroadcastFour(fours + 4 * (kRows + r))};
       HWY_UNROLL(8)
       for (int v = 0; v < kPanelVecs; ++v) {
-        sums[r][v] = AddProducts<Traits>(row, weights[0][v], weights[1][v], sums[r][v]);
+        sums[r][v] = AddProducts<Traits>(row, weights[v], sums[r][v]);
       }
     }
   }
@@ -167,7 +166,7 @@ HWY_INLINE void StorePanel(const float* sums, Matrix y) {
 // far apart and often push each other out of the cache. 64 KB at most.
 constexpr int64_t kPanelTiles = 512 / kTileRows;
 
-template <class Block>
+template <class Traits>
 HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
                                  const WeightMatrix& weight, Matrix y) {
   HWY_ALIGN float sums[kPanelTiles * kTileRows * kMostPanelRows];
@@ -179,12 +178,12 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
     std::fill_n(sums, x_rows * PanelRows(), 0.0F);
     for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
       const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
-      FillPanel<Block>(weight, stored, row, column, columns, panel);
+      FillPanel<Traits>(weight, stored, row, column, columns, panel);
       for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
         const Int8Tile next = x.QuantizedTile(std::min(tile + 1, tiles.end - 1));
-        MultiplyTileOf<BlockTraits<Block>>(x.QuantizedTile(tile), panel, column, columns,
-                                           next.q + column * next.rows * x.ElementBytes(),
-                                           sums + (tile - tiles.begin) * kTileRows * PanelRows());
+        MultiplyTileOf<Traits>(x.QuantizedTile(tile), panel, column, columns,
+                               next.q + column * next.rows * Traits::kBytes,
+                               sums + (tile - tiles.begin) * kTileRows * PanelRows());
       }
     }
     StorePanel(sums, y.Rows(first_row, x_rows).Cols(row, std::min(PanelRows(), weight.rows - row)));

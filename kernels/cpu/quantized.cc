@@ -14,10 +14,13 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 
 void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y) {
-  VisitBlocks(weight.type, [&]<class Block>(const Block*) {
-    for (int64_t tile = tiles.begin; tile < tiles.end; tile += kPanelTiles) {
-      MultiplyPanels<Block>(x, {tile, std::min(tile + kPanelTiles, tiles.end)}, weight, y);
-    }
+  VisitProducts(x.products, [&]<ByteProducts kProducts>() {
+    VisitBlocks(weight.type, [&]<class Block>(const Block*) {
+      for (int64_t tile = tiles.begin; tile < tiles.end; tile += kPanelTiles) {
+        MultiplyPanels<ProductTraits<Block, kProducts>>(
+            x, {tile, std::min(tile + kPanelTiles, tiles.end)}, weight, y);
+      }
+    });
   });
 }
 

@@ -3,14 +3,16 @@
 // empty and must end complete: every operation has a fast twin, and none is left to `ref`.
 #pragma once
 
+#include "kernels/cpu/byte_products.h"
 #include "kernels/kernels.h"
 
 namespace fulmen::cpu {
 
+// `products` counts where the instruction set leaves a choice: see activations-inl.h.
 void RegisterElementwise(Kernels& kernels);
-void RegisterLinear(Kernels& kernels);
+void RegisterLinear(Kernels& kernels, ByteProducts products);
 void RegisterRepack(Kernels& kernels);
-void RegisterMoe(Kernels& kernels);
+void RegisterMoe(Kernels& kernels, ByteProducts products);
 void RegisterRope(Kernels& kernels);
 void RegisterLightningAttention(Kernels& kernels);
 void RegisterKvCache(Kernels& kernels);

@@ -9,6 +9,10 @@
 #include "kernels/cpu/register_training.h"
 #include "kernels/operations.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace fulmen::cpu {
 namespace {
 
@@ -17,7 +21,26 @@ std::mutex& TargetMutex() {
   return mutex;
 }
 
-std::vector<int64_t> TargetBits() { return hwy::SupportedAndGeneratedTargets(); }
+// Neither Highway 1.0.3 nor __builtin_cpu_supports of Clang 14 knows AVX-VNNI. The operating system
+// keeps its registers wherever it does so for AVX2.
+bool HasAvxVnni() {
+#if HWY_ARCH_X86
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  return (eax >> 4 & 1) != 0;
+#else
+  return false;
+#endif
+}
+
+std::vector<Target> AllTargets() {
+  std::vector<Target> targets;
+  for (const int64_t bit : hwy::SupportedAndGeneratedTargets()) {
+    if (bit == HWY_AVX2 && HasAvxVnni()) targets.push_back({"AVX2_VNNI", bit, true});
+    targets.push_back({hwy::TargetName(bit), bit, false});
+  }
+  return targets;
+}
 
 }  // namespace
 
@@ -28,13 +51,13 @@ ScopedTarget::~ScopedTarget() { hwy::GetChosenTarget().DeInit(); }
 
 std::vector<std::string> Targets() {
   std::vector<std::string> names;
-  for (const int64_t bit : TargetBits()) names.emplace_back(hwy::TargetName(bit));
+  for (const Target& target : AllTargets()) names.push_back(target.name);
   return names;
 }
 
-Result<int64_t> TargetBit(std::string_view name) {
-  for (const int64_t bit : TargetBits()) {
-    if (name == hwy::TargetName(bit)) return bit;
+Result<Target> FindTarget(std::string_view name) {
+  for (const Target& target : AllTargets()) {
+    if (name == target.name) return target;
   }
   return Fail(ErrorCode::kUnsupported,
               "the CPU target must be one of {} on this machine, but it is \"{}\"",
@@ -44,8 +67,8 @@ Result<int64_t> TargetBit(std::string_view name) {
 Result<std::string> ChosenTarget() {
   const char* wanted = std::getenv("FULMEN_CPU_TARGET");
   if (wanted != nullptr && *wanted != '\0') {
-    const Result<int64_t> bit = TargetBit(wanted);
-    if (!bit) return Fail(bit.error().code, "FULMEN_CPU_TARGET: {}", bit.error().message);
+    const Result<Target> target = FindTarget(wanted);
+    if (!target) return Fail(target.error().code, "FULMEN_CPU_TARGET: {}", target.error().message);
     return wanted;
   }
   const std::vector<std::string> available = Targets();
@@ -58,14 +81,15 @@ Result<std::string> ChosenTarget() {
 }
 
 Result<Kernels> KernelsFor(std::string_view target) {
-  FULMEN_ASSIGN(const int64_t bit, TargetBit(target));
-  const ScopedTarget scope(bit);
+  FULMEN_ASSIGN(const Target found, FindTarget(target));
+  const ScopedTarget scope(found.bit);
+  const ByteProducts products = found.avx_vnni ? ByteProducts::kFours : ByteProducts::kPairs;
   Kernels kernels;
   kernels.name = fmt::format("cpu ({})", target);
   RegisterElementwise(kernels);
-  RegisterLinear(kernels);
+  RegisterLinear(kernels, products);
   RegisterRepack(kernels);
-  RegisterMoe(kernels);
+  RegisterMoe(kernels, products);
   RegisterRope(kernels);
   RegisterLightningAttention(kernels);
   RegisterKvCache(kernels);
@@ -76,10 +100,10 @@ Result<Kernels> KernelsFor(std::string_view target) {
 }
 
 Result<TrainingKernels> TrainingKernelsFor(std::string_view target, Precision precision) {
-  FULMEN_ASSIGN(const int64_t bit, TargetBit(target));
+  FULMEN_ASSIGN(const Target found, FindTarget(target));
   TrainingKernels kernels;
   FULMEN_ASSIGN(kernels.forward, KernelsFor(target));
-  const ScopedTarget scope(bit);
+  const ScopedTarget scope(found.bit);
   RegisterLightningAttentionBackward(kernels);
   RegisterSoftmaxAttentionBackward(kernels);
   RegisterElementwiseBackward(kernels);

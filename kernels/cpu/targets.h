@@ -12,12 +12,19 @@
 
 namespace fulmen::cpu {
 
-// Best first, e.g. {"AVX3_DL", "AVX3", "AVX2", "SSE4"}. Empty when the processor is older than all.
+// Best first, e.g. {"AVX3_DL", "AVX3", "AVX2_VNNI", "AVX2", "SSE4"}. Empty when the processor is
+// older than all. AVX2_VNNI are the kernels of AVX2 with the products of bytes of AVX-VNNI, which
+// give the same bits.
 std::vector<std::string> Targets();
 // FULMEN_CPU_TARGET, or the best. Fails when that is not one of Targets(), or there are none.
 Result<std::string> ChosenTarget();
-// Highway's bit of a target, one of Targets().
-Result<int64_t> TargetBit(std::string_view name);
+struct Target {
+  std::string name;
+  int64_t bit;  // Highway's
+  bool avx_vnni;
+};
+// One of Targets().
+Result<Target> FindTarget(std::string_view name);
 
 // The operations as built for `target`, not yet checked against `ref`.
 Result<Kernels> KernelsFor(std::string_view target);

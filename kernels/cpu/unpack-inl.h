@@ -15,7 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-constexpr int64_t kMostBytes = kPairsIn16Bits ? 2 : 1;  // of a value
+constexpr int64_t kMostBytes = kByteProducts == ByteProducts::kPairs ? 2 : 1;  // of a value
 constexpr int64_t kPanelVecs = 2;
 constexpr int64_t kMostPanelRows = kPanelVecs * hn::MaxLanes(Floats());
 HWY_INLINE int64_t PanelRows() { return kPanelVecs * LaneCount(); }
@@ -135,9 +135,7 @@ struct Traits {
   static constexpr int kBlock = kBlockSize;
   static constexpr int kGroup = kGroupSize;
   static constexpr bool kMinimum = kHasMinimum;
-  static constexpr bool kWords = kIsWide && kPairsIn16Bits;
-  static constexpr bool kZeroPoint = !kHasMinimum && !kWords;  // x has one
-  static constexpr int kBytes = kWords ? 2 : 1;                // of a value
+  static constexpr bool kWide = kIsWide;
   static constexpr int kHalves = kHalfCount;
   static constexpr int kFirstHalf = kHalfOffset;
   static constexpr int kFirstWord = kWordOffset;

@@ -1,0 +1,13 @@
+// How products of bytes are summed, which not every instruction set has one answer to.
+#pragma once
+
+#include <cstdint>
+
+namespace fulmen::cpu {
+
+enum class ByteProducts : uint8_t {
+  kPairs,  // two in 16 bits, those in 32: not all of them fit
+  kFours,  // four in 32 bits, by one instruction
+};
+
+}  // namespace fulmen::cpu
