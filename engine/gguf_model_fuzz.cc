@@ -21,7 +21,7 @@ void Use(const fulmen::Model& model) {
     fulmen::DequantizeRow(weight, weight.rows - 1, row.data());
   }
   if (fulmen::ParameterCount(model.config) <= 0) abort();
-  if (fulmen::DecodeBytes(model, {}) < 0) abort();
+  if (fulmen::DecodeBytes(model, {}, fulmen::DType::kF32) < 0) abort();
 }
 
 }  // namespace
