@@ -89,7 +89,7 @@ TEST(QuantizeRows, EveryInstructionSetFindsAsMuch) {
     const double error = SquaredError(x, RoundTrip(type.type, x, 512));
     for (const std::string& target : cpu::Targets()) {
       SCOPED_TRACE(fmt::format("{} {}", DTypeName(type.type), target));
-      const cpu::ScopedTarget scope(cpu::TargetBit(target).value());
+      const cpu::ScopedTarget scope(cpu::FindTarget(target).value().bit);
       EXPECT_NEAR(SquaredError(x, RoundTrip(type.type, x, 512)), error, 0.01 * error);
     }
   }
