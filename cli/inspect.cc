@@ -95,7 +95,7 @@ void PrintSummary(const ModelSummary& summary) {
   PrintLine("weights", fmt::format("{} in {} tensors: {}{}", HumanBytes(summary.weights_bytes),
                                    summary.tensors, types,
                                    summary.weights_present ? "" : " (as the index declares)"));
-  PrintLine("KV cache", fmt::format("{} per token in float32 as kept here, {} it would be in BF16",
+  PrintLine("KV cache", fmt::format("{} per token in float32, {} with --kv-type BF16",
                                     HumanBytes(summary.kv_bytes_per_token),
                                     HumanBytes(summary.kv_bytes_per_token_bf16)));
   PrintLine("state", fmt::format("{} per sequence in float32", HumanBytes(summary.state_bytes)));

@@ -68,7 +68,7 @@ void CountNeeds(ModelSummary& summary) {
       summary.active_parameters +
       (config.tied_embeddings ? 1 : 2) * config.vocab_size * config.hidden_size;
   summary.kv_bytes_per_token = KvBytesPerToken(config, DType::kF32);
-  summary.kv_bytes_per_token_bf16 = summary.kv_bytes_per_token / 2;
+  summary.kv_bytes_per_token_bf16 = KvBytesPerToken(config, DType::kBF16);
   summary.state_bytes = LightningMemoryBytes(config);
 }
 

@@ -28,8 +28,8 @@ struct ModelSummary {
   // "32-bit" (routers are kept in float32 beside BF16), or "unknown" when the size fits neither.
   std::map<std::string, int64_t> bytes_per_type;
   int64_t weights_bytes = 0;
-  int64_t kv_bytes_per_token = 0;       // as this engine keeps it, in float32
-  int64_t kv_bytes_per_token_bf16 = 0;  // for comparison with other engines
+  int64_t kv_bytes_per_token = 0;       // in float32, as it is kept unless asked
+  int64_t kv_bytes_per_token_bf16 = 0;  // as other engines keep it, too
   int64_t state_bytes = 0;              // lightning states of one sequence
   int64_t memory_bytes = 0;             // AvailableMemory()
   // Tokens of context that fit beside the weights, at most the context limit; 0 when not even one.
