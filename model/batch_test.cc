@@ -167,6 +167,13 @@ class Schedule {
   int failures() const { return failures_; }
 
  private:
+  // What a batch leaves on the way.
+  struct Snapshot {
+    SequenceState state;
+    size_t reader;
+    int64_t sequence;  // of the batch
+  };
+
   bool Sometimes(uint32_t one_in) { return random_() % one_in == 0; }
   size_t Any(size_t count) { return random_() % count; }
 
@@ -195,6 +202,7 @@ class Schedule {
   void Step() {
     ForwardBatch batch;
     std::vector<size_t> members;
+    std::vector<Snapshot> snapshots;
     std::vector<bool> broken;
     std::vector<int64_t> wanted;
     for (size_t i = 0; i < readers_.size(); ++i) {
@@ -211,12 +219,26 @@ class Schedule {
       wanted.push_back(
           Sometimes(3) ? 0 : 1 + static_cast<int64_t>(random_() % static_cast<uint32_t>(count)));
       ASSERT_TRUE(reader.state.Reserve(count));
+      const int64_t first = reader.state.position();
+      for (int64_t at = 1; at <= count; ++at) {
+        if (broken.back() || !Sometimes(20)) continue;
+        snapshots.push_back(
+            {reader.state.ForkAt(first + at).value(), i, std::ssize(batch.sequences)});
+      }
       batch.Add(ids, reader.state, wanted.back());
+    }
+    for (Snapshot& snapshot : snapshots) {
+      batch.snapshots.push_back({snapshot.sequence, &snapshot.state});
     }
     const int64_t vocab = model_.config.vocab_size;
     std::vector<float> logits = testing::NanFilled(std::ssize(batch.logit_rows) * vocab);
     const std::vector<Status> statuses = Forward(
         model_, compute_, batch, Matrix(logits.data(), std::ssize(batch.logit_rows), vocab));
+    for (Snapshot& snapshot : snapshots) {
+      const auto first = readers_[snapshot.reader].ids.begin();
+      Ids ids(first, first + snapshot.state.position());
+      aside_.push_back({std::move(snapshot.state), std::move(ids), {}});
+    }
     Take(members, broken, wanted, statuses, logits);
   }
 

@@ -29,6 +29,12 @@ class BatchForward {
         positions_.push_back(slices().position(s) + t);
       }
     }
+    for (const ForwardBatch::Snapshot& snapshot : batch.snapshots) {
+      const int64_t row = slices().first(snapshot.sequence) + snapshot.fork->position() -
+                          slices().position(snapshot.sequence);
+      forks_.push_back(
+          {row, batch.sequences[static_cast<size_t>(snapshot.sequence)], snapshot.fork});
+    }
   }
 
   std::vector<Status> Run(Matrix logits) {
@@ -39,6 +45,7 @@ class BatchForward {
     const BatchScope scope = {.slices = slices(),
                               .positions = positions_,
                               .sequences = batch_.sequences,
+                              .forks = forks_,
                               .keep_moe = capture_.observer != nullptr};
     const ForwardPass pass(config, model_.weights, compute_, scope);
     const Matrix hidden = Allocate(rows_);
@@ -58,6 +65,7 @@ class BatchForward {
     CaptureHidden(config.layer_count(), hidden);
     if (capture_.observer != nullptr) capture_.observer->OnHidden(hidden);
     ComputeLogits(hidden, logits);
+    for (const ForkPoint& point : forks_) point.sequence->CopyLastPage(*point.fork);
     for (int64_t s = 0; s < slices().count(); ++s) {
       batch_.sequences[static_cast<size_t>(s)]->Advance(slices().rows(s));
     }
@@ -83,6 +91,14 @@ class BatchForward {
                    "sequences of one batch share a pool");
       FULMEN_CHECK(std::ranges::count(batch_.sequences, sequence) == 1,
                    "a sequence is in a batch once");
+    }
+    for (size_t i = 0; i < forks_.size(); ++i) {
+      const int64_t sequence = batch_.snapshots[i].sequence;
+      const int64_t before = i == 0 ? 0 : forks_[i - 1].row;
+      FULMEN_CHECK(forks_[i].row > slices().first(sequence) &&
+                       forks_[i].row <= slices().first(sequence + 1) && forks_[i].row >= before,
+                   "fork {} of a batch lies after row {} of {} .. {}", i, forks_[i].row,
+                   slices().first(sequence), slices().first(sequence + 1));
     }
   }
 
@@ -155,6 +171,7 @@ class BatchForward {
   int64_t rows_;
   std::vector<int64_t> first_positions_;  // of each sequence's part
   std::vector<int64_t> positions_;        // of each row
+  std::vector<ForkPoint> forks_;
   std::vector<RowHealth> health_;
   std::vector<Status> statuses_;
 };

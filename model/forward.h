@@ -20,6 +20,12 @@ struct ForwardBatch {
   std::vector<SequenceState*> sequences = {};  // [S]; not owned, each once, of one pool, with room
                                                // for its tokens
   std::vector<int64_t> logit_rows = {};        // [N] of the T rows, those whose logits are wanted
+  // What the batch leaves at a position within it, besides what its sequences are at its end.
+  struct Snapshot {
+    int64_t sequence;     // index into `sequences`
+    SequenceState* fork;  // ForkAt() of it, after at least one of its tokens; not owned
+  };
+  std::vector<Snapshot> snapshots = {};  // by sequence, then by position
 
   // `logits`: of how many of the last tokens the logits are wanted.
   void Add(std::span<const int32_t> ids, SequenceState& sequence, int64_t logits);
@@ -49,7 +55,8 @@ struct ForwardCapture {
 // Runs the batch; each sequence advances past its tokens. Writes `logits` [N, vocab]. The status of
 // each sequence: kNonFinite, naming the first layer whose output was not finite, leaves that one's
 // memory and logits unusable and concerns no other. A token's bits depend on the tokens of its
-// sequence up to it and on nothing else, neither on how they were cut into batches nor on others.
+// sequence up to it and on nothing else, neither on how they were cut into batches nor on
+// others. The forks of a sequence that failed are unusable as well.
 std::vector<Status> Forward(const Model& model, const Compute& compute, const ForwardBatch& batch,
                             Matrix logits, const ForwardCapture& capture = {});
 

@@ -93,20 +93,48 @@ void ForwardPass::Attention(int64_t layer, ConstMatrix input, bool known,
 // branch = W_o (norm(attention(silu(W_qkv x))) * sigmoid(W_g x)). MiniMax-01 report, section 2.2.
 void ForwardPass::Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const {
   const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  const std::vector<float>& decay = weights_.decay[static_cast<size_t>(layer)];
   Linear(a.attention_input, {{weights.qkv, a.qkv}, {weights.output_gate, a.gate}});
-  std::vector<float*> memory;
-  for (const SequenceState* sequence : scope_.sequences) {
-    memory.push_back(sequence->lightning(layer));
-  }
-  memory.resize(static_cast<size_t>(scope_.slices.count()));
-  compute_.kernels.lightning_attention(compute_.context, a.qkv, decay, scope_.slices, memory,
-                                       a.attended);
+  AttendLightning(layer, a);
   const Matrix gated =
       scope_.keep_activations ? Allocate(branch.rows, config_.attention_size()) : a.attended;
   compute_.kernels.gated_rms_norm(compute_.context, a.attended, weights.lightning_norm,
                                   kLightningNormEpsilon, a.gate, gated);
   Linear(gated, {{weights.attention_output, branch}});
+}
+
+// A sequence's memory is what it is between two tokens, so for a fork the rows are taken up to
+// there, and the rest after it.
+void ForwardPass::AttendLightning(int64_t layer, const LayerActivations& a) const {
+  int64_t first = 0;
+  for (const ForkPoint& point : scope_.forks) {
+    AttendLightningRows(layer, a, first, point.row);
+    compute_.kernels.copy(compute_.context, std::as_bytes(point.sequence->lightning(layer)),
+                          std::as_writable_bytes(point.fork->lightning(layer)));
+    first = point.row;
+  }
+  AttendLightningRows(layer, a, first, a.qkv.rows);
+}
+
+void ForwardPass::AttendLightningRows(int64_t layer, const LayerActivations& a, int64_t first,
+                                      int64_t last) const {
+  if (first == last) return;
+  std::vector<int64_t> starts = {0};
+  std::vector<int64_t> positions;
+  std::vector<float*> memory;
+  const Slices& all = scope_.slices;
+  for (int64_t s = 0; s < all.count(); ++s) {
+    const int64_t from = std::max(first, all.first(s));
+    const int64_t to = std::min(last, all.first(s + 1));
+    if (from >= to) continue;
+    starts.push_back(to - first);
+    positions.push_back(all.position(s) + from - all.first(s));
+    memory.push_back(scope_.sequences.empty()
+                         ? nullptr
+                         : scope_.sequences[static_cast<size_t>(s)]->lightning(layer).data());
+  }
+  compute_.kernels.lightning_attention(
+      compute_.context, a.qkv.Rows(first, last - first), weights_.decay[static_cast<size_t>(layer)],
+      {starts, positions}, memory, a.attended.Rows(first, last - first));
 }
 
 void ForwardPass::Softmax(int64_t layer, const LayerActivations& a, bool known,

@@ -47,12 +47,20 @@ struct AttentionOutput {
   Matrix attended, log_sums;  // see LayerActivations
 };
 
+// What a sequence remembers after the first `row` rows of the batch, wanted in `fork`.
+struct ForkPoint {
+  int64_t row;
+  const SequenceState* sequence;
+  const SequenceState* fork;
+};
+
 // The rows of a batch, and what they may look at.
 struct BatchScope {
   Slices slices;
   std::span<const int64_t> positions;              // [T]: of each row in its sequence
   std::span<SequenceState* const> sequences = {};  // [S] of one pool; empty: slices begin their
                                                    // sequences, and nothing of these is remembered
+  std::span<const ForkPoint> forks = {};           // in order of rows
   bool keep_activations = false;                   // for the backward pass: nothing overwrites them
   bool keep_moe = false;                           // of these, what the experts computed
   ExpertCapacity* capacity = nullptr;              // training with token drop
@@ -101,6 +109,9 @@ class ForwardPass {
   // `known`: softmax layers find their output in `a`.
   void Attention(int64_t layer, ConstMatrix input, bool known, const LayerActivations& a) const;
   void Lightning(int64_t layer, const LayerActivations& a, Matrix branch) const;
+  void AttendLightning(int64_t layer, const LayerActivations& a) const;
+  void AttendLightningRows(int64_t layer, const LayerActivations& a, int64_t first,
+                           int64_t last) const;
   void Softmax(int64_t layer, const LayerActivations& a, bool known, Matrix branch) const;
   void AttendSoftmax(int64_t layer, const LayerActivations& a) const;
   // Only the activations where there is no output.

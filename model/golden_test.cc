@@ -104,7 +104,7 @@ class Runner {
       std::vector<float>& s = outcome.states[layer];
       s = testing::NanFilled(config().attention_size() * config().head_dim);
       kernels_.lightning_state(context_, model_->weights.decay[static_cast<size_t>(layer)],
-                               state.position(), state.lightning(layer),
+                               state.position(), state.lightning(layer).data(),
                                Matrix(s.data(), config().attention_size(), config().head_dim));
     }
     return outcome;

@@ -17,7 +17,11 @@ int64_t LightningLayerBytes(const Config& config) {
 StatePool::StatePool(const Config& config) : StatePool(config, Options()) {}
 
 StatePool::StatePool(const Config& config, Options options)
-    : format_{options.kv_type, config.kv_heads, config.head_dim}, options_(options) {
+    : format_{options.kv_type, config.kv_heads, config.head_dim},
+      lightning_size_(LightningMemorySize(config.heads, config.head_dim)),
+      options_(options),
+      pages_{.name = "pages", .most_bytes = options.most_page_bytes},
+      slots_{.name = "states", .most_bytes = options.most_slot_bytes} {
   for (const LayerKind kind : config.layers) {
     const bool softmax = kind == LayerKind::kSoftmax;
     Units& units = softmax ? pages_ : slots_;
@@ -33,11 +37,11 @@ Result<SequenceState> StatePool::Create() {
 }
 
 Result<StatePool::Handle> StatePool::Take(Units& units) {
-  const int64_t bytes = units.bytes;
-  if (bytes > options_.most_bytes - used_bytes_) {
+  if (units.bytes > units.most_bytes - units.used_bytes) {
     return Fail(ErrorCode::kNoRoom,
-                "the memory of sequences is full: {} of {} bytes are in use, {} more are wanted",
-                used_bytes_, options_.most_bytes, bytes);
+                "the memory for {} of sequences is full: {} of {} bytes are in use, {} more are "
+                "wanted",
+                units.name, units.used_bytes, units.most_bytes, units.bytes);
   }
   if (units.free.empty()) {
     Unit unit;
@@ -49,7 +53,7 @@ Result<StatePool::Handle> StatePool::Take(Units& units) {
   units.free.pop_back();
   Unit& unit = units.all[static_cast<size_t>(index)];
   unit.sharers = 1;
-  used_bytes_ += bytes;
+  units.used_bytes += units.bytes;
   return Handle{index, ++unit.generation};
 }
 
@@ -59,7 +63,11 @@ void StatePool::GiveBack(Units& units, Handle handle) {
   // NaN in every float type.
   if (options_.poison) std::ranges::fill(unit.data, std::byte{0xff});
   units.free.push_back(handle.unit);
-  used_bytes_ -= units.bytes;
+  units.used_bytes -= units.bytes;
+}
+
+int64_t StatePool::PagesOf(int64_t tokens) const {
+  return pages_.bytes == 0 ? 0 : (tokens + kPageTokens - 1) / kPageTokens;
 }
 
 StatePool::Unit& StatePool::At(Units& units, Handle handle) {
@@ -98,9 +106,7 @@ void SequenceState::GiveBack() {
 }
 
 int64_t SequenceState::PagesFor(int64_t tokens) const {
-  if (pool_->pages_.bytes == 0) return 0;  // no softmax layers
-  constexpr int64_t kTokens = StatePool::kPageTokens;
-  return std::max<int64_t>(0, (position_ + tokens + kTokens - 1) / kTokens - std::ssize(pages_));
+  return std::max<int64_t>(0, pool_->PagesOf(position_ + tokens) - std::ssize(pages_));
 }
 
 int64_t SequenceState::BytesFor(int64_t tokens) const {
@@ -125,25 +131,40 @@ Status SequenceState::Reserve(int64_t tokens) {
 }
 
 Result<SequenceState> SequenceState::Fork() const {
-  FULMEN_ASSIGN(SequenceState copy, pool_->Create());
-  if (position_ == 0) return copy;  // nothing was read, and memory holds anything
-  const auto& from = StatePool::At(pool_->slots_, slot_).data;
-  std::ranges::copy(from, StatePool::At(pool_->slots_, copy.slot_).data.begin());
-  const int64_t whole = pool_->pages_.bytes == 0 ? 0 : position_ / StatePool::kPageTokens;
+  FULMEN_ASSIGN(SequenceState fork, ForkAt(position_));
+  if (position_ == 0) return fork;  // nothing was read, and memory holds anything
+  std::ranges::copy(slot().data, fork.slot().data.begin());
+  CopyLastPage(fork);
+  return fork;
+}
+
+Result<SequenceState> SequenceState::ForkAt(int64_t position) const {
+  FULMEN_CHECK(position >= position_ && pool_->PagesOf(position) <= std::ssize(pages_),
+               "a fork at {} of a sequence at {} with {} pages", position, position_,
+               pages_.size());
+  FULMEN_ASSIGN(SequenceState fork, pool_->Create());
+  const int64_t whole = pool_->pages_.bytes == 0 ? 0 : position / StatePool::kPageTokens;
   for (int64_t i = 0; i < whole; ++i) {
     const StatePool::Handle page = pages_[static_cast<size_t>(i)];
     pool_->Share(pool_->pages_, page);
-    copy.pages_.push_back(page);
-    copy.page_data_.push_back(page_data_[static_cast<size_t>(i)]);
+    fork.pages_.push_back(page);
+    fork.page_data_.push_back(page_data_[static_cast<size_t>(i)]);
   }
-  copy.position_ = whole * StatePool::kPageTokens;
-  FULMEN_TRY(copy.Reserve(position_ - copy.position_));
-  if (std::ssize(copy.pages_) > whole) {
-    std::copy_n(page_data_[static_cast<size_t>(whole)], pool_->pages_.bytes,
-                copy.page_data_.back());
-  }
-  copy.position_ = position_;
-  return copy;
+  FULMEN_TRY(fork.Reserve(position));
+  fork.position_ = position;
+  return fork;
+}
+
+void SequenceState::CopyLastPage(const SequenceState& fork) const {
+  if (fork.pages_.empty() || fork.position_ % StatePool::kPageTokens == 0) return;
+  std::copy_n(page_data_[fork.pages_.size() - 1], pool_->pages_.bytes, fork.page_data_.back());
+}
+
+int64_t SequenceState::own_page_bytes() const {
+  const auto own = std::ranges::count_if(pages_, [this](StatePool::Handle page) {
+    return StatePool::At(pool_->pages_, page).sharers == 1;
+  });
+  return own * pool_->page_bytes();
 }
 
 KvCache SequenceState::Cache(int64_t layer) const {
@@ -153,9 +174,9 @@ KvCache SequenceState::Cache(int64_t layer) const {
           .format = pool_->format_};
 }
 
-float* SequenceState::lightning(int64_t layer) const {
-  return reinterpret_cast<float*>(StatePool::At(pool_->slots_, slot_).data.data() +
-                                  pool_->layer_offset_[static_cast<size_t>(layer)]);
+std::span<float> SequenceState::lightning(int64_t layer) const {
+  std::byte* data = slot().data.data() + pool_->layer_offset_[static_cast<size_t>(layer)];
+  return {reinterpret_cast<float*>(data), static_cast<size_t>(pool_->lightning_size_)};
 }
 
 int64_t KvBytesPerToken(const Config& config, DType kv_type) {

@@ -28,9 +28,10 @@ class StatePool {
   static constexpr int64_t kPageTokens = 256;
 
   struct Options {
-    int64_t most_bytes = INT64_MAX;  // of pages and slots in use
-    DType kv_type = DType::kF32;     // of keys and values: F32, F16, BF16 or Q8_0
-    bool poison = false;             // fills what is given back with NaN (tests)
+    int64_t most_page_bytes = INT64_MAX;  // of pages in use
+    int64_t most_slot_bytes = INT64_MAX;  // of slots in use
+    DType kv_type = DType::kF32;          // of keys and values: F32, F16, BF16 or Q8_0
+    bool poison = false;                  // fills what is given back with NaN (tests)
   };
   // CheckKvType must hold for the type and the heads of the config.
   explicit StatePool(const Config& config);
@@ -38,12 +39,16 @@ class StatePool {
   StatePool(const StatePool&) = delete;
   StatePool& operator=(const StatePool&) = delete;
 
-  // A sequence of no tokens. Fails with kNoRoom when a slot would take more than most_bytes.
+  // A sequence of no tokens. Fails with kNoRoom when a slot would take more than most_slot_bytes.
   Result<SequenceState> Create();
 
-  int64_t page_bytes() const { return pages_.bytes; }
+  const Options& options() const { return options_; }
+  int64_t page_bytes() const { return pages_.bytes; }  // of one; 0 without softmax layers
   int64_t slot_bytes() const { return slots_.bytes; }
-  int64_t used_bytes() const { return used_bytes_; }
+  int64_t used_page_bytes() const { return pages_.used_bytes; }
+  int64_t used_slot_bytes() const { return slots_.used_bytes; }
+  // Pages that hold `tokens`; 0 without softmax layers.
+  int64_t PagesOf(int64_t tokens) const;
 
  private:
   friend class SequenceState;
@@ -53,11 +58,14 @@ class StatePool {
     int64_t sharers = 0;
     int64_t generation = 0;  // how often it was given out
   };
-  // All units of one size.
+  // All units of one kind.
   struct Units {
+    const char* name;  // for errors
     int64_t bytes = 0;
-    std::vector<Unit> all;
-    std::vector<int64_t> free;
+    int64_t most_bytes = 0;
+    int64_t used_bytes = 0;
+    std::vector<Unit> all = {};
+    std::vector<int64_t> free = {};
   };
   // A unit while it is in use: stale after it was given back.
   struct Handle {
@@ -72,9 +80,9 @@ class StatePool {
   static Unit& At(Units& units, Handle handle);
 
   KvFormat format_;
+  int64_t lightning_size_;             // floats of one layer in a slot
   std::vector<int64_t> layer_offset_;  // in bytes, within a page or a slot
   Options options_;
-  int64_t used_bytes_ = 0;
   Units pages_;
   Units slots_;
 };
@@ -92,25 +100,35 @@ class SequenceState {
   // Makes room for `tokens` more, which must come before they are read. Fails when the pool has too
   // little left; then nothing has changed.
   Status Reserve(int64_t tokens);
-  // Bytes Reserve would take.
+  // Bytes of pages Reserve would take.
   int64_t BytesFor(int64_t tokens) const;
   void Advance(int64_t tokens) { position_ += tokens; }
 
   // The same sequence once more, to go on in another way, or to come back to: whole pages are
-  // shared, the last one begun and the slot are copied. Fails as Reserve.
+  // shared, the last one begun and the slot are copied. Fails as Create and Reserve.
   Result<SequenceState> Fork() const;
+  // The fork there will be at `position`, which comes with the tokens that room was made for. Its
+  // memory is taken now and filled by the pass that reads them (ForwardBatch::snapshots); until
+  // then it holds anything.
+  Result<SequenceState> ForkAt(int64_t position) const;
+  // Copies into such a fork what lies in the page that it does not share.
+  void CopyLastPage(const SequenceState& fork) const;
+
+  // Bytes that nobody else shares: what the pool gets back with this sequence.
+  int64_t own_page_bytes() const;
 
   // For kernels. Pages in order; the cache of softmax layer `layer` once pages of a batch's
   // sequences are put in; the memory of lightning layer `layer`.
   std::span<std::byte* const> pages() const { return page_data_; }
   KvCache Cache(int64_t layer) const;
-  float* lightning(int64_t layer) const;
+  std::span<float> lightning(int64_t layer) const;
   const StatePool* pool() const { return pool_; }
 
  private:
   friend class StatePool;
   SequenceState(StatePool& pool, StatePool::Handle slot) : pool_(&pool), slot_(slot) {}
   int64_t PagesFor(int64_t tokens) const;
+  StatePool::Unit& slot() const { return StatePool::At(pool_->slots_, slot_); }
   void GiveBack();
 
   StatePool* pool_;  // null once moved from

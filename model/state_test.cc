@@ -23,12 +23,13 @@ constexpr int64_t kSlotBytes = 4 * 8 * (8 + 2 * 32) * 4;
 constexpr int64_t kPageBytes = 2 * 2 * 8 * 256 * 4;
 
 TEST(StatePool, CountsBytesBeforeTheyAreTaken) {
-  StatePool pool(TwoLayers(), {.most_bytes = 2 * kSlotBytes + 2 * kPageBytes});
+  StatePool pool(TwoLayers(),
+                 {.most_page_bytes = 2 * kPageBytes, .most_slot_bytes = 2 * kSlotBytes});
   EXPECT_EQ(pool.slot_bytes(), kSlotBytes);
   EXPECT_EQ(pool.page_bytes(), kPageBytes);
   SequenceState first = pool.Create().value();
   SequenceState second = pool.Create().value();
-  EXPECT_EQ(pool.used_bytes(), 2 * kSlotBytes);
+  EXPECT_EQ(pool.used_slot_bytes(), 2 * kSlotBytes);
   EXPECT_EQ(first.BytesFor(0), 0);
   EXPECT_EQ(first.BytesFor(1), kPageBytes);
   EXPECT_EQ(first.BytesFor(257), 2 * kPageBytes);
@@ -38,13 +39,14 @@ TEST(StatePool, CountsBytesBeforeTheyAreTaken) {
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, ErrorCode::kNoRoom);
   // Nothing was taken of what did not suffice.
-  EXPECT_EQ(pool.used_bytes(), 2 * kSlotBytes + kPageBytes);
+  EXPECT_EQ(pool.used_page_bytes(), kPageBytes);
   EXPECT_TRUE(second.pages().empty());
   ASSERT_TRUE(second.Reserve(256));
   ASSERT_FALSE(pool.Create());
   { const SequenceState gone = std::move(first); }
   EXPECT_TRUE(second.Reserve(257));
-  EXPECT_EQ(pool.used_bytes(), kSlotBytes + 2 * kPageBytes);
+  EXPECT_EQ(pool.used_slot_bytes(), kSlotBytes);
+  EXPECT_EQ(pool.used_page_bytes(), 2 * kPageBytes);
 }
 
 TEST(StatePool, ForksShareWholePagesAndCopyTheRest) {
@@ -59,24 +61,29 @@ TEST(StatePool, ForksShareWholePagesAndCopyTheRest) {
   EXPECT_EQ(fork.position(), 300);
   EXPECT_EQ(fork.pages()[0], state.pages()[0]);
   ASSERT_NE(fork.pages()[1], state.pages()[1]);
-  ASSERT_NE(fork.lightning(0), state.lightning(0));
+  ASSERT_NE(fork.lightning(0).data(), state.lightning(0).data());
   EXPECT_EQ(fork.pages()[1][5], std::byte{2});
   EXPECT_EQ(fork.lightning(0)[7], 3);
-  EXPECT_EQ(pool.used_bytes(), 2 * kSlotBytes + 3 * kPageBytes);
+  EXPECT_EQ(pool.used_slot_bytes(), 2 * kSlotBytes);
+  EXPECT_EQ(pool.used_page_bytes(), 3 * kPageBytes);
+  EXPECT_EQ(fork.own_page_bytes(), kPageBytes);
   // A shared page stays as long as anybody has it.
   { const SequenceState gone = std::move(state); }
   EXPECT_EQ(fork.pages()[0][5], std::byte{1});
-  EXPECT_EQ(pool.used_bytes(), kSlotBytes + 2 * kPageBytes);
+  EXPECT_EQ(pool.used_slot_bytes(), kSlotBytes);
+  EXPECT_EQ(pool.used_page_bytes(), 2 * kPageBytes);
+  EXPECT_EQ(fork.own_page_bytes(), 2 * kPageBytes);
 }
 
 TEST(StatePool, AForkThatFindsNoRoomTakesNone) {
-  StatePool pool(TwoLayers(), {.most_bytes = 2 * kSlotBytes + kPageBytes});
+  StatePool pool(TwoLayers(), {.most_page_bytes = kPageBytes, .most_slot_bytes = 2 * kSlotBytes});
   SequenceState state = pool.Create().value();
   ASSERT_TRUE(state.Reserve(10));
   state.Advance(10);
-  const int64_t before = pool.used_bytes();
+  const int64_t before = pool.used_page_bytes();
   ASSERT_FALSE(state.Fork());
-  EXPECT_EQ(pool.used_bytes(), before);
+  EXPECT_EQ(pool.used_page_bytes(), before);
+  EXPECT_EQ(pool.used_slot_bytes(), kSlotBytes);
 }
 
 // What the next one gets holds nothing of the one before.
@@ -88,11 +95,11 @@ TEST(StatePool, WhatIsGivenBackIsPoisoned) {
     ASSERT_TRUE(state.Reserve(1));
     state.lightning(0)[0] = 1;
     state.pages()[0][0] = std::byte{1};
-    slot = state.lightning(0);
+    slot = state.lightning(0).data();
   }
   SequenceState next = pool.Create().value();
   ASSERT_TRUE(next.Reserve(1));
-  EXPECT_EQ(next.lightning(0), slot);
+  EXPECT_EQ(next.lightning(0).data(), slot);
   EXPECT_TRUE(std::isnan(next.lightning(0)[0]) && next.pages()[0][0] == std::byte{0xff});
 }
 
