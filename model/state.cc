@@ -57,7 +57,7 @@ Result<StatePool::Handle> StatePool::Take(Units& units) {
   return Handle{index, ++unit.generation};
 }
 
-void StatePool::GiveBack(Units& units, Handle handle) {
+void StatePool::GiveBack(Units& units, Handle handle) const {
   Unit& unit = At(units, handle);
   if (--unit.sharers > 0) return;
   // NaN in every float type.
@@ -118,16 +118,20 @@ Status SequenceState::Reserve(int64_t tokens) {
   for (int64_t left = PagesFor(tokens); left > 0; --left) {
     const Result<StatePool::Handle> page = pool_->Take(pool_->pages_);
     if (!page) {
-      for (; pages_.size() > before; pages_.pop_back()) {
-        pool_->GiveBack(pool_->pages_, pages_.back());
-      }
-      page_data_.resize(before);
+      KeepPages(before);
       return tl::unexpected<Error>(page.error());
     }
     pages_.push_back(*page);
     page_data_.push_back(StatePool::At(pool_->pages_, *page).data.data());
   }
   return {};
+}
+
+void SequenceState::Trim() { KeepPages(static_cast<size_t>(pool_->PagesOf(position_))); }
+
+void SequenceState::KeepPages(size_t count) {
+  for (; pages_.size() > count; pages_.pop_back()) pool_->GiveBack(pool_->pages_, pages_.back());
+  page_data_.resize(pages_.size());
 }
 
 Result<SequenceState> SequenceState::Fork() const {
@@ -160,11 +164,9 @@ void SequenceState::CopyLastPage(const SequenceState& fork) const {
   std::copy_n(page_data_[fork.pages_.size() - 1], pool_->pages_.bytes, fork.page_data_.back());
 }
 
-int64_t SequenceState::own_page_bytes() const {
-  const auto own = std::ranges::count_if(pages_, [this](StatePool::Handle page) {
-    return StatePool::At(pool_->pages_, page).sharers == 1;
-  });
-  return own * pool_->page_bytes();
+SequenceState::PageUse SequenceState::page_use(size_t index) const {
+  const StatePool::Handle page = pages_[index];
+  return {page.unit, StatePool::At(pool_->pages_, page).sharers};
 }
 
 KvCache SequenceState::Cache(int64_t layer) const {

@@ -75,7 +75,7 @@ class StatePool {
 
   Result<Handle> Take(Units& units);
   void Share(Units& units, Handle handle) { ++At(units, handle).sharers; }
-  void GiveBack(Units& units, Handle handle);
+  void GiveBack(Units& units, Handle handle) const;
   // Stops at a stale handle.
   static Unit& At(Units& units, Handle handle);
 
@@ -103,6 +103,8 @@ class SequenceState {
   // Bytes of pages Reserve would take.
   int64_t BytesFor(int64_t tokens) const;
   void Advance(int64_t tokens) { position_ += tokens; }
+  // Gives back room that nothing was read into.
+  void Trim();
 
   // The same sequence once more, to go on in another way, or to come back to: whole pages are
   // shared, the last one begun and the slot are copied. Fails as Create and Reserve.
@@ -114,8 +116,12 @@ class SequenceState {
   // Copies into such a fork what lies in the page that it does not share.
   void CopyLastPage(const SequenceState& fork) const;
 
-  // Bytes that nobody else shares: what the pool gets back with this sequence.
-  int64_t own_page_bytes() const;
+  // One of pages(): its number in the pool, and how many sequences hold it.
+  struct PageUse {
+    int64_t number;
+    int64_t sharers;
+  };
+  PageUse page_use(size_t index) const;
 
   // For kernels. Pages in order; the cache of softmax layer `layer` once pages of a batch's
   // sequences are put in; the memory of lightning layer `layer`.
@@ -128,6 +134,7 @@ class SequenceState {
   friend class StatePool;
   SequenceState(StatePool& pool, StatePool::Handle slot) : pool_(&pool), slot_(slot) {}
   int64_t PagesFor(int64_t tokens) const;
+  void KeepPages(size_t count);  // the first ones
   StatePool::Unit& slot() const { return StatePool::At(pool_->slots_, slot_); }
   void GiveBack();
 

@@ -66,13 +66,27 @@ TEST(StatePool, ForksShareWholePagesAndCopyTheRest) {
   EXPECT_EQ(fork.lightning(0)[7], 3);
   EXPECT_EQ(pool.used_slot_bytes(), 2 * kSlotBytes);
   EXPECT_EQ(pool.used_page_bytes(), 3 * kPageBytes);
-  EXPECT_EQ(fork.own_page_bytes(), kPageBytes);
+  EXPECT_EQ(fork.page_use(0).number, state.page_use(0).number);
+  EXPECT_EQ(fork.page_use(0).sharers, 2);
+  EXPECT_EQ(fork.page_use(1).sharers, 1);
   // A shared page stays as long as anybody has it.
   { const SequenceState gone = std::move(state); }
   EXPECT_EQ(fork.pages()[0][5], std::byte{1});
   EXPECT_EQ(pool.used_slot_bytes(), kSlotBytes);
   EXPECT_EQ(pool.used_page_bytes(), 2 * kPageBytes);
-  EXPECT_EQ(fork.own_page_bytes(), 2 * kPageBytes);
+  EXPECT_EQ(fork.page_use(0).sharers, 1);
+}
+
+TEST(StatePool, GivesBackRoomThatNothingWasReadInto) {
+  StatePool pool(TwoLayers(), {.poison = true});
+  SequenceState state = pool.Create().value();
+  ASSERT_TRUE(state.Reserve(1000));
+  state.Advance(257);
+  state.Trim();
+  EXPECT_EQ(state.pages().size(), 2);
+  EXPECT_EQ(pool.used_page_bytes(), 2 * kPageBytes);
+  ASSERT_TRUE(state.Reserve(1000));
+  EXPECT_EQ(state.pages().size(), 5);
 }
 
 TEST(StatePool, AForkThatFindsNoRoomTakesNone) {
