@@ -15,6 +15,7 @@
 #include "base/machine.h"
 #include "cli/bench_peaks.h"
 #include "cli/commands.h"
+#include "cli/load_bench.h"
 #include "cli/model_bench.h"
 #include "cli/session.h"
 
@@ -31,6 +32,8 @@ struct BenchOptions {
   Numbers depths = {0};
   Numbers batches = {1};
   BenchSettings settings;
+  LoadSettings load;
+  bool with_load = false;
   bool peak_only = false;
   bool json = false;
 };
@@ -62,6 +65,16 @@ Status CheckOptions(const BenchOptions& options) {
   if (options.peak_only && options.threads.size() > 1) {
     return Fail(ErrorCode::kInvalidArgument, "--peak takes one number of threads, found {}",
                 options.threads.size());
+  }
+  if (options.with_load) {
+    if (options.threads.size() > 1) {
+      return Fail(ErrorCode::kInvalidArgument, "--load takes one number of threads, found {}",
+                  options.threads.size());
+    }
+    if (std::ranges::min(options.prompts) == 0 || std::ranges::min(options.generated) == 0) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "with --load, --prompt-tokens and --new-tokens must be at least 1");
+    }
   }
   if (std::ranges::max(options.prompts) == 0 && std::ranges::max(options.generated) == 0) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -236,6 +249,17 @@ Status BenchModel(BenchOptions options) {
   return {};
 }
 
+Status BenchUnderLoad(BenchOptions options) {
+  options.session.threads = static_cast<int>(options.threads.front());
+  FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
+  RepackIfWanted(*session, options.session, options.settings.quiet);
+  options.load.prompts = options.prompts;
+  options.load.generated = options.generated;
+  options.load.json = options.json;
+  options.load.quiet = options.settings.quiet;
+  return BenchLoad(*session, options.load);
+}
+
 // An option that takes one number or several of them.
 Option& AddNumbers(Command& command, std::string_view spec, Numbers& numbers,
                    const std::string& help, Range<int64_t> range) {
@@ -274,7 +298,8 @@ void AddBenchCommand(Command& program) {
               "Tell which operations the time of each measurement went to");
   command.Add("--peak", options->peak_only, "Only the machine's peaks")
       .Excludes({"--model", "--kernels", "--no-repack", "--kv-type", "--prompt-tokens",
-                 "--new-tokens", "--depths", "--batch", "--repetitions", "--profile"});
+                 "--new-tokens", "--depths", "--batch", "--repetitions", "--profile", "--load"});
+  AddLoadOptions(command, options->load, options->with_load);
   command.Add("--json", options->json, "Print JSON, rates in units of one");
   AddQuietOption(command, options->settings.quiet);
   command.Notes(
@@ -285,9 +310,11 @@ void AddBenchCommand(Command& program) {
       "decoding needs at least, to read each weight, state and key it uses once at the measured "
       "bandwidth or to compute at that peak, whichever is longer, against the time it took. Peaks "
       "are measured just before and after.");
-  command.Examples({"fulmen bench -p 64 -n 8 -r 1 -d 0,256 -b 1,4", "fulmen bench --peak"});
+  command.Examples({"fulmen bench -p 64 -n 8 -r 1 -d 0,256 -b 1,4", "fulmen bench --peak",
+                    "fulmen bench --load --clients 4 -p 20,200 -n 30 --shared 10 --turns 2"});
   command.Check([options] { return CheckOptions(*options); });
   command.Run([options] {
+    if (options->with_load) return BenchUnderLoad(*options);
     return options->peak_only
                ? BenchPeaks(static_cast<int>(options->threads.front()), options->json)
                : BenchModel(*options);

@@ -85,24 +85,23 @@ struct Continuations {
 
 // Continues every prompt, with the rest of `request`.
 Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& prompts,
-                               GenerateRequest request, const InterruptGuard& interrupt,
-                               bool quiet) {
+                               Request request, const InterruptGuard& interrupt, bool quiet) {
   const auto count = static_cast<int64_t>(prompts.size());
   Progress progress(quiet ? "" : "generating", TotalTokens(prompts) + count * request.max_tokens);
-  StatePool states(session.model.config, {.kv_type = session.kv_type});
+  EngineOptions engine_options = EngineOptionsFor(session);
+  engine_options.keep = false;
+  Engine engine(session.model, nullptr, session.compute, std::move(engine_options));
   Continuations continuations;
   for (const NamedIds& prompt : prompts) {
     request.prompt = prompt.ids;
-    FULMEN_ASSIGN(SequenceState state, states.Create());
     int64_t prompt_read = 0;
     GenerateHooks hooks;
-    hooks.on_prompt_read = [&](int64_t read, int64_t) {
-      progress.Add(read - std::exchange(prompt_read, read));
+    hooks.on_prompt_read = [&](const PromptProgress& read) {
+      progress.Add(read.read - std::exchange(prompt_read, read.read));
     };
     hooks.on_token = [&] { progress.Add(1); };
     hooks.cancel = &interrupt.flag();
-    FULMEN_ASSIGN(const GenerateResult result,
-                  Generate(session.model, nullptr, session.compute, state, request, hooks));
+    FULMEN_ASSIGN(const GenerateResult result, Generate(engine, request, hooks));
     const auto found = static_cast<int64_t>(result.ids.size());
     progress.Add(request.max_tokens - found);
     continuations.ids[prompt.name] = result.ids;
@@ -121,7 +120,7 @@ Status EvalGenerate(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const std::vector<NamedIds> prompts,
                 ReadPrompts(options.tokens, session->model.config));
-  GenerateRequest request;
+  Request request;
   request.sampling = options.sampling.Apply({});
   request.max_tokens = options.count;
   if (options.stop_at_eos) {

@@ -19,6 +19,32 @@ Status Write(std::string_view text) {
   return FlushOutput();
 }
 
+// An answer as it comes: text to standard output, thoughts to a terminal only, and dim.
+class AnswerWriter {
+ public:
+  void Write(const AnswerPiece& piece) {
+    switch (piece.kind) {
+      case AnswerPiece::Kind::kReasoning:
+        if (talks_) SayText("\x1b[2m" + ForTerminal(piece.text) + "\x1b[0m");
+        thinking_ = true;
+        return;
+      case AnswerPiece::Kind::kText:
+        if (talks_ && std::exchange(thinking_, false)) Say("\n\n");
+        status_ = fulmen::Write(terminal_ ? ForTerminal(piece.text) : piece.text);
+        return;
+      default:
+        return;  // no tools are offered here, so none are called
+    }
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  const bool terminal_ = isatty(STDOUT_FILENO) == 1;
+  const bool talks_ = isatty(STDERR_FILENO) == 1;
+  bool thinking_ = false;
+  Status status_;
+};
+
 }  // namespace
 
 Responder::Responder(Session& session, const Tokenizer& tokenizer, const InterruptGuard& interrupt,
@@ -29,10 +55,11 @@ Responder::Responder(Session& session, const Tokenizer& tokenizer, const Interru
       interrupt_(interrupt),
       format_(format),
       options_(std::move(options)),
-      conversation_(session.model, tokenizer, format, system, session.kv_type) {}
+      engine_(session.model, &tokenizer, session.compute, EngineOptionsFor(session)),
+      conversation_(tokenizer, format, system) {}
 
 Result<GenerateResult> Responder::Answer(const std::string& message) {
-  FULMEN_ASSIGN(GenerateRequest request, conversation_.AddUser(message));
+  FULMEN_ASSIGN(Request request, conversation_.AddUser(message));
   request.sampling = options_.sampling;
   request.sampling.seed += turns_;
   request.max_tokens = options_.max_tokens;
@@ -41,47 +68,45 @@ Result<GenerateResult> Responder::Answer(const std::string& message) {
     request.stop_tokens = EndTokens(session_.model, &tokenizer_, format_.has_value());
   }
 
-  Status written;
+  AnswerWriter writer;
   auto progress = std::make_unique<Progress>(options_.progress ? "reading the prompt" : "",
                                              static_cast<int64_t>(request.prompt.size()));
   int64_t shown = 0;
   GenerateHooks hooks;
   hooks.cancel = &interrupt_.flag();
-  hooks.on_prompt_read = [&](int64_t read, int64_t total) {
-    if (progress) progress->Add(read - std::exchange(shown, read));
-    if (read == total) progress.reset();
+  hooks.on_prompt_read = [&](const PromptProgress& read) {
+    if (progress) progress->Add(read.read - std::exchange(shown, read.read));
+    if (read.read == read.total) progress.reset();
   };
-  const bool terminal = isatty(STDOUT_FILENO) == 1;
-  hooks.on_text = [&](std::string_view text) {
-    if (!options_.stream || !written) return;
-    written = terminal ? Write(ForTerminal(text)) : Write(text);
-    if (!written) interrupt_.flag() = true;  // nobody is there to read the rest
+  hooks.on_piece = [&](const AnswerPiece& piece) {
+    if (!options_.stream || !writer.status()) return;
+    writer.Write(piece);
+    if (!writer.status()) interrupt_.flag() = true;  // nobody is there to read the rest
   };
-  Result<GenerateResult> result = Generate(session_.model, &tokenizer_, session_.compute,
-                                           conversation_.state(), request, hooks);
+  Result<GenerateResult> result = Generate(engine_, request, hooks);
   progress.reset();
   if (!result) {
     conversation_.Withdraw();
     return result;
   }
-  FULMEN_TRY(written);
+  FULMEN_TRY(writer.status());
   if (options_.stream) FULMEN_TRY(Write("\n"));
-  conversation_.AddAnswer(request, *result);
+  conversation_.AddAnswer(*result);
   ++turns_;
   return result;
 }
 
 std::string Responder::TimingLine(const GenerateResult& result) const {
-  const GenerateTimings& timings = result.timings;
   const auto rate = [](int64_t tokens, double seconds) {
-    return tokens == 0 ? std::string()
+    return tokens <= 0 ? std::string()
                        : fmt::format(" ({:.1f} tokens/s)", static_cast<double>(tokens) / seconds);
   };
+  const int64_t read = result.usage.prompt_tokens - result.usage.cached_tokens;
   return fmt::format(
-      "[prompt: {} tokens in {:.2f} s{}; answer: {} tokens in {:.2f} s{}; {}{}]",
-      timings.prompt_tokens, timings.prompt_seconds,
-      rate(timings.prompt_tokens, timings.prompt_seconds), result.ids.size(),
-      timings.decode_seconds, rate(timings.decode_tokens, timings.decode_seconds),
+      "[prompt: {} tokens in {:.2f} s{}; answer: {} tokens in {:.2f} s{}; {}{}]", read,
+      result.timings.prompt_seconds, rate(read, result.timings.prompt_seconds), result.ids.size(),
+      result.timings.decode_seconds,
+      rate(result.usage.output_tokens - 1, result.timings.decode_seconds),
       FinishReasonName(result.finish_reason),
       options_.sampling.temperature > 0 ? fmt::format("; seed {}", options_.sampling.seed) : "");
 }

@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/session.h"
 #include "engine/conversation.h"
+#include "engine/engine.h"
 #include "engine/generate.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
@@ -21,11 +22,13 @@ struct AnswerOptions {
   int64_t max_tokens = 0;
   std::vector<std::string> stops;
   bool ignore_eos = false;
-  bool stream = true;    // writes an answer to standard output as it comes, then a newline
+  bool stream = true;    // writes an answer to standard output as it comes, then a newline; and
+                         // thoughts to standard error where that is a terminal
   bool progress = true;  // shows how far reading a long prompt is
 };
 
-// One conversation. Session, tokenizer and guard must outlive it. Not thread safe.
+// One conversation, on an engine of its own. Session, tokenizer and guard must outlive it. Not
+// thread safe.
 class Responder {
  public:
   // Without a format the turns are one text, which the model continues. `system` needs a format.
@@ -48,6 +51,7 @@ class Responder {
   const InterruptGuard& interrupt_;
   const std::optional<ChatFormat> format_;
   const AnswerOptions options_;
+  Engine engine_;
   Conversation conversation_;
   uint64_t turns_ = 0;
 };

@@ -1,6 +1,7 @@
 // fulmen run: answers one prompt, or talks in the terminal.
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <random>
 
@@ -138,18 +139,19 @@ AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> 
 
 Json ToJson(const GenerateResult& result, uint64_t seed, double load_seconds,
             size_t repacked_bytes) {
-  const GenerateTimings& timings = result.timings;
-  return {{"text", result.text},
-          {"ids", result.ids},
-          {"finish_reason", FinishReasonName(result.finish_reason)},
-          {"seed", seed},
-          {"repacked_bytes", repacked_bytes},
-          {"timings",
-           {{"load_seconds", load_seconds},
-            {"prompt_tokens", timings.prompt_tokens},
-            {"prompt_seconds", timings.prompt_seconds},
-            {"decode_tokens", timings.decode_tokens},
-            {"decode_seconds", timings.decode_seconds}}}};
+  Json json = {{"text", result.text},
+               {"ids", result.ids},
+               {"finish_reason", FinishReasonName(result.finish_reason)},
+               {"seed", seed},
+               {"repacked_bytes", repacked_bytes},
+               {"timings",
+                {{"load_seconds", load_seconds},
+                 {"prompt_tokens", result.usage.prompt_tokens - result.usage.cached_tokens},
+                 {"prompt_seconds", result.timings.prompt_seconds},
+                 {"decode_tokens", std::max<int64_t>(0, result.usage.output_tokens - 1)},
+                 {"decode_seconds", result.timings.decode_seconds}}}};
+  if (!result.reasoning.empty()) json["reasoning"] = result.reasoning;
+  return json;
 }
 
 Status Run(const RunOptions& options) {

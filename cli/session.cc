@@ -71,6 +71,16 @@ void RepackIfWanted(Session& session, const SessionOptions& options, bool quiet)
   });
 }
 
+EngineOptions EngineOptionsFor(const Session& session) {
+  const int64_t memory = AvailableMemory();
+  const auto weights = static_cast<int64_t>(session.model.checkpoint->total_bytes());
+  EngineOptions options;
+  // Weights that do not fit are read from disk again and again, and sequences need some memory yet.
+  options.memory = DivideMemory(session.model.config, session.kv_type,
+                                std::max(memory - weights, memory / 4) / 2);
+  return options;
+}
+
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options) {
   std::string path = options.model;
   if (path.empty()) {

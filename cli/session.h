@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "base/workspace.h"
 #include "cli/command.h"
+#include "engine/engine.h"
 #include "formats/model_files.h"
 #include "kernels/compute.h"
 #include "model/weights.h"
@@ -56,6 +57,10 @@ struct Session {
   DType kv_type;  // of keys and values of softmax layers
   size_t repacked_bytes = 0;
 };
+
+// An engine for what a command answers: half the memory that is left for sequences and for what is
+// kept of them.
+EngineOptions EngineOptionsFor(const Session& session);
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options);
 

@@ -7,20 +7,17 @@
 
 namespace fulmen {
 
-Conversation::Conversation(const Model& model, const Tokenizer& tokenizer,
-                           std::optional<ChatFormat> format, std::string system, DType kv_type)
-    : tokenizer_(tokenizer),
-      format_(format),
-      system_(std::move(system)),
-      states_(model.config, {.kv_type = kv_type}),
-      state_(states_.Create().value()) {
+Conversation::Conversation(const Tokenizer& tokenizer, std::optional<ChatFormat> format,
+                           std::string system)
+    : tokenizer_(tokenizer), format_(format), system_(std::move(system)) {
   FULMEN_CHECK(format_ || system_.empty(), "a system text needs a chat format");
   Reset();
 }
 
-Result<GenerateRequest> Conversation::AddUser(const std::string& message) {
-  GenerateRequest request;
+Result<Request> Conversation::AddUser(const std::string& message) {
+  Request request;
   std::vector<int32_t> fresh;
+  turn_ids_ = ids_;
   if (format_) {
     messages_.push_back({{"role", "user"}, {"content", message}});
     Json chat = {{"messages", messages_}, {"tools", nullptr}, {"add_generation_prompt", true}};
@@ -28,60 +25,53 @@ Result<GenerateRequest> Conversation::AddUser(const std::string& message) {
     turn_text_ = ChatText(pieces);
     const std::optional<std::vector<PromptPiece>> remainder = Remainder(pieces);
     // A format may show an answer otherwise than it was given, e.g. without its thoughts.
-    if (!remainder) ClearState();
-    fresh = EncodeChat(tokenizer_, remainder ? *remainder : pieces, !read_text_.empty());
+    if (!remainder) turn_ids_.clear();
+    fresh = EncodeChat(tokenizer_, remainder ? *remainder : pieces, !turn_ids_.empty());
+    request.format = AnswerFormatOf(*format_, /*tools=*/false);
   } else {
-    const std::string text = read_text_.empty() ? message : "\n" + message;
-    turn_text_ = read_text_ + text;
-    fresh = tokenizer_.Encode(text, Tokenizer::Markers::kParse, !read_text_.empty());
+    const std::string text = text_.empty() ? message : "\n" + message;
+    turn_text_ = text_ + text;
+    fresh = tokenizer_.Encode(text, Tokenizer::Markers::kParse, !text_.empty());
   }
-  FULMEN_ASSIGN(before_, state_.Fork());
-  request.prompt = unread_;
-  request.prompt.insert(request.prompt.end(), fresh.begin(), fresh.end());
-  request.history = history_;
+  turn_ids_.insert(turn_ids_.end(), fresh.begin(), fresh.end());
+  request.prompt = turn_ids_;
+  request.borders = MessageBorders(tokenizer_, request.prompt);
   return request;
 }
 
-void Conversation::AddAnswer(const GenerateRequest& request, const GenerateResult& result) {
-  if (format_) messages_.push_back({{"role", "assistant"}, {"content", result.text}});
+void Conversation::AddAnswer(const GenerateResult& result) {
   // The stop string's tokens were read, but the answer as the format shows it lacks them.
-  if (format_ && result.at_stop_string) return GoBack();
-  history_.insert(history_.end(), request.prompt.begin(), request.prompt.end());
-  history_.insert(history_.end(), result.ids.begin(), result.ids.end());
-  history_.resize(history_.size() - result.unread.size());
-  unread_ = result.unread;
-  read_text_ = turn_text_ + result.text;
-  before_.reset();
+  const bool whole = !format_ || !result.at_stop_string;
+  std::string said = result.text;
+  if (!result.reasoning.empty()) said = "<think>\n" + result.reasoning + "\n</think>\n" + said;
+  if (whole) {
+    said.clear();
+    StreamDecoder decoder(tokenizer_);
+    for (const int32_t id : result.ids) said += decoder.Add(id);
+    said += decoder.Flush();
+    ids_ = std::exchange(turn_ids_, {});
+    ids_.insert(ids_.end(), result.ids.begin(), result.ids.end());
+    text_ = turn_text_ + said;
+  }
+  if (format_) messages_.push_back({{"role", "assistant"}, {"content", said}});
 }
 
 void Conversation::Withdraw() {
   if (!messages_.empty()) messages_.erase(messages_.size() - 1);
-  GoBack();
-}
-
-void Conversation::GoBack() {
-  if (before_) state_ = *std::exchange(before_, std::nullopt);
 }
 
 void Conversation::Reset() {
   messages_ = Json::array();
   if (!system_.empty()) messages_.push_back({{"role", "system"}, {"content", system_}});
-  ClearState();
-}
-
-void Conversation::ClearState() {
-  before_.reset();
-  state_ = states_.Create().value();
-  history_.clear();
-  unread_.clear();
-  read_text_.clear();
+  ids_.clear();
+  text_.clear();
 }
 
 std::optional<std::vector<PromptPiece>> Conversation::Remainder(
     const std::vector<PromptPiece>& pieces) const {
-  if (!ChatText(pieces).starts_with(read_text_)) return std::nullopt;
+  if (!ChatText(pieces).starts_with(text_)) return std::nullopt;
   std::vector<PromptPiece> remainder;
-  size_t skip = read_text_.size();
+  size_t skip = text_.size();
   for (const PromptPiece& piece : pieces) {
     const size_t skipped = std::min(skip, piece.text.size());
     skip -= skipped;

@@ -1,58 +1,73 @@
 #include "engine/generate.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
-#include "base/clock.h"
 
 namespace fulmen {
 
-Result<GenerateResult> Generate(const Model& model, const Tokenizer* tokenizer,
-                                const Compute& compute, SequenceState& state,
-                                GenerateRequest request, const GenerateHooks& hooks,
-                                int64_t chunk) {
-  FULMEN_CHECK(chunk >= 1, "a chunk of {}", chunk);
-  const std::vector<int32_t> forbidden = ForbiddenTokens(model, tokenizer);
-  const SequenceLimits limits{model.config.vocab_size, model.config.max_position, state.position(),
-                              forbidden};
-  FULMEN_ASSIGN(Sequence sequence, Sequence::Create(std::move(request), limits, tokenizer));
+namespace {
 
-  std::vector<float> logits(static_cast<size_t>(model.config.vocab_size));
-  GenerateTimings timings;
-  const auto emit = [&hooks](const std::string& text) {
-    if (hooks.on_text && !text.empty()) hooks.on_text(text);
-  };
-  while (!sequence.finished()) {
-    if (hooks.cancel != nullptr && hooks.cancel->load()) {
-      emit(sequence.Cancel());
-      break;
-    }
-    const auto start = Clock::now();
-    const bool reading_prompt = sequence.prompt_read() < sequence.prompt_size();
-    const Sequence::Work work = sequence.Schedule(chunk);
-    const int64_t count = static_cast<int64_t>(work.tokens.size());
-    const Matrix wanted(logits.data(), work.wants_logits ? 1 : 0, model.config.vocab_size);
-    FULMEN_TRY(Forward(model, compute, work.tokens, state, wanted));
-    const size_t before = sequence.ids().size();
-    const std::string text = sequence.Postprocess(work, logits);
-    if (reading_prompt) {
-      timings.prompt_tokens += count;
-      timings.prompt_seconds += SecondsSince(start);
-      if (hooks.on_prompt_read) {
-        hooks.on_prompt_read(sequence.prompt_read(), sequence.prompt_size());
-      }
-    } else {
-      timings.decode_tokens += count;
-      timings.decode_seconds += SecondsSince(start);
-    }
-    emit(text);
-    if (hooks.on_token && sequence.ids().size() > before) hooks.on_token();
+// Gathers the events of one request.
+class Gatherer {
+ public:
+  explicit Gatherer(const GenerateHooks& hooks) : hooks_(hooks) {}
+
+  void operator()(const PromptProgress& progress) {
+    if (hooks_.on_prompt_read) hooks_.on_prompt_read(progress);
   }
-  return GenerateResult{
-      sequence.ids(),    sequence.text(), *sequence.finish_reason(), sequence.at_stop_string(),
-      sequence.Unread(), timings};
+  void operator()(const TokenSampled&) {
+    if (hooks_.on_token) hooks_.on_token();
+  }
+  void operator()(const AnswerDelta& delta) {
+    if (delta.piece.kind == AnswerPiece::Kind::kText) result_.text += delta.piece.text;
+    if (delta.piece.kind == AnswerPiece::Kind::kReasoning) result_.reasoning += delta.piece.text;
+    if (hooks_.on_piece) hooks_.on_piece(delta.piece);
+  }
+  void operator()(const AnswerFinished& finished) {
+    result_.ids = finished.ids;
+    result_.finish_reason = finished.reason;
+    result_.at_stop_string = finished.at_stop_string;
+  }
+  void operator()(const RequestDone& done) {
+    result_.usage = done.usage;
+    result_.timings = done.timings;
+    status_ = done.status;
+    done_ = true;
+  }
+
+  bool done() const { return done_; }
+  Result<GenerateResult> Take() {
+    FULMEN_TRY(status_);
+    return std::move(result_);
+  }
+
+ private:
+  const GenerateHooks& hooks_;
+  GenerateResult result_;
+  Status status_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+Result<GenerateResult> Generate(Engine& engine, const Request& request,
+                                const GenerateHooks& hooks) {
+  FULMEN_CHECK(request.choices == 1, "{} answers are asked of Generate", request.choices);
+  Gatherer gatherer(hooks);
+  FULMEN_ASSIGN(const RequestId id,
+                engine.Submit(request, [&gatherer](RequestId, const Event& event) {
+                  std::visit(gatherer, event);
+                }));
+  while (!gatherer.done()) {
+    if (hooks.cancel != nullptr && hooks.cancel->load()) engine.Cancel(id);
+    engine.Step();
+  }
+  return gatherer.Take();
 }
 
 std::vector<int32_t> EndTokens(const Model& model, const Tokenizer* tokenizer, bool chat) {
@@ -75,6 +90,16 @@ std::vector<int32_t> ForbiddenTokens(const Model& model, const Tokenizer* tokeni
   std::erase_if(forbidden,
                 [&ends](int32_t id) { return std::binary_search(ends.begin(), ends.end(), id); });
   return forbidden;
+}
+
+std::vector<int64_t> MessageBorders(const Tokenizer& tokenizer, std::span<const int32_t> prompt) {
+  std::vector<int64_t> borders;
+  const std::optional<int32_t> begin = tokenizer.TokenId("<beginning_of_sentence>");
+  if (!begin) return borders;
+  for (size_t i = 1; i < prompt.size(); ++i) {
+    if (prompt[i] == *begin) borders.push_back(static_cast<int64_t>(i));
+  }
+  return borders;
 }
 
 SamplingParams AdvisedSampling(const GenerationConfig& advice, SamplingParams defaults) {

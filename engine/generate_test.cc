@@ -7,88 +7,63 @@
 #include <string>
 #include <vector>
 
-#include "base/check.h"
-#include "base/thread_pool.h"
-#include "base/workspace.h"
-#include "model/testing/test_sequence.h"
+#include "engine/testing/nano.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
 
-// The embedded model.
-std::string ModelFolder() { return testing::SourcePath("models/fulmen-nano"); }
-
-template <class T>
-T ValueOrDie(Result<T> result) {
-  FULMEN_CHECK(result.has_value(), "{}", result.error().message);
-  return *std::move(result);
-}
-
-// Loaded once for all tests.
-const Model& TestModel() {
-  static const Model model = ValueOrDie(LoadModel(ModelFolder()));
-  return model;
-}
-const Tokenizer& TestTokenizer() {
-  static const Tokenizer tokenizer = ValueOrDie(Tokenizer::Load(ModelFolder()));
-  return tokenizer;
-}
+using testing::NanoModel;
+using testing::NanoTokenizer;
+using testing::NanoVariant;
+using testing::TestEngine;
+using testing::ValueOrDie;
 
 class GenerateTest : public ::testing::Test {
  protected:
-  static GenerateRequest Continue(const std::string& prompt, int64_t max_tokens) {
-    GenerateRequest request;
-    request.prompt = TestTokenizer().Encode(prompt, Tokenizer::Markers::kParse);
+  static Request Continue(const std::string& prompt, int64_t max_tokens) {
+    Request request;
+    request.prompt = NanoTokenizer().Encode(prompt, Tokenizer::Markers::kParse);
     request.max_tokens = max_tokens;
     return request;
   }
 
-  static Result<GenerateResult> Run(const GenerateRequest& request, const GenerateHooks& hooks = {},
+  static Result<GenerateResult> Run(const Request& request, const GenerateHooks& hooks = {},
                                     int threads = 1, const std::string& kernels = "cpu",
                                     int64_t chunk = 512) {
-    testing::TestSequence state(TestModel().config);
-    return RunOn(state.state, request, hooks, threads, kernels, chunk);
-  }
-
-  static Result<GenerateResult> RunOn(SequenceState& state, const GenerateRequest& request,
-                                      const GenerateHooks& hooks = {}, int threads = 1,
-                                      const std::string& kernels = "cpu", int64_t chunk = 512) {
-    ThreadPool pool(threads);
-    Workspace scratch(/*poison=*/true);
-    KernelContext context{pool, scratch};
-    return Generate(TestModel(), &TestTokenizer(),
-                    Compute(*ValueOrDie(SelectKernels(kernels)), context), state, request, hooks,
-                    chunk);
+    EngineOptions options;
+    options.scheduler.chunk = chunk;
+    TestEngine test(NanoModel(), &NanoTokenizer(), options, threads, kernels);
+    return Generate(test.engine, request, hooks);
   }
 };
 
 // Texts recorded by the authors' code are in tests/e2e/eval_test.cc.
 TEST_F(GenerateTest, AGreedyTextIsStreamedWhole) {
-  const GenerateRequest request = Continue("Once upon a time", 30);
+  const Request request = Continue("Once upon a time", 30);
   const std::vector<int32_t> ids = ValueOrDie(Run(request)).ids;
   ASSERT_EQ(ids.size(), 30U);
   for (const char* kernels : {"ref", "cpu"}) {
     std::string streamed;
     GenerateHooks hooks;
     int64_t tokens = 0;
-    hooks.on_text = [&streamed](std::string_view text) { streamed += text; };
+    hooks.on_piece = [&streamed](const AnswerPiece& piece) { streamed += piece.text; };
     hooks.on_token = [&tokens] { ++tokens; };
     const GenerateResult result = ValueOrDie(Run(request, hooks, 1, kernels));
     EXPECT_EQ(tokens, 30);
     EXPECT_EQ(result.ids, ids);
-    EXPECT_EQ(result.text, ValueOrDie(TestTokenizer().Decode(ids)));
+    EXPECT_EQ(result.text, ValueOrDie(NanoTokenizer().Decode(ids)));
     EXPECT_EQ(streamed, result.text);
     EXPECT_EQ(result.finish_reason, FinishReason::kLength);
-    EXPECT_EQ(result.unread, std::vector<int32_t>{ids.back()});
-    EXPECT_EQ(result.timings.prompt_tokens, static_cast<int64_t>(request.prompt.size()));
-    EXPECT_EQ(result.timings.decode_tokens, 29);
+    EXPECT_EQ(result.usage.prompt_tokens, std::ssize(request.prompt));
+    EXPECT_EQ(result.usage.cached_tokens, 0);
+    EXPECT_EQ(result.usage.output_tokens, 30);
   }
 }
 
 TEST_F(GenerateTest, ASeedGivesTheSameTokensWithAnyNumberOfThreads) {
-  GenerateRequest request = Continue("In the beginning God", 40);
+  Request request = Continue("In the beginning God", 40);
   request.sampling.temperature = 1;
   request.sampling.top_p = 0.95;
   for (const uint64_t seed : {1U, 2U}) {
@@ -103,22 +78,24 @@ TEST_F(GenerateTest, ASeedGivesTheSameTokensWithAnyNumberOfThreads) {
 }
 
 TEST_F(GenerateTest, TheChunkOfThePromptMakesNoDifference) {
-  const GenerateRequest request =
+  const Request request =
       Continue("Alice was beginning to get very tired of sitting by her sister on the bank", 20);
   const std::vector<int32_t> ids = ValueOrDie(Run(request)).ids;
   for (const int64_t chunk : {1, 7}) {
     std::vector<int64_t> reads;
     GenerateHooks hooks;
-    hooks.on_prompt_read = [&reads](int64_t read, int64_t) { reads.push_back(read); };
+    hooks.on_prompt_read = [&reads](const PromptProgress& read) { reads.push_back(read.read); };
     EXPECT_EQ(ValueOrDie(Run(request, hooks, 1, "cpu", chunk)).ids, ids);
-    const int64_t length = static_cast<int64_t>(request.prompt.size());
-    EXPECT_EQ(static_cast<int64_t>(reads.size()), (length + chunk - 1) / chunk);
+    const int64_t length = std::ssize(request.prompt);
+    // The first is told at admission.
+    EXPECT_EQ(std::ssize(reads), 1 + (length + chunk - 1) / chunk);
+    EXPECT_EQ(reads.front(), 0);
     EXPECT_EQ(reads.back(), length);
   }
 }
 
 TEST_F(GenerateTest, StopStringsAndStopTokensEndTheAnswer) {
-  GenerateRequest request = Continue("ROMEO:\n", 60);
+  Request request = Continue("ROMEO:\n", 60);
   const GenerateResult whole = ValueOrDie(Run(request));
   const std::string stop = whole.text.substr(20, 9);
   request.stop_strings = {"not in this text", stop};
@@ -134,18 +111,17 @@ TEST_F(GenerateTest, StopStringsAndStopTokensEndTheAnswer) {
   EXPECT_EQ(ended.ids, std::vector<int32_t>(whole.ids.begin(), first));
   EXPECT_EQ(ended.finish_reason, FinishReason::kStop);
   EXPECT_FALSE(ended.at_stop_string);
-  EXPECT_TRUE(ended.unread.empty());
 }
 
 TEST_F(GenerateTest, CancellingKeepsWhatWasGenerated) {
-  const GenerateRequest request = Continue("Fellow citizens, I", 60);
+  const Request request = Continue("Fellow citizens, I", 60);
   const GenerateResult whole = ValueOrDie(Run(request));
   std::atomic<bool> cancel = false;
   GenerateHooks hooks;
   hooks.cancel = &cancel;
   std::string streamed;
-  hooks.on_text = [&](std::string_view text) {
-    streamed += text;
+  hooks.on_piece = [&](const AnswerPiece& piece) {
+    streamed += piece.text;
     cancel = streamed.size() >= 30;
   };
   const GenerateResult result = ValueOrDie(Run(request, hooks));
@@ -154,95 +130,79 @@ TEST_F(GenerateTest, CancellingKeepsWhatWasGenerated) {
   EXPECT_GE(streamed.size(), 30U);
   EXPECT_EQ(whole.text.substr(0, streamed.size()), streamed);
 
-  // Before anything was read: the whole prompt is still to be read.
+  // Before anything was read.
   cancel = true;
-  const GenerateResult nothing = ValueOrDie(Run(request, hooks));
-  EXPECT_TRUE(nothing.ids.empty());
-  EXPECT_EQ(nothing.unread, request.prompt);
+  EXPECT_TRUE(ValueOrDie(Run(request, hooks)).ids.empty());
 }
 
-TEST_F(GenerateTest, AnAnswerContinuedFromItsStateIsTheSame) {
-  GenerateRequest request = Continue("The Library of Congress", 40);
+TEST_F(GenerateTest, AnAnswerThatIsContinuedIsTheSame) {
+  Request request = Continue("The Library of Congress", 40);
   const std::vector<int32_t> whole = ValueOrDie(Run(request)).ids;
-  testing::TestSequence state(TestModel().config);
+  TestEngine test;
   request.max_tokens = 15;
-  const GenerateResult first = ValueOrDie(RunOn(state.state, request));
-  request.prompt = first.unread;
+  const GenerateResult first = ValueOrDie(Generate(test.engine, request));
+  request.prompt.insert(request.prompt.end(), first.ids.begin(), first.ids.end());
   request.max_tokens = 25;
-  const GenerateResult second = ValueOrDie(RunOn(state.state, request));
+  const GenerateResult second = ValueOrDie(Generate(test.engine, request));
+  // All but the last token, which was sampled and not yet read.
+  EXPECT_EQ(second.usage.cached_tokens, std::ssize(request.prompt) - 1);
   std::vector<int32_t> both = first.ids;
   both.insert(both.end(), second.ids.begin(), second.ids.end());
   EXPECT_EQ(both, whole);
 }
 
 TEST_F(GenerateTest, TheContextLimitIsKept) {
-  Model small{TestModel().config, nullptr, TestModel().weights, TestModel().unused_ids};
+  Model small = NanoVariant();
   small.config.max_position = 10;
-  ThreadPool pool(1);
-  Workspace scratch;
-  KernelContext context{pool, scratch};
-  const Compute compute(*ValueOrDie(SelectKernels("cpu")), context);
-  GenerateRequest request = Continue("Alice was beginning to", 60);
+  TestEngine test(small);
+  Request request = Continue("Alice was beginning to", 60);
   request.prompt.resize(6, 5);
-  testing::TestSequence state(small.config);
-  const GenerateResult result =
-      ValueOrDie(Generate(small, &TestTokenizer(), compute, state.state, request));
+  const GenerateResult result = ValueOrDie(Generate(test.engine, request));
   EXPECT_EQ(result.finish_reason, FinishReason::kContext);
   EXPECT_EQ(result.ids.size(), 5U);  // the tenth token read gives the last one
-  EXPECT_EQ(state.state.position(), 10);
 
-  testing::TestSequence fresh(small.config);
   request.prompt.resize(11, 5);
-  const auto too_long = Generate(small, &TestTokenizer(), compute, fresh.state, request);
+  const auto too_long = Generate(test.engine, request);
   ASSERT_FALSE(too_long.has_value());
   EXPECT_EQ(too_long.error().message,
             "the prompt has 11 tokens, but the model's context ends at 10");
-  EXPECT_EQ(fresh.state.position(), 0);
 }
 
 TEST_F(GenerateTest, ImpossibleRequestsAreRefused) {
   const auto message = [](auto change) {
-    GenerateRequest request = Continue("Alice", 5);
+    Request request = Continue("Alice", 5);
     change(request);
     const Result<GenerateResult> result = Run(request);
     return result ? std::string() : result.error().message;
   };
-  EXPECT_EQ(message([](GenerateRequest&) {}), "");
-  EXPECT_EQ(message([](GenerateRequest& r) { r.prompt.clear(); }), "the prompt is empty");
-  EXPECT_EQ(message([](GenerateRequest& r) { r.prompt[0] = 4096; }),
+  EXPECT_EQ(message([](Request&) {}), "");
+  EXPECT_EQ(message([](Request& r) { r.prompt.clear(); }), "the prompt is empty");
+  EXPECT_EQ(message([](Request& r) { r.prompt[0] = 4096; }),
             "token 0 of the prompt is 4096, but the model's vocabulary has 4096 tokens");
-  EXPECT_NE(message([](GenerateRequest& r) { r.prompt[0] = -1; }), "");
-  EXPECT_NE(message([](GenerateRequest& r) { r.max_tokens = 0; }), "");
-  EXPECT_NE(message([](GenerateRequest& r) { r.stop_strings = {""}; }), "");
-  EXPECT_NE(message([](GenerateRequest& r) { r.sampling.top_p = 2; }), "");
+  EXPECT_NE(message([](Request& r) { r.prompt[0] = -1; }), "");
+  EXPECT_NE(message([](Request& r) { r.max_tokens = 0; }), "");
+  EXPECT_NE(message([](Request& r) { r.stop_strings = {""}; }), "");
+  EXPECT_NE(message([](Request& r) { r.sampling.top_p = 2; }), "");
 }
 
 TEST_F(GenerateTest, ANonFiniteLayerIsNamed) {
-  Model broken{TestModel().config, nullptr, TestModel().weights, TestModel().unused_ids};
-  const std::vector<float> nan = testing::NanFilled(TestModel().config.hidden_size);
+  Model broken = NanoVariant();
+  const std::vector<float> nan = testing::NanFilled(NanoModel().config.hidden_size);
   broken.weights.layers[3].mlp_norm = {nan.data(), DType::kF32, 1, broken.config.hidden_size};
-  ThreadPool pool(1);
-  Workspace scratch;
-  KernelContext context{pool, scratch};
-  testing::TestSequence state(broken.config);
-  const auto result =
-      Generate(broken, &TestTokenizer(), Compute(*ValueOrDie(SelectKernels("cpu")), context),
-               state.state, Continue("Alice", 5));
+  TestEngine test(broken);
+  const auto result = Generate(test.engine, Continue("Alice", 5));
   ASSERT_FALSE(result.has_value());
   EXPECT_EQ(result.error().code, ErrorCode::kNonFinite);
   EXPECT_NE(result.error().message.find("layer 3"), std::string::npos) << result.error().message;
 }
 
 TEST_F(GenerateTest, UnusedIdsAreNeverSampled) {
-  GenerateRequest request = Continue("Alice was beginning to", 40);
+  Request request = Continue("Alice was beginning to", 40);
   const std::vector<int32_t> ids = ValueOrDie(Run(request)).ids;
-  Model without{TestModel().config, nullptr, TestModel().weights, {ids[0], ids[5]}};
-  ThreadPool pool(1);
-  Workspace scratch;
-  KernelContext context{pool, scratch};
-  testing::TestSequence state(without.config);
-  const GenerateResult result = ValueOrDie(Generate(
-      without, nullptr, Compute(*ValueOrDie(SelectKernels("cpu")), context), state.state, request));
+  Model without = NanoVariant();
+  without.unused_ids = {ids[0], ids[5]};
+  TestEngine test(without, nullptr);
+  const GenerateResult result = ValueOrDie(Generate(test.engine, request));
   EXPECT_EQ(result.ids.size(), 40U);
   EXPECT_TRUE(result.text.empty());
   for (const int32_t id : result.ids) EXPECT_TRUE(id != ids[0] && id != ids[5]);
@@ -250,10 +210,10 @@ TEST_F(GenerateTest, UnusedIdsAreNeverSampled) {
 
 TEST_F(GenerateTest, EndTokens) {
   const std::vector<int32_t> end =
-      TestTokenizer().Encode("<end_of_sentence>", Tokenizer::Markers::kParse);
-  EXPECT_EQ(EndTokens(TestModel(), &TestTokenizer(), false), end);
-  EXPECT_EQ(EndTokens(TestModel(), nullptr, false), end);
-  Model other{TestModel().config, nullptr, TestModel().weights, {}};
+      NanoTokenizer().Encode("<end_of_sentence>", Tokenizer::Markers::kParse);
+  EXPECT_EQ(EndTokens(NanoModel(), &NanoTokenizer(), false), end);
+  EXPECT_EQ(EndTokens(NanoModel(), nullptr, false), end);
+  Model other = NanoVariant();
   other.config.eos_ids.clear();
   EXPECT_TRUE(EndTokens(other, nullptr, false).empty());
   other.config.eos_ids = {9};
@@ -262,25 +222,22 @@ TEST_F(GenerateTest, EndTokens) {
 }
 
 TEST_F(GenerateTest, DeclaredEndTokensAreNotForbidden) {
-  const int32_t end_of_turn = *TestTokenizer().TokenId("<end_of_sentence>");
-  Model model{TestModel().config, nullptr, TestModel().weights, {3, 7, 9, end_of_turn}};
+  const int32_t end_of_turn = *NanoTokenizer().TokenId("<end_of_sentence>");
+  Model model = NanoVariant();
+  model.unused_ids = {3, 7, 9, end_of_turn};
   model.config.eos_ids = {9};
   model.generation.eos_ids = {7};
   EXPECT_EQ(ForbiddenTokens(model, nullptr), (std::vector<int32_t>{3, end_of_turn}));
-  EXPECT_EQ(ForbiddenTokens(model, &TestTokenizer()), std::vector<int32_t>{3});
+  EXPECT_EQ(ForbiddenTokens(model, &NanoTokenizer()), std::vector<int32_t>{3});
 
   // What is generated first ends the answer although its embedding row may be zero.
-  GenerateRequest request = Continue("Alice was beginning to", 40);
+  Request request = Continue("Alice was beginning to", 40);
   const std::vector<int32_t> ids = ValueOrDie(Run(request)).ids;
   model.unused_ids = {ids[5]};
   model.generation.eos_ids = {ids[5]};
   request.stop_tokens = EndTokens(model, nullptr, false);
-  ThreadPool pool(1);
-  Workspace scratch;
-  KernelContext context{pool, scratch};
-  testing::TestSequence state(model.config);
-  const GenerateResult result = ValueOrDie(Generate(
-      model, nullptr, Compute(*ValueOrDie(SelectKernels("cpu")), context), state.state, request));
+  TestEngine test(model, nullptr);
+  const GenerateResult result = ValueOrDie(Generate(test.engine, request));
   EXPECT_EQ(result.finish_reason, FinishReason::kStop);
   EXPECT_LE(result.ids.size(), 5U);
 }

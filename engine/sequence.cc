@@ -19,23 +19,16 @@ Status CheckIds(const std::vector<int32_t>& ids, int64_t vocab_size, std::string
   return {};
 }
 
-Status CheckRequest(const GenerateRequest& request, const SequenceLimits& limits,
+Status CheckRequest(const Request& request, const SequenceLimits& limits,
                     const Tokenizer* tokenizer) {
-  const int64_t length = static_cast<int64_t>(request.prompt.size());
+  const int64_t length = std::ssize(request.prompt);
   if (length == 0) return Fail(ErrorCode::kInvalidArgument, "the prompt is empty");
-  if (limits.position == 0 && length > limits.max_position) {
+  if (length > limits.max_position) {
     return Fail(ErrorCode::kInvalidArgument,
                 "the prompt has {} tokens, but the model's context ends at {}", length,
                 limits.max_position);
   }
-  if (limits.position + length > limits.max_position) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "the prompt's {} tokens after the {} already read make {}, but the model's context "
-                "ends at {}",
-                length, limits.position, limits.position + length, limits.max_position);
-  }
   FULMEN_TRY(CheckIds(request.prompt, limits.vocab_size, "prompt"));
-  FULMEN_TRY(CheckIds(request.history, limits.vocab_size, "history"));
   if (request.max_tokens < 1) {
     return Fail(ErrorCode::kInvalidArgument, "max_tokens must be at least 1, not {}",
                 request.max_tokens);
@@ -50,86 +43,127 @@ Status CheckRequest(const GenerateRequest& request, const SequenceLimits& limits
   return {};
 }
 
+void Append(std::vector<AnswerPiece>& pieces, std::vector<AnswerPiece> more) {
+  pieces.insert(pieces.end(), std::make_move_iterator(more.begin()),
+                std::make_move_iterator(more.end()));
+}
+
 }  // namespace
 
 std::string_view FinishReasonName(FinishReason reason) {
   switch (reason) {
     case FinishReason::kStop:
       return "stop";
+    case FinishReason::kToolCalls:
+      return "tool_calls";
     case FinishReason::kLength:
       return "length";
     case FinishReason::kContext:
       return "context";
     case FinishReason::kCancelled:
       return "cancelled";
+    case FinishReason::kDeadline:
+      return "deadline";
+    case FinishReason::kError:
+      return "error";
   }
   return "";
 }
 
-Result<Sequence> Sequence::Create(GenerateRequest request, const SequenceLimits& limits,
-                                  const Tokenizer* tokenizer) {
+Result<Sequence> Sequence::Create(const Request& request, int64_t choice,
+                                  const SequenceLimits& limits, const Tokenizer* tokenizer) {
   FULMEN_TRY(CheckRequest(request, limits, tokenizer));
-  FULMEN_ASSIGN(Sampler sampler,
-                Sampler::Create(request.sampling, limits.vocab_size, limits.forbidden));
-  return Sequence(std::move(request), limits, tokenizer, std::move(sampler));
+  SamplingParams sampling = request.sampling;
+  sampling.seed += static_cast<uint64_t>(choice);
+  FULMEN_ASSIGN(Sampler sampler, Sampler::Create(sampling, limits.vocab_size, limits.forbidden));
+  return Sequence(request, limits, tokenizer, std::move(sampler));
 }
 
-Sequence::Sequence(GenerateRequest request, const SequenceLimits& limits,
-                   const Tokenizer* tokenizer, Sampler sampler)
-    : request_(std::move(request)),
-      room_(limits.max_position - limits.position),
+Sequence::Sequence(const Request& request, const SequenceLimits& limits, const Tokenizer* tokenizer,
+                   Sampler sampler)
+    : max_tokens_(request.max_tokens),
+      max_position_(limits.max_position),
+      stop_tokens_(request.stop_tokens),
+      prompt_size_(std::ssize(request.prompt)),
       sampler_(std::move(sampler)),
-      stop_(request_.stop_strings) {
+      parser_(request.format),
+      stop_(request.stop_strings) {
   if (tokenizer != nullptr) decoder_.emplace(*tokenizer);
-  sampler_.AddHistory(request_.history);
-  sampler_.AddHistory(request_.prompt);
+  tokens_.reserve(request.prompt.size());
+  keys_.reserve(request.prompt.size());
+  for (const int32_t token : request.prompt) Append(token);
+  sampler_.AddHistory(request.prompt);
 }
 
-Sequence::Work Sequence::Schedule(int64_t chunk) const {
-  FULMEN_CHECK(!finished() && chunk >= 1, "a finished sequence, or a chunk of {}", chunk);
-  const std::span<const int32_t> prompt = request_.prompt;
-  if (read_ >= prompt_size()) return {std::span(&ids_.back(), 1), true};
-  const int64_t count = std::min(chunk, prompt_size() - read_);
-  return {prompt.subspan(static_cast<size_t>(read_), static_cast<size_t>(count)),
-          read_ + count == prompt_size()};
+void Sequence::Append(int32_t token) {
+  tokens_.push_back(token);
+  keys_.push_back(static_cast<PrefixKey>(token));
 }
 
-std::string Sequence::Postprocess(const Work& work, std::span<float> logits) {
-  read_ += static_cast<int64_t>(work.tokens.size());
-  return work.wants_logits ? TakeToken(sampler_.Sample(logits)) : "";
+void Sequence::SetPosition(int64_t position) {
+  FULMEN_CHECK(position >= 0 && position < std::ssize(tokens_), "position {} of {} tokens",
+               position, tokens_.size());
+  position_ = position;
 }
 
-std::string Sequence::TakeToken(int32_t token) {
-  const auto& stops = request_.stop_tokens;
-  if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+void Sequence::Read(int64_t count) {
+  FULMEN_CHECK(!finished() && count >= 1 && count <= unread(),
+               "{} tokens were read of {}, or after the end", count, unread());
+  position_ += count;
+}
+
+std::vector<AnswerPiece> Sequence::Take(int32_t token) {
+  FULMEN_CHECK(!finished() && unread() == 0, "a token after {} unread ones, or after the end",
+               unread());
+  if (std::ranges::find(stop_tokens_, token) != stop_tokens_.end()) {
     return Finish(FinishReason::kStop);
   }
-  ids_.push_back(token);
-  std::string text;
-  if (decoder_) text = stop_.Add(decoder_->Add(token));
-  text_ += text;
-  if (stop_.stopped()) return text + Finish(FinishReason::kStop);
-  if (static_cast<int64_t>(ids_.size()) == request_.max_tokens) {
-    return text + Finish(FinishReason::kLength);
+  Append(token);
+  std::vector<AnswerPiece> pieces;
+  if (decoder_) {
+    const bool before = parser_.in_reasoning();
+    pieces = StopAt(parser_.Add(decoder_->Add(token)));
+    if (before || parser_.in_reasoning()) ++reasoning_tokens_;
   }
-  if (read_ == room_) return text + Finish(FinishReason::kContext);
-  return text;
+  if (stop_.stopped()) {
+    fulmen::Append(pieces, Finish(FinishReason::kStop));
+  } else if (std::ssize(tokens_) - prompt_size_ == max_tokens_) {
+    fulmen::Append(pieces, Finish(FinishReason::kLength));
+  } else if (position_ == max_position_) {
+    fulmen::Append(pieces, Finish(FinishReason::kContext));
+  }
+  return pieces;
 }
 
-std::string Sequence::Finish(FinishReason reason) {
-  std::string text;
-  if (decoder_) text = stop_.Add(decoder_->Flush());
-  text += stop_.Flush();
-  text_ += text;
-  finish_reason_ = stop_.stopped() ? FinishReason::kStop : reason;
-  return text;
+std::vector<AnswerPiece> Sequence::Finish(FinishReason reason) {
+  std::vector<AnswerPiece> pieces;
+  if (decoder_) {
+    pieces = parser_.Add(decoder_->Flush());
+    fulmen::Append(pieces, parser_.Finish());
+    pieces = StopAt(std::move(pieces));
+  }
+  const std::string rest = stop_.Flush();
+  if (!rest.empty()) pieces.push_back({AnswerPiece::Kind::kText, rest});
+  if (stop_.stopped()) reason = FinishReason::kStop;
+  if (reason == FinishReason::kStop && parser_.calls() > 0) reason = FinishReason::kToolCalls;
+  finish_reason_ = reason;
+  return pieces;
 }
 
-std::vector<int32_t> Sequence::Unread() const {
-  std::vector<int32_t> all = request_.prompt;
-  all.insert(all.end(), ids_.begin(), ids_.end());
-  all.erase(all.begin(), all.begin() + read_);
-  return all;
+std::vector<AnswerPiece> Sequence::StopAt(std::vector<AnswerPiece> pieces) {
+  std::vector<AnswerPiece> kept;
+  for (AnswerPiece& piece : pieces) {
+    if (stop_.stopped()) break;
+    if (piece.kind == AnswerPiece::Kind::kText) {
+      piece.text = stop_.Add(piece.text);
+      if (piece.text.empty()) continue;
+    } else if (const std::string held = stop_.Flush(); !held.empty()) {
+      // A stop string does not go on behind thoughts or a call.
+      kept.push_back({AnswerPiece::Kind::kText, held});
+    }
+    kept.push_back(std::move(piece));
+  }
+  return kept;
 }
 
 }  // namespace fulmen

@@ -1,95 +1,86 @@
-// One prompt and its answer on the way through the engine. A step is three calls: Schedule says
-// which tokens the model reads next, the caller runs them, Postprocess takes the logits. Nothing
-// here touches the model, so sequences are tested alone, and a scheduler may run many of them in
-// one step.
+// One prompt and one answer to it on the way through the engine. Nothing here touches the model:
+// Unread() says what it reads next, the engine runs that, and Read() takes note and the logits. So
+// sequences are tested alone, and a batch may hold any part of many.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/prefix_cache.h"
+#include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/stop.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fulmen {
 
-enum class FinishReason : uint8_t {
-  kStop,       // a stop token or a stop string
-  kLength,     // max_tokens
-  kContext,    // the model can read no further token
-  kCancelled,  // the user stopped it
-};
-std::string_view FinishReasonName(FinishReason reason);  // "stop", "length", …
-
-struct GenerateRequest {
-  std::vector<int32_t> prompt;   // what the model reads before it answers; at least one token
-  std::vector<int32_t> history;  // tokens the state has read before, for the repetition penalty
-  SamplingParams sampling;
-  int64_t max_tokens = 0;                 // at least 1
-  std::vector<int32_t> stop_tokens;       // end the answer and are not part of it
-  std::vector<std::string> stop_strings;  // likewise, in its text; need a tokenizer
-};
-
-// What a sequence has to know about its model and state.
+// What a sequence has to know about its model.
 struct SequenceLimits {
   int64_t vocab_size = 0;
   int64_t max_position = 0;            // context limit in tokens
-  int64_t position = 0;                // tokens the state has read already
   std::span<const int32_t> forbidden;  // ids never to be sampled
 };
 
 // Not thread safe. Movable.
 class Sequence {
  public:
-  // Without a tokenizer there is no text. The tokenizer must outlive the sequence. A prompt that
-  // does not fit, ids outside the vocabulary and parameters out of range are errors.
-  static Result<Sequence> Create(GenerateRequest request, const SequenceLimits& limits,
-                                 const Tokenizer* tokenizer);
+  // Answer `choice` to `request`. Without a tokenizer there is no text. The tokenizer must outlive
+  // the sequence. A prompt that does not fit, ids outside the vocabulary and parameters out of
+  // range are errors.
+  static Result<Sequence> Create(const Request& request, int64_t choice,
+                                 const SequenceLimits& limits, const Tokenizer* tokenizer);
 
-  struct Work {
-    std::span<const int32_t> tokens;  // valid until Postprocess
-    bool wants_logits = false;        // of the last token
-  };
-  // At most `chunk` tokens of the prompt, or the token generated last. Not once finished.
-  Work Schedule(int64_t chunk) const;
-  // Takes note that `work` was run. `logits` [vocab], where wanted, is overwritten. Returns the
-  // text that became final.
-  std::string Postprocess(const Work& work, std::span<float> logits);
+  // Prompt and answer so far, and the same for the prefix cache.
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+  std::span<const PrefixKey> keys() const { return keys_; }
+  int64_t prompt_size() const { return prompt_size_; }
+  // Tokens that the model has read. A sequence may be set back, to a state that has read fewer: it
+  // reads its own answer again, and goes on as if nothing had happened.
+  int64_t position() const { return position_; }
+  void SetPosition(int64_t position);
+  // At least one, until it is finished: the last of them gives the logits of the next token.
+  int64_t unread() const { return std::ssize(tokens_) - position_; }
+
+  // Takes note that the next `count` tokens were read; of all unread ones with their logits
+  // [vocab], which are overwritten. Sample() may run on any thread, its result is for Take(), which
+  // returns the text that became final.
+  void Read(int64_t count);
+  int32_t Sample(std::span<float> logits) { return sampler_.Sample(logits); }
+  std::vector<AnswerPiece> Take(int32_t token);
   // Ends the answer here. Returns the text that became final.
-  std::string Cancel() { return Finish(FinishReason::kCancelled); }
+  std::vector<AnswerPiece> Finish(FinishReason reason);
 
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
   bool at_stop_string() const { return stop_.stopped(); }
-  // Tokens of the prompt that were run.
-  int64_t prompt_read() const { return std::min(read_, prompt_size()); }
-  int64_t prompt_size() const { return static_cast<int64_t>(request_.prompt.size()); }
-  const std::vector<int32_t>& ids() const { return ids_; }
-  const std::string& text() const { return text_; }
-  // The last tokens of prompt and answer that the model has not read.
-  std::vector<int32_t> Unread() const;
+  // The answer, without the stop token.
+  std::vector<int32_t> ids() const { return {tokens_.begin() + prompt_size_, tokens_.end()}; }
+  int64_t reasoning_tokens() const { return reasoning_tokens_; }
 
  private:
-  Sequence(GenerateRequest request, const SequenceLimits& limits, const Tokenizer* tokenizer,
+  Sequence(const Request& request, const SequenceLimits& limits, const Tokenizer* tokenizer,
            Sampler sampler);
 
-  std::string TakeToken(int32_t token);
-  std::string Finish(FinishReason reason);
+  void Append(int32_t token);
+  // The pieces of an answer without what follows a stop string in its text.
+  std::vector<AnswerPiece> StopAt(std::vector<AnswerPiece> pieces);
 
-  GenerateRequest request_;
-  int64_t room_;  // tokens the state could read when the sequence began
+  int64_t max_tokens_;
+  int64_t max_position_;
+  std::vector<int32_t> stop_tokens_;
+  std::vector<int32_t> tokens_;
+  std::vector<PrefixKey> keys_;
+  int64_t prompt_size_;
+  int64_t position_ = 0;
   Sampler sampler_;
   std::optional<StreamDecoder> decoder_;
+  AnswerParser parser_;
   StopMatcher stop_;
-  int64_t read_ = 0;  // tokens of prompt and answer that were run
-  std::vector<int32_t> ids_;
-  std::string text_;
+  int64_t reasoning_tokens_ = 0;
   std::optional<FinishReason> finish_reason_;
 };
 

@@ -16,85 +16,107 @@ std::vector<float> Choosing(int32_t token) {
   return logits;
 }
 
-Sequence MakeSequence(const GenerateRequest& request, int64_t max_position, int64_t position) {
-  const SequenceLimits limits{kVocab, max_position, position, {}};
-  Result<Sequence> sequence = Sequence::Create(request, limits, nullptr);
+Sequence MakeSequence(const Request& request, int64_t max_position = 100) {
+  const SequenceLimits limits{kVocab, max_position, {}};
+  Result<Sequence> sequence = Sequence::Create(request, 0, limits, nullptr);
   EXPECT_TRUE(sequence.has_value()) << (sequence ? "" : sequence.error().message);
   return *std::move(sequence);
 }
 
-std::vector<int32_t> Tokens(const Sequence::Work& work) {
-  return {work.tokens.begin(), work.tokens.end()};
+// Reads all that is unread, and takes the token that the logits choose.
+void Step(Sequence& sequence, std::vector<float> logits) {
+  sequence.Read(sequence.unread());
+  sequence.Take(sequence.Sample(logits));
 }
 
-TEST(Sequence, ReadsThePromptInChunksThenOneTokenAtATime) {
-  GenerateRequest request;
+TEST(Sequence, ReadsThePromptInAnyPiecesThenOneTokenAtATime) {
+  Request request;
   request.prompt = {1, 2, 3, 4, 5};
   request.max_tokens = 2;
-  Sequence sequence = MakeSequence(request, 100, 0);
+  Sequence sequence = MakeSequence(request);
+  EXPECT_EQ(sequence.unread(), 5);
+  sequence.Read(3);
+  EXPECT_EQ(sequence.position(), 3);
+  EXPECT_EQ(sequence.unread(), 2);
 
-  Sequence::Work work = sequence.Schedule(3);
-  EXPECT_EQ(Tokens(work), (std::vector<int32_t>{1, 2, 3}));
-  EXPECT_FALSE(work.wants_logits);
-  sequence.Postprocess(work, {});
-  EXPECT_EQ(sequence.prompt_read(), 3);
-  EXPECT_EQ(sequence.Unread(), (std::vector<int32_t>{4, 5}));
-
-  work = sequence.Schedule(3);
-  EXPECT_EQ(Tokens(work), (std::vector<int32_t>{4, 5}));
-  EXPECT_TRUE(work.wants_logits);
-  std::vector<float> logits = Choosing(6);
-  sequence.Postprocess(work, logits);
+  Step(sequence, Choosing(6));
   EXPECT_FALSE(sequence.finished());
+  EXPECT_EQ(sequence.unread(), 1);
+  EXPECT_EQ(sequence.tokens(), (std::vector<int32_t>{1, 2, 3, 4, 5, 6}));
 
-  work = sequence.Schedule(3);
-  EXPECT_EQ(Tokens(work), std::vector<int32_t>{6});
-  EXPECT_TRUE(work.wants_logits);
-  logits = Choosing(7);
-  sequence.Postprocess(work, logits);
+  Step(sequence, Choosing(7));
   EXPECT_EQ(sequence.finish_reason(), FinishReason::kLength);
   EXPECT_EQ(sequence.ids(), (std::vector<int32_t>{6, 7}));
-  EXPECT_EQ(sequence.Unread(), std::vector<int32_t>{7});
+  EXPECT_EQ(sequence.position(), 6);
+  const std::vector<PrefixKey> keys(sequence.keys().begin(), sequence.keys().end());
+  EXPECT_EQ(keys, (std::vector<PrefixKey>{1, 2, 3, 4, 5, 6, 7}));
 }
 
-TEST(Sequence, CountsWhatTheStateHasRead) {
-  GenerateRequest request;
+// As after a want of memory: what was sampled is read again, and counts once.
+TEST(Sequence, GoesOnAfterItWasSetBack) {
+  Request request;
+  request.prompt = {1, 2, 3};
+  request.max_tokens = 4;
+  request.sampling.frequency_penalty = 1;
+  Sequence sequence = MakeSequence(request);
+  Step(sequence, Choosing(6));
+  Step(sequence, {0, 0, 0, 0, 0.5F, 0, 2, 0});
+  EXPECT_EQ(sequence.ids(), (std::vector<int32_t>{6, 6}));
+  sequence.SetPosition(1);
+  EXPECT_EQ(sequence.unread(), 4);
+  sequence.Read(2);
+  Step(sequence, {0, 0, 0, 0, 0.5F, 0, 2, 0});
+  EXPECT_EQ(sequence.ids(), (std::vector<int32_t>{6, 6, 4}));
+  EXPECT_EQ(sequence.unread(), 1);
+}
+
+TEST(Sequence, EndsWhereTheModelCanReadNoMore) {
+  Request request;
   request.prompt = {1, 2};
   request.max_tokens = 50;
   for (const int64_t room : {2, 3, 6}) {
-    Sequence sequence = MakeSequence(request, 20, 20 - room);
-    while (!sequence.finished()) {
-      std::vector<float> logits = Choosing(6);
-      sequence.Postprocess(sequence.Schedule(512), logits);
-    }
+    Sequence sequence = MakeSequence(request, room);
+    while (!sequence.finished()) Step(sequence, Choosing(6));
     EXPECT_EQ(sequence.finish_reason(), FinishReason::kContext);
-    EXPECT_EQ(static_cast<int64_t>(sequence.ids().size()), room - 1);
+    EXPECT_EQ(std::ssize(sequence.ids()), room - 1);
   }
-  const Result<Sequence> too_long = Sequence::Create(request, {kVocab, 20, 19, {}}, nullptr);
+  const Result<Sequence> too_long = Sequence::Create(request, 0, {kVocab, 1, {}}, nullptr);
   ASSERT_FALSE(too_long.has_value());
-  EXPECT_EQ(too_long.error().message,
-            "the prompt's 2 tokens after the 19 already read make 21, but the model's context ends "
-            "at 20");
+  EXPECT_EQ(too_long.error().message, "the prompt has 2 tokens, but the model's context ends at 1");
 }
 
-TEST(Sequence, TheRepetitionPenaltySeesHistoryAndPrompt) {
-  GenerateRequest request;
-  request.prompt = {1};
-  request.history = {2};
+TEST(Sequence, TheRepetitionPenaltySeesThePrompt) {
+  Request request;
+  request.prompt = {2, 1};
   request.max_tokens = 1;
   request.sampling.repetition_penalty = 2;
-  Sequence sequence = MakeSequence(request, 100, 1);
-  std::vector<float> logits = {0, 1.9F, 1.9F, 1, 0, 0, 0, 0};
-  sequence.Postprocess(sequence.Schedule(1), logits);
+  Sequence sequence = MakeSequence(request);
+  Step(sequence, {0, 1.9F, 1.9F, 1, 0, 0, 0, 0});
   EXPECT_EQ(sequence.ids(), std::vector<int32_t>{3});
 }
 
+TEST(Sequence, EachChoiceHasASeedOfItsOwn) {
+  Request request;
+  request.prompt = {1};
+  request.max_tokens = 30;
+  request.sampling.temperature = 5;
+  request.sampling.seed = 7;
+  const auto answer = [&](int64_t choice, uint64_t seed) {
+    request.sampling.seed = seed;
+    Sequence sequence = *Sequence::Create(request, choice, {kVocab, 100, {}}, nullptr);
+    while (!sequence.finished()) Step(sequence, Choosing(3));
+    return sequence.ids();
+  };
+  EXPECT_NE(answer(0, 7), answer(1, 7));
+  EXPECT_EQ(answer(1, 7), answer(0, 8));
+}
+
 TEST(Sequence, StopStringsNeedATokenizer) {
-  GenerateRequest request;
+  Request request;
   request.prompt = {1};
   request.max_tokens = 1;
   request.stop_strings = {"x"};
-  EXPECT_FALSE(Sequence::Create(request, {kVocab, 10, 0, {}}, nullptr).has_value());
+  EXPECT_FALSE(Sequence::Create(request, 0, {kVocab, 10, {}}, nullptr).has_value());
 }
 
 }  // namespace

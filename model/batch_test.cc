@@ -10,21 +10,17 @@
 
 #include "base/thread_pool.h"
 #include "base/workspace.h"
-#include "kernels/testing/test_weight.h"
 #include "model/forward.h"
-#include "model/synth.h"
-#include "model/tensor_table.h"
 #include "model/testing/test_sequence.h"
-#include "model/weights.h"
+#include "model/testing/tiny_model.h"
 #include "tests/testing/compare.h"
-#include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
 
 using Ids = std::vector<int32_t>;
 
-constexpr int32_t kBroken = 63;  // a token whose embedding is NaN
+using testing::TinyModel;
 
 // What weights and caches are kept in changes how much is rounded, and promises nothing less.
 struct Kept {
@@ -38,60 +34,10 @@ struct Kept {
   }
 };
 
-Config TinyConfig(const Kept& kept) {
-  Config config = PresetConfig("small").value();
-  config.layers = LayerPattern(4, 2);
-  config.hidden_size = 24;
-  config.heads = 4;
-  config.kv_heads = 2;
-  config.head_dim = 8;
-  config.rotary_dim = 4;
-  config.ffn_size = 20;
-  config.experts = 4;
-  config.experts_per_token = 2;
-  config.vocab_size = 64;
-  if (kept.kv == DType::kQ8_0) config.head_dim = kKvGroup;
-  if (IsQuantized(kept.weights)) {  // whole blocks
-    config.hidden_size = config.ffn_size = 256;
-    config.head_dim = 64;
-  }
-  return config;
-}
-
 class Batches : public ::testing::TestWithParam<Kept> {
  protected:
-  void SetUp() override {
-    ThreadPool pool(1);
-    const Config config = TinyConfig(GetParam());
-    ASSERT_TRUE(WriteRandomModel(config, {}, folder_ / "m", pool, [](size_t) { return true; }));
-    Result<Model> model = LoadModel(folder_ / "m");
-    ASSERT_TRUE(model) << model.error().message;
-    model_.emplace(*std::move(model));
-    embedding_ = Dequantize(model_->weights.token_embedding);
-    std::fill_n(embedding_.begin() + kBroken * config.hidden_size, config.hidden_size, NAN);
-    model_->weights.token_embedding =
-        WeightMatrix(embedding_.data(), DType::kF32, config.vocab_size, config.hidden_size);
-    if (IsQuantized(GetParam().weights)) Quantize();
-    kernels_ = SelectKernels(GetParam().kernels).value();
-  }
-
-  // Random blocks in place of the matrices that a file would have quantized.
-  void Quantize() {
-    ForEachTensor(config(), [&](const TensorRow& row, int64_t layer, int64_t expert) {
-      WeightMatrix& weight = TensorAt<WeightMatrix>(model_->weights, row, layer, expert);
-      if (weight.rows == 1 || row.Is(&ModelWeights::token_embedding) ||
-          row.Is(&LayerWeights::router)) {
-        return;
-      }
-      // Scores of a few units, so that attention chooses.
-      quantized_.push_back(testing::RandomBlocks(GetParam().weights, weight.rows * weight.cols,
-                                                 quantized_.size(), 0.01F));
-      weight = WeightMatrix(quantized_.back().data(), GetParam().weights, weight.rows, weight.cols);
-    });
-  }
-
   const Config& config() const { return model_->config; }
-  Compute compute() { return {*kernels_, context_}; }
+  Compute compute() { return {*SelectKernels(GetParam().kernels).value(), context_}; }
 
   // Logits of every token, read alone in pieces of `chunk`.
   std::vector<float> Alone(const Ids& ids, int64_t chunk) {
@@ -109,11 +55,7 @@ class Batches : public ::testing::TestWithParam<Kept> {
     return logits;
   }
 
-  testing::TemporaryFolder folder_;
-  std::optional<Model> model_;
-  std::vector<float> embedding_;
-  std::vector<std::vector<std::byte>> quantized_;
-  const Kernels* kernels_ = nullptr;
+  TinyModel model_{GetParam().weights, GetParam().kv};
   ThreadPool pool_{2};
   Workspace scratch_{/*poison=*/true};
   KernelContext context_{pool_, scratch_};
@@ -127,7 +69,8 @@ bool SameBits(std::span<const float> a, std::span<const float> b) {
 
 Ids RandomIds(std::mt19937& random, int64_t count) {
   Ids ids;
-  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(random() % kBroken));
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>(random() % TinyModel::kBroken));
   return ids;
 }
 
@@ -213,7 +156,7 @@ class Schedule {
                                                               : 1 + random_() % 40);
       Ids ids = RandomIds(random_, count);
       broken.push_back(Sometimes(30));
-      if (broken.back()) ids[Any(ids.size())] = kBroken;
+      if (broken.back()) ids[Any(ids.size())] = TinyModel::kBroken;
       reader.ids.insert(reader.ids.end(), ids.begin(), ids.end());
       members.push_back(i);
       wanted.push_back(

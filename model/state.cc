@@ -181,6 +181,21 @@ std::span<float> SequenceState::lightning(int64_t layer) const {
   return {reinterpret_cast<float*>(data), static_cast<size_t>(pool_->lightning_size_)};
 }
 
+StatePool::Options DivideMemory(const Config& config, DType kv_type, int64_t bytes) {
+  const StatePool pool(config, {.kv_type = kv_type});
+  const int64_t context = pool.PagesOf(config.max_position) * pool.page_bytes();
+  const int64_t few_states = 8 * pool.slot_bytes();
+  int64_t pages = 0;
+  if (pool.slot_bytes() == 0) {
+    pages = bytes;
+  } else if (pool.page_bytes() > 0) {
+    pages = std::max(bytes / 2, std::min(context, bytes - few_states));
+  }
+  return {.most_page_bytes = std::max(pages, pool.page_bytes()),
+          .most_slot_bytes = std::max(bytes - pages, pool.slot_bytes()),
+          .kv_type = kv_type};
+}
+
 int64_t KvBytesPerToken(const Config& config, DType kv_type) {
   const auto softmax_layers =
       std::count(config.layers.begin(), config.layers.end(), LayerKind::kSoftmax);

@@ -54,7 +54,7 @@ class StatePool {
   friend class SequenceState;
   // One unit of memory, page or slot, by its number.
   struct Unit {
-    std::vector<std::byte, AlignedAllocator<std::byte>> data;
+    std::vector<std::byte, UninitializedAllocator<std::byte>> data;
     int64_t sharers = 0;
     int64_t generation = 0;  // how often it was given out
   };
@@ -144,6 +144,10 @@ class SequenceState {
   std::vector<std::byte*> page_data_;
   int64_t position_ = 0;
 };
+
+// `bytes` divided among pages and states, so that a sequence of the model's context, or as much of
+// it as fits, has room beside as many states as there is room for.
+StatePool::Options DivideMemory(const Config& config, DType kv_type, int64_t bytes);
 
 // Bytes one sequence needs per token (keys and values) and in all (lightning memory).
 int64_t KvBytesPerToken(const Config& config, DType kv_type);

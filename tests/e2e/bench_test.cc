@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -134,6 +135,33 @@ TEST_F(BenchCommand, TellsWhereTheTimeWent) {
   ExpectProfile(steps.at("profile"),
                 {"linear_backward_weight (q_proj)", "linear_backward_input (q_proj)",
                  "moe_backward", "adamw", "cross_entropy"});
+}
+
+TEST_F(BenchCommand, MeasuresTheEngineUnderLoad) {
+  const Json json =
+      JsonOf({"bench", "--load", "-m", model_, "--clients", "3", "--requests", "9", "-p", "20,30",
+              "-n", "4", "--shared", "10", "--turns", "2", "--think", "0.001"});
+  EXPECT_EQ(json.value("requests", 0), 9);
+  EXPECT_EQ(json.value("output_tokens", 0), 36);
+  EXPECT_GT(json.value("output_tokens_per_second", 0.0), 0.0);
+  EXPECT_GT(json.value("cached_tokens", 0), 0);
+  EXPECT_LT(json.value("cached_tokens", 0), json.value("prompt_tokens", 0));
+  int lookups = 0;
+  for (const Json& count : json.at("lookups")) lookups += count.get<int>();
+  EXPECT_EQ(lookups, 9);
+  for (const auto& [name, count] : {std::pair("first_token_seconds", 9),
+                                    std::pair("gap_seconds", 27), std::pair("answer_seconds", 9)}) {
+    const Json& times = json.at(name);
+    EXPECT_EQ(times.value("count", 0), count) << name;
+    EXPECT_GT(times.value("p50", 0.0), 0.0) << name;
+    EXPECT_LE(times.value("p50", 0.0), times.value("p99", 0.0)) << name;
+    EXPECT_LE(times.value("p99", 0.0), times.value("max", 0.0)) << name;
+  }
+  EXPECT_GT(json.value("most_state_bytes", 0), 0);
+  const ProgramResult too_long =
+      RunFulmen({"bench", "--load", "-m", model_, "-p", "200", "-n", "50", "--turns", "2"});
+  EXPECT_EQ(too_long.exit_code, 1);
+  EXPECT_NE(too_long.err.find("do not fit the context limit of 256"), std::string::npos);
 }
 
 #if defined(__x86_64__)

@@ -186,6 +186,8 @@ Effects ImatrixEffects() {
 Effects BenchEffects() {
   const std::string peak = "--peak --threads 1";
   const std::string all = "-m ../in/model --kernels ref --threads 3 -p 5 -n 6 -r 1 -d 7 -b 3";
+  const std::string load = "--load -m ../in/model -p 100 -n 2 --json";
+  const std::string twice = " --clients 1 --requests 2";
   return {
       {"--model", peak, all, "", "../in/model with"},
       {"--kernels", peak, all, "", "with ref kernels"},
@@ -201,6 +203,14 @@ Effects BenchEffects() {
       {"--kv-type", peak, "-p 1 -n 1 -r 1 --json --kv-type F16", "", "\"kv_type\":\"F16\""},
       {"--no-repack", "-m ../in/q4.gguf -p 1 -n 1 -r 1 --json",
        "-m ../in/q4.gguf -p 1 -n 1 -r 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
+      {"--load", "-m ../in/model -p 4 -n 2 -r 1 --json", load, "", "\"gap_seconds\""},
+      {"--clients", load + " --clients 1", load + " --clients 2", "", "\"requests\":8,"},
+      {"--rate", load + " --requests 2", load + " --requests 2 --rate 90", "", "\"rate\":90.0,"},
+      {"--requests", load, load + " --requests 3", "", "\"requests\":3,"},
+      {"--shared", load + twice, load + twice + " --shared 90", "", "\"cached_tokens\":90,"},
+      {"--turns", load + twice, load + twice + " --turns 2", "", "\"prompt_tokens\":202,"},
+      {"--think", load + twice, load + twice + " --think 0.01", "", "\"think_seconds\":0.01,"},
+      {"--seed", load + twice, load + twice + " --seed 7", "", "\"seed\":7,"},
   };
 }
 

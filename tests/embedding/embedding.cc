@@ -1,6 +1,5 @@
 // Asks a model one question: embedding FOLDER QUESTION.
 #include <cstdio>
-#include <string_view>
 
 #include "engine/conversation.h"
 #include "formats/model_files.h"
@@ -17,14 +16,16 @@ fulmen::Status Ask(const char* folder, const char* question) {
   fulmen::Workspace scratch;
   fulmen::KernelContext context{pool, scratch};
 
-  fulmen::Conversation conversation(model, tokenizer, format, "");
+  fulmen::Engine engine(model, &tokenizer, {*kernels, context});
+  fulmen::Conversation conversation(tokenizer, format, "");
   FULMEN_ASSIGN(auto request, conversation.AddUser(question));
   request.max_tokens = 200;
   request.stop_tokens = fulmen::EndTokens(model, &tokenizer, format.has_value());
   fulmen::GenerateHooks hooks;
-  hooks.on_text = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
-  FULMEN_TRY(fulmen::Generate(model, &tokenizer, {*kernels, context}, conversation.state(), request,
-                              hooks));
+  hooks.on_piece = [](const fulmen::AnswerPiece& piece) {
+    std::fwrite(piece.text.data(), 1, piece.text.size(), stdout);
+  };
+  FULMEN_TRY(fulmen::Generate(engine, request, hooks));
   std::puts("");
   return {};
 }

@@ -1,0 +1,271 @@
+// What the engine promises those who share it, measured on a model:
+//
+//   serving_bench stall MODEL [LONG [STREAMS]]   streams and short prompts while a long prompt is
+//   read serving_bench cache MODEL [LENGTH]           what is reused of a prompt, and what that
+//   saves
+//
+// Times are ratios to those of the same run with nothing else going on.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/thread_pool.h"
+#include "base/workspace.h"
+#include "engine/engine.h"
+#include "engine/generate.h"
+#include "model/repack.h"
+#include "model/weights.h"
+
+namespace fulmen {
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+template <class T>
+T Must(Result<T> result) {
+  if (result) return *std::move(result);
+  fmt::print(stderr, "serving_bench: {}\n", result.error().message);
+  std::exit(1);
+}
+
+struct Machine {
+  explicit Machine(const std::string& path)
+      : model(Must(LoadModel(path))), compute(*Must(SelectKernels("")), context) {
+    RepackWeights(model, compute, [](size_t) {});
+  }
+  Engine MakeEngine(bool keep = true) {
+    EngineOptions options;
+    options.memory = DivideMemory(model.config, DType::kF32, int64_t{6} << 30);
+    options.keep = keep;
+    return Engine(model, nullptr, compute, options);
+  }
+  Ids RandomIds(int64_t count) {
+    Ids ids;
+    for (int64_t i = 0; i < count; ++i) {
+      ids.push_back(
+          static_cast<int32_t>(random() % static_cast<uint64_t>(model.config.vocab_size)));
+    }
+    return ids;
+  }
+
+  ThreadPool pool;
+  Workspace scratch;
+  KernelContext context{pool, scratch};
+  Model model;
+  Compute compute;
+  std::mt19937_64 random{1};
+};
+
+// One request and what was heard of it, in seconds of one clock.
+struct Asked {
+  double at = 0;
+  double first = -1;
+  double last = -1;
+  std::vector<double> gaps;
+  Ids ids;
+  Usage usage;
+  bool done = false;
+
+  void Ask(Engine& engine, const Ids& prompt, int64_t max_tokens) {
+    Request request;
+    request.prompt = prompt;
+    request.max_tokens = max_tokens;
+    at = Now();
+    Must(engine.Submit(request, [this](RequestId, const Event& event) { Hear(event); }));
+  }
+  double first_token() const { return first - at; }
+
+ private:
+  static double Now() {
+    static const Clock::time_point start = Clock::now();
+    return SecondsSince(start);
+  }
+  void Hear(const Event& event) {
+    const double now = Now();
+    if (std::holds_alternative<TokenSampled>(event)) {
+      if (first < 0) {
+        first = now;
+      } else {
+        gaps.push_back(now - last);
+      }
+      last = now;
+    } else if (const auto* finished = std::get_if<AnswerFinished>(&event)) {
+      ids = finished->ids;
+    } else if (const auto* end = std::get_if<RequestDone>(&event)) {
+      usage = end->usage;
+      done = true;
+    }
+  }
+};
+
+double Quantile(std::vector<double> values, double share) {
+  std::ranges::sort(values);
+  return values.at(static_cast<size_t>(share * static_cast<double>(values.size() - 1)));
+}
+
+double FirstToken(Machine& machine, Engine& engine, int64_t tokens) {
+  Asked asked;
+  asked.Ask(engine, machine.RandomIds(tokens), 1);
+  while (engine.Step()) {
+  }
+  return asked.first_token();
+}
+
+void Stall(Machine& machine, int64_t length, int64_t streams) {
+  constexpr int64_t kShort = 128;
+  Engine engine = machine.MakeEngine();
+  FirstToken(machine, engine, 512);  // weights come into memory
+  const double short_alone = FirstToken(machine, engine, kShort);
+  const double long_alone = FirstToken(machine, engine, length);
+
+  std::vector<Asked> running(static_cast<size_t>(streams));
+  for (Asked& stream : running) {
+    stream.Ask(engine, machine.RandomIds(64), machine.model.config.max_position / 2);
+  }
+  const auto gaps = [&running](std::vector<size_t>& from) {
+    std::vector<double> all;
+    from.resize(running.size());
+    for (size_t i = 0; i < running.size(); ++i) {
+      all.insert(all.end(), running[i].gaps.begin() + static_cast<int64_t>(from[i]),
+                 running[i].gaps.end());
+      from[i] = running[i].gaps.size();
+    }
+    return all;
+  };
+  std::vector<size_t> seen;
+  for (int i = 0; i < 30; ++i) engine.Step();
+  gaps(seen);
+  for (int i = 0; i < 100; ++i) engine.Step();
+  const std::vector<double> idle = gaps(seen);
+
+  Asked big;
+  big.Ask(engine, machine.RandomIds(length), 1);
+  std::vector<std::unique_ptr<Asked>> small;
+  double next = 0.1 * long_alone;
+  const Clock::time_point start = Clock::now();
+  while (!big.done) {
+    engine.Step();
+    if (SecondsSince(start) < next) continue;
+    next += 0.2 * long_alone;
+    small.push_back(std::make_unique<Asked>());
+    small.back()->Ask(engine, machine.RandomIds(kShort), 1);
+  }
+  const std::vector<double> busy = gaps(seen);
+  while (std::ranges::any_of(small, [](const auto& asked) { return !asked->done; })) engine.Step();
+
+  std::vector<double> firsts;
+  for (const auto& asked : small) firsts.push_back(asked->first_token() / short_alone);
+  const double idle_gap = Quantile(idle, 0.5);
+  fmt::print("alone: {} tokens {:.2f} s, {} tokens {:.3f} s; {} streams: gap {:.1f} ms\n", length,
+             long_alone, kShort, short_alone, streams, 1e3 * idle_gap);
+  fmt::print("while the long prompt is read, as multiples of these:\n");
+  fmt::print("  gaps of streams    median {:.2f}, 99 % {:.2f}, most {:.2f}\n",
+             Quantile(busy, 0.5) / idle_gap, Quantile(busy, 0.99) / idle_gap,
+             Quantile(busy, 1) / idle_gap);
+  fmt::print("  first token of {} prompts of {} tokens    median {:.2f}, most {:.2f}\n",
+             firsts.size(), kShort, Quantile(firsts, 0.5), Quantile(firsts, 1));
+  fmt::print("  the long prompt    {:.2f}\n", big.first_token() / long_alone);
+}
+
+Ids Joined(const Ids& base, int64_t count, const Ids& more) {
+  Ids ids(base.begin(), base.begin() + count);
+  ids.insert(ids.end(), more.begin(), more.end());
+  return ids;
+}
+
+// Reuse of a prompt and time to the first token, against what there was to share and to read.
+void Cache(Machine& machine, int64_t length) {
+  constexpr int64_t kMore = 64;
+  Engine engine = machine.MakeEngine();
+  Engine cold = machine.MakeEngine(/*keep=*/false);
+  FirstToken(machine, engine, 512);
+  double cold_rate = 0;  // seconds per token of the whole prompt
+  const auto ask = [&](const std::string& what, const Ids& prompt, int64_t shared) {
+    Asked warm;
+    warm.Ask(engine, prompt, 32);
+    while (engine.Step()) {
+    }
+    if (cold_rate == 0) cold_rate = warm.first_token() / static_cast<double>(prompt.size());
+    Asked alone;
+    alone.Ask(cold, prompt, 32);
+    while (cold.Step()) {
+    }
+    const auto size = static_cast<double>(prompt.size());
+    const double read = (size - static_cast<double>(warm.usage.cached_tokens)) / size;
+    const double reused =
+        shared == 0 ? 1
+                    : static_cast<double>(warm.usage.cached_tokens) / static_cast<double>(shared);
+    fmt::print(
+        "{:<28} {:>5} tokens: reused {:5.1f} % of what is shared; read {:5.1f} %, first token "
+        "after {:5.1f} % of the cold time; answer {}\n",
+        what, prompt.size(), 100 * reused, 100 * read,
+        100 * warm.first_token() / alone.first_token(),
+        warm.ids == alone.ids ? "the same" : "DIFFERENT");
+    return reused;
+  };
+  const Ids base = machine.RandomIds(length);
+  const Ids a = machine.RandomIds(kMore);
+  const Ids b = machine.RandomIds(kMore);
+  const Ids others = machine.RandomIds(length / 2);
+  ask("cold", base, 0);
+  ask("the same", base, length);
+  ask("the same and 64", Joined(base, length, a), length);
+  ask("a fork with another 64", Joined(base, length, b), length);
+  ask("the first half and others", Joined(base, length / 2, others), length / 2);
+  ask("the fork again", Joined(base, length, b), length + kMore);
+  std::vector<double> first;
+  std::vector<double> second;
+  for (int i = 0; i < 12; ++i) {
+    const auto at =
+        length / 4 + static_cast<int64_t>(machine.random() % static_cast<uint64_t>(length * 3 / 4));
+    first.push_back(
+        ask(fmt::format("a branch at {}", at), Joined(base, at, machine.RandomIds(kMore)), at));
+    second.push_back(
+        ask(fmt::format("another at {}", at), Joined(base, at, machine.RandomIds(kMore)), at));
+  }
+  const auto mean = [](const std::vector<double>& values) {
+    double sum = 0;
+    for (const double value : values) sum += value;
+    return 100 * sum / static_cast<double>(values.size());
+  };
+  fmt::print(
+      "branches, first time: {:.1f} % on average, at least {:.1f} %; second: {:.1f} and "
+      "{:.1f} %\n",
+      mean(first), 100 * std::ranges::min(first), mean(second), 100 * std::ranges::min(second));
+  const EngineStats stats = engine.stats();
+  fmt::print("{} snapshots in {} MB of states, {} MB of keys and values\n", stats.snapshots,
+             stats.state_bytes / 1'000'000, stats.page_bytes / 1'000'000);
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  const auto number = [&](size_t index, int64_t otherwise) {
+    return arguments.size() > index ? std::atoll(arguments[index].c_str()) : otherwise;
+  };
+  if (arguments.size() >= 2 && arguments[0] == "stall") {
+    Machine machine(arguments[1]);
+    Stall(machine, number(2, 32'768), number(3, 4));
+  } else if (arguments.size() >= 2 && arguments[0] == "cache") {
+    Machine machine(arguments[1]);
+    Cache(machine, number(2, 4096));
+  } else {
+    fmt::print(stderr,
+               "usage: serving_bench stall MODEL [LONG [STREAMS]] | serving_bench cache MODEL "
+               "[LENGTH]\n");
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace fulmen
+
+int main(int argc, char** argv) { return fulmen::Main({argv + 1, argv + argc}); }

@@ -1,0 +1,142 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "engine/engine_internal.h"
+#include "engine/generate.h"
+
+namespace fulmen {
+namespace {
+
+double SteadySeconds() {
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
+EngineOptions WithClock(EngineOptions options) {
+  if (!options.clock) options.clock = SteadySeconds;
+  return options;
+}
+
+}  // namespace
+
+Engine::Engine(const Model& model, const Tokenizer* tokenizer, const Compute& compute,
+               EngineOptions options)
+    : model_(model),
+      tokenizer_(tokenizer),
+      compute_(compute),
+      options_(WithClock(std::move(options))),
+      pool_(model.config, options_.memory),
+      cache_(pool_),
+      forbidden_(ForbiddenTokens(model, tokenizer)),
+      limits_{model.config.vocab_size, model.config.max_position, forbidden_},
+      scheduler_(options_.scheduler) {
+  if (pool_.page_bytes() > 0) {
+    const int64_t pages = options_.memory.most_page_bytes / pool_.page_bytes();
+    if (pages < limits_.max_position / StatePool::kPageTokens) {
+      limits_.max_position = pages * StatePool::kPageTokens;
+    }
+  }
+}
+
+Engine::~Engine() = default;
+
+Result<RequestId> Engine::Submit(const Request& request, EventSink sink) {
+  if (std::ssize(request.prompt) > limits_.max_position &&
+      limits_.max_position < model_.config.max_position) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "the prompt has {} tokens, but the memory for keys and values holds {}",
+                request.prompt.size(), limits_.max_position);
+  }
+  if (request.choices < 1) {
+    return Fail(ErrorCode::kInvalidArgument, "choices must be at least 1, not {}", request.choices);
+  }
+  auto ticket = std::make_shared<Ticket>();
+  ticket->sink = std::move(sink);
+  ticket->space = request.space;
+  ticket->deadline = request.deadline;
+  ticket->borders = request.borders;
+  ticket->answers = request.choices;
+  ticket->usage.prompt_tokens = std::ssize(request.prompt);
+  ticket->submitted = Now();
+  std::vector<std::unique_ptr<Answer>> answers;
+  for (int64_t choice = 0; choice < request.choices; ++choice) {
+    FULMEN_ASSIGN(Sequence sequence, Sequence::Create(request, choice, limits_, tokenizer_));
+    answers.push_back(std::make_unique<Answer>(
+        Answer{0, ticket, choice, request.key, request.priority, std::move(sequence)}));
+  }
+  const std::lock_guard lock(mutex_);
+  if (waiting_ + request.choices > options_.scheduler.most_waiting) {
+    return Fail(ErrorCode::kNoRoom, "{} answers wait already, and {} may", waiting_,
+                options_.scheduler.most_waiting);
+  }
+  ticket->id = next_request_++;
+  waiting_ += request.choices;
+  std::ranges::move(answers, std::back_inserter(inbox_));
+  arrived_.notify_one();
+  return ticket->id;
+}
+
+void Engine::Cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  cancelled_.push_back(id);
+  arrived_.notify_one();
+}
+
+EngineStats Engine::stats() const {
+  const std::lock_guard lock(mutex_);
+  return published_;
+}
+
+void Engine::Stop() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  arrived_.notify_one();
+}
+
+void Engine::Run() {
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return;
+    }
+    if (Step()) continue;
+    std::unique_lock lock(mutex_);
+    arrived_.wait(lock, [this] { return stopping_ || !inbox_.empty() || !cancelled_.empty(); });
+  }
+}
+
+bool Engine::Step() {
+  TakeInbox();
+  EndOverdue();
+  Admit();
+  std::vector<Scheduler::Item> items = scheduler_.Plan(cost_);
+  if (items.empty()) {
+    Publish();
+    return false;
+  }
+  Batch batch = MakeBatch(items);
+  if (!batch.members.empty()) {
+    RunBatch(batch);
+    Postprocess(batch);
+  }
+  Publish();
+  return true;
+}
+
+void Engine::Publish() {
+  counts_.running = scheduler_.running();
+  counts_.snapshots = cache_.snapshots();
+  counts_.evictions = cache_.evictions();
+  counts_.page_bytes = pool_.used_page_bytes();
+  counts_.state_bytes = pool_.used_slot_bytes();
+  const std::lock_guard lock(mutex_);
+  waiting_ = std::ssize(inbox_) + scheduler_.waiting();
+  counts_.waiting = waiting_;
+  published_ = counts_;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,76 @@
+// What the parts of the engine share. Internal to engine/.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace fulmen {
+
+// A request while any of its answers is under way.
+struct Engine::Ticket {
+  RequestId id;
+  EventSink sink;
+  std::string space;
+  double deadline;
+  std::vector<int64_t> borders;
+  int64_t answers;  // that have not ended
+  Usage usage;
+  Status status;
+  // Seconds of the clock: submitted, first admitted, first token, last token.
+  double submitted;
+  std::optional<double> admitted;
+  std::optional<double> first_token;
+  double last_token = 0;
+};
+
+// Where a snapshot is to be taken.
+struct Engine::Cut {
+  int64_t position;
+  SnapshotKind kind;
+};
+
+// One answer to a request. It waits, or has a state and runs.
+struct Engine::Answer {
+  JobId id;
+  std::shared_ptr<Ticket> ticket;
+  int64_t choice;
+  std::string key;
+  int priority;
+  Sequence sequence;
+  std::optional<SequenceState> state = {};
+  std::vector<Cut> cuts = {};  // ahead, in rising order
+  int64_t kept = 0;            // position of the last snapshot on the way here
+  // Another one is reading what this one begins with, and will leave a snapshot there.
+  struct Other {
+    JobId id;
+    int64_t position;
+  };
+  std::optional<Other> behind = {};
+  bool started = false;  // at least once
+
+  void Tell(const Event& event) const { ticket->sink(ticket->id, event); }
+};
+
+struct Engine::Member {
+  Answer* answer;
+  int64_t tokens;
+  bool wants_logits;
+};
+
+struct Engine::Batch {
+  struct Snapshot {
+    size_t member;
+    SnapshotKind kind;
+    SequenceState state;
+  };
+  std::vector<Member> members;
+  std::vector<Snapshot> snapshots;
+  StepWork work;
+  std::vector<Status> statuses;
+};
+
+}  // namespace fulmen

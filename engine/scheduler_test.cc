@@ -1,0 +1,274 @@
+#include "engine/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fulmen {
+namespace {
+
+// A machine: 10 ms to read the weights, 1 ms per token, and attention.
+constexpr StepRates kMachine = {0.01, 0.001, 1e-8};
+
+StepCost Learned() {
+  StepCost cost;
+  for (const int64_t rows : {1, 2, 4, 16, 64, 512}) {
+    for (const int64_t position : {0, 10'000, 100'000}) {
+      StepWork work;
+      work.Add(rows, position);
+      cost.Observe(work, kMachine.Seconds(work));
+    }
+  }
+  return cost;
+}
+
+// Waits no longer.
+void Start(Scheduler& scheduler, Job job, int64_t position, int64_t size) {
+  scheduler.Add(job);
+  scheduler.Start(job.id, position, size);
+}
+
+std::map<JobId, int64_t> Planned(const Scheduler& scheduler, const StepCost& cost) {
+  std::map<JobId, int64_t> planned;
+  for (const Scheduler::Item& item : scheduler.Plan(cost)) planned[item.id] += item.tokens;
+  return planned;
+}
+
+TEST(Scheduler, APromptAloneIsReadInTheLargestPieces) {
+  Scheduler scheduler({.prompt_seconds = 10});
+  Start(scheduler, {.id = 1}, 0, 1000);
+  EXPECT_EQ(Planned(scheduler, StepCost())[1], 128);  // nothing is known yet
+  EXPECT_EQ(Planned(scheduler, Learned())[1], 512);
+  scheduler.Advance(1, 900, 1000);
+  EXPECT_EQ(Planned(scheduler, Learned())[1], 100);
+}
+
+TEST(Scheduler, AStepWithoutAnswersIsShortAllTheSame) {
+  Scheduler scheduler({.prompt_seconds = 0.11});
+  Start(scheduler, {.id = 1}, 0, 1000);
+  EXPECT_NEAR(Planned(scheduler, Learned())[1], 100, 2);
+  // Deep in a long prompt a token takes longer: 2 ms.
+  scheduler.Advance(1, 100'000, 101'000);
+  EXPECT_NEAR(Planned(scheduler, Learned())[1], 50, 2);
+}
+
+TEST(Scheduler, APromptNeverStallsAnswers) {
+  Scheduler scheduler({.slowdown = 2.5});
+  Start(scheduler, {.id = 1}, 100, 101);
+  Start(scheduler, {.id = 2}, 100, 101);
+  Start(scheduler, {.id = 3}, 0, 32'000);
+  auto planned = Planned(scheduler, Learned());
+  EXPECT_EQ(planned[1], 1);
+  EXPECT_EQ(planned[2], 1);
+  // 12 ms become 30.
+  EXPECT_NEAR(planned[3], 18, 1);
+}
+
+TEST(Scheduler, KeysShareEvenlyAndWhatOneDoesNotNeedGoesToOthers) {
+  Scheduler scheduler({.chunk = 300, .prompt_seconds = 10});
+  Start(scheduler, {.id = 1, .key = "a"}, 0, 1000);
+  Start(scheduler, {.id = 2, .key = "b"}, 0, 1000);
+  Start(scheduler, {.id = 3, .key = "c"}, 0, 40);
+  auto planned = Planned(scheduler, Learned());
+  EXPECT_EQ(planned[3], 40);
+  EXPECT_EQ(planned[1], 130);
+  EXPECT_EQ(planned[2], 130);
+  // Many requests of one key get no more than one of another.
+  for (JobId id = 4; id < 20; ++id) Start(scheduler, {.id = id, .key = "b"}, 0, 1000);
+  EXPECT_EQ(Planned(scheduler, Learned())[1], 130);
+}
+
+TEST(Scheduler, AShortPromptOvertakesButStarvesNoLongOne) {
+  Scheduler scheduler({.chunk = 100, .prompt_seconds = 10});
+  Start(scheduler, {.id = 1}, 0, 1000);
+  Start(scheduler, {.id = 2}, 0, 200);
+  auto planned = Planned(scheduler, Learned());
+  EXPECT_EQ(planned[2], 75);
+  EXPECT_EQ(planned[1], 25);
+}
+
+TEST(Scheduler, HigherPriorityReadsFirst) {
+  Scheduler scheduler({.chunk = 100, .prompt_seconds = 10});
+  Start(scheduler, {.id = 1}, 0, 1000);
+  Start(scheduler, {.id = 2, .priority = 1}, 0, 80);
+  auto planned = Planned(scheduler, Learned());
+  EXPECT_EQ(planned[2], 80);
+  EXPECT_EQ(planned[1], 20);
+}
+
+TEST(Scheduler, WhoStartsNext) {
+  Scheduler scheduler({.most_running = 4, .most_waiting = 8});
+  Start(scheduler, {.id = 1, .key = "a"}, 0, 10);
+  for (JobId id = 2; id <= 4; ++id) scheduler.Add({.id = id, .key = "a"});
+  scheduler.Add({.id = 5, .key = "b"});
+  scheduler.Add({.id = 6, .key = "b"});
+  scheduler.Add({.id = 7, .key = "a", .priority = 1});
+  EXPECT_EQ(scheduler.Admissible(), (std::vector<JobId>{7, 5, 2, 6, 3, 4}));
+  EXPECT_FALSE(scheduler.full());
+  scheduler.Add({.id = 8});
+  scheduler.Add({.id = 9});
+  EXPECT_TRUE(scheduler.full());
+  for (const JobId id : {7, 5, 2}) scheduler.Start(id, 0, 10);
+  EXPECT_TRUE(scheduler.Admissible().empty());
+  scheduler.Suspend(2);
+  // It came first of those of its key.
+  EXPECT_EQ(scheduler.Admissible(), (std::vector<JobId>{8, 6, 9, 2, 3, 4}));
+}
+
+TEST(Scheduler, WhoMakesRoom) {
+  Scheduler scheduler({});
+  EXPECT_EQ(scheduler.Victim(5, true), std::nullopt);
+  Start(scheduler, {.id = 1, .priority = 1}, 0, 10);
+  Start(scheduler, {.id = 2, .priority = 0}, 0, 10);
+  Start(scheduler, {.id = 3, .priority = 0}, 0, 10);
+  Start(scheduler, {.id = 4, .priority = 1}, 0, 10);
+  EXPECT_EQ(scheduler.Victim(0, false), std::nullopt);
+  EXPECT_EQ(scheduler.Victim(0, true), 3);
+  EXPECT_EQ(scheduler.Victim(1, false), 3);
+  scheduler.Remove(2);
+  scheduler.Remove(3);
+  EXPECT_EQ(scheduler.Victim(1, false), std::nullopt);
+  EXPECT_EQ(scheduler.Victim(1, true), 4);
+}
+
+// A machine with random requests: what must hold in every step, and that all of them end.
+class Simulation {
+ public:
+  explicit Simulation(uint32_t seed)
+      : random_(seed),
+        options_{.most_running = 1 + static_cast<int64_t>(random_() % 8), .chunk = 64},
+        scheduler_(options_) {}
+
+  void Run() {
+    for (int step = 0; step < 3000; ++step) {
+      if (step < 300) ComeAndGo();
+      Admit();
+      Step();
+      if (step >= 300 && jobs_.empty()) return;
+    }
+    FAIL() << jobs_.size() << " jobs never end";
+  }
+
+ private:
+  struct Simulated {
+    Job job;
+    bool runs = false;
+    int64_t position = 0;
+    int64_t size = 0;
+    int64_t answer = 0;  // tokens yet to come
+  };
+  uint32_t Below(uint32_t bound) { return random_() % bound; }
+
+  void ComeAndGo() {
+    if (Below(3) == 0) {
+      const Job job = {next_++, std::string(1, static_cast<char>('a' + Below(3))),
+                       static_cast<int>(Below(2))};
+      scheduler_.Add(job);
+      jobs_[job.id] = {job, false, 0, 1 + Below(Below(5) == 0 ? 500 : 20), 1 + Below(30)};
+    }
+    if (jobs_.empty() || Below(20) != 0) return;
+    const auto any = std::next(jobs_.begin(), Below(static_cast<uint32_t>(jobs_.size())));
+    if (any->second.runs && Below(2) == 0) {
+      scheduler_.Suspend(any->first);
+      any->second.runs = false;
+      any->second.position = Below(static_cast<uint32_t>(any->second.size));
+    } else {
+      scheduler_.Remove(any->first);
+      jobs_.erase(any);
+    }
+  }
+
+  int64_t CountRunning() const {
+    return std::ranges::count_if(jobs_, [](const auto& entry) { return entry.second.runs; });
+  }
+
+  void Admit() {
+    const std::vector<JobId> ids = scheduler_.Admissible();
+    const int64_t running = CountRunning();
+    EXPECT_EQ(scheduler_.running(), running);
+    EXPECT_EQ(std::ssize(ids), running < options_.most_running ? std::ssize(jobs_) - running : 0);
+    for (size_t i = 1; i < ids.size(); ++i) {
+      EXPECT_GE(jobs_[ids[i - 1]].job.priority, jobs_[ids[i]].job.priority);
+    }
+    for (const JobId id : ids) {
+      if (scheduler_.running() == options_.most_running) break;
+      Simulated& job = jobs_[id];
+      EXPECT_FALSE(std::exchange(job.runs, true));
+      scheduler_.Start(id, job.position, job.size);
+    }
+  }
+
+  void Step() {
+    StepWork work;
+    StepWork decoding;
+    int64_t prompts = 0;
+    bool waiting_prompts = false;
+    const std::map<JobId, int64_t> planned = Planned(scheduler_, cost_);
+    for (auto& [id, job] : jobs_) {
+      const int64_t unread = job.size - job.position;
+      const auto found = planned.find(id);
+      if (!job.runs) {
+        EXPECT_EQ(found, planned.end());
+        continue;
+      }
+      if (unread == 1) {
+        ASSERT_NE(found, planned.end()) << "an answer stalls";
+        EXPECT_EQ(found->second, 1);
+        decoding.Add(1, job.position);
+        work.Add(1, job.position);
+        continue;
+      }
+      waiting_prompts = true;
+      if (found == planned.end()) continue;
+      EXPECT_LE(found->second, unread);
+      prompts += found->second;
+      work.Add(found->second, job.position);
+    }
+    if (waiting_prompts) {
+      EXPECT_GE(prompts, 1);
+    }
+    EXPECT_LE(prompts, options_.chunk);
+    if (decoding.rows > 0 && prompts > 1 && steps_++ > 50) {
+      EXPECT_LE(kMachine.Seconds(work), 1.1 * options_.slowdown * kMachine.Seconds(decoding));
+    }
+    cost_.Observe(work, kMachine.Seconds(work));
+    for (const auto& [id, tokens] : planned) Advance(id, tokens);
+  }
+
+  void Advance(JobId id, int64_t tokens) {
+    Simulated& job = jobs_[id];
+    job.position += tokens;
+    if (job.position == job.size) {
+      ++job.size;
+      if (--job.answer == 0) {
+        scheduler_.Remove(id);
+        jobs_.erase(id);
+        return;
+      }
+    }
+    scheduler_.Advance(id, job.position, job.size);
+  }
+
+  std::mt19937 random_;
+  SchedulerOptions options_;
+  Scheduler scheduler_;
+  StepCost cost_;
+  std::map<JobId, Simulated> jobs_;
+  JobId next_ = 1;
+  int steps_ = 0;
+};
+
+TEST(Scheduler, RandomLoadsKeepItsPromises) {
+  for (uint32_t seed = 0; seed < 200 && !HasFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    Simulation(seed).Run();
+  }
+}
+
+}  // namespace
+}  // namespace fulmen

@@ -1,0 +1,198 @@
+// The engine's second and third call of a step: run what was scheduled, and make tokens and events
+// of what came out.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/engine_internal.h"
+
+namespace fulmen {
+
+Engine::Batch Engine::MakeBatch(const std::vector<Scheduler::Item>& items) {
+  Batch batch;
+  for (const Scheduler::Item& item : items) {
+    Answer& answer = *answers_.at(item.id);
+    // Another may have been suspended to make room for those before it.
+    if (!answer.state || !MakeRoomToGrow(answer, item.tokens)) continue;
+    batch.members.push_back({&answer, item.tokens, item.tokens == answer.sequence.unread()});
+  }
+  // Who made room for a later one is not in the batch any more.
+  std::erase_if(batch.members, [](const Member& member) { return !member.answer->state; });
+  for (size_t i = 0; i < batch.members.size(); ++i) {
+    const Member& member = batch.members[i];
+    batch.work.Add(member.tokens, member.answer->sequence.position());
+    AddSnapshots(batch, i);
+  }
+  return batch;
+}
+
+void Engine::AddSnapshots(Batch& batch, size_t index) {
+  Answer& answer = *batch.members[index].answer;
+  const int64_t end = answer.sequence.position() + batch.members[index].tokens;
+  size_t passed = 0;
+  for (; passed < answer.cuts.size() && answer.cuts[passed].position <= end; ++passed) {
+    const Cut& cut = answer.cuts[passed];
+    const auto keys = answer.sequence.keys().first(static_cast<size_t>(cut.position));
+    if (!cache_.MakeRoomForSnapshot(answer.ticket->space, keys, cut.kind,
+                                    cut.position - answer.kept)) {
+      continue;
+    }
+    Result<SequenceState> fork = answer.state->ForkAt(cut.position);
+    if (!fork) continue;
+    answer.kept = cut.position;
+    batch.snapshots.push_back({index, cut.kind, *std::move(fork)});
+  }
+  answer.cuts.erase(answer.cuts.begin(), answer.cuts.begin() + static_cast<int64_t>(passed));
+}
+
+void Engine::RunBatch(Batch& batch) {
+  ForwardBatch forward;
+  for (const Member& member : batch.members) {
+    const Sequence& sequence = member.answer->sequence;
+    const auto unread =
+        std::span(sequence.tokens()).subspan(static_cast<size_t>(sequence.position()));
+    forward.Add(unread.first(static_cast<size_t>(member.tokens)), *member.answer->state,
+                member.wants_logits ? 1 : 0);
+  }
+  for (Batch::Snapshot& snapshot : batch.snapshots) {
+    forward.snapshots.push_back({static_cast<int64_t>(snapshot.member), &snapshot.state});
+  }
+  const int64_t rows = std::ssize(forward.logit_rows);
+  logits_.resize(std::max(logits_.size(), static_cast<size_t>(rows * limits_.vocab_size)));
+  const double start = Now();
+  batch.statuses =
+      Forward(model_, compute_, forward, Matrix(logits_.data(), rows, limits_.vocab_size));
+  cost_.Observe(batch.work, Now() - start);
+  ++counts_.steps;
+  counts_.read_tokens += batch.work.rows;
+}
+
+void Engine::Postprocess(Batch& batch) {
+  std::vector<size_t> sampling;  // members whose next token is due, in the order of their logits
+  for (size_t i = 0; i < batch.members.size(); ++i) {
+    batch.members[i].answer->sequence.Read(batch.members[i].tokens);
+    if (batch.members[i].wants_logits) sampling.push_back(i);
+  }
+  KeepSnapshots(batch);
+  const std::vector<int32_t> sampled = Sample(batch, sampling);
+  size_t next = 0;
+  for (size_t i = 0; i < batch.members.size(); ++i) {
+    Answer& answer = *batch.members[i].answer;
+    const bool due = batch.members[i].wants_logits;
+    const int32_t token = due ? sampled[next++] : 0;
+    if (!batch.statuses[i]) {
+      answer.ticket->status = batch.statuses[i];
+      answer.state.reset();  // it holds numbers that are none
+      Finish(answer, FinishReason::kError);
+      continue;
+    }
+    if (answer.choice == 0 && answer.sequence.position() <= answer.sequence.prompt_size()) {
+      answer.Tell(PromptProgress{answer.sequence.position(), answer.sequence.prompt_size(),
+                                 answer.ticket->usage.cached_tokens});
+    }
+    if (due) {
+      Deliver(answer, token);
+    } else {
+      scheduler_.Advance(answer.id, answer.sequence.position(),
+                         std::ssize(answer.sequence.tokens()));
+    }
+  }
+}
+
+std::vector<int32_t> Engine::Sample(const Batch& batch, std::span<const size_t> members) {
+  const auto logits = [&](size_t i) {
+    const auto vocab = static_cast<size_t>(limits_.vocab_size);
+    return std::span(logits_).subspan(i * vocab, vocab);
+  };
+  if (options_.on_logits) {
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Answer& answer = *batch.members[members[i]].answer;
+      if (batch.statuses[members[i]]) {
+        options_.on_logits(answer.ticket->id, answer.choice, logits(i));
+      }
+    }
+  }
+  std::vector<int32_t> sampled(members.size());
+  compute_.context.pool.ParallelFor(std::ssize(sampled), [&](int64_t task, int) {
+    const auto i = static_cast<size_t>(task);
+    if (!batch.statuses[members[i]]) return;
+    sampled[i] = batch.members[members[i]].answer->sequence.Sample(logits(i));
+  });
+  return sampled;
+}
+
+void Engine::KeepSnapshots(Batch& batch) {
+  for (Batch::Snapshot& snapshot : batch.snapshots) {
+    if (!batch.statuses[snapshot.member]) continue;
+    const Answer& answer = *batch.members[snapshot.member].answer;
+    const int64_t position = snapshot.state.position();
+    cache_.Insert(answer.ticket->space, answer.sequence.keys().first(static_cast<size_t>(position)),
+                  std::move(snapshot.state), snapshot.kind);
+  }
+}
+
+void Engine::Deliver(Answer& answer, int32_t token) {
+  Ticket& ticket = *answer.ticket;
+  const double now = Now();
+  if (!ticket.first_token) ticket.first_token = now;
+  ticket.last_token = now;
+  const size_t before = answer.sequence.tokens().size();
+  const Pieces pieces = answer.sequence.Take(token);
+  if (answer.sequence.tokens().size() > before) {
+    ++ticket.usage.output_tokens;
+    ++counts_.output_tokens;
+    answer.Tell(TokenSampled{answer.choice, token});
+  }
+  if (answer.sequence.finished()) return End(answer, pieces);
+  Emit(answer, pieces);
+  scheduler_.Advance(answer.id, answer.sequence.position(), std::ssize(answer.sequence.tokens()));
+}
+
+void Engine::Emit(Answer& answer, const Pieces& pieces) {
+  for (const AnswerPiece& piece : pieces) answer.Tell(AnswerDelta{answer.choice, piece});
+}
+
+void Engine::Finish(Answer& answer, FinishReason reason) {
+  End(answer, answer.sequence.Finish(reason));
+}
+
+void Engine::End(Answer& answer, const Pieces& last) {
+  const Sequence& sequence = answer.sequence;
+  const std::shared_ptr<Ticket> ticket = answer.ticket;
+  scheduler_.Remove(answer.id);
+  Keep(answer);
+  Emit(answer, last);
+  ticket->usage.reasoning_tokens += sequence.reasoning_tokens();
+  answer.Tell(AnswerFinished{.choice = answer.choice,
+                             .reason = *sequence.finish_reason(),
+                             .at_stop_string = sequence.at_stop_string(),
+                             .ids = sequence.ids(),
+                             .reasoning_tokens = sequence.reasoning_tokens()});
+  if (--ticket->answers == 0) {
+    const double ended = Now();
+    const double admitted = ticket->admitted.value_or(ended);
+    const double first = ticket->first_token.value_or(ended);
+    const double last_token = ticket->first_token ? ticket->last_token : ended;
+    answer.Tell(RequestDone{.usage = ticket->usage,
+                            .timings = {.queue_seconds = admitted - ticket->submitted,
+                                        .prompt_seconds = first - admitted,
+                                        .decode_seconds = last_token - first},
+                            .status = ticket->status});
+  }
+  answers_.erase(answer.id);
+}
+
+// What a sequence has read stays for those that begin alike, be it itself that goes on later.
+void Engine::Keep(Answer& answer) {
+  if (!answer.state) return;
+  const std::span<const PrefixKey> keys = answer.sequence.keys();
+  const int64_t position = answer.state->position();
+  if (options_.keep && position > 0) {
+    cache_.Insert(answer.ticket->space, keys.first(static_cast<size_t>(position)),
+                  *std::move(answer.state), SnapshotKind::kEnd);
+    cache_.Note(answer.ticket->space, keys);
+  }
+  answer.state.reset();
+}
+
+}  // namespace fulmen

@@ -1,0 +1,56 @@
+// What tests of the engine share: the embedded model, loaded once, and an engine on it.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/thread_pool.h"
+#include "base/workspace.h"
+#include "engine/engine.h"
+#include "engine/generate.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen::testing {
+
+template <class T>
+T ValueOrDie(Result<T> result) {
+  FULMEN_CHECK(result.has_value(), "{}", result.error().message);
+  return *std::move(result);
+}
+
+inline std::string NanoFolder() { return SourcePath("models/fulmen-nano"); }
+inline const Model& NanoModel() {
+  static const Model model = ValueOrDie(LoadModel(NanoFolder()));
+  return model;
+}
+inline const Tokenizer& NanoTokenizer() {
+  static const Tokenizer tokenizer = ValueOrDie(Tokenizer::Load(NanoFolder()));
+  return tokenizer;
+}
+// The embedded model with something changed; its weights stay where they are.
+inline Model NanoVariant() {
+  return {NanoModel().config, nullptr, NanoModel().weights, NanoModel().unused_ids};
+}
+
+// An engine with threads of its own, in memory where what is given back turns into NaN.
+struct TestEngine {
+  explicit TestEngine(const Model& model = NanoModel(),
+                      const Tokenizer* tokenizer = &NanoTokenizer(), EngineOptions options = {},
+                      int threads = 1, const std::string& kernels = "cpu")
+      : pool(threads),
+        engine(model, tokenizer, Compute(*ValueOrDie(SelectKernels(kernels)), context),
+               Poisoned(std::move(options))) {}
+
+  static EngineOptions Poisoned(EngineOptions options) {
+    options.memory.poison = true;
+    return options;
+  }
+
+  ThreadPool pool;
+  Workspace scratch{/*poison=*/true};
+  KernelContext context{pool, scratch};
+  Engine engine;
+};
+
+}  // namespace fulmen::testing
