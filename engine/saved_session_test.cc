@@ -23,7 +23,7 @@ TEST(SavedSession, NamesPrint) {
   for (const std::string& name :
        {std::string(), std::string(201, 'a'), std::string("a/b"), std::string("a\nb"),
         std::string("a\0b", 3), std::string("\x7f"), std::string("\xff"), std::string("\xc2\x85"),
-        std::string("\xe2\x80\xae")}) {
+        std::string("\xe2\x80\xa8")}) {
     const Status status = CheckSessionName(name);
     ASSERT_FALSE(status) << name;
     EXPECT_EQ(status.error().code, ErrorCode::kInvalidArgument);

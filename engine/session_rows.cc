@@ -1,6 +1,7 @@
 #include "engine/session_rows.h"
 
 #include <fmt/core.h>
+#include <sqlite3.h>
 
 #include "engine/digest.h"
 
@@ -9,6 +10,12 @@ namespace {
 
 using SQLite::Database;
 using SQLite::Statement;
+
+// SQLite counts in int, and refuses by itself only what fits into one.
+void CheckSize(std::string_view value) {
+  constexpr size_t kLargest = 1'000'000'000;
+  if (value.size() > kLargest) throw SQLite::Exception("value too large", SQLITE_TOOBIG);
+}
 
 std::string FormatName(std::optional<ChatFormat> format) {
   return format ? std::string(ChatFormatName(*format)) : "";
@@ -91,10 +98,12 @@ std::optional<SavedTurn> ReadTurn(Statement& statement, std::string& checksum) {
 }  // namespace
 
 void BindText(Statement& statement, int index, std::string_view text) {
+  CheckSize(text);
   statement.bind(index, std::string(text));
 }
 
 void BindBlob(Statement& statement, int index, std::string_view bytes) {
+  CheckSize(bytes);
   statement.bind(index, static_cast<const void*>(bytes.data()), static_cast<int>(bytes.size()));
 }
 

@@ -1,6 +1,8 @@
 // Named conversations on the disk: agents' memory from one process to the next.
 #pragma once
 
+#include <SQLiteCpp/Database.h>
+
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -13,10 +15,6 @@
 
 #include "base/status.h"
 #include "engine/saved_session.h"
-
-namespace SQLite {
-class Database;
-}
 
 namespace fulmen {
 

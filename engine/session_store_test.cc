@@ -52,7 +52,7 @@ class SessionStoreTest : public ::testing::Test {
 
 TEST_F(SessionStoreTest, KeepsASession) {
   SavedSession session = Named("work");
-  session.turns = {Turn("a\0b", 0, {1, 2, 3}, 2)};
+  session.turns = {Turn("", 0, {1, 2, 3}, 2)};
   session.turns[0].messages[0]["content"] = std::string("a\0b", 3);
   ASSERT_TRUE(MustOpen(path_)->Create(session));
   const auto address =
