@@ -21,6 +21,7 @@ enum class ErrorCode {
   kClosedPipe,       // whoever read standard output has gone
   kUnavailable,      // another process or machine is gone
   kNoRoom,           // what is shared is in use; there may be room later
+  kConflict,         // somebody else was faster: a name is taken, or what was to be changed has
 };
 
 // One clear sentence: what was expected, what was found, where.

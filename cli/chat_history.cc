@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <system_error>
 
 #include "base/file_io.h"
 #include "base/json.h"
+#include "cli/state_folder.h"
 
 namespace fulmen {
 namespace {
@@ -20,27 +20,13 @@ namespace fs = std::filesystem;
 
 constexpr size_t kLongest = 64 * 1024;  // bytes; longer turns, as of a pasted book, are not kept
 
-fs::path StateFolder() {
-  const auto variable = [](const char* name) -> fs::path {
-    const char* value = std::getenv(name);
-    return value == nullptr ? "" : value;
-  };
-  // The rules of the XDG base directories: a relative path counts as none.
-  if (fs::path state = variable("XDG_STATE_HOME"); state.is_absolute()) return state;
-  if (const fs::path home = variable("HOME"); home.is_absolute()) return home / ".local/state";
-  return "";
-}
-
 std::string Line(const std::string& turn) {
   return Json(turn).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
 
-ChatHistory::ChatHistory() {
-  const fs::path state = StateFolder();
-  if (!state.empty()) path_ = state / "fulmen/chat_history.jsonl";
-}
+ChatHistory::ChatHistory() : path_(StatePath("chat_history.jsonl")) {}
 
 std::vector<std::string> ChatHistory::Load() const {
   std::vector<std::string> turns;

@@ -54,6 +54,7 @@ void AddCommands(Command& program) {
   AddConvertCommand(program);
   AddQuantizeCommand(program);
   AddImatrixCommand(program);
+  AddSessionCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/file_io.h"
+#include "tests/e2e/stored_sessions.h"
 #include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
@@ -46,6 +47,7 @@ TEST(Help, HasAnExampleForEveryCommand) {
 TEST(Help, ItsExamplesWork) {
   const TemporaryFolder folder;
   const std::string path = FulmenBinary().substr(0, FulmenBinary().rfind('/'));
+  WriteSessions(folder / "sessions.db");
   for (const Words& command : AllCommands()) {
     for (std::string example : HelpOf(command).examples) {
       SCOPED_TRACE(example);
@@ -58,7 +60,9 @@ TEST(Help, ItsExamplesWork) {
       if (mentions("text-01-slice")) example += " --layers 1 --hidden 64 --vocab 64 --ffn 64";
       example = std::regex_replace(example, std::regex("/tmp/"), folder.path() + "/");
       if (mentions("man -l")) example.insert(0, "MANPAGER=cat ");
-      const std::string script = fmt::format("set -o pipefail; PATH={}:$PATH; {}", path, example);
+      const std::string script =
+          fmt::format("set -o pipefail; export FULMEN_SESSIONS={}/sessions.db; PATH={}:$PATH; {}",
+                      folder.path(), path, example);
       const ProgramResult result = RunProgram({"bash", "-c", script}, {.folder = SourcePath("")});
       EXPECT_EQ(result.exit_code, external ? 1 : 0) << result.err;
     }
@@ -171,6 +175,12 @@ TEST(CommandLine, MistakesGetOnePlainSentence) {
            {{"bench", "-p", "0", "-n", "0"},
             "--prompt-tokens 0 and --new-tokens 0 leave nothing to measure",
             "fulmen bench"},
+           {{"session", "expire", "work"},
+            "either --after TIME or --never is needed",
+            "fulmen session expire"},
+           {{"session", "list", "--all", "--namespace", "org"},
+            "--all and --namespace exclude each other",
+            "fulmen session list"},
            {{"completion", "csh"},
             "SHELL should be bash, zsh or fish, found \"csh\"",
             "fulmen completion"},

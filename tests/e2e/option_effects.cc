@@ -372,6 +372,35 @@ Effects TrainEffects() {
   };
 }
 
+// --sessions and --namespace of a command below `session`; `words` name what only the store has.
+Effects StoreEffects(const std::string& words) {
+  const std::string store = " --sessions used/sessions.db";
+  return {{"--namespace", words + store, words + store + " --namespace org"},
+          {"--sessions", words + " --sessions used/none.db", words + store}};
+}
+
+Effects SessionListEffects() {
+  const std::string base = "--sessions used/sessions.db";
+  Effects effects = StoreEffects("");
+  Append(effects, {{"--json", base, base + " --json"}, {"--all", base, base + " --all"}});
+  return effects;
+}
+
+Effects SessionShowEffects() {
+  const std::string base = "work --sessions used/sessions.db";
+  Effects effects = StoreEffects("work");
+  Append(effects, {{"--json", base, base + " --json"}, {"--ids", base, base + " --ids"}});
+  return effects;
+}
+
+Effects SessionExpireEffects() {
+  const std::string base = "plan --sessions used/sessions.db";
+  Effects effects = StoreEffects("work --after 30d");
+  Append(effects, {{"--after", base + " --never", base + " --after 30d"},
+                   {"--never", base + " --after 30d", base + " --never"}});
+  return effects;
+}
+
 }  // namespace
 
 std::map<std::string, Effects> AllEffects() {
@@ -394,6 +423,15 @@ std::map<std::string, Effects> AllEffects() {
       {"convert", ConvertEffects()},
       {"quantize", QuantizeEffects()},
       {"imatrix", ImatrixEffects()},
+      {"session", {}},
+      {"session list", SessionListEffects()},
+      {"session show", SessionShowEffects()},
+      {"session fork", StoreEffects("work copy")},
+      {"session rename", StoreEffects("work later")},
+      {"session export", StoreEffects("work out.json")},
+      {"session import", StoreEffects("../in/work.json new")},
+      {"session rm", StoreEffects("work")},
+      {"session expire", SessionExpireEffects()},
       {"bench", BenchEffects()},
       {"completion", {}},
       {"manual", {}},

@@ -8,7 +8,8 @@
 namespace fulmen::testing {
 
 // The words after the command are separated by spaces. Each line runs in a folder of its own,
-// beside the folder "in" with what is read; in it is the folder "used", which is not empty.
+// beside the folder "in" with what is read; in it is the folder "used", which is not empty: it has
+// a session store (stored_sessions.h) of its own.
 struct Effect {
   std::string option;
   std::string one;         // may end with status 1

@@ -19,6 +19,7 @@
 
 #include "base/file_io.h"
 #include "tests/e2e/option_effects.h"
+#include "tests/e2e/stored_sessions.h"
 #include "tests/e2e/tiny_model.h"
 #include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
@@ -142,6 +143,8 @@ void Options::SetUpTestSuite() {
     EXPECT_EQ(result.exit_code, 0) << command << ": " << result.err;
     return result.out;
   };
+  WriteSessions(*all_runs / "in/sessions.db");
+  prepare("session export", "work ../in/work.json --sessions ../in/sessions.db");
   prepare("train data", "../in/lines.jsonl -m ../in/model --out ../in/data");
   prepare("train data", "../in/lines.jsonl --train-tokenizer 280 --out ../in/other");
   prepare("quantize", "../in/model ../in/low.gguf Q4_0");
@@ -163,6 +166,9 @@ std::string Options::NewFolder() {
   std::string folder = *all_runs / std::to_string(++runs);
   fs::create_directories(folder + "/used");
   EXPECT_TRUE(WriteFileAtomically(folder + "/used/config.json", "{}"));
+  if (fs::exists(*all_runs / "in/sessions.db")) {
+    fs::copy(*all_runs / "in/sessions.db", folder + "/used/sessions.db");
+  }
   return folder;
 }
 
@@ -186,7 +192,9 @@ Options::Outcome Options::See(const Line& line) {
     outcome.seen += "\n" + name;
     // Checkpoints and reports hold times.
     if (name.find("checkpoints") != std::string::npos || name.ends_with(".html")) continue;
-    std::string text = ReadFileOrDie(folder + name);
+    // So do stores of sessions.
+    const bool store = name.ends_with(".db");
+    std::string text = store ? DescribeSessions(folder + name) : ReadFileOrDie(folder + name);
     if (name.find(".json") != std::string::npos) text = WithoutTimes(command, text);
     outcome.seen += fmt::format(": {:x}", std::hash<std::string>()(text));
   }

@@ -1,0 +1,159 @@
+#include "engine/session_file.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "base/printable.h"
+#include "engine/digest.h"
+
+namespace fulmen {
+namespace {
+
+constexpr const char* kKind = "fulmen session";
+constexpr int64_t kVersion = 1;
+// The last second of the year 9999.
+constexpr int64_t kLatest = 253'402'300'799;
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Status OnlyMembers(const Json& object, std::span<const std::string_view> known,
+                   const std::string& where) {
+  for (const auto& [key, value] : object.items()) {
+    if (std::ranges::find(known, key) != known.end()) continue;
+    return Fail(ErrorCode::kCorrupt, "{}: unknown member '{}'", where, key);
+  }
+  return {};
+}
+
+Result<int64_t> WholeMember(const Json& object, std::string_view key, int64_t most,
+                            const std::string& where) {
+  const Json& member = Member(object, key);
+  if (const auto number = IntegerIn(member, 0, most)) return *number;
+  return Fail(ErrorCode::kCorrupt, "{}: '{}' should be a whole number from 0 to {}, found {}",
+              where, key, most, Shown(member));
+}
+
+Result<std::vector<int32_t>> IdsMember(const Json& object, const std::string& where) {
+  const Json& member = Member(object, "ids");
+  if (!member.is_array()) {
+    return Fail(ErrorCode::kCorrupt, "{}: 'ids' should be a list of token ids, found {}", where,
+                Shown(member));
+  }
+  std::vector<int32_t> ids;
+  ids.reserve(member.size());
+  for (const Json& each : member) {
+    const auto id = IntegerIn(each, 0, std::numeric_limits<int32_t>::max());
+    if (!id) {
+      return Fail(ErrorCode::kCorrupt, "{}: a token id should be a whole number, found {}", where,
+                  Shown(each));
+    }
+    ids.push_back(static_cast<int32_t>(*id));
+  }
+  return ids;
+}
+
+Result<SavedTurn> ReadTurn(const Json& json, const std::string& where) {
+  if (!json.is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: an object is expected, found {}", where, Shown(json));
+  }
+  constexpr std::array<std::string_view, 4> kMembers = {"messages", "kept", "ids", "answer"};
+  FULMEN_TRY(OnlyMembers(json, kMembers, where));
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  SavedTurn turn;
+  turn.messages = Member(json, "messages");
+  FULMEN_ASSIGN(turn.kept, WholeMember(json, "kept", kMost, where));
+  FULMEN_ASSIGN(turn.ids, IdsMember(json, where));
+  FULMEN_ASSIGN(turn.answer, WholeMember(json, "answer", kMost, where));
+  return turn;
+}
+
+Result<std::optional<ChatFormat>> ReadFormat(const Json& document, const std::string& where) {
+  const Json& member = Member(document, "chat_format");
+  if (member.is_null()) return std::nullopt;
+  FULMEN_ASSIGN(const std::string name, StringMember(document, "chat_format", where));
+  if (const auto format = ChatFormatFromName(name)) return format;
+  return Fail(ErrorCode::kUnsupported, "{}: chat format \"{}\" is none that this version knows",
+              where, Printable(name, 60));
+}
+
+// That it is such a file, of a version we read, and whole.
+Status CheckDocument(const Json& document, const std::string& where) {
+  if (Member(document, "format") != kKind) {
+    return Fail(ErrorCode::kCorrupt,
+                "{}: not an exported session: 'format' should be \"{}\", found {}", where, kKind,
+                Shown(Member(document, "format")));
+  }
+  const Json& version = Member(document, "version");
+  if (!IntegerIn(version, kVersion, kVersion)) {
+    return Fail(ErrorCode::kUnsupported, "{}: version {} is expected, found {}", where, kVersion,
+                Shown(version));
+  }
+  const std::string checksum = SessionFileChecksum(document);
+  if (Member(document, "checksum") != checksum) {
+    return Fail(ErrorCode::kCorrupt,
+                "{}: the file is damaged: its checksum is {}, that of what it holds {}", where,
+                Shown(Member(document, "checksum")), checksum);
+  }
+  constexpr std::array<std::string_view, 9> kMembers = {"format",  "version",     "name",
+                                                        "model",   "chat_format", "system",
+                                                        "created", "turns",       "checksum"};
+  return OnlyMembers(document, kMembers, where);
+}
+
+}  // namespace
+
+std::string SessionFileChecksum(Json document) {
+  document.erase("checksum");
+  return Hex(Sha256(Dump(document)));
+}
+
+std::string FormatSession(const SavedSession& session) {
+  Json turns = Json::array();
+  for (const SavedTurn& turn : session.turns) {
+    turns.push_back({{"messages", turn.messages},
+                     {"kept", turn.kept},
+                     {"ids", turn.ids},
+                     {"answer", turn.answer}});
+  }
+  Json document = {{"format", kKind},
+                   {"version", kVersion},
+                   {"name", session.name},
+                   {"model", session.model},
+                   {"chat_format", session.format ? Json(ChatFormatName(*session.format)) : Json()},
+                   {"system", session.system},
+                   {"created", session.created},
+                   {"turns", std::move(turns)}};
+  document["checksum"] = SessionFileChecksum(document);
+  return Dump(document) + "\n";
+}
+
+Result<SavedSession> ParseSession(std::string_view text, const std::string& where) {
+  FULMEN_ASSIGN(const Json document, ParseJson(text, where));
+  FULMEN_TRY(CheckDocument(document, where));
+  SavedSession session;
+  FULMEN_ASSIGN(session.name, StringMember(document, "name", where));
+  FULMEN_ASSIGN(session.model, StringMember(document, "model", where));
+  FULMEN_ASSIGN(session.format, ReadFormat(document, where));
+  FULMEN_ASSIGN(session.system, StringMember(document, "system", where));
+  FULMEN_ASSIGN(session.created, WholeMember(document, "created", kLatest, where));
+  session.used = session.created;
+  const Json& turns = Member(document, "turns");
+  if (!turns.is_array()) {
+    return Fail(ErrorCode::kCorrupt, "{}: 'turns' should be a list, found {}", where, Shown(turns));
+  }
+  for (const Json& turn : turns) {
+    FULMEN_ASSIGN(SavedTurn read,
+                  ReadTurn(turn, fmt::format("{}: turn {}", where, session.turns.size() + 1)));
+    session.turns.push_back(std::move(read));
+  }
+  if (const Status status = CheckSession(session); !status) {
+    return Fail(ErrorCode::kCorrupt, "{}: {}", where, status.error().message);
+  }
+  return session;
+}
+
+}  // namespace fulmen

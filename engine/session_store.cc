@@ -1,0 +1,314 @@
+#include "engine/session_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/printable.h"
+#include "engine/digest.h"
+#include "engine/session_database.h"
+#include "engine/session_rows.h"
+
+namespace fulmen {
+namespace {
+
+using SQLite::Database;
+using SQLite::Statement;
+using SQLite::Transaction;
+
+// Takes the lock for writing at its beginning, where waiting for it is possible.
+constexpr auto kWriting = SQLite::TransactionBehavior::IMMEDIATE;
+
+tl::unexpected<Error> NameTaken(std::string_view name) {
+  return Fail(ErrorCode::kConflict, "there is a session \"{}\" already", Printable(name));
+}
+
+tl::unexpected<Error> NoSuchSession(const std::string& path, std::string_view name) {
+  return Fail(ErrorCode::kNotFound, "there is no session \"{}\" in {}", Printable(name), path);
+}
+
+tl::unexpected<Error> Damaged(const std::string& path, std::string_view name) {
+  return Fail(ErrorCode::kCorrupt,
+              "{}: the session \"{}\" is damaged: it is not what was written there", path,
+              Printable(name));
+}
+
+// A row to go on from.
+Result<SessionRow> IntactRow(Database& database, const std::string& path, std::string_view space,
+                             std::string_view name) {
+  std::optional<SessionRow> row = FindRow(database, space, name);
+  if (!row) return NoSuchSession(path, name);
+  if (row->session.damaged) return Damaged(path, name);
+  return *std::move(row);
+}
+
+void ChangeTotals(Database& database, int64_t answers, int64_t bytes) {
+  Statement update(database, "UPDATE answer_totals SET answers = answers + ?, bytes = bytes + ?");
+  update.bind(1, answers);
+  update.bind(2, bytes);
+  update.exec();
+}
+
+// Removes the answer that `select` gives, id and bytes, where it gives one.
+bool RemoveAnswer(Database& database, Statement& select) {
+  if (!select.executeStep()) return false;
+  Statement remove(database, "DELETE FROM answers WHERE id = ?");
+  remove.bind(1, select.getColumn(0).getInt64());
+  ChangeTotals(database, -1, -select.getColumn(1).getInt64());
+  select.reset();
+  remove.exec();
+  return true;
+}
+
+bool Exceed(Database& database, const AnswerLimits& limits) {
+  Statement totals(database, "SELECT answers > ? OR bytes > ? FROM answer_totals");
+  totals.bind(1, limits.answers);
+  totals.bind(2, limits.bytes);
+  return totals.executeStep() && totals.getColumn(0).getInt() != 0;
+}
+
+}  // namespace
+
+SessionStore::SessionStore(std::string path, std::unique_ptr<Database> database,
+                           const AnswerLimits& limits)
+    : path_(std::move(path)), limits_(limits), database_(std::move(database)) {}
+
+SessionStore::~SessionStore() = default;
+
+Result<std::unique_ptr<SessionStore>> SessionStore::Open(const std::string& path,
+                                                         const AnswerLimits& limits) {
+  FULMEN_ASSIGN(std::unique_ptr<Database> database, OpenSessionDatabase(path));
+  return std::unique_ptr<SessionStore>(new SessionStore(path, std::move(database), limits));
+}
+
+template <class Body>
+auto SessionStore::Guarded(Body body) -> decltype(body()) {
+  const std::lock_guard lock(mutex_);
+  try {
+    return body();
+  } catch (const SQLite::Exception& thrown) {
+    return tl::unexpected<Error>(SessionDatabaseError(path_, thrown));
+  }
+}
+
+Result<std::optional<SavedSession>> SessionStore::Find(std::string_view space,
+                                                       std::string_view name) {
+  return Guarded([&]() -> Result<std::optional<SavedSession>> {
+    const Transaction at_one_time(*database_);
+    std::optional<SessionRow> row = FindRow(*database_, space, name);
+    if (!row) return std::nullopt;
+    if (row->session.damaged) return Damaged(path_, name);
+    std::optional<std::vector<SavedTurn>> turns = ReadTurns(*database_, *row);
+    if (!turns) return Damaged(path_, name);
+    SessionSummary& found = row->session;
+    return SavedSession{.space = std::move(found.space),
+                        .name = std::move(found.name),
+                        .model = std::move(found.model),
+                        .format = found.format,
+                        .system = std::move(found.system),
+                        .created = found.created,
+                        .used = found.used,
+                        .expires = found.expires,
+                        .turns = *std::move(turns)};
+  });
+}
+
+Result<std::vector<SessionSummary>> SessionStore::List(std::optional<std::string_view> space) {
+  return Guarded([&]() -> Result<std::vector<SessionSummary>> {
+    std::vector<SessionSummary> sessions;
+    for (SessionRow& row : FindRows(*database_, "ORDER BY used DESC, name, space")) {
+      if (!space || row.session.space == *space) sessions.push_back(std::move(row.session));
+    }
+    return sessions;
+  });
+}
+
+Status SessionStore::Create(const SavedSession& session) {
+  FULMEN_TRY(CheckSession(session));
+  return Guarded([&]() -> Status {
+    Transaction transaction(*database_, kWriting);
+    if (FindRow(*database_, session.space, session.name)) return NameTaken(session.name);
+    SessionRow row = {.session = {.space = session.space,
+                                  .name = session.name,
+                                  .model = session.model,
+                                  .format = session.format,
+                                  .system = session.system,
+                                  .created = session.created,
+                                  .used = session.used,
+                                  .expires = session.expires}};
+    WriteRow(*database_, row);
+    for (const SavedTurn& turn : session.turns) AddTurn(*database_, row, turn);
+    WriteRow(*database_, row);
+    transaction.commit();
+    return {};
+  });
+}
+
+Result<std::string> SessionStore::AppendTurn(std::string_view space, std::string_view name,
+                                             int64_t turns, const SavedTurn& turn, int64_t now) {
+  return Guarded([&]() -> Result<std::string> {
+    Transaction transaction(*database_, kWriting);
+    FULMEN_ASSIGN(SessionRow row, IntactRow(*database_, path_, space, name));
+    if (row.session.turns != turns) {
+      return Fail(ErrorCode::kConflict,
+                  "session \"{}\" has {} turns where {} are expected: another process has "
+                  "changed it",
+                  Printable(name), row.session.turns, turns);
+    }
+    FULMEN_TRY(CheckTurn(turn, row.session.tokens));
+    std::string address = AddTurn(*database_, row, turn);
+    row.session.used = now;
+    WriteRow(*database_, row);
+    transaction.commit();
+    return address;
+  });
+}
+
+Status SessionStore::Fork(std::string_view space, std::string_view from, std::string_view to,
+                          int64_t now) {
+  FULMEN_TRY(CheckSessionName(to));
+  return Guarded([&]() -> Status {
+    Transaction transaction(*database_, kWriting);
+    FULMEN_ASSIGN(SessionRow row, IntactRow(*database_, path_, space, from));
+    if (FindRow(*database_, space, to)) return NameTaken(to);
+    const int64_t original = std::exchange(row.id, 0);
+    row.session.name = to;
+    row.session.created = now;
+    row.session.used = now;
+    row.session.expires.reset();
+    WriteRow(*database_, row);
+    Statement copy(*database_,
+                   "INSERT INTO turns SELECT ?, number, messages, kept, ids, answer, address, "
+                   "checksum FROM turns WHERE session = ?");
+    copy.bind(1, row.id);
+    copy.bind(2, original);
+    copy.exec();
+    transaction.commit();
+    return {};
+  });
+}
+
+Status SessionStore::Rename(std::string_view space, std::string_view from, std::string_view to) {
+  FULMEN_TRY(CheckSessionName(to));
+  return Guarded([&]() -> Status {
+    Transaction transaction(*database_, kWriting);
+    FULMEN_ASSIGN(SessionRow row, IntactRow(*database_, path_, space, from));
+    if (FindRow(*database_, space, to)) return NameTaken(to);
+    row.session.name = to;
+    WriteRow(*database_, row);
+    transaction.commit();
+    return {};
+  });
+}
+
+Status SessionStore::Remove(std::string_view space, std::string_view name) {
+  return Guarded([&]() -> Status {
+    Transaction transaction(*database_, kWriting);
+    const std::optional<SessionRow> row = FindRow(*database_, space, name);
+    if (!row) return NoSuchSession(path_, name);
+    RemoveRow(*database_, row->id);
+    transaction.commit();
+    return {};
+  });
+}
+
+Status SessionStore::SetExpiry(std::string_view space, std::string_view name,
+                               std::optional<int64_t> expires) {
+  return Guarded([&]() -> Status {
+    Transaction transaction(*database_, kWriting);
+    FULMEN_ASSIGN(SessionRow row, IntactRow(*database_, path_, space, name));
+    row.session.expires = expires;
+    WriteRow(*database_, row);
+    transaction.commit();
+    return {};
+  });
+}
+
+Result<int64_t> SessionStore::RemoveExpired(int64_t now) {
+  return Guarded([&]() -> Result<int64_t> {
+    const std::string expired = fmt::format("WHERE expires <= {}", now);
+    // Mostly there are none, and nobody has to be waited for.
+    if (FindRows(*database_, expired).empty()) return 0;
+    Transaction transaction(*database_, kWriting);
+    int64_t removed = 0;
+    for (const SessionRow& row : FindRows(*database_, expired)) {
+      if (row.session.damaged) continue;  // its time may be what is damaged
+      RemoveRow(*database_, row.id);
+      ++removed;
+    }
+    transaction.commit();
+    return removed;
+  });
+}
+
+Result<std::string> SessionStore::Remember(std::string_view space, std::string_view model,
+                                           std::span<const int32_t> ids) {
+  std::string address = AnswerAddress(space, model, ids);
+  const std::string bytes = IdsToBytes(ids);
+  if (std::ssize(bytes) > limits_.bytes) return address;  // all others would go, and then it
+  return Guarded([&]() -> Result<std::string> {
+    Transaction transaction(*database_, kWriting);
+    int64_t used = database_->execAndGet("SELECT coalesce(max(used), 0) FROM answers").getInt64();
+    for (const int64_t id : recalled_) {
+      Statement update(*database_, "UPDATE answers SET used = ? WHERE id = ?");
+      update.bind(1, ++used);
+      update.bind(2, id);
+      update.exec();
+    }
+    recalled_.clear();
+    // One of this address may be damaged.
+    Statement older(*database_,
+                    "SELECT id, length(ids) FROM answers WHERE space = ? AND address = ?");
+    BindText(older, 1, space);
+    BindText(older, 2, address);
+    RemoveAnswer(*database_, older);
+    Statement insert(*database_,
+                     "INSERT INTO answers (space, address, ids, used) VALUES (?, ?, ?, ?)");
+    BindText(insert, 1, space);
+    BindText(insert, 2, address);
+    BindBlob(insert, 3, bytes);
+    insert.bind(4, ++used);
+    insert.exec();
+    ChangeTotals(*database_, 1, std::ssize(bytes));
+    Statement oldest(*database_, "SELECT id, length(ids) FROM answers ORDER BY used, id LIMIT 1");
+    while (Exceed(*database_, limits_) && RemoveAnswer(*database_, oldest)) {
+    }
+    transaction.commit();
+    return address;
+  });
+}
+
+Result<std::optional<std::vector<int32_t>>> SessionStore::Recall(std::string_view space,
+                                                                 std::string_view model,
+                                                                 std::string_view address) {
+  return Guarded([&]() -> Result<std::optional<std::vector<int32_t>>> {
+    const Transaction at_one_time(*database_);
+    const auto named = [&](std::span<const int32_t> ids) {
+      return AnswerAddress(space, model, ids) == address;
+    };
+    Statement answers(*database_, "SELECT id, ids FROM answers WHERE space = ? AND address = ?");
+    BindText(answers, 1, space);
+    BindText(answers, 2, address);
+    if (answers.executeStep()) {
+      auto ids = IdsFromBytes(BlobOf(answers.getColumn(1)));
+      if (ids && named(*ids)) {
+        recalled_.insert(answers.getColumn(0).getInt64());
+        return ids;
+      }
+    }
+    Statement turns(*database_,
+                    "SELECT turns.ids, turns.answer - turns.kept FROM turns JOIN sessions "
+                    "ON sessions.id = turns.session WHERE address = ? AND space = ?");
+    BindText(turns, 1, address);
+    BindText(turns, 2, space);
+    while (turns.executeStep()) {
+      auto ids = IdsFromBytes(BlobOf(turns.getColumn(0)));
+      const int64_t begin = turns.getColumn(1).getInt64();
+      if (!ids || begin < 0 || begin > std::ssize(*ids)) continue;
+      ids->erase(ids->begin(), ids->begin() + begin);
+      if (named(*ids)) return ids;
+    }
+    return std::nullopt;
+  });
+}
+
+}  // namespace fulmen

@@ -1,0 +1,107 @@
+// Named conversations on the disk: agents' memory from one process to the next.
+#pragma once
+
+#include <SQLiteCpp/Database.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "engine/saved_session.h"
+
+namespace fulmen {
+
+// A session without its turns.
+struct SessionSummary {
+  std::string space;
+  std::string name;
+  std::string model;
+  std::optional<ChatFormat> format;
+  std::string system;
+  int64_t created = 0;  // seconds since 1970
+  int64_t used = 0;
+  std::optional<int64_t> expires;
+  int64_t turns = 0;
+  int64_t tokens = 0;    // of the sequence after the last turn
+  bool damaged = false;  // then the rest may be wrong, and Remove is all that can be done with it
+};
+
+// How many answers that belong to no session are remembered.
+struct AnswerLimits {
+  int64_t answers = 100'000;
+  int64_t bytes = int64_t{256} << 20;  // of their ids, four each
+};
+
+// A store is a file, which several processes may have open. What a method that returned without an
+// error has changed is on the disk, whatever comes after; a method that fails has changed nothing.
+// A clock is never read: `now` is in seconds since 1970.
+//
+// Errors: kNotFound for a session that is not there, kConflict where another process was faster or
+// a name is taken, kCorrupt for damage, kUnavailable when another process keeps the store locked,
+// kIo for a full or failing disk. None leaves the store unusable.
+//
+// Thread safe: its methods take turns.
+class SessionStore {
+ public:
+  // Makes the store, and folders above it, where there is none. What is not a session store is
+  // refused and stays as it is.
+  static Result<std::unique_ptr<SessionStore>> Open(const std::string& path,
+                                                    const AnswerLimits& limits = {});
+  ~SessionStore();
+  SessionStore(const SessionStore&) = delete;
+  SessionStore& operator=(const SessionStore&) = delete;
+
+  // The whole session, or nothing where there is none.
+  Result<std::optional<SavedSession>> Find(std::string_view space, std::string_view name);
+  // Those of one namespace, or of all, the one used last first.
+  Result<std::vector<SessionSummary>> List(std::optional<std::string_view> space);
+
+  // Stores a new session, with the turns it has; their addresses are not read.
+  Status Create(const SavedSession& session);
+  // Adds a turn to a session that has `turns` of them; kConflict when it has others by now. Gives
+  // the address of its answer, which Recall knows while the session is there.
+  Result<std::string> AppendTurn(std::string_view space, std::string_view name, int64_t turns,
+                                 const SavedTurn& turn, int64_t now);
+  // A copy that never expires and goes its own way.
+  Status Fork(std::string_view space, std::string_view from, std::string_view to, int64_t now);
+  Status Rename(std::string_view space, std::string_view from, std::string_view to);
+  Status Remove(std::string_view space, std::string_view name);
+  // From when on RemoveExpired takes it; nullopt for never.
+  Status SetExpiry(std::string_view space, std::string_view name, std::optional<int64_t> expires);
+  // Removes sessions that expire at `now` or before, and tells how many.
+  Result<int64_t> RemoveExpired(int64_t now);
+
+  // Keeps the ids of an answer under its AnswerAddress, which is returned, until the limits are
+  // reached and all others were used later.
+  Result<std::string> Remember(std::string_view space, std::string_view model,
+                               std::span<const int32_t> ids);
+  // The ids of an answer of this namespace and model, from Remember or from a session; nullopt
+  // where neither has it, or not any more. What is returned is what the address names, to the id.
+  Result<std::optional<std::vector<int32_t>>> Recall(std::string_view space, std::string_view model,
+                                                     std::string_view address);
+
+ private:
+  SessionStore(std::string path, std::unique_ptr<SQLite::Database> database,
+               const AnswerLimits& limits);
+
+  // Calls `body` alone, and turns what SQLite throws in it into an error.
+  template <class Body>
+  auto Guarded(Body body) -> decltype(body());
+
+  const std::string path_;
+  const AnswerLimits limits_;
+  std::mutex mutex_;
+  std::unique_ptr<SQLite::Database> database_;  // guarded by mutex_
+  // Answers that were recalled, to be marked as used with the next one that is remembered: so
+  // recalling never waits for the disk. Guarded by mutex_.
+  std::set<int64_t> recalled_;
+};
+
+}  // namespace fulmen
