@@ -128,7 +128,6 @@ class Load {
                  {"answer_lengths", settings_.generated},
                  {"shared", settings_.shared},
                  {"turns", settings_.turns},
-                 {"think_seconds", settings_.think_seconds},
                  {"seed", settings_.seed},
                  {"seconds", seconds_},
                  {"output_tokens", output_tokens_},
@@ -144,6 +143,7 @@ class Load {
                  {"suspensions", stats.suspensions - before_.suspensions},
                  {"most_kv_bytes", most_page_bytes_},
                  {"most_state_bytes", most_state_bytes_}};
+    if (settings_.think_seconds > 0) json["think"] = settings_.think_seconds;
     if (settings_.rate) {
       json["rate"] = *settings_.rate;
     } else {

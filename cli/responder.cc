@@ -48,15 +48,16 @@ class AnswerWriter {
 }  // namespace
 
 Responder::Responder(Session& session, const Tokenizer& tokenizer, const InterruptGuard& interrupt,
-                     std::optional<ChatFormat> format, const std::string& system,
-                     AnswerOptions options)
+                     std::optional<ChatFormat> format, Conversation conversation,
+                     AnswerOptions options, SessionKeeper* keeper)
     : session_(session),
       tokenizer_(tokenizer),
       interrupt_(interrupt),
       format_(format),
       options_(std::move(options)),
       engine_(session.model, &tokenizer, session.compute, EngineOptionsFor(session)),
-      conversation_(tokenizer, format, system) {}
+      conversation_(std::move(conversation)),
+      keeper_(keeper) {}
 
 Result<GenerateResult> Responder::Answer(const std::string& message) {
   FULMEN_ASSIGN(Request request, conversation_.AddUser(message));
@@ -91,7 +92,8 @@ Result<GenerateResult> Responder::Answer(const std::string& message) {
   }
   FULMEN_TRY(writer.status());
   if (options_.stream) FULMEN_TRY(Write("\n"));
-  conversation_.AddAnswer(*result);
+  const SavedTurn turn = conversation_.AddAnswer(*result);
+  if (keeper_ != nullptr) FULMEN_TRY(keeper_->Keep(turn));
   ++turns_;
   return result;
 }

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "cli/interrupt.h"
 #include "cli/session.h"
+#include "cli/session_keeper.h"
 #include "engine/conversation.h"
 #include "engine/engine.h"
 #include "engine/generate.h"
@@ -31,12 +32,14 @@ struct AnswerOptions {
 // thread safe.
 class Responder {
  public:
-  // Without a format the turns are one text, which the model continues. `system` needs a format.
+  // Without a format the turns are one text, which the model continues. `keeper`, where there is
+  // one, gives the turns so far and keeps each new one.
   Responder(Session& session, const Tokenizer& tokenizer, const InterruptGuard& interrupt,
-            std::optional<ChatFormat> format, const std::string& system, AnswerOptions options);
+            std::optional<ChatFormat> format, Conversation conversation, AnswerOptions options,
+            SessionKeeper* keeper = nullptr);
 
   // An interrupt ends the answer where it is, with kCancelled as its finish reason. After an error
-  // the message counts as not said.
+  // the message counts as not said; after one of the keeper it was answered, and is not kept.
   Result<GenerateResult> Answer(const std::string& message);
   // Begins anew; the system text stays.
   void Reset() { conversation_.Reset(); }
@@ -53,6 +56,7 @@ class Responder {
   const AnswerOptions options_;
   Engine engine_;
   Conversation conversation_;
+  SessionKeeper* keeper_;
   uint64_t turns_ = 0;
 };
 

@@ -16,8 +16,11 @@
 #include "cli/progress.h"
 #include "cli/responder.h"
 #include "cli/sampling_options.h"
+#include "cli/saved_sessions.h"
 #include "cli/session.h"
+#include "cli/session_keeper.h"
 #include "engine/generate.h"
+#include "engine/model_identity.h"
 #include "tokenizer/chat.h"
 
 namespace fulmen {
@@ -32,6 +35,8 @@ struct RunOptions {
   std::string system;
   bool raw = false;
   std::string chat_format;
+  std::optional<std::string> session_name;
+  std::string sessions;
   std::optional<int64_t> max_tokens;
   std::vector<std::string> stops;
   bool ignore_eos = false;
@@ -161,14 +166,28 @@ Status Run(const RunOptions& options) {
   auto progress = std::make_unique<Progress>(options.quiet ? "" : "loading the model");
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->files));
-  FULMEN_ASSIGN(const std::optional<ChatFormat> format, ChooseFormat(options, tokenizer));
+  FULMEN_ASSIGN(std::optional<ChatFormat> format, ChooseFormat(options, tokenizer));
+  std::optional<SessionKeeper> keeper;
+  if (options.session_name) {
+    FULMEN_ASSIGN(keeper,
+                  SessionKeeper::Open(options.sessions,
+                                      {.name = *options.session_name,
+                                       .model = ModelIdentity(session->model),
+                                       .format = format,
+                                       .format_asked = options.raw || !options.chat_format.empty(),
+                                       .system = options.system}));
+    format = keeper->session().format;
+  }
   const AnswerOptions answer = ChooseAnswer(options, format, session->model.generation);
   progress.reset();
   RepackIfWanted(*session, options.session, options.quiet);
   const double load_seconds = SecondsSince(start);
 
   const InterruptGuard interrupt;
-  Responder responder(*session, tokenizer, interrupt, format, options.system, answer);
+  Responder responder(*session, tokenizer, interrupt, format,
+                      keeper ? Conversation(tokenizer, keeper->session())
+                             : Conversation(tokenizer, format, options.system),
+                      answer, keeper ? &*keeper : nullptr);
   if (options.chat) {
     FULMEN_ASSIGN(const ChatEnd end,
                   Chat(responder, interrupt, prompt,
@@ -213,6 +232,9 @@ void AddRunCommand(Command& program) {
   command.Add("--chat-format NAME", options->chat_format, "Format of prompts and answers")
       .Choices(ChatFormatNames())
       .Default("the model's own");
+  command.Add("--session NAME", options->session_name,
+              "Keep the conversation under this name, and go on with it where there is one");
+  AddSessionsOption(command, options->sessions).Needs({"--session"});
   command.Add("-n,--max-tokens N", options->max_tokens, "Length of an answer at most", {.low = 1})
       .Default("256 for a text, 2048 for text-01 and vl-01, 8192 for m1");
   command.Add("--stop TEXT", options->stops, "End the answer before this text");
@@ -226,6 +248,7 @@ void AddRunCommand(Command& program) {
       "fulmen run \"What is Fulmen?\"",
       "fulmen run -p \"What is 12 + 7?\" --temperature 0 -n 60",
       "fulmen run -m MiniMax-M1 --chat --system \"You are a patient teacher.\"",
+      "fulmen run --session trip \"I leave for Lisbon on Tuesday.\"",
       "fulmen run -f story.txt --temperature 0.8 --seed 1 --stop \"THE END\" --json",
   });
   command.Check([options] { return CheckOptions(*options); });

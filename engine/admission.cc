@@ -173,11 +173,14 @@ void Engine::PlanCuts(Answer& answer, const PrefixMatch& match) const {
   for (int64_t at = NextStride(match.position); at < end; at = NextStride(at)) {
     AddCut(answer, {at, SnapshotKind::kStride});
   }
-  // Of two that are close to each other the later one saves more.
+  // Of two that are close to each other the later one saves more; but what stands before the first
+  // border, say a system text, is what most requests will share.
+  const int64_t first_border = answer.ticket->borders.empty() ? -1 : answer.ticket->borders.front();
   for (size_t i = answer.cuts.size(); i-- > 1;) {
     const Cut& later = answer.cuts[i];
     const Cut& cut = answer.cuts[i - 1];
-    if (later.position - cut.position < kApart && cut.kind <= later.kind) {
+    if (later.position - cut.position < kApart && cut.kind <= later.kind &&
+        cut.position != first_border) {
       answer.cuts.erase(answer.cuts.begin() + static_cast<int64_t>(i) - 1);
     }
   }

@@ -14,10 +14,19 @@ Conversation::Conversation(const Tokenizer& tokenizer, std::optional<ChatFormat>
   Reset();
 }
 
+Conversation::Conversation(const Tokenizer& tokenizer, const SavedSession& session)
+    : Conversation(tokenizer, session.format, session.system) {
+  ids_ = session.Ids();
+  text_ = TextOf(ids_);
+  if (!format_) return;
+  for (const Json& message : session.Messages()) messages_.push_back(message);
+}
+
 Result<Request> Conversation::AddUser(const std::string& message) {
   Request request;
   std::vector<int32_t> fresh;
   turn_ids_ = ids_;
+  message_ = message;
   if (format_) {
     messages_.push_back({{"role", "user"}, {"content", message}});
     Json chat = {{"messages", messages_}, {"tools", nullptr}, {"add_generation_prompt", true}};
@@ -39,21 +48,35 @@ Result<Request> Conversation::AddUser(const std::string& message) {
   return request;
 }
 
-void Conversation::AddAnswer(const GenerateResult& result) {
+SavedTurn Conversation::AddAnswer(const GenerateResult& result) {
   // The stop string's tokens were read, but the answer as the format shows it lacks them.
   const bool whole = !format_ || !result.at_stop_string;
   std::string said = result.text;
   if (!result.reasoning.empty()) said = "<think>\n" + result.reasoning + "\n</think>\n" + said;
+  SavedTurn turn;
+  turn.answer = std::ssize(ids_);
   if (whole) {
-    said.clear();
-    StreamDecoder decoder(tokenizer_);
-    for (const int32_t id : result.ids) said += decoder.Add(id);
-    said += decoder.Flush();
+    said = TextOf(result.ids);
+    text_ = turn_text_ + said;
+    turn.kept = std::ranges::mismatch(ids_, turn_ids_).in1 - ids_.begin();
+    turn.answer = std::ssize(turn_ids_);
     ids_ = std::exchange(turn_ids_, {});
     ids_.insert(ids_.end(), result.ids.begin(), result.ids.end());
-    text_ = turn_text_ + said;
+    turn.ids.assign(ids_.begin() + turn.kept, ids_.end());
+  } else {
+    turn.kept = turn.answer;
   }
-  if (format_) messages_.push_back({{"role", "assistant"}, {"content", said}});
+  turn.messages = {{{"role", "user"}, {"content", message_}},
+                   {{"role", "assistant"}, {"content", said}}};
+  if (format_) messages_.push_back(turn.messages.back());
+  return turn;
+}
+
+std::string Conversation::TextOf(const std::vector<int32_t>& ids) const {
+  StreamDecoder decoder(tokenizer_);
+  std::string text;
+  for (const int32_t id : ids) text += decoder.Add(id);
+  return text + decoder.Flush();
 }
 
 void Conversation::Withdraw() {

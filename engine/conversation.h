@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "engine/generate.h"
+#include "engine/saved_session.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
@@ -23,10 +24,14 @@ class Conversation {
   // it needs a format.
   Conversation(const Tokenizer& tokenizer, std::optional<ChatFormat> format, std::string system);
 
+  // One that was kept, to go on with.
+  Conversation(const Tokenizer& tokenizer, const SavedSession& session);
+
   // A request that answers `message`: its prompt is everything said so far. Prompt, borders and
   // format are set.
   Result<Request> AddUser(const std::string& message);
-  void AddAnswer(const GenerateResult& result);
+  // Returns the whole turn, to be kept.
+  SavedTurn AddAnswer(const GenerateResult& result);
   // Takes back the last message, which has no answer.
   void Withdraw();
   // Begins anew; the system text stays.
@@ -36,6 +41,7 @@ class Conversation {
   const Json& messages() const { return messages_; }
 
  private:
+  std::string TextOf(const std::vector<int32_t>& ids) const;
   // The pieces without their first text_.size() bytes, when they begin with text_.
   std::optional<std::vector<PromptPiece>> Remainder(const std::vector<PromptPiece>& pieces) const;
 
@@ -48,6 +54,7 @@ class Conversation {
   std::vector<int32_t> ids_;
   std::string text_;
   // The same of that turn, up to its answer.
+  std::string message_;
   std::vector<int32_t> turn_ids_;
   std::string turn_text_;
 };

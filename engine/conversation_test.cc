@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -98,6 +99,35 @@ TEST_F(ConversationTest, AWithdrawnTurnLeavesWhatWasReadBefore) {
     const GenerateResult result = Answer(again, 8);
     EXPECT_EQ(result.ids, expected);
     EXPECT_GE(result.usage.cached_tokens, read);
+  }
+}
+
+// Turn by turn, one that is kept and taken up again has the prompts of one that never ended.
+TEST_F(ConversationTest, AKeptConversationGoesOnAsIfItHadNotEnded) {
+  for (const std::optional<ChatFormat> format :
+       {std::optional<ChatFormat>(ChatFormat::kText01), std::optional(ChatFormat::kM1),
+        std::optional<ChatFormat>()}) {
+    for (const bool stopped : {false, true}) {
+      const std::string system = format ? "Be brief." : "";
+      Conversation live(NanoTokenizer(), format, system);
+      SavedSession saved;
+      saved.format = format;
+      saved.system = system;
+      stops_.clear();
+      for (const std::string message : {"Hello", "Caf\xc3\xa9 <end_of_sentence>", "Why?"}) {
+        Conversation taken_up(NanoTokenizer(), saved);
+        EXPECT_EQ(taken_up.messages(), live.messages());
+        const Request request = ValueOrDie(live.AddUser(message));
+        EXPECT_EQ(ValueOrDie(taken_up.AddUser(message)).prompt, request.prompt);
+        const GenerateResult result = Answer(request, 12);
+        saved.turns.push_back(live.AddAnswer(result));
+        EXPECT_EQ(taken_up.AddAnswer(result), saved.turns.back());
+        if (stopped && result.text.size() > 6) stops_ = {result.text.substr(3, 2)};
+        saved.name = "name";
+        saved.model = "model";
+        EXPECT_TRUE(CheckSession(saved));
+      }
+    }
   }
 }
 

@@ -49,6 +49,9 @@ Effects RunEffects() {
       {"--kv-type", chance + "Hi", chance + "Hi --kv-type bf16"},
       {"--no-repack", "-m ../in/q4.gguf Hi -n 1 --json",
        "-m ../in/q4.gguf Hi -n 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
+      {"--session", model + "Hi", model + "Hi --session a --sessions used/new.db"},
+      {"--sessions", model + "Hi --session a --sessions used/one.db",
+       model + "Hi --session a --sessions used/two.db"},
   };
   Append(effects, SamplingEffects("Hi -m ../in/model --ignore-eos"));
   return effects;
@@ -208,8 +211,8 @@ Effects BenchEffects() {
       {"--rate", load + " --requests 2", load + " --requests 2 --rate 90", "", "\"rate\":90.0,"},
       {"--requests", load, load + " --requests 3", "", "\"requests\":3,"},
       {"--shared", load + twice, load + twice + " --shared 90", "", "\"cached_tokens\":90,"},
-      {"--turns", load + twice, load + twice + " --turns 2", "", "\"prompt_tokens\":202,"},
-      {"--think", load + twice, load + twice + " --think 0.01", "", "\"think_seconds\":0.01,"},
+      {"--turns", load + twice, load + twice + " --turns 2", "", "\"prompt_tokens\":302,"},
+      {"--think", load + twice, load + twice + " --think 0.01", "", "\"think\":0.01,"},
       {"--seed", load + twice, load + twice + " --seed 7", "", "\"seed\":7,"},
   };
 }
