@@ -42,11 +42,14 @@ struct Machine {
       : model(Must(LoadModel(path))), compute(*Must(SelectKernels("")), context) {
     RepackWeights(model, compute, [](size_t) {});
   }
-  Engine MakeEngine(bool keep = true) {
+  // Memory for a hundred states and prompts of `tokens` in all.
+  EngineOptions Options(int64_t tokens, bool keep = true) const {
+    const StatePool states(model.config);
     EngineOptions options;
-    options.memory = DivideMemory(model.config, DType::kF32, int64_t{6} << 30);
+    options.memory.most_slot_bytes = 100 * states.slot_bytes();
+    options.memory.most_page_bytes = states.PagesOf(tokens) * states.page_bytes();
     options.keep = keep;
-    return Engine(model, nullptr, compute, options);
+    return options;
   }
   Ids RandomIds(int64_t count) {
     Ids ids;
@@ -120,10 +123,16 @@ double FirstToken(Machine& machine, Engine& engine, int64_t tokens) {
   return asked.first_token();
 }
 
+// As on a server that has run for a while: weights are in memory, and states take the place of
+// others instead of fresh memory, whose first touch takes longer than all else on many machines.
+void FillMemory(Machine& machine, Engine& engine, int64_t length) {
+  while (engine.stats().evictions == 0) FirstToken(machine, engine, length);
+}
+
 void Stall(Machine& machine, int64_t length, int64_t streams) {
   constexpr int64_t kShort = 128;
-  Engine engine = machine.MakeEngine();
-  FirstToken(machine, engine, 512);  // weights come into memory
+  Engine engine(machine.model, nullptr, machine.compute, machine.Options(3 * length));
+  FillMemory(machine, engine, length);
   const double short_alone = FirstToken(machine, engine, kShort);
   const double long_alone = FirstToken(machine, engine, length);
 
@@ -161,12 +170,20 @@ void Stall(Machine& machine, int64_t length, int64_t streams) {
   }
   const std::vector<double> busy = gaps(seen);
   while (std::ranges::any_of(small, [](const auto& asked) { return !asked->done; })) engine.Step();
+  gaps(seen);
+  for (int i = 0; i < 100; ++i) engine.Step();
+  const std::vector<double> idle_after = gaps(seen);
 
   std::vector<double> firsts;
   for (const auto& asked : small) firsts.push_back(asked->first_token() / short_alone);
-  const double idle_gap = Quantile(idle, 0.5);
-  fmt::print("alone: {} tokens {:.2f} s, {} tokens {:.3f} s; {} streams: gap {:.1f} ms\n", length,
-             long_alone, kShort, short_alone, streams, 1e3 * idle_gap);
+  // The streams have grown meanwhile, and with them their gaps.
+  const double before = Quantile(idle, 0.5);
+  const double after = Quantile(idle_after, 0.5);
+  const double idle_gap = (before + after) / 2;
+  fmt::print(
+      "alone: {} tokens {:.2f} s, {} tokens {:.3f} s; {} streams: gap {:.1f} ms "
+      "before, {:.1f} ms after\n",
+      length, long_alone, kShort, short_alone, streams, 1e3 * before, 1e3 * after);
   fmt::print("while the long prompt is read, as multiples of these:\n");
   fmt::print("  gaps of streams    median {:.2f}, 99 % {:.2f}, most {:.2f}\n",
              Quantile(busy, 0.5) / idle_gap, Quantile(busy, 0.99) / idle_gap,
@@ -185,16 +202,15 @@ Ids Joined(const Ids& base, int64_t count, const Ids& more) {
 // Reuse of a prompt and time to the first token, against what there was to share and to read.
 void Cache(Machine& machine, int64_t length) {
   constexpr int64_t kMore = 64;
-  Engine engine = machine.MakeEngine();
-  Engine cold = machine.MakeEngine(/*keep=*/false);
-  FirstToken(machine, engine, 512);
-  double cold_rate = 0;  // seconds per token of the whole prompt
+  Engine engine(machine.model, nullptr, machine.compute, machine.Options(20 * length));
+  Engine cold(machine.model, nullptr, machine.compute, machine.Options(20 * length, false));
+  FillMemory(machine, engine, length);
+  FirstToken(machine, cold, length);
   const auto ask = [&](const std::string& what, const Ids& prompt, int64_t shared) {
     Asked warm;
     warm.Ask(engine, prompt, 32);
     while (engine.Step()) {
     }
-    if (cold_rate == 0) cold_rate = warm.first_token() / static_cast<double>(prompt.size());
     Asked alone;
     alone.Ask(cold, prompt, 32);
     while (cold.Step()) {
