@@ -1,6 +1,7 @@
 // fulmen inspect: what a checkpoint holds, and what it needs on this machine.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "cli/default_model.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "engine/strides.h"
 #include "model/summary.h"
 
 namespace fulmen {
@@ -28,6 +30,14 @@ struct InspectOptions {
   bool quiet = false;
   int threads = 0;
 };
+
+// What a long prompt leaves in the prefix cache where memory has room for all of it.
+int64_t SnapshotTokens(const ModelSummary& summary) {
+  return std::min<int64_t>(summary.config.max_position, 1'000'000);
+}
+int64_t SnapshotBytes(const ModelSummary& summary) {
+  return StridesIn(SnapshotTokens(summary)) * summary.state_bytes;
+}
 
 Json SummaryJson(const ModelSummary& summary) {
   const Config& config = summary.config;
@@ -47,6 +57,9 @@ Json SummaryJson(const ModelSummary& summary) {
   json["kv_bytes_per_token"] = summary.kv_bytes_per_token;
   json["kv_bytes_per_token_bf16"] = summary.kv_bytes_per_token_bf16;
   json["state_bytes_per_sequence"] = summary.state_bytes;
+  json["snapshots"] = {{"tokens", SnapshotTokens(summary)},
+                       {"count", StridesIn(SnapshotTokens(summary))},
+                       {"bytes", SnapshotBytes(summary)}};
   json["machine"] = {{"memory_bytes", summary.memory_bytes},
                      {"fits", summary.fits()},
                      {"context_tokens_that_fit", summary.context_that_fits}};
@@ -99,6 +112,14 @@ void PrintSummary(const ModelSummary& summary) {
                                     HumanBytes(summary.kv_bytes_per_token),
                                     HumanBytes(summary.kv_bytes_per_token_bf16)));
   PrintLine("state", fmt::format("{} per sequence in float32", HumanBytes(summary.state_bytes)));
+  const int64_t tokens = SnapshotTokens(summary);
+  if (StridesIn(tokens) > 0) {
+    PrintLine("prefix cache",
+              fmt::format("{} states in {} of a prompt of {} tokens, beside {} of keys and values; "
+                          "fewer where memory has less room",
+                          StridesIn(tokens), HumanBytes(SnapshotBytes(summary)), tokens,
+                          HumanBytes(tokens * summary.kv_bytes_per_token)));
+  }
   PrintLine("this machine",
             summary.fits()
                 ? fmt::format("{} of memory: fits, with {} tokens of context",

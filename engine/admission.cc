@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "engine/engine_internal.h"
+#include "engine/strides.h"
 
 namespace fulmen {
 namespace {
@@ -11,17 +12,6 @@ namespace {
 // Of what another sequence is reading just now, so much is worth waiting for.
 constexpr int64_t kWorthWaitingFor = 64;
 constexpr int64_t kApart = PrefixCache::Options().fewest_saved_tokens;
-// Long prompts get snapshots at positions 2^k * (8 + j) / 8 from here on: eight in each doubling,
-// so that wherever another request parts, less than a ninth of what they share is read again.
-constexpr int64_t kFirstStride = 256;
-
-int64_t NextStride(int64_t position) {
-  if (position < kFirstStride) return kFirstStride;
-  int64_t octave = kFirstStride;
-  while (octave * 2 <= position) octave *= 2;
-  const int64_t stride = octave / 8;
-  return (position / stride + 1) * stride;
-}
 
 int64_t CommonPrefix(std::span<const PrefixKey> a, std::span<const PrefixKey> b) {
   return std::ranges::mismatch(a, b).in1 - a.begin();

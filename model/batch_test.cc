@@ -69,8 +69,9 @@ bool SameBits(std::span<const float> a, std::span<const float> b) {
 
 Ids RandomIds(std::mt19937& random, int64_t count) {
   Ids ids;
-  for (int64_t i = 0; i < count; ++i)
+  for (int64_t i = 0; i < count; ++i) {
     ids.push_back(static_cast<int32_t>(random() % TinyModel::kBroken));
+  }
   return ids;
 }
 
