@@ -1,15 +1,13 @@
-// What the engine promises those who share it, measured on a model:
+// What the engine promises those who share it, measured on a model. Times are ratios to those of
+// the same run with nothing else going on.
 //
-//   serving_bench stall MODEL [LONG [STREAMS]]   streams and short prompts while a long prompt is
-//   read serving_bench cache MODEL [LENGTH]           what is reused of a prompt, and what that
-//   saves
+// serving_bench stall MODEL [LONG [STREAMS]]: streams and short prompts while a long one is read
 //
-// Times are ratios to those of the same run with nothing else going on.
+// serving_bench cache MODEL [LENGTH]: what is reused of a prompt, and what that saves
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <random>
 #include <string>

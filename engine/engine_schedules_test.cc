@@ -54,8 +54,9 @@ class Load {
         options_(Options(kv)),
         test_(model, nullptr, Traced(options_, trace_), 2) {
     for (Ids& text : texts_) {
-      for (int64_t i = 0; i < 700; ++i)
+      for (int64_t i = 0; i < 700; ++i) {
         text.push_back(static_cast<int32_t>(Below(TinyModel::kBroken)));
+      }
     }
   }
 

@@ -18,8 +18,6 @@
 namespace fulmen {
 namespace {
 
-using testing::NanoModel;
-using testing::NanoTokenizer;
 using testing::TestEngine;
 using testing::TinyModel;
 using testing::ValueOrDie;

@@ -28,7 +28,7 @@ StepCost Learned() {
 }
 
 // Waits no longer.
-void Start(Scheduler& scheduler, Job job, int64_t position, int64_t size) {
+void Start(Scheduler& scheduler, const Job& job, int64_t position, int64_t size) {
   scheduler.Add(job);
   scheduler.Start(job.id, position, size);
 }
