@@ -1,9 +1,10 @@
 // What the engine promises those who share it, measured on a model. Times are ratios to those of
 // the same run with nothing else going on.
 //
-// serving_bench stall MODEL [LONG [STREAMS]]: streams and short prompts while a long one is read
+// serving_bench stall MODEL [LONG [STREAMS [KV-TYPE]]]: streams and short prompts while a long one
+// is read
 //
-// serving_bench cache MODEL [LENGTH]: what is reused of a prompt, and what that saves
+// serving_bench cache MODEL [LENGTH [KV-TYPE]]: what is reused of a prompt, and what that saves
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -36,14 +37,15 @@ T Must(Result<T> result) {
 }
 
 struct Machine {
-  explicit Machine(const std::string& path)
-      : model(Must(LoadModel(path))), compute(*Must(SelectKernels("")), context) {
+  Machine(const std::string& path, DType kv)
+      : kv_type(kv), model(Must(LoadModel(path))), compute(*Must(SelectKernels("")), context) {
     RepackWeights(model, compute, [](size_t) {});
   }
   // Memory for a hundred states and prompts of `tokens` in all.
   EngineOptions Options(int64_t tokens, bool keep = true) const {
-    const StatePool states(model.config);
+    const StatePool states(model.config, {.kv_type = kv_type});
     EngineOptions options;
+    options.memory.kv_type = kv_type;
     options.memory.most_slot_bytes = 100 * states.slot_bytes();
     options.memory.most_page_bytes = states.PagesOf(tokens) * states.page_bytes();
     options.keep = keep;
@@ -58,6 +60,7 @@ struct Machine {
     return ids;
   }
 
+  DType kv_type;
   ThreadPool pool;
   Workspace scratch;
   KernelContext context{pool, scratch};
@@ -127,32 +130,44 @@ void FillMemory(Machine& machine, Engine& engine, int64_t length) {
   while (engine.stats().evictions == 0) FirstToken(machine, engine, length);
 }
 
-void Stall(Machine& machine, int64_t length, int64_t streams) {
+// Streams under way, whose gaps are looked at in parts.
+class Streams {
+ public:
+  Streams(Machine& machine, Engine& engine, int64_t count) : engine_(engine), streams_(count) {
+    for (Asked& stream : streams_) {
+      stream.Ask(engine, machine.RandomIds(64), machine.model.config.max_position / 2);
+    }
+  }
+
+  // The gaps since the last call, of each stream.
+  std::vector<std::vector<double>> Gaps() {
+    std::vector<std::vector<double>> all;
+    for (Asked& stream : streams_) all.push_back(std::exchange(stream.gaps, {}));
+    return all;
+  }
+  // The median gap of the next hundred steps with nothing else to do.
+  double IdleGap() {
+    Gaps();
+    for (int i = 0; i < 100; ++i) engine_.Step();
+    std::vector<double> all;
+    for (const std::vector<double>& gaps : Gaps()) all.insert(all.end(), gaps.begin(), gaps.end());
+    return Quantile(all, 0.5);
+  }
+
+ private:
+  Engine& engine_;
+  std::vector<Asked> streams_;
+};
+
+void Stall(Machine& machine, int64_t length, int64_t count) {
   constexpr int64_t kShort = 128;
   Engine engine(machine.model, nullptr, machine.compute, machine.Options(3 * length));
   FillMemory(machine, engine, length);
   const double short_alone = FirstToken(machine, engine, kShort);
   const double long_alone = FirstToken(machine, engine, length);
-
-  std::vector<Asked> running(static_cast<size_t>(streams));
-  for (Asked& stream : running) {
-    stream.Ask(engine, machine.RandomIds(64), machine.model.config.max_position / 2);
-  }
-  const auto gaps = [&running](std::vector<size_t>& from) {
-    std::vector<double> all;
-    from.resize(running.size());
-    for (size_t i = 0; i < running.size(); ++i) {
-      all.insert(all.end(), running[i].gaps.begin() + static_cast<int64_t>(from[i]),
-                 running[i].gaps.end());
-      from[i] = running[i].gaps.size();
-    }
-    return all;
-  };
-  std::vector<size_t> seen;
+  Streams streams(machine, engine, count);
   for (int i = 0; i < 30; ++i) engine.Step();
-  gaps(seen);
-  for (int i = 0; i < 100; ++i) engine.Step();
-  const std::vector<double> idle = gaps(seen);
+  const double before = streams.IdleGap();
 
   Asked big;
   big.Ask(engine, machine.RandomIds(length), 1);
@@ -166,26 +181,27 @@ void Stall(Machine& machine, int64_t length, int64_t streams) {
     small.push_back(std::make_unique<Asked>());
     small.back()->Ask(engine, machine.RandomIds(kShort), 1);
   }
-  const std::vector<double> busy = gaps(seen);
+  const std::vector<std::vector<double>> busy = streams.Gaps();
   while (std::ranges::any_of(small, [](const auto& asked) { return !asked->done; })) engine.Step();
-  gaps(seen);
-  for (int i = 0; i < 100; ++i) engine.Step();
-  const std::vector<double> idle_after = gaps(seen);
+  const double after = streams.IdleGap();
 
   std::vector<double> firsts;
   for (const auto& asked : small) firsts.push_back(asked->first_token() / short_alone);
   // The streams have grown meanwhile, and with them their gaps.
-  const double before = Quantile(idle, 0.5);
-  const double after = Quantile(idle_after, 0.5);
-  const double idle_gap = (before + after) / 2;
+  std::vector<double> slower;
+  for (const std::vector<double>& gaps : busy) {
+    for (size_t i = 0; i < gaps.size(); ++i) {
+      const double passed = static_cast<double>(i) / static_cast<double>(gaps.size());
+      slower.push_back(gaps[i] / (before + (after - before) * passed));
+    }
+  }
   fmt::print(
       "alone: {} tokens {:.2f} s, {} tokens {:.3f} s; {} streams: gap {:.1f} ms "
       "before, {:.1f} ms after\n",
-      length, long_alone, kShort, short_alone, streams, 1e3 * before, 1e3 * after);
+      length, long_alone, kShort, short_alone, count, 1e3 * before, 1e3 * after);
   fmt::print("while the long prompt is read, as multiples of these:\n");
   fmt::print("  gaps of streams    median {:.2f}, 99 % {:.2f}, most {:.2f}\n",
-             Quantile(busy, 0.5) / idle_gap, Quantile(busy, 0.99) / idle_gap,
-             Quantile(busy, 1) / idle_gap);
+             Quantile(slower, 0.5), Quantile(slower, 0.99), Quantile(slower, 1));
   fmt::print("  first token of {} prompts of {} tokens    median {:.2f}, most {:.2f}\n",
              firsts.size(), kShort, Quantile(firsts, 0.5), Quantile(firsts, 1));
   fmt::print("  the long prompt    {:.2f}\n", big.first_token() / long_alone);
@@ -264,16 +280,20 @@ int Main(const std::vector<std::string>& arguments) {
   const auto number = [&](size_t index, int64_t otherwise) {
     return arguments.size() > index ? std::atoll(arguments[index].c_str()) : otherwise;
   };
+  const auto kv = [&](size_t index) {
+    return arguments.size() > index ? DTypeFromName(arguments[index]).value_or(DType::kF32)
+                                    : DType::kF32;
+  };
   if (arguments.size() >= 2 && arguments[0] == "stall") {
-    Machine machine(arguments[1]);
+    Machine machine(arguments[1], kv(4));
     Stall(machine, number(2, 32'768), number(3, 4));
   } else if (arguments.size() >= 2 && arguments[0] == "cache") {
-    Machine machine(arguments[1]);
+    Machine machine(arguments[1], kv(3));
     Cache(machine, number(2, 4096));
   } else {
     fmt::print(stderr,
-               "usage: serving_bench stall MODEL [LONG [STREAMS]] | serving_bench cache MODEL "
-               "[LENGTH]\n");
+               "usage: serving_bench stall MODEL [LONG [STREAMS [KV-TYPE]]] | serving_bench cache "
+               "MODEL [LENGTH [KV-TYPE]]\n");
     return 2;
   }
   return 0;

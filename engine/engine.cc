@@ -69,9 +69,9 @@ Result<RequestId> Engine::Submit(const Request& request, EventSink sink) {
         Answer{0, ticket, choice, request.key, request.priority, std::move(sequence)}));
   }
   const std::lock_guard lock(mutex_);
-  if (waiting_ + request.choices > options_.scheduler.most_waiting) {
+  if (waiting_ + request.choices > options_.most_waiting) {
     return Fail(ErrorCode::kNoRoom, "{} answers wait already, and {} may", waiting_,
-                options_.scheduler.most_waiting);
+                options_.most_waiting);
   }
   ticket->id = next_request_++;
   waiting_ += request.choices;

@@ -35,6 +35,7 @@ namespace fulmen {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
+  int64_t most_waiting = 1024;    // answers that wait to start
   StatePool::Options memory;      // of sequences and of what is kept of them
   bool keep = true;               // false: no prefix cache
   std::function<double()> clock;  // seconds from anywhere; empty: the steady clock

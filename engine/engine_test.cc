@@ -202,7 +202,7 @@ TEST_F(EngineTest, ADeadlineEndsWhatWaitsAndWhatRuns) {
 
 TEST_F(EngineTest, TheQueueIsBounded) {
   EngineOptions options;
-  options.scheduler.most_waiting = 3;
+  options.most_waiting = 3;
   TestEngine test(Tiny(), nullptr, options);
   Request request = Asking(RandomIds(random_, 20));
   request.choices = 2;

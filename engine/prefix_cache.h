@@ -47,7 +47,7 @@ class PrefixCache {
  public:
   struct Options {
     // Of what is remembered without a state; 8 bytes each (PrefixTree::kNodeKeys).
-    int64_t most_ghost_keys = 4'000'000;
+    int64_t most_ghost_keys = 1'000'000;
     // Less is read again sooner than a state is copied.
     int64_t fewest_saved_tokens = 16;
   };

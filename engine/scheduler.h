@@ -22,7 +22,6 @@ using JobId = int64_t;
 
 struct SchedulerOptions {
   int64_t most_running = 64;
-  int64_t most_waiting = 1024;
   int64_t chunk = 512;  // tokens of prompts in a step at most, where products are at their best
   // A step may take this many times as long as one that only decodes. 1 would leave prompts no
   // time; what streams feel is this factor.
@@ -47,7 +46,6 @@ class Scheduler {
   void Add(const Job& job);
   // It ends, waiting or running.
   void Remove(JobId id);
-  bool full() const { return std::ssize(waiting_) >= options_.most_waiting; }
   int64_t waiting() const { return std::ssize(waiting_); }
   int64_t running() const { return std::ssize(running_); }
 

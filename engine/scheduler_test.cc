@@ -102,17 +102,15 @@ TEST(Scheduler, HigherPriorityReadsFirst) {
 }
 
 TEST(Scheduler, WhoStartsNext) {
-  Scheduler scheduler({.most_running = 4, .most_waiting = 8});
+  Scheduler scheduler({.most_running = 4});
   Start(scheduler, {.id = 1, .key = "a"}, 0, 10);
   for (JobId id = 2; id <= 4; ++id) scheduler.Add({.id = id, .key = "a"});
   scheduler.Add({.id = 5, .key = "b"});
   scheduler.Add({.id = 6, .key = "b"});
   scheduler.Add({.id = 7, .key = "a", .priority = 1});
   EXPECT_EQ(scheduler.Admissible(), (std::vector<JobId>{7, 5, 2, 6, 3, 4}));
-  EXPECT_FALSE(scheduler.full());
   scheduler.Add({.id = 8});
   scheduler.Add({.id = 9});
-  EXPECT_TRUE(scheduler.full());
   for (const JobId id : {7, 5, 2}) scheduler.Start(id, 0, 10);
   EXPECT_TRUE(scheduler.Admissible().empty());
   scheduler.Suspend(2);

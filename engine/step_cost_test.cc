@@ -75,8 +75,9 @@ TEST(StepCost, RatesAreThoseNearby) {
     return rows <= 32 ? 0.005 + 0.002 * rows : 0.06 + 0.0003 * rows;
   };
   StepCost cost;
-  for (int64_t rows = 1; rows <= 512; rows = rows * 3 / 2 + 1)
+  for (int64_t rows = 1; rows <= 512; rows = rows * 3 / 2 + 1) {
     cost.Observe(Work(rows, 0), truth(rows));
+  }
   for (const int64_t rows : {2, 300}) {
     EXPECT_NEAR(cost.Near(rows).Seconds(Work(rows, 0)) / truth(rows), 1, 0.15) << rows;
   }
