@@ -40,11 +40,15 @@ class AtomicFile {
   }
   // Flushes to the disk and renames. Nothing may be written afterwards.
   Status Commit();
+  // The same without waiting for the disk: whatever ends the program, the name has the whole file
+  // or none, but after a crash of the machine it may have anything. For what carries a checksum.
+  Status CommitUnflushed();
 
  private:
   AtomicFile(std::string name, int file) : name_(std::move(name)), file_(file) {}
   // The error of errno value `number`.
   tl::unexpected<Error> Refused(int number) const;
+  Status GiveFinalName(bool flush);
 
   std::string name_;  // for messages
   int file_ = -1;

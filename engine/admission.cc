@@ -54,11 +54,14 @@ void Engine::FinishAll(RequestId id, FinishReason reason) {
 }
 
 void Engine::Admit() {
+  short_of_room_ = false;
   for (const JobId id : scheduler_.Admissible()) {
     if (scheduler_.running() >= options_.scheduler.most_running) return;
     Answer& answer = *answers_.at(id);
     if (Start(answer) != Admission::kNoRoom) continue;
+    short_of_room_ = true;
     if (scheduler_.running() > 0) return;  // nor for those behind, or it would never start
+    if (spill_ && spill_->busy()) return;  // the disk will let go of memory
     answer.ticket->status = Fail(ErrorCode::kNoRoom, "memory has no room for {} tokens",
                                  answer.sequence.tokens().size());
     Finish(answer, FinishReason::kError);
@@ -72,6 +75,7 @@ Engine::Admission Engine::Start(Answer& answer) {
   if (answer.behind && WaitsStill(answer)) return Admission::kLater;
   PrefixMatch match = find();
   if (WaitsForAnother(answer, match.position)) return Admission::kLater;
+  if (WaitsForDisk(answer, match)) return Admission::kLater;
   std::optional<SequenceState> state;
   while (!state) {
     Result<SequenceState> taken = match.state != nullptr ? match.state->Fork() : pool_.Create();
@@ -82,7 +86,7 @@ Engine::Admission Engine::Start(Answer& answer) {
     taken = tl::unexpected(Error());  // gives back what it took
     const int64_t pages = pool_.PagesOf(size) - match.position / StatePool::kPageTokens;
     if (cache_.MakeRoom(1, pages, match.state)) continue;
-    if (match.state != nullptr && cache_.MakeRoom(0, pages, match.state)) {
+    if (match.state != nullptr && !match.pinned && cache_.MakeRoom(0, pages, match.state)) {
       // There is room for the snapshot itself to go on, if not for a fork beside it.
       state = cache_.Take(answer.ticket->space,
                           sequence.keys().first(static_cast<size_t>(match.position)));
@@ -110,6 +114,17 @@ Engine::Admission Engine::Start(Answer& answer) {
   PlanCuts(answer, match);
   scheduler_.Start(answer.id, match.position, size);
   return Admission::kStarted;
+}
+
+// Whether what it begins with is coming from the disk, which is tried once.
+bool Engine::WaitsForDisk(Answer& answer, const PrefixMatch& match) {
+  if (!spill_) return false;
+  if (!answer.asked_disk) {
+    answer.asked_disk = true;
+    answer.loading = spill_->StartLoad(answer.ticket->space, answer.sequence.keys(),
+                                       std::ssize(answer.sequence.tokens()) - 1, match);
+  }
+  return answer.loading && spill_->IsLoading(*answer.loading);
 }
 
 bool Engine::WaitsStill(Answer& answer) {

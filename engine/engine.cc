@@ -40,6 +40,20 @@ Engine::Engine(const Model& model, const Tokenizer* tokenizer, const Compute& co
       limits_.max_position = pages * StatePool::kPageTokens;
     }
   }
+  if (options_.keep && !options_.spill_folder.empty()) {
+    auto spill = SpilledCache::Open(options_.spill_folder, options_.spill_bytes,
+                                    {.model = options_.model_identity,
+                                     .kernels = compute_.kernels.name,
+                                     .kv_type = options_.memory.kv_type,
+                                     .page_bytes = pool_.page_bytes(),
+                                     .slot_bytes = pool_.slot_bytes()},
+                                    pool_, cache_);
+    if (spill) {
+      spill_ = *std::move(spill);
+    } else {
+      spill_status_ = tl::unexpected(std::move(spill).error());
+    }
+  }
 }
 
 Engine::~Engine() = default;
@@ -112,11 +126,17 @@ void Engine::Run() {
 bool Engine::Step() {
   TakeInbox();
   EndOverdue();
+  if (spill_) spill_->Collect();
   Admit();
+  if (spill_ && !short_of_room_) spill_->StartNextWrite();
   std::vector<Scheduler::Item> items = scheduler_.Plan(cost_);
   if (items.empty()) {
+    // What comes meanwhile waits no longer than this.
+    constexpr double kDiskSeconds = 0.01;
+    const bool more = spill_ && spill_->has_work();
+    if (more) spill_->Wait(kDiskSeconds);
     Publish();
-    return false;
+    return more;
   }
   Batch batch = MakeBatch(items);
   if (!batch.members.empty()) {
@@ -133,6 +153,7 @@ void Engine::Publish() {
   counts_.evictions = cache_.evictions();
   counts_.page_bytes = pool_.used_page_bytes();
   counts_.state_bytes = pool_.used_slot_bytes();
+  if (spill_) counts_.spill = spill_->stats();
   const std::lock_guard lock(mutex_);
   waiting_ = std::ssize(inbox_) + scheduler_.waiting();
   counts_.waiting = waiting_;

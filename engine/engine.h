@@ -24,6 +24,7 @@
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
+#include "engine/spilled_cache.h"
 #include "engine/step_cost.h"
 #include "kernels/compute.h"
 #include "model/forward.h"
@@ -35,9 +36,13 @@ namespace fulmen {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  int64_t most_waiting = 1024;    // answers that wait to start
-  StatePool::Options memory;      // of sequences and of what is kept of them
-  bool keep = true;               // false: no prefix cache
+  int64_t most_waiting = 1024;  // answers that wait to start
+  StatePool::Options memory;    // of sequences and of what is kept of them
+  bool keep = true;             // false: no prefix cache
+  // Where what was read outlasts the memory and the engine (state_store.h); empty: nowhere.
+  std::string spill_folder;
+  int64_t spill_bytes = 0;        // of files, at most
+  std::string model_identity;     // tells the model's weights from all others
   std::function<double()> clock;  // seconds from anywhere; empty: the steady clock
   // Sees the logits [vocab] of every token before it is sampled. Empty: nobody does.
   std::function<void(RequestId, int64_t choice, std::span<const float> logits)> on_logits;
@@ -57,6 +62,7 @@ struct EngineStats {
   int64_t evictions = 0;
   int64_t page_bytes = 0;  // in use
   int64_t state_bytes = 0;
+  StateStoreStats spill;
 };
 
 class Engine {
@@ -77,13 +83,15 @@ class Engine {
   EngineStats stats() const;
 
   // One thread at a time. Step does one step; false when there was nothing to do. Run does steps
-  // until Stop, and sleeps while there is nothing to do.
+  // until Stop, and sleeps while there is nothing to do. Waiting for the disk is something to do.
   bool Step();
   void Run();
   void Stop();
 
   // Tokens of the longest sequence: the model's context, or what memory holds if that is less.
   int64_t max_position() const { return limits_.max_position; }
+  // Why nothing is kept in the folder that was asked for. The engine answers without.
+  const Status& spill_status() const { return spill_status_; }
 
  private:
   struct Ticket;
@@ -100,6 +108,7 @@ class Engine {
   void FinishAll(RequestId id, FinishReason reason);
   void Admit();
   Admission Start(Answer& answer);
+  bool WaitsForDisk(Answer& answer, const PrefixMatch& match);
   bool WaitsStill(Answer& answer);
   bool WaitsForAnother(Answer& answer, int64_t position);
   static void AddCut(Answer& answer, Cut cut);
@@ -114,6 +123,7 @@ class Engine {
   void Postprocess(Batch& batch);
   std::vector<int32_t> Sample(const Batch& batch, std::span<const size_t> members);
   void KeepSnapshots(Batch& batch);
+  void Insert(const Answer& answer, SequenceState state, SnapshotKind kind);
   void Deliver(Answer& answer, int32_t token);
   static void Emit(Answer& answer, const Pieces& pieces);
   void Finish(Answer& answer, FinishReason reason);
@@ -129,6 +139,9 @@ class Engine {
   EngineOptions options_;
   StatePool pool_;
   PrefixCache cache_;
+  std::unique_ptr<SpilledCache> spill_;  // null: nothing is kept on disk
+  Status spill_status_;
+  bool short_of_room_ = false;  // somebody cannot start; nothing more is pinned meanwhile
   std::vector<int32_t> forbidden_;
   SequenceLimits limits_;
   Scheduler scheduler_;

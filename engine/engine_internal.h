@@ -51,6 +51,8 @@ struct Engine::Answer {
   };
   std::optional<Other> behind = {};
   bool started = false;  // at least once
+  bool asked_disk = false;
+  std::optional<SpilledCache::Id> loading = {};  // what it begins with
 
   void Tell(const Event& event) const { ticket->sink(ticket->id, event); }
 };

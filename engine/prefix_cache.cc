@@ -114,8 +114,9 @@ EvictionPlan::EvictionPlan(const StatePool& pool, std::list<Node>& snapshots,
       ++page.snapshots;
       page.sum += candidates_.size();
     }
-    candidates_.push_back(
-        {.node = &node, .above = PrefixTree::Above(node), .stays = &state == keep});
+    candidates_.push_back({.node = &node,
+                           .above = PrefixTree::Above(node),
+                           .stays = &state == keep || node.snapshot->pins > 0});
   }
   for (const Page& page : pages_) {
     if (page.HasOneSnapshot()) ++candidates_[page.sum].own_pages;
@@ -212,6 +213,7 @@ PrefixMatch PrefixCache::Find(const std::string& space, std::span<const PrefixKe
                  node->snapshot->state.position(), node->depth);
     match.state = &node->snapshot->state;
     match.position = node->depth;
+    match.pinned = node->snapshot->pins > 0;
     Use(*node);
   }
   if (match.position < shared) {
@@ -269,10 +271,30 @@ void PrefixCache::Note(const std::string& space, std::span<const PrefixKey> keys
   tree_.Note(space, keys);
 }
 
-SequenceState PrefixCache::Take(const std::string& space, std::span<const PrefixKey> keys) {
+// The node of the snapshot of exactly `keys`; null if there is none.
+PrefixTree::Node* PrefixCache::NodeOf(const std::string& space, std::span<const PrefixKey> keys) {
   Node* node = tree_.Find(space, keys).node;
-  FULMEN_CHECK(node != nullptr && node->snapshot && node->depth == std::ssize(keys),
-               "no snapshot at {} to be taken", keys.size());
+  const bool there = node != nullptr && node->snapshot && node->depth == std::ssize(keys);
+  return there ? node : nullptr;
+}
+
+const SequenceState* PrefixCache::Pin(const std::string& space, std::span<const PrefixKey> keys) {
+  Node* node = NodeOf(space, keys);
+  if (node == nullptr) return nullptr;
+  ++node->snapshot->pins;
+  return &node->snapshot->state;
+}
+
+void PrefixCache::Unpin(const std::string& space, std::span<const PrefixKey> keys) {
+  Node* node = NodeOf(space, keys);
+  FULMEN_CHECK(node != nullptr && node->snapshot->pins > 0, "nothing is pinned at {}", keys.size());
+  --node->snapshot->pins;
+}
+
+SequenceState PrefixCache::Take(const std::string& space, std::span<const PrefixKey> keys) {
+  Node* node = NodeOf(space, keys);
+  FULMEN_CHECK(node != nullptr && node->snapshot->pins == 0, "no snapshot at {} to be taken",
+               keys.size());
   ++evictions_;
   return tree_.Evict(*node);
 }

@@ -38,6 +38,7 @@ std::string_view MissCauseName(MissCause cause);  // "none", "new", …
 struct PrefixMatch {
   const SequenceState* state = nullptr;  // the deepest snapshot; until it is evicted or taken
   int64_t position = 0;                  // of it, or 0
+  bool pinned = false;                   // that snapshot
   int64_t known = 0;                     // keys that somebody has read before, >= position
   MissCause cause = MissCause::kNone;
 };
@@ -66,8 +67,13 @@ class PrefixCache {
   // Remembers that `keys` were read, without a state.
   void Note(const std::string& space, std::span<const PrefixKey> keys);
 
+  // Keeps the snapshot of exactly `keys` from being evicted or taken, as if a running sequence held
+  // it, until as many calls of Unpin. Null when there is none any more.
+  const SequenceState* Pin(const std::string& space, std::span<const PrefixKey> keys);
+  void Unpin(const std::string& space, std::span<const PrefixKey> keys);
+
   // Gives up the snapshot of exactly `keys`, a match, to whoever goes on from it and cannot get
-  // room for a fork: the last resort of a pool for few sequences.
+  // room for a fork: the last resort of a pool for few sequences. Not one that is pinned.
   SequenceState Take(const std::string& space, std::span<const PrefixKey> keys);
 
   // Evicts the snapshots least worth keeping until the pool has room for so much; `keep`, a match
@@ -87,6 +93,7 @@ class PrefixCache {
 
  private:
   using Node = PrefixTree::Node;
+  Node* NodeOf(const std::string& space, std::span<const PrefixKey> keys);
   bool Evict(int64_t slots, int64_t pages, const SequenceState* keep, double worth_less_than);
   void Use(Node& node) const;
   static void PassTurns(const Node& last);

@@ -47,7 +47,7 @@ class World {
         cache_(pool_, {.most_ghost_keys = most_ghost_keys, .fewest_saved_tokens = 1}) {}
 
   void Step() {
-    const int64_t choice = Below(16);
+    const int64_t choice = Below(18);
     if (choice < 5) {
       if (running_.size() < 3) Start();
     } else if (choice < 10) {
@@ -56,8 +56,10 @@ class World {
       KeepSnapshot();
     } else if (choice < 15) {
       End();
-    } else {
+    } else if (choice < 16) {
       Note();
+    } else {
+      PinOrUnpin();
     }
     CheckMemory();
   }
@@ -157,9 +159,12 @@ class World {
     for (const Running& running : running_) {
       held.insert(running.state.pages().begin(), running.state.pages().end());
     }
-    if (stays != nullptr) {
+    std::set<const SequenceState*> all_that_stay;
+    if (stays != nullptr) all_that_stay.insert(stays);
+    for (const auto& [prompt, state] : pinned_) all_that_stay.insert(state);
+    for (const SequenceState* state : all_that_stay) {
       ++held_slots;
-      held.insert(stays->pages().begin(), stays->pages().end());
+      held.insert(state->pages().begin(), state->pages().end());
     }
     const int64_t before = cache_.evictions();
     const bool room = cache_.MakeRoom(slots, pages, stays);
@@ -177,7 +182,7 @@ class World {
       Result<SequenceState> state = match.state != nullptr ? match.state->Fork() : pool_.Create();
       ASSERT_TRUE(state.has_value());
       running_.push_back({std::move(prompt), *std::move(state)});
-    } else if (match.state != nullptr) {
+    } else if (match.state != nullptr && !match.pinned) {
       const auto keys = std::span(prompt.keys).first(static_cast<size_t>(match.position));
       SequenceState state = cache_.Take(prompt.space, keys);
       ASSERT_TRUE(HoldsTags(state, prompt.space, prompt.keys));
@@ -251,7 +256,25 @@ class World {
     read_.push_back(prompt);
   }
 
+  void PinOrUnpin() {
+    if (pinned_.size() > 1 || (!pinned_.empty() && Below(2) == 0)) {
+      const auto [prompt, state] = pinned_.back();
+      ASSERT_TRUE(Find(prompt, std::ssize(prompt.keys)).pinned);
+      cache_.Unpin(prompt.space, prompt.keys);
+      pinned_.pop_back();
+    } else if (!kept_.empty()) {
+      const Prompt prompt = *std::next(kept_.begin(), Below(std::ssize(kept_)));
+      const SequenceState* state = cache_.Pin(prompt.space, prompt.keys);
+      ASSERT_NE(state, nullptr);
+      ASSERT_TRUE(HoldsTags(*state, prompt.space, prompt.keys));
+      pinned_.emplace_back(prompt, state);
+    }
+  }
+
   void CheckMemory() {
+    for (const auto& [prompt, state] : pinned_) {
+      ASSERT_EQ(Find(prompt, std::ssize(prompt.keys)).state, state);
+    }
     std::set<const std::byte*> pages;
     for (const Running& running : running_) {
       pages.insert(running.state.pages().begin(), running.state.pages().end());
@@ -280,6 +303,7 @@ class World {
   PrefixCache cache_;
   std::vector<Running> running_;
   std::set<Prompt> kept_;
+  std::vector<std::pair<Prompt, const SequenceState*>> pinned_;
   std::set<Prompt> evicted_;
   std::vector<Prompt> read_;
   int64_t seen_evictions_ = 0;
@@ -298,7 +322,7 @@ TEST_P(RandomCache, FindsWhatTheModelFindsAndKeepsItsBudget) {
   const auto [slots, pages, most_ghost_keys] = GetParam();
   for (uint64_t seed = 0; seed < 2; ++seed) {
     World world(seed, slots, pages, most_ghost_keys);
-    for (int step = 0; step < 3000; ++step) {
+    for (int step = 0; step < 3500; ++step) {
       world.Step();
       if (HasFailure()) FAIL() << "seed " << seed << ", step " << step;
     }

@@ -317,6 +317,28 @@ TEST_F(PrefixCacheTest, AMatchCanBeKeptOrTaken) {
   EXPECT_EQ(cache_->Find("", keys, 300).cause, MissCause::kEvicted);
 }
 
+TEST_F(PrefixCacheTest, APinnedSnapshotStays) {
+  Limit(2, 10);
+  const Keys keys = RandomKeys(1, 300);
+  const Keys other = RandomKeys(2, 300);
+  EXPECT_EQ(cache_->Pin("", keys), nullptr);
+  cache_->Insert("", keys, Read("", keys), SnapshotKind::kStride);
+  cache_->Insert("", other, Read("", other), SnapshotKind::kBranch);
+  EXPECT_EQ(cache_->Pin("", First(keys, 299)), nullptr);
+  const SequenceState* const pinned = cache_->Pin("", keys);
+  EXPECT_EQ(cache_->Pin("", keys), pinned);
+  EXPECT_FALSE(cache_->MakeRoom(2, 0));
+  EXPECT_EQ(cache_->snapshots(), 2);
+  EXPECT_TRUE(cache_->MakeRoom(1, 0));
+  EXPECT_EQ(cache_->Find("", keys, 300).state, pinned);
+  EXPECT_TRUE(cache_->Find("", keys, 300).pinned);
+  cache_->Unpin("", keys);
+  EXPECT_FALSE(cache_->MakeRoom(2, 0));
+  cache_->Unpin("", keys);
+  EXPECT_FALSE(cache_->Find("", keys, 300).pinned);
+  EXPECT_TRUE(cache_->MakeRoom(2, 0));
+}
+
 TEST_F(PrefixCacheTest, TheSecondOfTwoEqualStatesIsGivenBack) {
   Limit(3, kPlenty);
   const Keys keys = RandomKeys(1, 300);

@@ -23,6 +23,7 @@ struct Snapshot {
   double weight = 0;   // of each token it saves
   double used = 0;     // the cache's clock when it was used last
   int64_t parted = 0;  // how often a sequence went on from here in another way than all before
+  int64_t pins = 0;    // how often it must not be evicted
 };
 
 // Not thread safe. A pointer to a node stays valid while the node has a snapshot; other nodes are

@@ -125,10 +125,19 @@ void Engine::KeepSnapshots(Batch& batch) {
   for (Batch::Snapshot& snapshot : batch.snapshots) {
     if (!batch.statuses[snapshot.member]) continue;
     const Answer& answer = *batch.members[snapshot.member].answer;
-    const int64_t position = snapshot.state.position();
-    cache_.Insert(answer.ticket->space, answer.sequence.keys().first(static_cast<size_t>(position)),
-                  std::move(snapshot.state), snapshot.kind);
+    Insert(answer, std::move(snapshot.state), snapshot.kind);
   }
+}
+
+// Into the cache, and what is likely asked for again to the disk as well: all but most strides,
+// each of which is a whole state.
+void Engine::Insert(const Answer& answer, SequenceState state, SnapshotKind kind) {
+  constexpr int64_t kSpilledStride = 1024;
+  const int64_t position = state.position();
+  const auto keys = answer.sequence.keys().first(static_cast<size_t>(position));
+  cache_.Insert(answer.ticket->space, keys, std::move(state), kind);
+  if (!spill_ || (kind == SnapshotKind::kStride && position % kSpilledStride != 0)) return;
+  spill_->Offer(answer.ticket->space, keys);
 }
 
 void Engine::Deliver(Answer& answer, int32_t token) {
@@ -185,12 +194,9 @@ void Engine::End(Answer& answer, const Pieces& last) {
 // What a sequence has read stays for those that begin alike, be it itself that goes on later.
 void Engine::Keep(Answer& answer) {
   if (!answer.state) return;
-  const std::span<const PrefixKey> keys = answer.sequence.keys();
-  const int64_t position = answer.state->position();
-  if (options_.keep && position > 0) {
-    cache_.Insert(answer.ticket->space, keys.first(static_cast<size_t>(position)),
-                  *std::move(answer.state), SnapshotKind::kEnd);
-    cache_.Note(answer.ticket->space, keys);
+  if (options_.keep && answer.state->position() > 0) {
+    Insert(answer, *std::move(answer.state), SnapshotKind::kEnd);
+    cache_.Note(answer.ticket->space, answer.sequence.keys());
   }
   answer.state.reset();
 }

@@ -36,6 +36,18 @@ Result<SequenceState> StatePool::Create() {
   return SequenceState(*this, slot);
 }
 
+Result<SequenceState> StatePool::CreateAt(int64_t position, const SequenceState* beginning) {
+  FULMEN_ASSIGN(SequenceState state, Create());
+  if (beginning != nullptr && pages_.bytes > 0) {
+    FULMEN_CHECK(beginning->position() <= position, "a state at {} does not begin one at {}",
+                 beginning->position(), position);
+    state.SharePages(*beginning, beginning->position() / kPageTokens);
+  }
+  FULMEN_TRY(state.Reserve(position));
+  state.position_ = position;
+  return state;
+}
+
 Result<StatePool::Handle> StatePool::Take(Units& units) {
   if (units.bytes > units.most_bytes - units.used_bytes) {
     return Fail(ErrorCode::kNoRoom,
@@ -148,15 +160,18 @@ Result<SequenceState> SequenceState::ForkAt(int64_t position) const {
                pages_.size());
   FULMEN_ASSIGN(SequenceState fork, pool_->Create());
   const int64_t whole = pool_->pages_.bytes == 0 ? 0 : position / StatePool::kPageTokens;
-  for (int64_t i = 0; i < whole; ++i) {
-    const StatePool::Handle page = pages_[static_cast<size_t>(i)];
-    pool_->Share(pool_->pages_, page);
-    fork.pages_.push_back(page);
-    fork.page_data_.push_back(page_data_[static_cast<size_t>(i)]);
-  }
+  fork.SharePages(*this, whole);
   FULMEN_TRY(fork.Reserve(position));
   fork.position_ = position;
   return fork;
+}
+
+void SequenceState::SharePages(const SequenceState& other, int64_t count) {
+  for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+    pool_->Share(pool_->pages_, other.pages_[i]);
+    pages_.push_back(other.pages_[i]);
+    page_data_.push_back(other.page_data_[i]);
+  }
 }
 
 void SequenceState::CopyLastPage(const SequenceState& fork) const {

@@ -41,6 +41,10 @@ class StatePool {
 
   // A sequence of no tokens. Fails with kNoRoom when a slot would take more than most_slot_bytes.
   Result<SequenceState> Create();
+  // One that is to be filled with what was read up to `position` elsewhere, say from a file: it
+  // holds anything, but for the whole pages of `beginning`, which it shares. That is a state of the
+  // same sequence at an earlier position, or null. Fails as Create and Reserve.
+  Result<SequenceState> CreateAt(int64_t position, const SequenceState* beginning);
 
   const Options& options() const { return options_; }
   int64_t page_bytes() const { return pages_.bytes; }  // of one; 0 without softmax layers
@@ -128,13 +132,16 @@ class SequenceState {
   std::span<std::byte* const> pages() const { return page_data_; }
   KvCache Cache(int64_t layer) const;
   std::span<float> lightning(int64_t layer) const;
+  // All of the slot: the memory of the lightning layers, in which each has its place.
+  std::span<std::byte> slot_data() const { return slot().data; }
   const StatePool* pool() const { return pool_; }
 
  private:
   friend class StatePool;
   SequenceState(StatePool& pool, StatePool::Handle slot) : pool_(&pool), slot_(slot) {}
   int64_t PagesFor(int64_t tokens) const;
-  void KeepPages(size_t count);  // the first ones
+  void SharePages(const SequenceState& other, int64_t count);  // the first ones
+  void KeepPages(size_t count);                                // the first ones
   StatePool::Unit& slot() const { return StatePool::At(pool_->slots_, slot_); }
   void GiveBack();
 

@@ -127,5 +127,26 @@ TEST(StatePool, SequencesWithoutSoftmaxLayersTakeNoPages) {
   EXPECT_EQ(state.Fork().value().position(), 1'000'000);
 }
 
+TEST(SequenceState, IsMadeToBeFilled) {
+  StatePool pool(TwoLayers(), {.most_page_bytes = 4 * kPageBytes});
+  SequenceState beginning = pool.Create().value();
+  ASSERT_TRUE(beginning.Reserve(300));
+  beginning.Advance(300);
+  {
+    const SequenceState state = pool.CreateAt(600, &beginning).value();
+    EXPECT_EQ(state.position(), 600);
+    ASSERT_EQ(state.pages().size(), 3U);
+    EXPECT_EQ(state.pages()[0], beginning.pages()[0]);
+    EXPECT_NE(state.pages()[1], beginning.pages()[1]);
+    EXPECT_NE(state.slot_data().data(), beginning.slot_data().data());
+    EXPECT_EQ(std::ssize(state.slot_data()), kSlotBytes);
+    EXPECT_EQ(pool.used_page_bytes(), 4 * kPageBytes);
+  }
+  EXPECT_FALSE(pool.CreateAt(800, &beginning));  // nor is anything of it left
+  EXPECT_EQ(pool.used_page_bytes(), 2 * kPageBytes);
+  EXPECT_EQ(pool.used_slot_bytes(), kSlotBytes);
+  EXPECT_EQ(pool.CreateAt(512, nullptr).value().page_use(0).sharers, 1);
+}
+
 }  // namespace
 }  // namespace fulmen
