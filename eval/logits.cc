@@ -117,7 +117,8 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& p
     std::vector<float> values(static_cast<size_t>(config.attention_size() * config.head_dim));
     compute.kernels.lightning_state(
         compute.context, model.weights.decay[static_cast<size_t>(layer)], state.position(),
-        state.lightning(layer).data(), Matrix(values.data(), config.attention_size(), config.head_dim));
+        state.lightning(layer).data(),
+        Matrix(values.data(), config.attention_size(), config.head_dim));
     FULMEN_TRY(WriteValues(writer, values));
   }
   return {};
