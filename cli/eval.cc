@@ -88,9 +88,7 @@ Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& pr
                                Request request, const InterruptGuard& interrupt, bool quiet) {
   const auto count = static_cast<int64_t>(prompts.size());
   Progress progress(quiet ? "" : "generating", TotalTokens(prompts) + count * request.max_tokens);
-  EngineOptions engine_options = EngineOptionsFor(session);
-  engine_options.keep = false;
-  Engine engine(session.model, nullptr, session.compute, std::move(engine_options));
+  Engine engine(session.model, nullptr, session.compute, EngineOptionsFor(session, false));
   Continuations continuations;
   for (const NamedIds& prompt : prompts) {
     request.prompt = prompt.ids;

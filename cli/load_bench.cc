@@ -57,7 +57,7 @@ class Load {
   Load(Session& session, const LoadSettings& settings)
       : settings_(settings),
         vocab_(session.model.config.vocab_size),
-        engine_(session.model, nullptr, session.compute, EngineOptionsFor(session)),
+        engine_(session.model, nullptr, session.compute, EngineOptionsFor(session, true)),
         random_(settings.seed),
         wanted_(settings.requests.value_or(4 * settings.clients)) {
     shared_ = RandomIds(settings.shared);

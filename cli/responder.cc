@@ -55,7 +55,8 @@ Responder::Responder(Session& session, const Tokenizer& tokenizer, const Interru
       interrupt_(interrupt),
       format_(format),
       options_(std::move(options)),
-      engine_(session.model, &tokenizer, session.compute, EngineOptionsFor(session)),
+      engine_(session.model, &tokenizer, session.compute,
+              EngineOptionsFor(session, options_.several_turns)),
       conversation_(std::move(conversation)),
       keeper_(keeper) {}
 

@@ -23,6 +23,7 @@ struct AnswerOptions {
   int64_t max_tokens = 0;
   std::vector<std::string> stops;
   bool ignore_eos = false;
+  bool several_turns = false;  // what was read is kept for the next one
   bool stream = true;    // writes an answer to standard output as it comes, then a newline; and
                          // thoughts to standard error where that is a terminal
   bool progress = true;  // shows how far reading a long prompt is

@@ -137,6 +137,7 @@ AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> 
       options.max_tokens.value_or(advice.max_new_tokens.value_or(defaults.max_tokens));
   answer.stops = options.stops;
   answer.ignore_eos = options.ignore_eos;
+  answer.several_turns = options.chat;
   answer.stream = !options.json;
   answer.progress = !options.quiet;
   return answer;

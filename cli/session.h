@@ -59,8 +59,8 @@ struct Session {
 };
 
 // An engine for what a command answers: half the memory that is left for sequences and for what is
-// kept of them.
-EngineOptions EngineOptionsFor(const Session& session);
+// kept of them. `keep`: whether a request may come that begins like one before.
+EngineOptions EngineOptionsFor(const Session& session, bool keep);
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options);
 

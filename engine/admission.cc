@@ -11,6 +11,7 @@ namespace {
 
 // Of what another sequence is reading just now, so much is worth waiting for.
 constexpr int64_t kWorthWaitingFor = 64;
+// The cache refuses a snapshot that is closer behind another.
 constexpr int64_t kApart = PrefixCache::Options().fewest_saved_tokens;
 
 int64_t CommonPrefix(std::span<const PrefixKey> a, std::span<const PrefixKey> b) {

@@ -36,7 +36,7 @@ Engine::Engine(const Model& model, const Tokenizer* tokenizer, const Compute& co
       scheduler_(options_.scheduler) {
   if (pool_.page_bytes() > 0) {
     const int64_t pages = options_.memory.most_page_bytes / pool_.page_bytes();
-    if (pages < limits_.max_position / StatePool::kPageTokens) {
+    if (pages < pool_.PagesOf(limits_.max_position)) {
       limits_.max_position = pages * StatePool::kPageTokens;
     }
   }

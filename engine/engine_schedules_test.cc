@@ -2,8 +2,6 @@
 // logits that it gets alone on an engine that keeps nothing, bit for bit.
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
 #include <map>
 #include <random>
 #include <string>
@@ -13,10 +11,12 @@
 
 #include "engine/testing/nano.h"
 #include "model/testing/tiny_model.h"
+#include "tests/testing/compare.h"
 
 namespace fulmen {
 namespace {
 
+using testing::SameBits;
 using testing::TestEngine;
 using testing::TinyModel;
 using testing::ValueOrDie;
@@ -37,12 +37,6 @@ EngineOptions Traced(EngineOptions options, Trace& trace) {
     trace[{id, choice}].emplace_back(logits.begin(), logits.end());
   };
   return options;
-}
-
-bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
-  return std::ranges::equal(a, b, [](float x, float y) {
-    return std::isfinite(x) && std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y);
-  });
 }
 
 // One engine under a random load.

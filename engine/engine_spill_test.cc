@@ -5,7 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <bit>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -21,6 +20,7 @@
 #include "base/random.h"
 #include "engine/testing/nano.h"
 #include "model/testing/tiny_model.h"
+#include "tests/testing/compare.h"
 
 namespace fulmen {
 namespace {
@@ -48,11 +48,8 @@ Ids Joined(Ids a, const Ids& b) {
 }
 
 bool SameBits(const Trace& a, const Trace& b) {
-  return std::ranges::equal(a, b, [](const auto& x, const auto& y) {
-    return std::ranges::equal(
-        x, y, {}, [](float each) { return std::bit_cast<uint32_t>(each); },
-        [](float each) { return std::bit_cast<uint32_t>(each); });
-  });
+  return std::ranges::equal(a, b,
+                            [](const auto& x, const auto& y) { return testing::SameBits(x, y); });
 }
 
 struct Load {

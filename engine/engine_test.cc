@@ -286,6 +286,20 @@ TEST_F(EngineTest, WhatMemoryCannotHoldIsRefused) {
   EXPECT_EQ(listener_[fits].answers[0].ids.size(), 13U);
 }
 
+// Pages are whole, and a context need not be: what lies in its last page must have room, too.
+TEST_F(EngineTest, AContextThatEndsWithinAPageIsHeldByWholePages) {
+  TinyModel tiny;
+  Model model{tiny->config, nullptr, tiny->weights, tiny->unused_ids};
+  model.config.max_position = 300;
+  TestEngine test(model, nullptr, Slots(2, 1));
+  EXPECT_EQ(test.engine.max_position(), 256);
+  const RequestId id = Submit(test.engine, Asking(RandomIds(random_, 250), 100));
+  for (int steps = 0; test.engine.Step(); ++steps) ASSERT_LT(steps, 100) << "it never ends";
+  EXPECT_EQ(listener_[id].answers[0].reason, FinishReason::kContext);
+  TestEngine roomy(model, nullptr, Slots(2, 2));
+  EXPECT_EQ(roomy.engine.max_position(), 300);
+}
+
 // The same on a thread of its own, asked from others.
 TEST_F(EngineTest, RunsOnAThread) {
   TestEngine test(Tiny(), nullptr);

@@ -1,8 +1,6 @@
 // Sequences that share batches: each gets the bits it has alone, whatever it shares them with.
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
 #include <random>
 #include <string>
 #include <utility>
@@ -20,6 +18,7 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
+using testing::SameBits;
 using testing::TinyModel;
 
 // What weights and caches are kept in changes how much is rounded, and promises nothing less.
@@ -60,12 +59,6 @@ class Batches : public ::testing::TestWithParam<Kept> {
   Workspace scratch_{/*poison=*/true};
   KernelContext context_{pool_, scratch_};
 };
-
-bool SameBits(std::span<const float> a, std::span<const float> b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
-    return std::isfinite(x) && std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y);
-  });
-}
 
 Ids RandomIds(std::mt19937& random, int64_t count) {
   Ids ids;

@@ -2,7 +2,10 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <random>
 
@@ -80,6 +83,12 @@ AssertionResult NearInNorm(std::span<const float> actual, std::span<const float>
   return AssertionFailure() << fmt::format(
              "relative norm of the difference is {:.3g}, allowed {:.3g}",
              std::sqrt(difference / norm), tolerance);
+}
+
+bool SameBits(std::span<const float> a, std::span<const float> b) {
+  return std::ranges::equal(a, b, [](float x, float y) {
+    return std::isfinite(x) && std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y);
+  });
 }
 
 double SumErrorBound(int64_t terms) {

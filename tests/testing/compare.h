@@ -23,6 +23,9 @@ double DifferenceRelativeToLargest(std::span<const float> actual, std::span<cons
 ::testing::AssertionResult NearInNorm(std::span<const float> actual,
                                       std::span<const float> expected, double tolerance);
 
+// Whether both are finite numbers with the same bits, as many of them.
+bool SameBits(std::span<const float> a, std::span<const float> b);
+
 // Error bound of a float32 sum of `terms` products in any order, relative to sum |a_i b_i|:
 // Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1 (gamma_n).
 double SumErrorBound(int64_t terms);
