@@ -87,7 +87,8 @@ Engine::Admission Engine::Start(Answer& answer) {
     taken = tl::unexpected(Error());  // gives back what it took
     const int64_t pages = pool_.PagesOf(size) - match.position / StatePool::kPageTokens;
     if (cache_.MakeRoom(1, pages, match.state)) continue;
-    if (match.state != nullptr && !match.pinned && cache_.MakeRoom(0, pages, match.state)) {
+    if (match.state != nullptr && !match.pinned &&
+        cache_.MakeRoom(0, match.state->PagesFor(size - match.position), match.state)) {
       // There is room for the snapshot itself to go on, if not for a fork beside it.
       state = cache_.Take(answer.ticket->space,
                           sequence.keys().first(static_cast<size_t>(match.position)));
@@ -194,8 +195,7 @@ void Engine::PlanCuts(Answer& answer, const PrefixMatch& match) const {
 
 bool Engine::MakeRoomToGrow(Answer& answer, int64_t tokens) {
   while (!answer.state->Reserve(tokens)) {
-    const int64_t pages = answer.state->BytesFor(tokens) / pool_.page_bytes();
-    if (cache_.MakeRoom(0, pages)) continue;
+    if (cache_.MakeRoom(0, answer.state->PagesFor(tokens))) continue;
     // The lowest and latest goes, which may be this one.
     const std::optional<JobId> victim = scheduler_.Victim(answer.priority, /*equals=*/true);
     Answer& gone = *answers_.at(*victim);

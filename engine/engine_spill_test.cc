@@ -99,7 +99,11 @@ class Served {
     return Answered(id);
   }
   const Trace& Answered(RequestId id) {
-    EXPECT_TRUE(done_.contains(id) && done_.at(id).status) << id;
+    if (const auto done = done_.find(id); done == done_.end()) {
+      ADD_FAILURE() << id << " did not end";
+    } else if (!done->second.status) {
+      ADD_FAILURE() << id << ": " << done->second.status.error().message;
+    }
     return traces_[id];
   }
 

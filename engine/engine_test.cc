@@ -300,6 +300,20 @@ TEST_F(EngineTest, AContextThatEndsWithinAPageIsHeldByWholePages) {
   EXPECT_EQ(roomy.engine.max_position(), 300);
 }
 
+// One conversation that fills memory goes on from its own snapshot, in the page it has begun.
+TEST_F(EngineTest, ASnapshotThatFillsMemoryIsGoneOnFrom) {
+  TestEngine test(Tiny(), nullptr, Slots(1, 4));
+  Ids prompt = RandomIds(random_, 860);
+  Submit(test.engine, Asking(prompt, 1));
+  RunToEnd(test.engine);
+  prompt.push_back(1);
+  const RequestId next = Submit(test.engine, Asking(prompt, 1));
+  RunToEnd(test.engine);
+  const RequestDone& done = *listener_[next].done;
+  EXPECT_TRUE(done.status) << done.status.error().message;
+  EXPECT_GE(done.usage.cached_tokens, 859);
+}
+
 // The same on a thread of its own, asked from others.
 TEST_F(EngineTest, RunsOnAThread) {
   TestEngine test(Tiny(), nullptr);

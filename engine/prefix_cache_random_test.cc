@@ -201,7 +201,7 @@ class World {
     const int64_t left = std::ssize(prompt.keys) - state.position();
     if (left == 0) return;
     const int64_t tokens = Below(2) == 0 ? left : 1 + Below(left);
-    if (!MakeRoom(0, state.BytesFor(tokens) / pool_.page_bytes(), nullptr)) return;
+    if (!MakeRoom(0, state.PagesFor(tokens), nullptr)) return;
     const auto to = static_cast<size_t>(state.position() + tokens);
     ASSERT_TRUE(ReadTagged(state, prompt.space, std::span(prompt.keys).first(to)));
     SeeEvictions();

@@ -53,8 +53,7 @@ class PrefixCacheTest : public ::testing::Test {
 
   // Makes room for the rest of `keys` and reads it.
   void ReadOn(SequenceState& state, const std::string& space, std::span<const PrefixKey> keys) {
-    const int64_t bytes = state.BytesFor(std::ssize(keys) - state.position());
-    EXPECT_TRUE(cache_->MakeRoom(0, bytes / pool_->page_bytes()));
+    EXPECT_TRUE(cache_->MakeRoom(0, state.PagesFor(std::ssize(keys) - state.position())));
     EXPECT_TRUE(ReadTagged(state, space, keys));
   }
 

@@ -121,10 +121,6 @@ int64_t SequenceState::PagesFor(int64_t tokens) const {
   return std::max<int64_t>(0, pool_->PagesOf(position_ + tokens) - std::ssize(pages_));
 }
 
-int64_t SequenceState::BytesFor(int64_t tokens) const {
-  return PagesFor(tokens) * pool_->page_bytes();
-}
-
 Status SequenceState::Reserve(int64_t tokens) {
   const size_t before = pages_.size();
   for (int64_t left = PagesFor(tokens); left > 0; --left) {

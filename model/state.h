@@ -104,8 +104,8 @@ class SequenceState {
   // Makes room for `tokens` more, which must come before they are read. Fails when the pool has too
   // little left; then nothing has changed.
   Status Reserve(int64_t tokens);
-  // Bytes of pages Reserve would take.
-  int64_t BytesFor(int64_t tokens) const;
+  // Pages Reserve would take.
+  int64_t PagesFor(int64_t tokens) const;
   void Advance(int64_t tokens) { position_ += tokens; }
   // Gives back room that nothing was read into.
   void Trim();
@@ -139,7 +139,6 @@ class SequenceState {
  private:
   friend class StatePool;
   SequenceState(StatePool& pool, StatePool::Handle slot) : pool_(&pool), slot_(slot) {}
-  int64_t PagesFor(int64_t tokens) const;
   void SharePages(const SequenceState& other, int64_t count);  // the first ones
   void KeepPages(size_t count);                                // the first ones
   StatePool::Unit& slot() const { return StatePool::At(pool_->slots_, slot_); }

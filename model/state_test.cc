@@ -30,11 +30,11 @@ TEST(StatePool, CountsBytesBeforeTheyAreTaken) {
   SequenceState first = pool.Create().value();
   SequenceState second = pool.Create().value();
   EXPECT_EQ(pool.used_slot_bytes(), 2 * kSlotBytes);
-  EXPECT_EQ(first.BytesFor(0), 0);
-  EXPECT_EQ(first.BytesFor(1), kPageBytes);
-  EXPECT_EQ(first.BytesFor(257), 2 * kPageBytes);
+  EXPECT_EQ(first.PagesFor(0), 0);
+  EXPECT_EQ(first.PagesFor(1), 1);
+  EXPECT_EQ(first.PagesFor(257), 2);
   ASSERT_TRUE(first.Reserve(1));
-  EXPECT_EQ(first.BytesFor(256), 0);
+  EXPECT_EQ(first.PagesFor(256), 0);
   const Status none = second.Reserve(257);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, ErrorCode::kNoRoom);
