@@ -121,10 +121,10 @@ class Engine {
   void AddSnapshots(Batch& batch, size_t index);
   void RunBatch(Batch& batch);
   void Postprocess(Batch& batch);
-  std::vector<int32_t> Sample(const Batch& batch, std::span<const size_t> members);
+  std::vector<Sequence::Sampled> Sample(const Batch& batch, std::span<const size_t> members);
   void KeepSnapshots(Batch& batch);
   void Insert(const Answer& answer, SequenceState state, SnapshotKind kind);
-  void Deliver(Answer& answer, int32_t token);
+  void Deliver(Answer& answer, Sequence::Sampled token);
   static void Emit(Answer& answer, const Pieces& pieces);
   void Finish(Answer& answer, FinishReason reason);
   void End(Answer& answer, const Pieces& last);

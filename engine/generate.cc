@@ -31,7 +31,7 @@ class Gatherer {
   void operator()(const AnswerFinished& finished) {
     result_.ids = finished.ids;
     result_.finish_reason = finished.reason;
-    result_.at_stop_string = finished.at_stop_string;
+    result_.at_stop_string = finished.stop_string.has_value();
   }
   void operator()(const RequestDone& done) {
     result_.usage = done.usage;

@@ -180,7 +180,7 @@ TEST_F(GenerateTest, ImpossibleRequestsAreRefused) {
   EXPECT_EQ(message([](Request& r) { r.prompt[0] = 4096; }),
             "token 0 of the prompt is 4096, but the model's vocabulary has 4096 tokens");
   EXPECT_NE(message([](Request& r) { r.prompt[0] = -1; }), "");
-  EXPECT_NE(message([](Request& r) { r.max_tokens = 0; }), "");
+  EXPECT_NE(message([](Request& r) { r.max_tokens = -1; }), "");
   EXPECT_NE(message([](Request& r) { r.stop_strings = {""}; }), "");
   EXPECT_NE(message([](Request& r) { r.sampling.top_p = 2; }), "");
 }

@@ -34,7 +34,11 @@ struct Request {
                                  // begin alike are likely to part from it
   SamplingParams sampling;       // of the first choice; each further one has the next seed
   int64_t choices = 1;           // answers, which share the reading of the prompt
-  int64_t max_tokens = 0;        // of each answer, at least 1
+  int64_t max_tokens = 0;        // of each answer; 0: the prompt is read, no more
+  int64_t min_tokens = 0;        // before these no stop token is sampled
+  // Logarithms of probabilities are told with each token: its own, and those of so many of the most
+  // probable ones.
+  std::optional<int64_t> top_logprobs;
   std::vector<int32_t> stop_tokens;       // end an answer and are not part of it
   std::vector<std::string> stop_strings;  // likewise, in its text; need a tokenizer
   AnswerFormat format;                    // what is looked for in the text
@@ -53,9 +57,17 @@ struct PromptProgress {
   int64_t total = 0;
   int64_t cached = 0;  // of `read`: tokens that had been read for others before
 };
+// Probabilities are the model's own, before anything is done to its logits.
+struct TokenLogprob {
+  int32_t id = 0;
+  double logprob = 0;
+};
 struct TokenSampled {
   int64_t choice = 0;
   int32_t id = 0;
+  // Where they were asked for. The most probable ones come first.
+  std::optional<double> logprob = {};
+  std::vector<TokenLogprob> top = {};
 };
 // Text of an answer as it becomes final. Pieces of one kind that follow each other are one text.
 struct AnswerDelta {
@@ -65,8 +77,8 @@ struct AnswerDelta {
 struct AnswerFinished {
   int64_t choice = 0;
   FinishReason reason = FinishReason::kStop;
-  bool at_stop_string = false;  // then `ids` still holds its tokens
-  std::vector<int32_t> ids;     // without the stop token
+  std::vector<int32_t> ids;  // without the stop token, but with those of a stop string
+  std::optional<std::string> stop_string = {};  // that ended it
   int64_t reasoning_tokens = 0;
 };
 struct Usage {

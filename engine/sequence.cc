@@ -1,6 +1,7 @@
 #include "engine/sequence.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -29,10 +30,15 @@ Status CheckRequest(const Request& request, const SequenceLimits& limits,
                 limits.max_position);
   }
   FULMEN_TRY(CheckIds(request.prompt, limits.vocab_size, "prompt"));
-  if (request.max_tokens < 1) {
-    return Fail(ErrorCode::kInvalidArgument, "max_tokens must be at least 1, not {}",
+  if (request.max_tokens < 0) {
+    return Fail(ErrorCode::kInvalidArgument, "max_tokens must be at least 0, not {}",
                 request.max_tokens);
   }
+  if (request.min_tokens < 0 || request.min_tokens > request.max_tokens) {
+    return Fail(ErrorCode::kInvalidArgument, "min_tokens must be from 0 to max_tokens, {}, not {}",
+                request.max_tokens, request.min_tokens);
+  }
+  FULMEN_TRY(CheckIds(request.stop_tokens, limits.vocab_size, "stop tokens"));
   for (const std::string& stop : request.stop_strings) {
     if (stop.empty()) return Fail(ErrorCode::kInvalidArgument, "a stop string is empty");
   }
@@ -82,6 +88,8 @@ Result<Sequence> Sequence::Create(const Request& request, int64_t choice,
 Sequence::Sequence(const Request& request, const SequenceLimits& limits, const Tokenizer* tokenizer,
                    Sampler sampler)
     : max_tokens_(request.max_tokens),
+      min_tokens_(request.min_tokens),
+      top_logprobs_(request.top_logprobs),
       max_position_(limits.max_position),
       stop_tokens_(request.stop_tokens),
       prompt_size_(std::ssize(request.prompt)),
@@ -112,9 +120,23 @@ void Sequence::Read(int64_t count) {
   position_ += count;
 }
 
+Sequence::Sampled Sequence::Sample(std::span<float> logits) {
+  std::vector<float> untouched;
+  if (top_logprobs_) untouched.assign(logits.begin(), logits.end());
+  if (std::ssize(tokens_) - prompt_size_ < min_tokens_) {
+    for (const int32_t token : stop_tokens_) {
+      logits[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
+    }
+  }
+  Sampled sampled = {.id = sampler_.Sample(logits), .logprobs = {}};
+  if (top_logprobs_) sampled.logprobs = LogprobsOf(untouched, sampled.id, *top_logprobs_);
+  return sampled;
+}
+
 std::vector<AnswerPiece> Sequence::Take(int32_t token) {
   FULMEN_CHECK(!finished() && unread() == 0, "a token after {} unread ones, or after the end",
                unread());
+  if (max_tokens_ == 0) return Finish(FinishReason::kLength);
   if (std::ranges::find(stop_tokens_, token) != stop_tokens_.end()) {
     return Finish(FinishReason::kStop);
   }
@@ -125,7 +147,7 @@ std::vector<AnswerPiece> Sequence::Take(int32_t token) {
     pieces = StopAt(parser_.Add(decoder_->Add(token)));
     if (before || parser_.in_reasoning()) ++reasoning_tokens_;
   }
-  if (stop_.stopped()) {
+  if (stop_.found()) {
     fulmen::Append(pieces, Finish(FinishReason::kStop));
   } else if (std::ssize(tokens_) - prompt_size_ == max_tokens_) {
     fulmen::Append(pieces, Finish(FinishReason::kLength));
@@ -144,7 +166,7 @@ std::vector<AnswerPiece> Sequence::Finish(FinishReason reason) {
   }
   const std::string rest = stop_.Flush();
   if (!rest.empty()) pieces.push_back({AnswerPiece::Kind::kText, rest});
-  if (stop_.stopped()) reason = FinishReason::kStop;
+  if (stop_.found()) reason = FinishReason::kStop;
   if (reason == FinishReason::kStop && parser_.calls() > 0) reason = FinishReason::kToolCalls;
   finish_reason_ = reason;
   return pieces;
@@ -153,7 +175,7 @@ std::vector<AnswerPiece> Sequence::Finish(FinishReason reason) {
 std::vector<AnswerPiece> Sequence::StopAt(std::vector<AnswerPiece> pieces) {
   std::vector<AnswerPiece> kept;
   for (AnswerPiece& piece : pieces) {
-    if (stop_.stopped()) break;
+    if (stop_.found()) break;
     if (piece.kind == AnswerPiece::Kind::kText) {
       piece.text = stop_.Add(piece.text);
       if (piece.text.empty()) continue;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "engine/logprobs.h"
 #include "engine/prefix_cache.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
@@ -49,14 +50,18 @@ class Sequence {
   // [vocab], which are overwritten. Sample() may run on any thread, its result is for Take(), which
   // returns the text that became final.
   void Read(int64_t count);
-  int32_t Sample(std::span<float> logits) { return sampler_.Sample(logits); }
+  struct Sampled {
+    int32_t id = 0;
+    std::optional<TokenLogprobs> logprobs;  // where the request wants them
+  };
+  Sampled Sample(std::span<float> logits);
   std::vector<AnswerPiece> Take(int32_t token);
   // Ends the answer here. Returns the text that became final.
   std::vector<AnswerPiece> Finish(FinishReason reason);
 
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
-  bool at_stop_string() const { return stop_.stopped(); }
+  const std::optional<std::string>& stop_string() const { return stop_.found(); }
   // The answer, without the stop token.
   std::vector<int32_t> ids() const { return {tokens_.begin() + prompt_size_, tokens_.end()}; }
   int64_t reasoning_tokens() const { return reasoning_tokens_; }
@@ -70,6 +75,8 @@ class Sequence {
   std::vector<AnswerPiece> StopAt(std::vector<AnswerPiece> pieces);
 
   int64_t max_tokens_;
+  int64_t min_tokens_;
+  std::optional<int64_t> top_logprobs_;
   int64_t max_position_;
   std::vector<int32_t> stop_tokens_;
   std::vector<int32_t> tokens_;

@@ -26,7 +26,7 @@ Sequence MakeSequence(const Request& request, int64_t max_position = 100) {
 // Reads all that is unread, and takes the token that the logits choose.
 void Step(Sequence& sequence, std::vector<float> logits) {
   sequence.Read(sequence.unread());
-  sequence.Take(sequence.Sample(logits));
+  sequence.Take(sequence.Sample(logits).id);
 }
 
 TEST(Sequence, ReadsThePromptInAnyPiecesThenOneTokenAtATime) {

@@ -74,12 +74,12 @@ void Engine::Postprocess(Batch& batch) {
     if (batch.members[i].wants_logits) sampling.push_back(i);
   }
   KeepSnapshots(batch);
-  const std::vector<int32_t> sampled = Sample(batch, sampling);
+  std::vector<Sequence::Sampled> sampled = Sample(batch, sampling);
   size_t next = 0;
   for (size_t i = 0; i < batch.members.size(); ++i) {
     Answer& answer = *batch.members[i].answer;
     const bool due = batch.members[i].wants_logits;
-    const int32_t token = due ? sampled[next++] : 0;
+    Sequence::Sampled token = due ? std::move(sampled[next++]) : Sequence::Sampled();
     if (!batch.statuses[i]) {
       answer.ticket->status = batch.statuses[i];
       answer.state.reset();  // it holds numbers that are none
@@ -91,7 +91,7 @@ void Engine::Postprocess(Batch& batch) {
                                  answer.ticket->usage.cached_tokens});
     }
     if (due) {
-      Deliver(answer, token);
+      Deliver(answer, std::move(token));
     } else {
       scheduler_.Advance(answer.id, answer.sequence.position(),
                          std::ssize(answer.sequence.tokens()));
@@ -99,7 +99,7 @@ void Engine::Postprocess(Batch& batch) {
   }
 }
 
-std::vector<int32_t> Engine::Sample(const Batch& batch, std::span<const size_t> members) {
+std::vector<Sequence::Sampled> Engine::Sample(const Batch& batch, std::span<const size_t> members) {
   const auto logits = [&](size_t i) {
     const auto vocab = static_cast<size_t>(limits_.vocab_size);
     return std::span(logits_).subspan(i * vocab, vocab);
@@ -112,7 +112,7 @@ std::vector<int32_t> Engine::Sample(const Batch& batch, std::span<const size_t> 
       }
     }
   }
-  std::vector<int32_t> sampled(members.size());
+  std::vector<Sequence::Sampled> sampled(members.size());
   compute_.context.pool.ParallelFor(std::ssize(sampled), [&](int64_t task, int) {
     const auto i = static_cast<size_t>(task);
     if (!batch.statuses[members[i]]) return;
@@ -140,17 +140,22 @@ void Engine::Insert(const Answer& answer, SequenceState state, SnapshotKind kind
   spill_->Offer(answer.ticket->space, keys);
 }
 
-void Engine::Deliver(Answer& answer, int32_t token) {
+void Engine::Deliver(Answer& answer, Sequence::Sampled token) {
   Ticket& ticket = *answer.ticket;
   const double now = Now();
   if (!ticket.first_token) ticket.first_token = now;
   ticket.last_token = now;
   const size_t before = answer.sequence.tokens().size();
-  const Pieces pieces = answer.sequence.Take(token);
+  const Pieces pieces = answer.sequence.Take(token.id);
   if (answer.sequence.tokens().size() > before) {
     ++ticket.usage.output_tokens;
     ++counts_.output_tokens;
-    answer.Tell(TokenSampled{answer.choice, token});
+    TokenSampled event = {.choice = answer.choice, .id = token.id};
+    if (token.logprobs) {
+      event.logprob = token.logprobs->own;
+      event.top = std::move(token.logprobs->top);
+    }
+    answer.Tell(event);
   }
   if (answer.sequence.finished()) return End(answer, pieces);
   Emit(answer, pieces);
@@ -174,8 +179,8 @@ void Engine::End(Answer& answer, const Pieces& last) {
   ticket->usage.reasoning_tokens += sequence.reasoning_tokens();
   answer.Tell(AnswerFinished{.choice = answer.choice,
                              .reason = *sequence.finish_reason(),
-                             .at_stop_string = sequence.at_stop_string(),
                              .ids = sequence.ids(),
+                             .stop_string = sequence.stop_string(),
                              .reasoning_tokens = sequence.reasoning_tokens()});
   if (--ticket->answers == 0) {
     const double ended = Now();

@@ -27,18 +27,19 @@ void StopMatcher::Advance(Pattern& pattern, char next) {
 }
 
 std::string StopMatcher::Add(std::string_view text) {
-  if (stopped_) return "";
+  if (found_) return "";
   for (size_t i = 0; i < text.size(); ++i) {
-    size_t found = 0;
+    const Pattern* found = nullptr;
     for (Pattern& pattern : patterns_) {
       Advance(pattern, text[i]);
-      if (pattern.matched == pattern.text.size()) found = std::max(found, pattern.matched);
+      if (pattern.matched < pattern.text.size()) continue;
+      if (found == nullptr || pattern.matched > found->matched) found = &pattern;
     }
-    if (found == 0) continue;
-    stopped_ = true;
+    if (found == nullptr) continue;
+    found_ = found->text;
     std::string passed = std::exchange(held_, "");
     passed += text.substr(0, i + 1);
-    passed.resize(passed.size() - found);
+    passed.resize(passed.size() - found_->size());
     return passed;
   }
   size_t hold = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,8 @@ class StopMatcher {
   // What was held back, at the end of the stream.
   std::string Flush();
 
-  bool stopped() const { return stopped_; }
+  // The stop string that ended the text.
+  const std::optional<std::string>& found() const { return found_; }
 
  private:
   struct Pattern {
@@ -35,7 +37,7 @@ class StopMatcher {
 
   std::vector<Pattern> patterns_;
   std::string held_;
-  bool stopped_ = false;
+  std::optional<std::string> found_;
 };
 
 }  // namespace fulmen

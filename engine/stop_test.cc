@@ -61,12 +61,12 @@ TEST(StopMatcher, AgreesWithTheDefinitionOnRandomText) {
       const size_t length = std::min<size_t>(random() % 5, text.size() - at);
       passed += matcher.Add(text.substr(at, length));
       at += length;
-      if (!matcher.stopped()) {
+      if (!matcher.found()) {
         const std::string so_far = text.substr(0, at);
         ASSERT_EQ(passed, so_far.substr(0, at - NaiveHold(so_far, stops)));
       }
     }
-    ASSERT_EQ(matcher.stopped(), found) << text;
+    ASSERT_EQ(matcher.found().has_value(), found) << text;
     ASSERT_EQ(passed + matcher.Flush(), expected) << text;
   }
   EXPECT_GT(stopped, 5000);
@@ -80,7 +80,7 @@ TEST(StopMatcher, HoldsBackAcrossPieces) {
   EXPECT_EQ(matcher.Add("ual. E"), "\nUsual. ");
   EXPECT_EQ(matcher.Add("N"), "");
   EXPECT_EQ(matcher.Add("D of it"), "");
-  EXPECT_TRUE(matcher.stopped());
+  EXPECT_EQ(matcher.found(), "END");
   EXPECT_EQ(matcher.Flush(), "");
   EXPECT_EQ(matcher.Add("more"), "");
 }

@@ -1,0 +1,85 @@
+// HTTP as the routes see it: a request that has arrived whole, and an exchange to answer it by.
+//
+// Routes are coroutines on the server's one I/O thread and must not block it. Nothing here is
+// thread safe but what says so.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "serve/api_error.h"
+
+namespace fulmen {
+
+struct HttpRequest {
+  std::string method;
+  std::string path;   // decoded, without the query
+  std::string query;  // as it was sent, without "?"
+  bool is_http_10 = false;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  std::string peer;  // address and port
+  std::string id;    // "req_..."; the answer has it as x-request-id and request-id
+
+  // The first of this name, whatever its case; "" when there is none.
+  std::string_view Header(std::string_view name) const;
+  // The value of a key of the query, decoded; "" when there is none.
+  std::string Query(std::string_view key) const;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string body = {};
+
+  static HttpResponse OfJson(const Json& json, int status = 200);
+};
+
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+
+  const HttpRequest& request() const { return request_; }
+  std::string TakeBody() { return std::move(request_.body); }  // 64 MB are not copied
+  ApiStyle style() const { return StyleOfPath(request_.path); }
+
+  // The whole answer.
+  virtual boost::asio::awaitable<void> Respond(HttpResponse response) = 0;
+  // Or a stream: its head, then pieces (each a chunk of its own, and flushed), then its end. False:
+  // the client has left, and nothing more need be written.
+  virtual boost::asio::awaitable<bool> BeginStream(HttpResponse head) = 0;
+  virtual boost::asio::awaitable<bool> Write(std::string_view piece) = 0;
+  virtual boost::asio::awaitable<void> EndStream() = 0;
+  // An interim answer before the head, as 102 (Processing). Not for HTTP/1.0.
+  virtual boost::asio::awaitable<bool> Interim(int status) = 0;
+
+  // Called once, on the I/O thread, as soon as the client has left, or at once if it has; until the
+  // answer has ended. So that nobody works for it any more.
+  virtual void OnLeave(std::function<void()> leave) = 0;
+
+ protected:
+  explicit Exchange(HttpRequest request) : request_(std::move(request)) {}
+
+ private:
+  HttpRequest request_;
+};
+
+// Values of the {names} in a route's path.
+using PathValues = std::map<std::string, std::string, std::less<>>;
+using RouteHandler = std::function<boost::asio::awaitable<void>(Exchange&, const PathValues&)>;
+
+struct Route {
+  std::string method;
+  std::string path;  // as "/v1/responses/{id}"
+  RouteHandler handler;
+  bool needs_key = true;  // where the server has keys
+  std::string summary;    // for /openapi.json
+};
+
+}  // namespace fulmen

@@ -1,0 +1,21 @@
+// Server-sent events (WHATWG HTML, 9.2): how answers are streamed.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace fulmen {
+
+// One line of JSON. What is no UTF-8 in it becomes U+FFFD.
+std::string DumpJson(const Json& json);
+
+// Appends an event to `out`; an empty name leaves its line out.
+void AppendSseText(std::string& out, std::string_view event, std::string_view data);
+void AppendSse(std::string& out, std::string_view event, const Json& data);
+
+// A comment, which clients pass over: a sign of life.
+inline constexpr std::string_view kSseComment = ":\n\n";
+
+}  // namespace fulmen
