@@ -146,6 +146,7 @@ class RawClient {
     return true;
   }
   std::string Take(size_t size) {
+    if (size >= received_.size()) return std::exchange(received_, "");
     std::string front = received_.substr(0, size);
     received_.erase(0, size);
     return front;
