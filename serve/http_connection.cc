@@ -91,17 +91,16 @@ awaitable<bool> HttpConnection::ServeOne() {
   request.peer = socket_->transport().peer();
   ApiResult<bool> arrival =
       co_await ReadUntil(parser, &HttpParser::has_header, After(options.header_seconds));
-  Plan plan;
-  if (arrival) plan = MakePlan(parser);
-  bool keep_alive = arrival && parser.keep_alive() && !is_one_too_many_;
-  if (arrival && *arrival && parser.has_body()) {
-    if (plan.answer) {
-      keep_alive = false;  // the body is not waited for
-    } else {
-      arrival = co_await ReadBody(parser);
-    }
-  }
   if (arrival && !*arrival) co_return false;
+  Plan plan;
+  bool keep_alive = false;
+  if (arrival) {
+    plan = MakePlan(parser);
+    // What is refused is answered without waiting for its body.
+    keep_alive = parser.keep_alive() && !is_one_too_many_ && !(plan.answer && parser.has_body());
+    if (!plan.answer) arrival = co_await ReadBody(parser);
+    if (arrival && !*arrival) co_return false;
+  }
   if (!arrival) {
     keep_alive = false;
     plan.answer = ErrorResponse(StyleOfPath(request.path), arrival.error(), request.id);
@@ -150,6 +149,7 @@ awaitable<ApiResult<bool>> HttpConnection::ReadUntil(HttpParser& parser,
 }
 
 awaitable<ApiResult<bool>> HttpConnection::ReadBody(HttpParser& parser) {
+  if (!parser.has_body()) co_return true;
   // A client that has begun to send it waits for nothing.
   if (Expects100(parser.request()) && socket_->received().empty()) {
     const std::string go_on = WriteInterimHead(100);
