@@ -78,6 +78,7 @@ void HttpConnection::Drain() {
 awaitable<bool> HttpConnection::ServeOne() {
   const HttpServerOptions& options = service_.options;
   if (socket_->received().empty()) {
+    if (service_.is_draining) co_return false;
     const double seconds = is_one_too_many_ ? kRefusedSeconds : options.idle_seconds;
     is_idle_ = true;
     const auto wait = co_await socket_->WaitForMore(After(seconds));
@@ -243,6 +244,8 @@ awaitable<void> HttpConnection::Handle(HttpExchange& exchange, const HttpRouter:
   } catch (...) {
     problem = "threw what is no exception";
   }
+  // What the handler wanted called may have gone with it.
+  exchange.OnLeave(nullptr);
   if (problem.empty()) co_return;
   service_.Log(fmt::format("{}: the handler of {} {} failed: {}", exchange.request().id,
                            match.route->method, match.route->path, problem));

@@ -24,7 +24,7 @@ HttpExchange::~HttpExchange() { socket_.OnLeave(nullptr); }
 awaitable<void> HttpExchange::Respond(HttpResponse response) {
   Begin(response, State::kEnded);
   std::string head = WriteHead({request(), response, HttpFraming::kLength, keep_alive_});
-  if (is_head()) response.body.clear();
+  if (is_head() || !HasBody(response.status)) response.body.clear();
   if (response.body.size() <= kShortBody) {
     head += response.body;
     response.body.clear();

@@ -82,7 +82,7 @@ class HttpServer {
 
   // From any thread: takes no more connections, closes idle ones, lets the others finish what is
   // under way and cuts them off after `seconds`; then Run returns. Handlers that have not returned
-  // a second later are destroyed where they wait.
+  // a second later are destroyed where they wait. A second call changes nothing.
   void Drain(double seconds);
 
   // From any thread: has `work` called on the I/O thread.

@@ -32,6 +32,7 @@ struct Seen {
   std::atomic<int> left = 0;     // calls of OnLeave's function
   std::atomic<int> refused = 0;  // pieces that were not taken
   std::atomic<int64_t> pieces = 0;
+  std::atomic<bool> gate = false;  // what /slow waits for
   std::thread::id thread;  // of the last leave
 };
 
@@ -101,7 +102,7 @@ std::vector<Route> Routes(Seen& seen) {
   };
   const auto slow = [&seen](Exchange& exchange, const PathValues&) -> awaitable<void> {
     const Waiting waiting(seen);
-    co_await Sleep(100ms);
+    while (!seen.gate) co_await Sleep(2ms);
     HttpResponse response = HttpResponse::OfJson({{"slow", true}});
     co_await exchange.Respond(std::move(response));
   };
@@ -236,6 +237,8 @@ TEST(HttpStream, BytesOfTheNextRequestAreKeptWhileAHandlerWorks) {
   ASSERT_TRUE(Eventually([&] { return seen.waiting == 1; }));
   const std::string next = server.Request("GET /hello");
   client.Send(next.substr(0, 10));
+  std::this_thread::sleep_for(10ms);
+  seen.gate = true;
   EXPECT_EQ(client.Read().body, R"({"slow":true})");
   client.Send(next.substr(10));
   EXPECT_EQ(client.Read().body, "1");
@@ -257,15 +260,15 @@ TEST(HttpStream, AClientThatDoesNotReadHoldsLittleAndIsDropped) {
 
 TEST(HttpStream, AClientThatReadsSlowlyIsServed) {
   Seen seen;
-  TestServer server({.write_seconds = 0.2}, Routes(seen));
+  TestServer server({.write_seconds = 0.5}, Routes(seen));
   RawClient client(server.port(), 65536);
   client.Send(server.Request("GET /flood"));
   EXPECT_EQ(client.ReadHead().status, 200);
   std::string chunk;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < 12; ++i) {
     ASSERT_TRUE(client.ReadChunk(chunk));
     EXPECT_EQ(chunk.size(), size_t{1} << 20);
-    std::this_thread::sleep_for(50ms);
+    std::this_thread::sleep_for(60ms);
   }
 }
 
@@ -340,6 +343,7 @@ TEST(HttpStream, DrainingFinishesWhatIsUnderWay) {
   std::thread drain([&] { server.Stop(5); });
   EXPECT_TRUE(idle.IsAtEnd());
   EXPECT_TRUE(kept.IsAtEnd());
+  seen.gate = true;
   for (RawClient& client : busy) {
     const RawAnswer answer = client.Read();
     EXPECT_EQ(answer.body, R"({"slow":true})");
