@@ -62,7 +62,9 @@ HttpConnection::HttpConnection(HttpService& service, std::unique_ptr<HttpTranspo
 
 awaitable<void> HttpConnection::Serve() {
   bool goes_on = co_await socket_->Open(service_.options.header_seconds);
-  while (goes_on) goes_on = co_await ServeOne();
+  while (goes_on) {
+    goes_on = co_await ServeOne();
+  }
   if (socket_->has_left()) {
     socket_->Close();
   } else {
@@ -99,7 +101,9 @@ awaitable<bool> HttpConnection::ServeOne() {
     plan = MakePlan(parser);
     // What is refused is answered without waiting for its body.
     keep_alive = parser.keep_alive() && !is_one_too_many_ && !(plan.answer && parser.has_body());
-    if (!plan.answer) arrival = co_await ReadBody(parser);
+    if (!plan.answer) {
+      arrival = co_await ReadBody(parser);
+    }
     if (arrival && !*arrival) co_return false;
   }
   if (!arrival) {

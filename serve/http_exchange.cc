@@ -30,7 +30,9 @@ awaitable<void> HttpExchange::Respond(HttpResponse response) {
     response.body.clear();
   }
   bool is_whole = co_await Send(head);
-  if (is_whole && !response.body.empty()) is_whole = co_await Send(response.body);
+  if (is_whole && !response.body.empty()) {
+    is_whole = co_await Send(response.body);
+  }
   End(is_whole);
 }
 

@@ -24,7 +24,7 @@ bool IsLoopback(const std::string& host) {
 // "http://host:port" without its scheme.
 std::string_view HostOfOrigin(std::string_view origin) {
   const size_t scheme = origin.find("://");
-  return scheme == origin.npos ? "" : origin.substr(scheme + 3);
+  return scheme == std::string_view::npos ? "" : origin.substr(scheme + 3);
 }
 
 bool HasKey(const HttpRequest& request) {

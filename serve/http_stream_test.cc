@@ -33,7 +33,7 @@ struct Seen {
   std::atomic<int> refused = 0;  // pieces that were not taken
   std::atomic<int64_t> pieces = 0;
   std::atomic<bool> gate = false;  // what /slow waits for
-  std::thread::id thread;  // of the last leave
+  std::thread::id thread;          // of the last leave
 };
 
 // Counts as waiting while it lives, however the handler ends.
@@ -71,7 +71,9 @@ RouteHandler Stream(Seen& seen) {
       if (!co_await exchange.Write(piece)) ++seen.refused;
       ++seen.pieces;
     }
-    if (exchange.request().Query("stay") == "1") co_await WaitForLeave(exchange, seen);
+    if (exchange.request().Query("stay") == "1") {
+      co_await WaitForLeave(exchange, seen);
+    }
     co_await exchange.EndStream();
   };
 }
@@ -102,7 +104,9 @@ std::vector<Route> Routes(Seen& seen) {
   };
   const auto slow = [&seen](Exchange& exchange, const PathValues&) -> awaitable<void> {
     const Waiting waiting(seen);
-    while (!seen.gate) co_await Sleep(2ms);
+    while (!seen.gate) {
+      co_await Sleep(2ms);
+    }
     HttpResponse response = HttpResponse::OfJson({{"slow", true}});
     co_await exchange.Respond(std::move(response));
   };
@@ -285,7 +289,9 @@ TEST(HttpStream, AThousandStreamsOnOneThread) {
     opened = open.size();
     while (is_there && !has_left) {
       co_await Sleep(100ms);
-      if (!has_left) is_there = co_await exchange.Write(kSseComment);
+      if (!has_left) {
+        is_there = co_await exchange.Write(kSseComment);
+      }
     }
     open.erase(&exchange);
     opened = open.size();

@@ -97,7 +97,7 @@ ApiResult<HttpTarget> ParseHttpTarget(std::string_view target) {
   if (!target.starts_with('/')) {
     const size_t scheme = target.find("://");
     const std::string_view name = target.substr(0, std::min(scheme, target.size()));
-    if (scheme == target.npos ||
+    if (scheme == std::string_view::npos ||
         !(SameIgnoringCase(name, "http") || SameIgnoringCase(name, "https"))) {
       return ApiFail(kInvalid, "", "expected a path as the target of the request");
     }
@@ -109,7 +109,7 @@ ApiResult<HttpTarget> ParseHttpTarget(std::string_view target) {
       return ApiFail(kInvalid, "", "expected the name of a host in the target of the request");
     }
   }
-  if (target.find('#') != target.npos) {
+  if (target.find('#') != std::string_view::npos) {
     return ApiFail(kInvalid, "", "expected no fragment (#) in the target of the request");
   }
   const std::string_view raw_path = TakeUntil(target, '?');
@@ -131,7 +131,7 @@ std::optional<Authority> ParseAuthority(std::string_view text) {
   if (text.starts_with('[')) {
     text.remove_prefix(1);
     const size_t end = text.find(']');
-    if (end == text.npos) return std::nullopt;
+    if (end == std::string_view::npos) return std::nullopt;
     host = text.substr(0, end);
     text.remove_prefix(end + 1);
     if (!std::all_of(host.begin(), host.end(), IsAddressChar)) return std::nullopt;
