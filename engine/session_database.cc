@@ -59,10 +59,11 @@ CREATE INDEX turns_by_address ON turns (address);
 CREATE TABLE answers (
   id INTEGER PRIMARY KEY,
   space TEXT NOT NULL,
+  name TEXT NOT NULL,            -- the address, or a handle
   address TEXT NOT NULL,
   ids BLOB NOT NULL,
   used INTEGER NOT NULL,         -- the largest was used last
-  UNIQUE (space, address)
+  UNIQUE (space, name)
 ) STRICT;
 CREATE INDEX answers_by_use ON answers (used);
 CREATE TABLE answer_totals (answers INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
