@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
-#include <unordered_set>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -257,8 +257,8 @@ class MessageReader {
 
   const MessageRules& rules_;
   Json messages_ = Json::array();
-  std::unordered_set<std::string> ids_;  // of all calls so far
-  std::deque<std::string> unanswered_;   // names of the functions called last
+  std::set<std::string> ids_;           // of all calls so far
+  std::deque<std::string> unanswered_;  // names of the functions called last
 };
 
 ApiResult<Json> ReadTool(Json& tool, std::string path, const ToolRules& rules) {

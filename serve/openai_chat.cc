@@ -17,9 +17,9 @@
 //             are not: moderation, web_search_options. All that is named nowhere here
 #include "serve/openai_chat.h"
 
-#include <algorithm>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -213,24 +213,27 @@ tl::unexpected<ApiError> NoForcedCalls(std::string param) {
                  "a call cannot be forced; \"auto\" and \"none\" are supported");
 }
 
+const std::string& NameOfTool(const Json& tool) {
+  return tool.at("function").at("name").get_ref<const std::string&>();
+}
+
 // Keeps of `tools` those that `allowed` names.
 ApiResult<void> KeepAllowed(const Fields& allowed, Json& tools) {
+  std::set<std::string> known;
+  for (const Json& tool : tools) known.insert(NameOfTool(tool));
   FULMEN_API_ASSIGN(const Json* list, allowed.NeededList("tools"));
-  std::vector<std::string> names;
+  std::set<std::string> names;
   for (size_t i = 0; i < list->size(); ++i) {
     FULMEN_API_ASSIGN(const Fields tool, Fields::Of((*list)[i], allowed.PathOf("tools", i)));
     FULMEN_API_ASSIGN(const Fields function,
                       Fields::Of(tool.At("function"), tool.PathOf("function")));
     FULMEN_API_ASSIGN(std::string name, function.NeededString("name"));
-    const bool known = std::ranges::any_of(
-        tools, [&](const Json& other) { return other["function"]["name"] == name; });
-    if (!known) return function.Wrong("name", "the name of one of the tools");
-    names.push_back(std::move(name));
+    if (!known.contains(name)) return function.Wrong("name", "the name of one of the tools");
+    names.insert(std::move(name));
   }
   Json kept = Json::array();
   for (Json& tool : tools) {
-    const auto& name = tool["function"]["name"].get_ref<const std::string&>();
-    if (std::ranges::find(names, name) != names.end()) kept.push_back(std::move(tool));
+    if (names.contains(NameOfTool(tool))) kept.push_back(std::move(tool));
   }
   tools = kept.empty() ? Json() : std::move(kept);
   return {};
