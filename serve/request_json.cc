@@ -3,8 +3,8 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -26,7 +26,7 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 // objects within objects the innermost would be copied once for each level.
 using Members = std::vector<std::pair<std::string, Json>>;
 
-// Few keys are compared with each other, which is quicker than hashing them.
+// Few keys are compared with each other, which is quicker than sorting them.
 bool MayRepeatKeys(const Members& members) {
   constexpr size_t kFew = 16;
   if (members.size() > kFew) return true;
@@ -38,16 +38,22 @@ bool MayRepeatKeys(const Members& members) {
   return false;
 }
 
-// The last of equal keys counts, in the place of the first.
+// The last of equal keys counts, in the place of the first. Sorting cannot be slowed down by
+// chosen keys, as hashing can.
 void JoinEqualKeys(Members& members) {
-  std::unordered_map<std::string_view, size_t> first;
-  first.reserve(members.size());
+  std::vector<size_t> order(members.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, {},
+                           [&](size_t i) -> const std::string& { return members[i].first; });
   std::vector<bool> repeats(members.size(), false);
-  for (size_t i = 0; i < members.size(); ++i) {
-    const auto [found, is_new] = first.emplace(members[i].first, i);
-    if (is_new) continue;
-    members[found->second].second = std::move(members[i].second);
-    repeats[i] = true;
+  size_t first = 0;
+  for (size_t i = 1; i < order.size(); ++i) {
+    if (members[order[i]].first != members[order[first]].first) {
+      first = i;
+      continue;
+    }
+    members[order[first]].second = std::move(members[order[i]].second);
+    repeats[order[i]] = true;
   }
   size_t kept = 0;
   for (size_t i = 0; i < members.size(); ++i) {
