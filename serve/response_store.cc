@@ -65,19 +65,19 @@ Statement Bound(Database& database, const char* text, const Values&... values) {
 }
 
 struct Row {
-  int64_t number;
+  int64_t number = 0;
   std::string id;
   std::string previous;
-  int64_t created;
+  int64_t created = 0;
   std::string response;
   std::string input;
-  bool deleted;
+  bool deleted = false;
 };
 
-std::string Checksum(std::string_view space, std::string_view id, std::string_view previous,
-                     int64_t created, std::string_view response, std::string_view input) {
+std::string Checksum(std::string_view space, const Row& row) {
   DigestFields fields("response");
-  fields.Text(space).Text(id).Text(previous).Number(created).Text(response).Text(input);
+  fields.Text(space).Text(row.id).Text(row.previous).Number(row.created);
+  fields.Text(row.response).Text(row.input).Number(row.deleted ? 1 : 0);
   return Hex(fields.Digest());
 }
 
@@ -97,8 +97,7 @@ Result<std::optional<Row>> Find(Database& database, const std::string& path, std
              .response = select.getColumn(4).getString(),
              .input = select.getColumn(5).getString(),
              .deleted = select.getColumn(6).getInt() != 0};
-  if (Checksum(space, row.id, row.previous, row.created, row.response, row.input) !=
-      select.getColumn(7).getString()) {
+  if (Checksum(space, row) != select.getColumn(7).getString()) {
     return Fail(ErrorCode::kCorrupt, "{}: the response {} is damaged: it is not what was stored",
                 path, id);
   }
@@ -117,15 +116,22 @@ bool Exceed(Database& database, const ResponseLimits& limits) {
   return totals.executeStep() && totals.getColumn(0).getInt() != 0;
 }
 
-void Remove(Database& database, int64_t number) {
+// False where there is none of this number.
+bool Remove(Database& database, int64_t number) {
   Statement size = Bound(database,
                          "SELECT length(CAST(response AS BLOB)) + length(CAST(input AS BLOB)) "
                          "FROM responses WHERE number = ?",
                          number);
-  if (size.executeStep()) ChangeTotals(database, -1, -size.getColumn(0).getInt64());
+  if (!size.executeStep()) return false;
+  ChangeTotals(database, -1, -size.getColumn(0).getInt64());
   size.reset();
   Bound(database, "DELETE FROM items WHERE response = ?", number).exec();
   Bound(database, "DELETE FROM responses WHERE number = ?", number).exec();
+  return true;
+}
+
+bool RemoveOldest(Database& database) {
+  return Remove(database, database.execAndGet("SELECT min(number) FROM responses").getInt64());
 }
 
 // Deleted responses that nobody goes on from, from this one up through its ancestors.
@@ -169,9 +175,14 @@ auto ResponseStore::Guarded(Body body) -> decltype(body()) {
 }
 
 Status ResponseStore::Put(std::string_view space, const StoredResponse& stored) {
-  const std::string response = DumpJson(stored.response);
-  const std::string input = DumpJson(stored.input);
-  const int64_t bytes = std::ssize(response) + std::ssize(input);
+  const Row row = {.number = 0,
+                   .id = stored.id,
+                   .previous = stored.previous,
+                   .created = stored.created,
+                   .response = DumpJson(stored.response),
+                   .input = DumpJson(stored.input),
+                   .deleted = false};
+  const int64_t bytes = std::ssize(row.response) + std::ssize(row.input);
   if (bytes > limits_.bytes) {
     return Fail(ErrorCode::kNoRoom,
                 "{}: a response of {} bytes is larger than all {} that may be stored", path_, bytes,
@@ -187,8 +198,7 @@ Status ResponseStore::Put(std::string_view space, const StoredResponse& stored) 
         *database_,
         "INSERT INTO responses (space, id, previous, created, response, input, deleted, checksum) "
         "VALUES (?, ?, ?, ?, ?, ?, 0, ?)",
-        space, stored.id, stored.previous, stored.created, response, input,
-        Checksum(space, stored.id, stored.previous, stored.created, response, input))
+        space, row.id, row.previous, row.created, row.response, row.input, Checksum(space, row))
         .exec();
     const int64_t number = database_->getLastInsertRowid();
     for (const Json& item : Member(stored.response, "output")) {
@@ -199,8 +209,7 @@ Status ResponseStore::Put(std::string_view space, const StoredResponse& stored) 
           .exec();
     }
     ChangeTotals(*database_, 1, bytes);
-    while (Exceed(*database_, limits_)) {
-      Remove(*database_, database_->execAndGet("SELECT min(number) FROM responses").getInt64());
+    while (Exceed(*database_, limits_) && RemoveOldest(*database_)) {
     }
     transaction.commit();
     return {};
@@ -275,12 +284,12 @@ Result<std::optional<Json>> ResponseStore::Conversation(std::string_view space,
 Result<bool> ResponseStore::Delete(std::string_view space, std::string_view id) {
   return Guarded([&]() -> Result<bool> {
     Transaction transaction(*database_, SQLite::TransactionBehavior::IMMEDIATE);
-    const int changed =
-        Bound(*database_,
-              "UPDATE responses SET deleted = 1 WHERE space = ? AND id = ? AND deleted = 0", space,
-              id)
-            .exec();
-    if (changed == 0) return false;
+    FULMEN_ASSIGN(std::optional<Row> row, Find(*database_, path_, space, id));
+    if (!row || row->deleted) return false;
+    row->deleted = true;
+    Bound(*database_, "UPDATE responses SET deleted = 1, checksum = ? WHERE number = ?",
+          Checksum(space, *row), row->number)
+        .exec();
     RemoveUnused(*database_, space, std::string(id));
     transaction.commit();
     return true;
