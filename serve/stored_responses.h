@@ -15,7 +15,8 @@ namespace fulmen {
 // What ReferencesOf found, for the parsers.
 ApiResult<ReferredItems> FindReferred(ResponseStore& store, std::string_view space,
                                       const ResponseReferences& references);
-// A finished call that stores() is kept; `created` is that of its AnswerStart.
+// Keeps a call that stores(), once all its generations are done. What was sent last may refer to it
+// as soon as it arrives: so this comes before.
 ApiResult<void> StoreResponse(ResponseStore& store, std::string_view space,
                               const ResponsesCall& call);
 
