@@ -39,6 +39,7 @@ struct ServeOptions {
   double spill_gigabytes = 20;
   std::string script;
   HttpServerOptions http;
+  int port = 8080;
   std::vector<std::string> keys;
   std::string key_file;
   bool anyone = false;
@@ -217,6 +218,7 @@ Status Serve(const ServeOptions& options) {
   const std::string first = models.front()->name();
   ServerOptions server_options;
   server_options.http = options.http;
+  server_options.http.port = static_cast<uint16_t>(options.port);
   server_options.keys = keys;
   server_options.answering.seconds = options.answer_seconds;
   server_options.version = FULMEN_VERSION;
@@ -233,8 +235,8 @@ void AddNetworkOptions(Command& command, ServeOptions& options) {
   command.Group("Network");
   command.Add("--host ADDRESS", http.address, "Address to listen on; 0.0.0.0 is every one")
       .Default("127.0.0.1, this machine alone");
-  http.port = 8080;
-  command.Add("--port N", http.port, "Port to listen on; 0 takes one that is free");
+  command.Add("--port N", options.port, "Port to listen on; 0 takes one that is free",
+              {.low = 0, .high = 65535});
   command.Add("--api-key KEY", options.keys,
               "A key that clients must show; other users of this machine can see it here, so "
               "better use a file");

@@ -86,21 +86,20 @@ ApiResult<void> Answering::Submit(Under& under) {
 
 asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
                                         std::string space, Keep keep) {
-  auto made = co_await OnWorkers(
-      workers_, [this, &space, generations = std::move(call->generations())]() mutable {
-        return MakeTurns(std::move(generations), space);
-      });
+  auto make = [this, &space, &call] { return MakeTurns(std::move(call->generations()), space); };
+  auto made = co_await OnWorkers(workers_, make);
   if (!made) {
     HttpResponse response = ErrorResponse(exchange, made.error());
     co_await exchange.Respond(std::move(response));
     co_return;
   }
+  const asio::any_io_executor io = co_await asio::this_coro::executor;
   Under under = {.exchange = exchange,
                  .call = std::move(call),
                  .turns = *std::move(made),
                  .ids = {},
                  .keep = std::move(keep),
-                 .events = std::make_shared<EventQueue>(co_await asio::this_coro::executor)};
+                 .events = std::make_shared<EventQueue>(io)};
   if (auto submitted = Submit(under); !submitted) {
     HttpResponse response = ErrorResponse(exchange, submitted.error());
     co_await exchange.Respond(std::move(response));
@@ -150,7 +149,8 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
   if (const auto* delta = std::get_if<AnswerDelta>(&entry.event)) turn.Add(*delta);
   if (const auto* finished = std::get_if<AnswerFinished>(&entry.event)) {
     // What is kept of it is on the disk before anybody hears that it has ended.
-    auto kept = co_await OnWorkers(workers_, [&turn, finished] { return turn.Keep(*finished); });
+    auto keep = [&turn, finished] { return turn.Keep(*finished); };
+    auto kept = co_await OnWorkers(workers_, keep);
     if (!kept) under.error = kept.error();
     metrics_.CountAnswer(turn.model(), finished->reason);
   }
@@ -162,7 +162,7 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
   const size_t before = under.out.size();
   if (!under.error) under.call->On(entry.generation, entry.event, under.out);
   if (!under.error && under.open == 0 && under.keep) {
-    auto kept = co_await OnWorkers(workers_, [&under] { return under.keep(); });
+    auto kept = co_await OnWorkers(workers_, under.keep);
     if (!kept) under.error = kept.error();
   }
   if (!under.error || !under.call->streams()) co_return;

@@ -41,7 +41,7 @@ class Answering {
   // answer is whole, and before the client hears so: what is to be stored of it.
   using Keep = std::function<ApiResult<void>()>;
   boost::asio::awaitable<void> Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
-                                      std::string space, Keep keep = {});
+                                      std::string space, Keep keep);
 
   // The model of this name; the first one where it is empty.
   ApiResult<ServedModel*> FindModel(std::string_view name) const;

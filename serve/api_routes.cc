@@ -18,18 +18,18 @@ using ParseCall = std::function<ApiResult<std::unique_ptr<ApiCall>>(Json body)>;
 
 RouteHandler Calls(Service& service, ParseCall parse) {
   return [&service, parse](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
-    auto call = co_await OnWorkers(
-        service.answering.workers(),
-        [parse, body = exchange.TakeBody()]() mutable -> ApiResult<std::unique_ptr<ApiCall>> {
-          FULMEN_API_ASSIGN(Json json, ParseRequestJson(std::move(body)));
-          return parse(std::move(json));
-        });
+    auto read = [&parse, &exchange]() -> ApiResult<std::unique_ptr<ApiCall>> {
+      FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
+      return parse(std::move(json));
+    };
+    auto call = co_await OnWorkers(service.answering.workers(), read);
     if (!call) {
       HttpResponse response = ErrorResponse(exchange, call.error());
       co_await exchange.Respond(std::move(response));
       co_return;
     }
-    co_await AnswerCall(service, exchange, *std::move(call));
+    Answering::Keep nothing;
+    co_await AnswerCall(service, exchange, *std::move(call), std::move(nothing));
   };
 }
 
@@ -37,14 +37,13 @@ RouteHandler Calls(Service& service, ParseCall parse) {
 RouteHandler CountsTokens(Service& service) {
   return [&service](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
     const std::string space = SpaceOf(service, exchange.request());
-    auto counted = co_await OnWorkers(
-        service.answering.workers(),
-        [&service, &space, body = exchange.TakeBody()]() mutable -> ApiResult<Json> {
-          FULMEN_API_ASSIGN(const Json json, ParseRequestJson(std::move(body)));
-          FULMEN_API_ASSIGN(const Generation generation, ParseAnthropicCount(json));
-          FULMEN_API_ASSIGN(const auto ids, service.answering.PromptIds(generation, space));
-          return Json{{"input_tokens", ids.size()}};
-        });
+    auto count = [&service, &space, &exchange]() -> ApiResult<Json> {
+      FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
+      FULMEN_API_ASSIGN(const Generation generation, ParseAnthropicCount(json));
+      FULMEN_API_ASSIGN(const auto ids, service.answering.PromptIds(generation, space));
+      return Json{{"input_tokens", ids.size()}};
+    };
+    auto counted = co_await OnWorkers(service.answering.workers(), count);
     HttpResponse response =
         counted ? HttpResponse::OfJson(*counted) : ErrorResponse(exchange, counted.error());
     co_await exchange.Respond(std::move(response));

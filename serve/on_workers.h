@@ -11,16 +11,18 @@
 namespace fulmen {
 
 template <class Work>
-boost::asio::awaitable<std::invoke_result_t<Work>> AsCoroutine(Work work) {
+boost::asio::awaitable<std::invoke_result_t<Work&>> AsCoroutine(Work& work) {
   co_return work();
 }
 
-// Calls `work` on a worker, and goes on where it was awaited. What it refers to must live until
-// then. Its result must be default constructible.
+// Calls `work` on a worker, and goes on where it was awaited. Work and what it refers to must live
+// until then: a variable of the coroutine that waits, and no temporary, which GCC 12 destroys twice
+// within co_await. Its result must be default constructible.
 template <class Work>
-boost::asio::awaitable<std::invoke_result_t<Work>> OnWorkers(boost::asio::thread_pool& workers,
-                                                             Work work) {
-  co_return co_await boost::asio::co_spawn(workers, AsCoroutine(std::move(work)),
+boost::asio::awaitable<std::invoke_result_t<Work&>> OnWorkers(boost::asio::thread_pool& workers,
+                                                              Work& work) {
+  auto coroutine = AsCoroutine(work);
+  co_return co_await boost::asio::co_spawn(workers, std::move(coroutine),
                                            boost::asio::use_awaitable);
 }
 

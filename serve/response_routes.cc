@@ -25,14 +25,12 @@ ApiResult<ReferredItems> Referred(Service& service, const Json& body, const std:
 
 asio::awaitable<void> Create(Service& service, Exchange& exchange) {
   const std::string space = SpaceOf(service, exchange.request());
-  auto parsed = co_await OnWorkers(
-      service.answering.workers(),
-      [&service, &space,
-       body = exchange.TakeBody()]() mutable -> ApiResult<std::unique_ptr<ResponsesCall>> {
-        FULMEN_API_ASSIGN(const Json json, ParseRequestJson(std::move(body)));
-        FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
-        return ParseOpenAiResponses(json, referred);
-      });
+  auto parse = [&service, &space, &exchange]() -> ApiResult<std::unique_ptr<ResponsesCall>> {
+    FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
+    FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
+    return ParseOpenAiResponses(json, referred);
+  };
+  auto parsed = co_await OnWorkers(service.answering.workers(), parse);
   if (!parsed) {
     HttpResponse response = ErrorResponse(exchange, parsed.error());
     co_await exchange.Respond(std::move(response));
@@ -50,15 +48,15 @@ asio::awaitable<void> Create(Service& service, Exchange& exchange) {
 
 // Works out an answer on a worker.
 using Worker = std::function<ApiResult<Json>(const std::string& space, const std::string& id,
-                                             const HttpRequest& request)>;
+                                             Exchange& exchange)>;
 RouteHandler Answered(Service& service, Worker worker) {
   return [&service, worker = std::move(worker)](Exchange& exchange,
                                                 const PathValues& values) -> asio::awaitable<void> {
     const std::string space = SpaceOf(service, exchange.request());
     const auto id = values.find("id");
     const std::string named = id == values.end() ? "" : id->second;
-    auto answer = co_await OnWorkers(service.answering.workers(),
-                                     [&] { return worker(space, named, exchange.request()); });
+    auto work = [&] { return worker(space, named, exchange); };
+    auto answer = co_await OnWorkers(service.answering.workers(), work);
     HttpResponse response =
         answer ? HttpResponse::OfJson(*answer) : ErrorResponse(exchange, answer.error());
     co_await exchange.Respond(std::move(response));
@@ -70,7 +68,7 @@ RouteHandler FromStore(Service& service, ApiResult<Json> (*worker)(ResponseStore
                                                                    std::string_view)) {
   return Answered(service,
                   [&service, worker](const std::string& space, const std::string& id,
-                                     const HttpRequest&) -> ApiResult<Json> {
+                                     Exchange&) -> ApiResult<Json> {
                     if (service.responses == nullptr) {
                       return ApiFail(ApiErrorKind::kNotFound, "",
                                      "this server stores no responses");
@@ -86,18 +84,19 @@ std::vector<Route> ResponseRoutes(Service& service) {
     return Create(service, exchange);
   };
   const auto count = [&service](const std::string& space, const std::string&,
-                                const HttpRequest& request) -> ApiResult<Json> {
-    FULMEN_API_ASSIGN(const Json json, ParseRequestJson(request.body));
+                                Exchange& exchange) -> ApiResult<Json> {
+    FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
     FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
     FULMEN_API_ASSIGN(const Generation generation, ParseResponsesCount(json, referred));
     FULMEN_API_ASSIGN(const auto ids, service.answering.PromptIds(generation, space));
     return ResponsesCount(std::ssize(ids));
   };
   const auto items = [&service](const std::string& space, const std::string& id,
-                                const HttpRequest& request) -> ApiResult<Json> {
+                                Exchange& exchange) -> ApiResult<Json> {
     if (service.responses == nullptr) {
       return ApiFail(ApiErrorKind::kNotFound, "", "this server stores no responses");
     }
+    const HttpRequest& request = exchange.request();
     return ListInputItems(*service.responses, space, id,
                           {request.Query("limit"), request.Query("order"), request.Query("after")});
   };

@@ -30,7 +30,7 @@ std::string SpaceOf(const Service& service, const HttpRequest& request);
 
 // Answers a call in the session that the request's header names, if it does.
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
-                                        std::unique_ptr<ApiCall> call, Answering::Keep keep = {});
+                                        std::unique_ptr<ApiCall> call, Answering::Keep keep);
 
 // Each makes routes that refer to `service`.
 std::vector<Route> ApiRoutes(Service& service);       // three of the four APIs

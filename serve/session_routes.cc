@@ -34,8 +34,8 @@ RouteHandler Answered(Service& service, Worker worker) {
       const auto name = values.find("name");
       Asked asked = {*service.sessions, SpaceOf(service, exchange.request()),
                      name == values.end() ? "" : name->second, exchange.TakeBody()};
-      auto answer = co_await OnWorkers(service.answering.workers(),
-                                       [worker, &asked] { return worker(asked); });
+      auto work = [worker, &asked] { return worker(asked); };
+      auto answer = co_await OnWorkers(service.answering.workers(), work);
       response = answer ? *std::move(answer) : ErrorResponse(exchange, answer.error());
     }
     co_await exchange.Respond(std::move(response));

@@ -18,12 +18,11 @@ using Worker = ApiResult<Json> (*)(Service& service, const Json& body, const std
 RouteHandler Answered(Service& service, Worker worker) {
   return [&service, worker](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
     const std::string space = SpaceOf(service, exchange.request());
-    auto answer = co_await OnWorkers(
-        service.answering.workers(),
-        [&service, worker, &space, body = exchange.TakeBody()]() mutable -> ApiResult<Json> {
-          FULMEN_API_ASSIGN(const Json json, ParseRequestJson(std::move(body)));
-          return worker(service, json, space);
-        });
+    auto work = [&service, worker, &space, &exchange]() -> ApiResult<Json> {
+      FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
+      return worker(service, json, space);
+    };
+    auto answer = co_await OnWorkers(service.answering.workers(), work);
     HttpResponse response =
         answer ? HttpResponse::OfJson(*answer) : ErrorResponse(exchange, answer.error());
     co_await exchange.Respond(std::move(response));
