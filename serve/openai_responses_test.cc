@@ -17,7 +17,6 @@ using testing::EventsIn;
 using testing::kHandle;
 using testing::MustParse;
 using testing::NanoTokenizer;
-using testing::OneStart;
 using testing::RandomAnswer;
 using testing::Say;
 using testing::Stream;

@@ -48,7 +48,7 @@ class ResponseStore {
 
   // Its id must be new to the space (kConflict). Where there are more than the limits allow, those
   // stored first go; one that is too large by itself is not stored (kNoRoom).
-  Status Put(std::string_view space, const StoredResponse& response);
+  Status Put(std::string_view space, const StoredResponse& stored);
 
   // Nullopt for what is not there, or not any more.
   Result<std::optional<StoredResponse>> Get(std::string_view space, std::string_view id);

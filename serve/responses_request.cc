@@ -149,8 +149,8 @@ ApiResult<void> ReadIncluded(const Fields& fields, ResponsesRequest& request) {
 }
 
 // `otherwise` where the request says nothing.
-Json Echoed(const Fields& fields, std::string_view name, Json otherwise) {
-  return fields.Has(name) ? fields.At(name) : std::move(otherwise);
+Json Echoed(const Fields& fields, std::string_view name, const Json& otherwise) {
+  return fields.Has(name) ? fields.At(name) : otherwise;
 }
 
 Json EchoOf(const Fields& fields) {
