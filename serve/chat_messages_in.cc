@@ -282,8 +282,9 @@ ApiResult<Json> ReadTool(Json& tool, std::string path, const ToolRules& rules) {
   Json inner = ObjectFor(3);
   Set(inner, "name", name);
   if (description) Set(inner, "description", *description);
-  if (function.Has("parameters"))
+  if (function.Has("parameters")) {
     Set(inner, "parameters", Take(*tool.find("function"), "parameters"));
+  }
   Json out = ObjectFor(2);
   Set(out, "type", "function");
   Set(out, "function", std::move(inner));

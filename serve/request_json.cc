@@ -82,8 +82,8 @@ class Reader {
     for (auto result : object) {
       ondemand::field field;
       std::string_view key;
-      if (!Good(std::move(result).get(field)) || !Good(field.unescaped_key().get(key)))
-        return false;
+      if (!Good(std::move(result).get(field))) return false;
+      if (!Good(field.unescaped_key().get(key))) return false;
       Json& value = members.emplace_back(std::string(key), Json()).second;
       if (!Value(field.value(), value, depth)) return false;
     }
@@ -139,9 +139,8 @@ class Reader {
     into = Json::array();
     auto& elements = into.get_ref<Json::array_t&>();
     for (auto result : array) {
-      ondemand::value element;
-      if (!Good(std::move(result).get(element))) return false;
-      if (!Value(element, elements.emplace_back(), depth)) return false;
+      if (!Good(result.error())) return false;
+      if (!Value(result.value_unsafe(), elements.emplace_back(), depth)) return false;
     }
     return true;
   }
