@@ -83,8 +83,8 @@ struct Route {
   std::string method;
   std::string path;  // as "/v1/responses/{id}"
   RouteHandler handler;
-  bool needs_key = true;  // where the server has keys
-  std::string summary;    // for /openapi.json
+  bool needs_key = true;     // where the server has keys
+  std::string summary = {};  // for /openapi.json
 };
 
 }  // namespace fulmen
