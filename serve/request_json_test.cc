@@ -128,7 +128,7 @@ TEST(RequestJson, DepthAndValuesAreBounded) {
   EXPECT_NE(deep.error().message.find("found more than 200 levels at byte"), std::string::npos)
       << deep.error().message;
   EXPECT_FALSE(ParseRequestJson(Nested(1'000'000)));
-  EXPECT_FALSE(ParseRequestJson("{\"a\":" + std::string(10'000'000, '[')));
+  EXPECT_FALSE(ParseRequestJson(std::string("{\"a\":").append(10'000'000, '[')));
 
   std::string many = "{\"a\":[";
   for (int i = 0; i < 8'000'000; ++i) many += "0,";
