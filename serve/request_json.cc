@@ -119,12 +119,8 @@ class Reader {
       }
       case ondemand::json_type::number:
         return Number(value, into);
-      case ondemand::json_type::boolean: {
-        bool is_true = false;
-        if (!Good(value.get_bool().get(is_true))) return false;
-        into = is_true;
-        return true;
-      }
+      case ondemand::json_type::boolean:
+        return Read(value.get_bool(), into);
       case ondemand::json_type::null: {
         bool is_null = false;
         if (!Good(value.is_null().get(is_null))) return false;
@@ -145,22 +141,27 @@ class Reader {
     return true;
   }
 
+  // Not get_number(), which takes a fraction of more than 19 digits for 0.
   bool Number(ondemand::value value, Json& into) {
     const std::string_view token = value.raw_json_token();
-    ondemand::number number;
-    if (value.get_number().get(number)) return LargeNumber(token, into);
-    switch (number.get_number_type()) {
+    ondemand::number_type type;
+    if (!Good(value.get_number_type().get(type))) return false;
+    switch (type) {
       case ondemand::number_type::signed_integer:
-        into = number.get_int64();
-        return true;
+        return Read(value.get_int64(), into) || LargeNumber(token, into);
       case ondemand::number_type::unsigned_integer:
-        into = number.get_uint64();
-        return true;
+        return Read(value.get_uint64(), into) || LargeNumber(token, into);
       case ondemand::number_type::floating_point_number:
-        into = number.get_double();
-        return true;
+        return Read(value.get_double(), into);
     }
     return false;
+  }
+
+  template <class T>
+  bool Read(simdjson::simdjson_result<T> result, Json& into) {
+    if (!Good(result.error())) return false;
+    into = result.value_unsafe();
+    return true;
   }
 
   // A whole number of more than 64 bits; all else is none, or more than a double holds.
@@ -173,7 +174,7 @@ class Reader {
     const Result<double> number = ParseNumber<double>(token);
     if (!number) return Good(simdjson::NUMBER_ERROR);
     into = *number;
-    return true;
+    return Good(simdjson::SUCCESS);
   }
 
   bool MayOpen(int depth) {
