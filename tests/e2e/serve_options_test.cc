@@ -7,6 +7,7 @@
 #include <csignal>
 #include <filesystem>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -125,8 +126,12 @@ void ShowLog() {
     EXPECT_EQ(server.Ask("POST /v1/chat/completions", ChatOf("A secret", 1).dump()).status, 200);
     EXPECT_EQ(server.End(SIGTERM), 0);
     EXPECT_EQ(server.Err().find("secret"), std::string::npos);
-    std::string text = server.Err().substr(greeting);
-    return text.substr(0, text.rfind("fulmen: finishing"));
+    std::istringstream lines(server.Err().substr(greeting));
+    std::string text;
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with("fulmen: ")) text += line;
+    }
+    return text;
   };
   EXPECT_NE(logged("text").find(" 200 POST /v1/chat/completions "), std::string::npos);
   const Json line = Json::parse(logged("json"));
@@ -320,7 +325,7 @@ std::vector<Shown> AllShown() {
       {"--log", ShowLog},
       {"--config", ShowConfig},
       {"--drain-seconds", ShowDrain},
-      {"--chat-format", Differs({"--chat-format", "text-01"}, IsM1, "yes", "no")},
+      {"--chat-format", Differs({"--chat-format", "m1"}, IsM1, "no", "yes")},
       {"--max-tokens", Differs({"--max-tokens", "3"}, Tokens, "31", "3")},
       {"--answer-seconds",
        Differs({"--answer-seconds", "0.05"}, EndOfLongText, "600 tokens", "fewer")},

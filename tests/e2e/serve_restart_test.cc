@@ -83,7 +83,9 @@ Json WeatherTool(bool anthropic) {
 class ServeHandles : public ::testing::Test {
  protected:
   ServeHandles() { EXPECT_TRUE(WriteFileAtomically(script_, kScript)); }
-  Words Options() const { return {"--script", script_, "--cache", folder_ / "cache"}; }
+  Words Options() const {
+    return {"--chat-format", "m1", "--script", script_, "--cache", folder_ / "cache"};
+  }
 
   // Asks, has the server run again, and asks once more with the answer sent back. Returns the first
   // answer and the second.
