@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 namespace fulmen {
 namespace {
 
@@ -153,14 +155,14 @@ Json ErrorBody(ApiStyle style, const ApiError& error, std::string_view request_i
                 {"type", names.openai_type},
                 {"param", NullIfEmpty(error.param)},
                 {"code", NullIfEmpty(names.openai_code)}}}};
-    case ApiStyle::kAnthropic:
-      return {{"type", "error"},
-              {"error",
-               {{"type", names.anthropic_type},
-                {"message", error.param.empty() || error.overflow
-                                ? message
-                                : fmt::format("{}: {}", error.param, message)}}},
-              {"request_id", request_id}};
+    case ApiStyle::kAnthropic: {
+      Json body = {{"type", names.anthropic_type},
+                   {"message", error.param.empty() || error.overflow
+                                   ? message
+                                   : fmt::format("{}: {}", error.param, message)}};
+      if (!error.details.is_null()) body["details"] = error.details;
+      return {{"type", "error"}, {"error", std::move(body)}, {"request_id", request_id}};
+    }
     case ApiStyle::kMiniMax:
       return {{"id", request_id},
               {"choices", nullptr},

@@ -7,9 +7,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export class Server {
+  #headers = {};
+
   // `script`: [{when?, answer}], answers in place of the model's. `args` are those of fulmen serve.
   static async start({ args = [], script, keys } = {}) {
     const server = new Server();
+    if (keys) server.#headers = { authorization: `Bearer ${keys[0]}` };
     server.folder = mkdtempSync(join(tmpdir(), 'fulmen-clients-'));
     const all = ['serve', '--port', '0', '--threads', '1',
       '--sessions', join(server.folder, 'sessions.db'), ...args];
@@ -39,7 +42,9 @@ export class Server {
 
   // Sum over the labels of a metric.
   async metric(name) {
-    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const response = await fetch(`${this.url}/metrics`, { headers: this.#headers });
+    if (!response.ok) throw new Error(`/metrics: ${response.status}`);
+    const text = await response.text();
     let sum = 0;
     for (const line of text.split('\n')) {
       if (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) sum += Number(line.split(' ').at(-1));
@@ -60,7 +65,7 @@ export class Server {
 
   async post(path, body, headers = {}) {
     const response = await fetch(this.url + path, {
-      method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers },
+      method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...this.#headers, ...headers },
     });
     return response.json();
   }
