@@ -86,6 +86,8 @@ for (const sdk of openais) {
       // The first prompt and its answer are there; the results are new.
       assert.ok(second.usage.prompt_tokens_details.cached_tokens >=
         first.usage.prompt_tokens + first.usage.completion_tokens - 2, JSON.stringify([first.usage, second.usage]));
+      const { count } = await server.post('/tokenize', { messages: goOn(choice.message), tools });
+      assert.equal(count, second.usage.prompt_tokens);
     });
 
     test('a round trip of streamed calls', async () => {
