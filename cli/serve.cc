@@ -1,4 +1,6 @@
 // fulmen serve: models over HTTP.
+#include <fcntl.h>
+#include <fmt/chrono.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,8 +11,10 @@
 #include <sstream>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/console.h"
 #include "base/file_io.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
@@ -45,6 +49,7 @@ struct ServeOptions {
   bool anyone = false;
   double answer_seconds = 0;
   double drain_seconds = 30;
+  std::string log = "text";
   bool quiet = false;
 };
 
@@ -161,6 +166,30 @@ Result<Loaded> Load(const ServeOptions& options, const std::string& named,
   return loaded;
 }
 
+// One line for each exchange, on standard error. Nothing of what was asked or answered is in it.
+void Log(const std::string& format, const HttpRecord& record) {
+  const std::string time =
+      fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(SecondsNow())));
+  const std::string route = record.route.empty() ? "-" : record.route;
+  if (format == "text") {
+    Say("{} {} {} {} {:.3f} s, {} bytes in, {} out, {} {}{}\n", time, record.status,
+        record.method.empty() ? "-" : record.method, route, record.seconds, record.received,
+        record.sent, record.peer, record.id, record.whole ? "" : ", cut off");
+    return;
+  }
+  const Json line = {{"time", time},
+                     {"id", record.id},
+                     {"peer", record.peer},
+                     {"method", record.method},
+                     {"route", record.route},
+                     {"status", record.status},
+                     {"whole", record.whole},
+                     {"seconds", record.seconds},
+                     {"received", record.received},
+                     {"sent", record.sent}};
+  Say("{}\n", line.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
 // What to type first.
 void Greet(const ServeOptions& options, const std::string& model, uint16_t port, bool keys) {
   const std::string url =
@@ -222,6 +251,9 @@ Status Serve(const ServeOptions& options) {
   server_options.keys = keys;
   server_options.answering.seconds = options.answer_seconds;
   server_options.version = FULMEN_VERSION;
+  if (options.log != "none") {
+    server_options.log = [&options](const HttpRecord& record) { Log(options.log, record); };
+  }
   FULMEN_ASSIGN(
       const std::unique_ptr<Server> server,
       Server::Listen(std::move(models), store.get(), responses.get(), std::move(server_options)));
@@ -255,6 +287,12 @@ void AddNetworkOptions(Command& command, ServeOptions& options) {
   command.Add("--body-limit BYTES", http.body_limit, "Size of a request");
   command.Add("--drain-seconds S", options.drain_seconds,
               "Time for what is under way when the server is told to end", {.low = 0.0});
+}
+
+void AddLogOption(Command& command, ServeOptions& options) {
+  command.Add("--log FORMAT", options.log, "A line on standard error for each request")
+      .Choices({"text", "json", "none"})
+      .Default("text");
 }
 
 void AddAnswerOptions(Command& command, ServeOptions& options) {
@@ -311,6 +349,7 @@ void AddServeCommand(Command& program) {
   AddKernelsOption(command, options->session.kernels);
   AddThreadsOption(command, options->session.threads);
   AddQuietOption(command, options->quiet, "progress and no greeting");
+  AddLogOption(command, *options);
   command.AddConfigFile();
   AddNetworkOptions(command, *options);
   AddAnswerOptions(command, *options);

@@ -1,6 +1,7 @@
 #include "serve/answering.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.h"
 #include "serve/event_queue.h"
@@ -29,6 +30,38 @@ struct Answering::Under {
   void Cancel() {
     for (size_t i = 0; i < ids.size(); ++i) turns[i].model().engine().Cancel(ids[i]);
   }
+};
+
+// Two that went on from one turn at the same time would both have their answer, and one of them
+// nothing kept.
+class Answering::SessionClaim {
+ public:
+  static ApiResult<SessionClaim> Make(Answering& answering, const std::vector<Generation>& all,
+                                      const std::string& space) {
+    SessionClaim claim(answering);
+    for (const Generation& each : all) {
+      if (each.session.empty()) continue;
+      const auto [entry, is_free] = answering.claimed_.emplace(space, each.session);
+      if (!is_free) {
+        return ApiFail(ApiErrorKind::kConflict, "session",
+                       "session \"{}\" is answering another request", each.session);
+      }
+      claim.held_.push_back(*entry);
+    }
+    return claim;
+  }
+  SessionClaim(SessionClaim&& other) noexcept
+      : answering_(other.answering_), held_(std::exchange(other.held_, {})) {}
+  SessionClaim& operator=(SessionClaim&&) = delete;
+  ~SessionClaim() {
+    for (const auto& session : held_) answering_.claimed_.erase(session);
+  }
+
+ private:
+  explicit SessionClaim(Answering& answering) : answering_(answering) {}
+
+  Answering& answering_;
+  std::vector<std::pair<std::string, std::string>> held_;
 };
 
 ApiResult<ServedModel*> Answering::FindModel(std::string_view name) const {
@@ -86,6 +119,12 @@ ApiResult<void> Answering::Submit(Under& under) {
 
 asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
                                         std::string space, Keep keep) {
+  const auto claim = SessionClaim::Make(*this, call->generations(), space);
+  if (!claim) {
+    HttpResponse response = ErrorResponse(exchange, claim.error());
+    co_await exchange.Respond(std::move(response));
+    co_return;
+  }
   auto make = [this, &space, &call] { return MakeTurns(std::move(call->generations()), space); };
   auto made = co_await OnWorkers(workers_, make);
   if (!made) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -54,7 +55,8 @@ class Answering {
   boost::asio::thread_pool& workers() const { return workers_; }
 
  private:
-  struct Under;  // a call under way
+  struct Under;        // a call under way
+  class SessionClaim;  // a session that it goes on with
   ApiResult<std::vector<Turn>> MakeTurns(std::vector<Generation> generations,
                                          const std::string& space) const;
   ApiResult<void> Submit(Under& under);
@@ -67,6 +69,7 @@ class Answering {
   Metrics& metrics_;
   boost::asio::thread_pool& workers_;
   const AnsweringOptions options_;
+  std::set<std::pair<std::string, std::string>> claimed_;  // sessions, with their namespaces
 };
 
 }  // namespace fulmen

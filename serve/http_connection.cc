@@ -78,6 +78,7 @@ void HttpConnection::Drain() {
 awaitable<bool> HttpConnection::ServeOne() {
   const HttpServerOptions& options = service_.options;
   if (socket_->received().empty()) {
+    if (service_.is_draining) co_return false;
     const double seconds = is_one_too_many_ ? kRefusedSeconds : options.idle_seconds;
     is_idle_ = true;
     const auto wait = co_await socket_->WaitForMore(After(seconds));
@@ -91,17 +92,16 @@ awaitable<bool> HttpConnection::ServeOne() {
   request.peer = socket_->transport().peer();
   ApiResult<bool> arrival =
       co_await ReadUntil(parser, &HttpParser::has_header, After(options.header_seconds));
-  Plan plan;
-  if (arrival) plan = MakePlan(parser);
-  bool keep_alive = arrival && parser.keep_alive() && !is_one_too_many_;
-  if (arrival && *arrival && parser.has_body()) {
-    if (plan.answer) {
-      keep_alive = false;  // the body is not waited for
-    } else {
-      arrival = co_await ReadBody(parser);
-    }
-  }
   if (arrival && !*arrival) co_return false;
+  Plan plan;
+  bool keep_alive = false;
+  if (arrival) {
+    plan = MakePlan(parser);
+    // What is refused is answered without waiting for its body.
+    keep_alive = parser.keep_alive() && !is_one_too_many_ && !(plan.answer && parser.has_body());
+    if (!plan.answer) arrival = co_await ReadBody(parser);
+    if (arrival && !*arrival) co_return false;
+  }
   if (!arrival) {
     keep_alive = false;
     plan.answer = ErrorResponse(StyleOfPath(request.path), arrival.error(), request.id);
@@ -150,6 +150,7 @@ awaitable<ApiResult<bool>> HttpConnection::ReadUntil(HttpParser& parser,
 }
 
 awaitable<ApiResult<bool>> HttpConnection::ReadBody(HttpParser& parser) {
+  if (!parser.has_body()) co_return true;
   // A client that has begun to send it waits for nothing.
   if (Expects100(parser.request()) && socket_->received().empty()) {
     const std::string go_on = WriteInterimHead(100);
@@ -243,6 +244,8 @@ awaitable<void> HttpConnection::Handle(HttpExchange& exchange, const HttpRouter:
   } catch (...) {
     problem = "threw what is no exception";
   }
+  // What the handler wanted called may have gone with it.
+  exchange.OnLeave(nullptr);
   if (problem.empty()) co_return;
   service_.Log(fmt::format("{}: the handler of {} {} failed: {}", exchange.request().id,
                            match.route->method, match.route->path, problem));

@@ -24,7 +24,7 @@ HttpExchange::~HttpExchange() { socket_.OnLeave(nullptr); }
 awaitable<void> HttpExchange::Respond(HttpResponse response) {
   Begin(response, State::kEnded);
   std::string head = WriteHead({request(), response, HttpFraming::kLength, keep_alive_});
-  if (is_head()) response.body.clear();
+  if (is_head() || !HasBody(response.status)) response.body.clear();
   if (response.body.size() <= kShortBody) {
     head += response.body;
     response.body.clear();
@@ -42,27 +42,30 @@ awaitable<bool> HttpExchange::BeginStream(HttpResponse head) {
   head.headers.emplace_back("x-accel-buffering", "no");
   const std::string text = WriteHead({request(), head, framing_, keep_alive_});
   const bool is_sent = co_await Send(text);
-  co_return is_sent && !is_head() && !has_left();
+  is_cut_ = !is_sent || has_left();
+  co_return !is_cut_ && !is_head();
 }
 
 awaitable<bool> HttpExchange::Write(std::string_view piece) {
   if (state_ != State::kStream) throw std::logic_error("a piece of an answer that is no stream");
-  if (is_head() || has_left()) co_return false;
-  if (framing_ == HttpFraming::kUntilClose) {
-    const bool is_sent = co_await Send(piece);
-    co_return is_sent && !has_left();
+  if (is_head()) co_return false;
+  is_cut_ = is_cut_ || has_left();
+  if (!is_cut_ && !piece.empty()) {  // an empty chunk would be the last
+    std::string chunk;
+    if (framing_ == HttpFraming::kChunked) AppendChunk(piece, chunk);
+    const bool is_sent = co_await Send(chunk.empty() ? piece : chunk);
+    is_cut_ = !is_sent || has_left();
   }
-  if (piece.empty()) co_return true;
-  std::string chunk;
-  AppendChunk(piece, chunk);
-  const bool is_sent = co_await Send(chunk);
-  co_return is_sent && !has_left();
+  co_return !is_cut_;
 }
 
 awaitable<void> HttpExchange::EndStream() {
   if (state_ != State::kStream) throw std::logic_error("the end of an answer that is no stream");
-  bool is_whole = true;
-  if (framing_ == HttpFraming::kChunked && !is_head()) is_whole = co_await Send(kLastChunk);
+  // A stream that lacks a piece must not look whole.
+  bool is_whole = !is_cut_;
+  if (is_whole && framing_ == HttpFraming::kChunked && !is_head()) {
+    is_whole = co_await Send(kLastChunk);
+  }
   End(is_whole);
 }
 

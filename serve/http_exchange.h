@@ -53,6 +53,7 @@ class HttpExchange final : public Exchange {
   std::vector<std::pair<std::string, std::string>> headers_;
   State state_ = State::kNothing;
   HttpFraming framing_ = HttpFraming::kLength;
+  bool is_cut_ = false;  // a piece of the stream was not sent, or not wanted
   bool is_whole_ = false;
   int status_ = 0;
   size_t sent_ = 0;

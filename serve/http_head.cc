@@ -21,9 +21,9 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
   out += "\r\n";
 }
 
-bool HasBody(int status) { return status >= 200 && status != 204 && status != 304; }
-
 }  // namespace
+
+bool HasBody(int status) { return status >= 200 && status != 204 && status != 304; }
 
 std::string WriteHead(const HttpHead& head) {
   const HttpResponse& response = head.response;

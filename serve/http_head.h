@@ -9,6 +9,9 @@
 
 namespace fulmen {
 
+// Whether answers of this status have one.
+bool HasBody(int status);
+
 // How the end of an answer's body is known.
 enum class HttpFraming : uint8_t { kLength, kChunked, kUntilClose };
 

@@ -150,7 +150,7 @@ TEST(HttpHostile, BodiesHaveALimit) {
 }
 
 TEST(HttpHostile, SlowRequestsRunOutOfTime) {
-  TestServer server({.header_seconds = 0.1, .body_seconds = 0.1, .idle_seconds = 0.3}, Routes());
+  TestServer server({.header_seconds = 0.1, .body_seconds = 0.1, .idle_seconds = 0.6}, Routes());
   RawClient silent(server.port());
   RawClient header(server.port());
   RawClient body(server.port());

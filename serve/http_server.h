@@ -82,7 +82,8 @@ class HttpServer {
 
   // From any thread: takes no more connections, closes idle ones, lets the others finish what is
   // under way and cuts them off after `seconds`; then Run returns. Handlers that have not returned
-  // a second later are destroyed where they wait.
+  // a second later are destroyed where they wait, with the server. Calling it again sets another
+  // time.
   void Drain(double seconds);
 
   // From any thread: has `work` called on the I/O thread.

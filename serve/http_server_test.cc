@@ -34,6 +34,12 @@ awaitable<void> Throw(Exchange& exchange, const PathValues&) {
 
 awaitable<void> SayNothing(Exchange&, const PathValues&) { co_return; }
 
+// A body that an answer of this kind cannot have.
+awaitable<void> NoContent(Exchange& exchange, const PathValues&) {
+  HttpResponse response = HttpResponse::OfJson({{"lost", true}}, 204);
+  co_await exchange.Respond(std::move(response));
+}
+
 awaitable<void> RespondTwice(Exchange& exchange, const PathValues&) {
   HttpResponse first = HttpResponse::OfJson({{"answer", 1}});
   HttpResponse second = first;
@@ -58,6 +64,7 @@ std::vector<Route> Routes() {
   routes.push_back({.method = "POST", .path = "/v1/chat/completions", .handler = Fail});
   routes.push_back({.method = "GET", .path = "/throw", .handler = Throw});
   routes.push_back({.method = "GET", .path = "/nothing", .handler = SayNothing});
+  routes.push_back({.method = "DELETE", .path = "/gone", .handler = NoContent});
   routes.push_back({.method = "GET", .path = "/twice", .handler = RespondTwice});
   return routes;
 }
@@ -123,6 +130,9 @@ TEST(HttpServer, HeadAndOptions) {
   const RawAnswer head = client.Read(false);
   EXPECT_EQ(head.status, 200);
   EXPECT_EQ(head.Header("content-length"), "17");
+  EXPECT_EQ(client.Read().body, R"({"hello":"world"})");
+  client.Send(server.Request("DELETE /gone") + server.Request("GET /hello"));
+  EXPECT_EQ(client.Read().status, 204);
   EXPECT_EQ(client.Read().body, R"({"hello":"world"})");
   EXPECT_EQ(server.Ask("HEAD /").status, 200);
   EXPECT_EQ(server.Ask("HEAD /nowhere").status, 404);

@@ -77,7 +77,7 @@ TEST_F(PromptsTest, TheFinalMessageIsGoneOnWith) {
   std::get<ChatPrompt>(generation.prompt).continue_final = true;
   const std::string text = Text(IdsOf(generation));
   EXPECT_TRUE(text.ends_with("ai name=assistant\nGood day")) << text;
-  std::get<ChatPrompt>(generation.prompt).messages = {Message("user", "Hello")};
+  std::get<ChatPrompt>(generation.prompt).messages = Json::array({Message("user", "Hello")});
   EXPECT_FALSE(MakePrompt(*nano_.served, generation, kNothing));
 }
 
@@ -102,7 +102,7 @@ TEST_F(PromptsTest, WhatIsTooLongIsToldWithItsNumbers) {
 }
 
 TEST_F(PromptsTest, TheRequestSaysMoreThanTheModel) {
-  Generation generation = Chat({Message("user", "Hello")});
+  Generation generation = Chat(Json::array({Message("user", "Hello")}));
   Request request = *MakeRequest(*nano_.served, generation, {IdsOf(generation), {}});
   EXPECT_EQ(request.sampling.temperature, nano_.served->defaults().sampling.temperature);
   EXPECT_FALSE(request.stop_tokens.empty());

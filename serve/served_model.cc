@@ -17,9 +17,11 @@ ServedModel::ServedModel(const Model& model, Tokenizer tokenizer, const Compute&
       engine_(model_, &tokenizer_, compute, options_.engine),
       thread_([this] { engine_.Run(); }) {}
 
-ServedModel::~ServedModel() {
+ServedModel::~ServedModel() { Stop(); }
+
+void ServedModel::Stop() {
   engine_.Stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool ServedModel::HasName(std::string_view name) const {

@@ -34,10 +34,12 @@ class ServedModel {
   };
   // `model` and what `compute` refers to must outlive it. The engine runs from here on.
   ServedModel(const Model& model, Tokenizer tokenizer, const Compute& compute, Options options);
-  // Ends every answer that is under way: their sinks hear nothing more.
   ~ServedModel();
   ServedModel(const ServedModel&) = delete;
   ServedModel& operator=(const ServedModel&) = delete;
+
+  // Ends the engine's thread: nobody hears of an answer any more.
+  void Stop();
 
   const std::string& name() const { return options_.name; }
   const std::vector<std::string>& aliases() const { return options_.aliases; }

@@ -36,7 +36,10 @@ struct Server::Impl {
         service{models,    answering,       metrics,      sessions,
                 responses, options.version, SecondsNow(), !options.keys.empty()} {}
   ~Impl() {
+    // Calls that were cut off still wait in their coroutines, for workers and for engines; both
+    // have to be done before these go.
     workers.join();
+    for (const auto& model : models) model->Stop();
     http.reset();
   }
 
@@ -56,8 +59,9 @@ Result<std::unique_ptr<Server>> Server::Listen(std::vector<std::unique_ptr<Serve
                                                ServerOptions options) {
   auto impl = std::make_unique<Impl>(std::move(models), sessions, responses, options);
   if (!options.keys.empty()) options.http.authorize = AuthorizeKeys(options.keys);
-  options.http.finished = [&metrics = impl->metrics](const HttpRecord& record) {
+  options.http.finished = [&metrics = impl->metrics, log = options.log](const HttpRecord& record) {
     metrics.CountExchange(record);
+    if (log) log(record);
   };
   std::vector<Route> routes = PageRoutes();
   for (auto make : {ApiRoutes, ResponseRoutes, ModelRoutes, TokenRoutes, SessionRoutes}) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,7 +20,8 @@ struct ServerOptions {
   HttpServerOptions http;         // authorize is made from the keys
   std::vector<std::string> keys;  // without any, everybody may ask
   AnsweringOptions answering;
-  std::string version;  // of Fulmen
+  std::string version;                         // of Fulmen
+  std::function<void(const HttpRecord&)> log;  // hears of every exchange, on the I/O thread
 };
 
 class Server {

@@ -73,6 +73,8 @@ class RawClient {
     return true;
   }
 
+  int fd() const { return socket_; }
+
   // Nothing more will be sent.
   void HalfClose() { ::shutdown(socket_, SHUT_WR); }
   void Close() {

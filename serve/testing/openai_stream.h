@@ -104,7 +104,7 @@ class ChatAssembler {
     Json& message = choice["message"];
     if (is_first) message["role"] = delta["role"];
     for (const char* name : {"content", "reasoning_content"}) {
-      if (delta.contains(name) && delta[name] != "") Append(message[name], delta[name]);
+      if (!delta.value(name, "").empty()) Append(message[name], delta[name]);
     }
     if (delta.contains("tool_calls")) AddCall(delta["tool_calls"], message["tool_calls"]);
     if (chunk["logprobs"].is_null()) return;

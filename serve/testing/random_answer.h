@@ -61,7 +61,7 @@ class RandomAnswer {
       if (called) finished.reason = FinishReason::kToolCalls;
       if (Chance(3)) finished.stop_string = "STOP";
     }
-    events_.push_back(finished);
+    events_.emplace_back(std::move(finished));
     return std::move(events_);
   }
 
@@ -85,13 +85,13 @@ class RandomAnswer {
         token.logprob = -5 * random_.Uniform();
         token.top = {{token.id, *token.logprob}, {static_cast<int32_t>(random_.Next() % 4096), -6}};
       }
-      events_.push_back(token);
+      events_.emplace_back(std::move(token));
     }
   }
 
   void Piece(AnswerPiece::Kind kind, std::string text) {
     Tokens();
-    events_.push_back(AnswerDelta{choice_, {kind, std::move(text)}});
+    events_.emplace_back(AnswerDelta{choice_, {kind, std::move(text)}});
   }
 
   void Pieces(AnswerPiece::Kind kind) {
@@ -138,7 +138,7 @@ inline std::vector<Event> RandomEvents(AnswerKinds kinds, size_t choices, Random
   }
   std::vector<Event> events = {PromptProgress{2, 3, 2}, PromptProgress{3, 3, 2}};
   for (Event& event : Interleaved(std::move(each), random)) events.push_back(std::move(event));
-  events.push_back(RequestDone{
+  events.emplace_back(RequestDone{
       .usage = {.prompt_tokens = 3, .cached_tokens = 2, .output_tokens = 9, .reasoning_tokens = 4},
       .timings = {},
       .status = {}});
