@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/ranges.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -233,6 +234,7 @@ void ServeUntilSignal(Server& server, SignalPipe& signals, const ServeOptions& o
   std::array<int, 2> ended{};  // its reading end is at an end once the server is
   if (pipe2(ended.data(), O_CLOEXEC) != 0) return;
   std::thread io([&] {
+    pthread_setname_np(pthread_self(), "io");  // as `top -H` shows it
     server.Run();
     close(ended[1]);
   });

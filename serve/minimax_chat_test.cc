@@ -70,6 +70,9 @@ TEST(MiniMaxChat, WhatItDoesNotTakeIs2013) {
     ASSERT_FALSE(call) << more;
     EXPECT_EQ(call.error().param, param) << more;
     const Json error = ErrorBody(ApiStyle::kMiniMax, call.error(), "id");
+    // The shape has no place for the field's name but the message.
+    EXPECT_TRUE(error["base_resp"]["status_msg"].get<std::string>().starts_with(call.error().param))
+        << error;
     EXPECT_EQ(error["base_resp"]["status_code"], 2013);
     EXPECT_EQ(HttpStatusOf(ApiStyle::kMiniMax, call.error()), 200);
   }

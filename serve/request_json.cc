@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/file_kind.h"
-#include "base/parse_number.h"
 #include "base/utf8.h"
 
 namespace fulmen {
@@ -141,20 +140,17 @@ class Reader {
     return true;
   }
 
-  // Not get_number(), which takes a fraction of more than 19 digits for 0.
+  // simdjson reads whole numbers of 64 bits. Its fractions of more than 19 digits come out wrong
+  // where it is built for any processor (3.0.1), so the other parser reads these, and larger ones.
   bool Number(ondemand::value value, Json& into) {
-    const std::string_view token = value.raw_json_token();
     ondemand::number_type type;
     if (!Good(value.get_number_type().get(type))) return false;
-    switch (type) {
-      case ondemand::number_type::signed_integer:
-        return Read(value.get_int64(), into) || LargeNumber(token, into);
-      case ondemand::number_type::unsigned_integer:
-        return Read(value.get_uint64(), into) || LargeNumber(token, into);
-      case ondemand::number_type::floating_point_number:
-        return Read(value.get_double(), into);
+    if (type == ondemand::number_type::signed_integer && Read(value.get_int64(), into)) return true;
+    if (type == ondemand::number_type::unsigned_integer && Read(value.get_uint64(), into)) {
+      return true;
     }
-    return false;
+    into = Json::parse(value.raw_json_token(), nullptr, /*allow_exceptions=*/false);
+    return Good(into.is_discarded() ? simdjson::NUMBER_ERROR : simdjson::SUCCESS);
   }
 
   template <class T>
@@ -162,19 +158,6 @@ class Reader {
     if (!Good(result.error())) return false;
     into = result.value_unsafe();
     return true;
-  }
-
-  // A whole number of more than 64 bits; all else is none, or more than a double holds.
-  bool LargeNumber(std::string_view token, Json& into) {
-    token = token.substr(0, token.find_last_not_of(" \t\r\n") + 1);
-    const std::string_view digits = token.substr(token.starts_with('-') ? 1 : 0);
-    const bool whole = !digits.empty() && digits[0] != '0' &&
-                       digits.find_first_not_of("0123456789") == std::string_view::npos;
-    if (!whole) return Good(simdjson::NUMBER_ERROR);
-    const Result<double> number = ParseNumber<double>(token);
-    if (!number) return Good(simdjson::NUMBER_ERROR);
-    into = *number;
-    return Good(simdjson::SUCCESS);
   }
 
   bool MayOpen(int depth) {

@@ -44,8 +44,12 @@ TEST(RequestJson, NumbersOfAnyLength) {
         number += static_cast<char>('0' + random.Next() % 10);
       }
     };
-    number += static_cast<char>('1' + random.Next() % 9);
-    digits(40);
+    if (random.Next() % 2 == 0) {
+      number += '0';
+    } else {
+      number += static_cast<char>('1' + random.Next() % 9);
+      digits(40);
+    }
     if (random.Next() % 2 == 0) {
       number += '.';
       digits(40);
@@ -187,6 +191,10 @@ TEST(RequestJson, LargeBodiesTakeLinearTime) {
   std::string ids = "{\"a\":[";
   for (int i = 0; i < 4'000'000; ++i) ids += fmt::format("{},", i % 200'064);
   EXPECT_LT(SecondsToRead("4 million token ids", ids + "0]}"), kMost);
+
+  std::string fractions = "{\"a\":[";
+  for (int i = 0; i < 4'000'000; ++i) fractions += fmt::format("0.{},", i);
+  EXPECT_LT(SecondsToRead("4 million fractions", fractions + "0]}"), kMost);
 
   std::string keys = "{";
   for (int i = 0; i < 3'000'000; ++i) keys += fmt::format("\"key {}\":0,", i);

@@ -1,6 +1,7 @@
 // Tokens and prompts without an answer: for those who count, cut and debug them.
 #include <utility>
 
+#include "serve/chat_messages_in.h"
 #include "serve/fields.h"
 #include "serve/on_workers.h"
 #include "serve/prompts.h"
@@ -13,13 +14,13 @@ namespace {
 namespace asio = boost::asio;
 
 // Works a body out on a worker.
-using Worker = ApiResult<Json> (*)(Service& service, const Json& body, const std::string& space);
+using Worker = ApiResult<Json> (*)(Service& service, Json& body, const std::string& space);
 
 RouteHandler Answered(Service& service, Worker worker) {
   return [&service, worker](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
     const std::string space = SpaceOf(service, exchange.request());
     auto work = [&service, worker, &space, &exchange]() -> ApiResult<Json> {
-      FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
+      FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
       return worker(service, json, space);
     };
     auto answer = co_await OnWorkers(service.answering.workers(), work);
@@ -35,21 +36,20 @@ ApiResult<const ServedModel*> ModelOf(Service& service, const Fields& fields) {
   return model;
 }
 
-// The chat of a body with messages, as of a chat request.
-ApiResult<ChatPrompt> ChatOf(const Fields& fields) {
+// The chat of a body with messages, read as a chat request's: its prompt has the same tokens.
+ApiResult<ChatPrompt> ChatOf(const Fields& fields, Json& body) {
   ChatPrompt chat;
-  FULMEN_API_ASSIGN(const Json* messages, fields.NeededList("messages"));
-  FULMEN_API_ASSIGN(const Json* tools, fields.List("tools"));
-  chat.messages = *messages;
-  chat.tools = *tools;
-  FULMEN_API_ASSIGN(chat.add_generation_prompt, fields.Bool("add_generation_prompt", true));
   FULMEN_API_ASSIGN(chat.continue_final, fields.Bool("continue_final_message", false));
+  FULMEN_API_ASSIGN(chat.add_generation_prompt,
+                    fields.Bool("add_generation_prompt", !chat.continue_final));
+  FULMEN_API_ASSIGN(chat.tools, ReadTools(body, {.may_be_strict = true}));
+  FULMEN_API_ASSIGN(chat.messages, ReadMessages(body, {.continues_final = chat.continue_final}));
   return chat;
 }
 
 // The names of llama.cpp's server (content, with_pieces) and of vLLM's (prompt, messages,
 // return_token_strs).
-ApiResult<Json> Tokenize(Service& service, const Json& body, const std::string& space) {
+ApiResult<Json> Tokenize(Service& service, Json& body, const std::string& space) {
   FULMEN_API_ASSIGN(const Fields fields, Fields::Of(body));
   FULMEN_API_ASSIGN(const ServedModel* model, ModelOf(service, fields));
   FULMEN_API_ASSIGN(const bool pieces, fields.Bool("with_pieces", false));
@@ -60,7 +60,7 @@ ApiResult<Json> Tokenize(Service& service, const Json& body, const std::string& 
   if (fields.Has("messages")) {
     Generation generation;
     generation.model = model->name();
-    FULMEN_API_ASSIGN(generation.prompt, ChatOf(fields));
+    FULMEN_API_ASSIGN(generation.prompt, ChatOf(fields, body));
     FULMEN_API_ASSIGN(ids, service.answering.PromptIds(generation, space));
   } else {
     FULMEN_API_ASSIGN(const std::string text,
@@ -84,7 +84,7 @@ ApiResult<Json> Tokenize(Service& service, const Json& body, const std::string& 
   return answer;
 }
 
-ApiResult<Json> Detokenize(Service& service, const Json& body, const std::string&) {
+ApiResult<Json> Detokenize(Service& service, Json& body, const std::string&) {
   FULMEN_API_ASSIGN(const Fields fields, Fields::Of(body));
   FULMEN_API_ASSIGN(const ServedModel* model, ModelOf(service, fields));
   FULMEN_API_ASSIGN(const Json* tokens, fields.NeededList("tokens"));
@@ -103,10 +103,10 @@ ApiResult<Json> Detokenize(Service& service, const Json& body, const std::string
   return Json{{"content", *text}, {"prompt", *text}};
 }
 
-ApiResult<Json> ApplyTemplate(Service& service, const Json& body, const std::string&) {
+ApiResult<Json> ApplyTemplate(Service& service, Json& body, const std::string&) {
   FULMEN_API_ASSIGN(const Fields fields, Fields::Of(body));
   FULMEN_API_ASSIGN(const ServedModel* model, ModelOf(service, fields));
-  FULMEN_API_ASSIGN(const ChatPrompt chat, ChatOf(fields));
+  FULMEN_API_ASSIGN(const ChatPrompt chat, ChatOf(fields, body));
   FULMEN_API_ASSIGN(const auto pieces, ChatPieces(*model, chat));
   return Json{{"prompt", ChatText(pieces)}};
 }
