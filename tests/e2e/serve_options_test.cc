@@ -41,7 +41,7 @@ std::string Tokens(const Served& server) {
 // Whether its prompts are as M1 has them.
 std::string IsM1(const Served& server) {
   const std::string prompt = server.Post("/apply-template", ChatOf("Hi"))["prompt"];
-  return prompt.find("ai name=") != std::string::npos ? "yes" : "no";
+  return prompt.starts_with("<begin_of_document>") ? "yes" : "no";
 }
 
 std::string Answer(const Served& server) {
