@@ -262,7 +262,7 @@ void ExpectKept(const Served& server, const Promised& promised) {
 
 TEST(ServeRestart, AKillLosesNothingThatWasAcknowledged) {
   const char* variable = std::getenv("FULMEN_KILL_ROUNDS");
-  const int rounds = variable == nullptr ? 5 : std::atoi(variable);
+  const int rounds = variable == nullptr ? 10 : std::atoi(variable);
   const TemporaryFolder folder;
   Promised promised;
   std::mt19937 random(static_cast<unsigned>(rounds));
