@@ -1,4 +1,5 @@
 // fulmen serve: models over HTTP.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/ranges.h>
@@ -25,6 +26,7 @@
 #include "cli/session.h"
 #include "cli/signal_pipe.h"
 #include "engine/model_identity.h"
+#include "serve/http_text.h"
 #include "serve/script.h"
 #include "serve/server.h"
 #include "tokenizer/chat.h"
@@ -70,7 +72,31 @@ std::pair<std::string, std::string> SplitName(const std::string& text) {
 }
 
 bool IsLoopback(const std::string& address) {
-  return address == "localhost" || address == "::1" || address.starts_with("127.");
+  in_addr numbers{};
+  return address == "localhost" || address == "::1" ||
+         (address.starts_with("127.") && inet_pton(AF_INET, address.c_str(), &numbers) == 1);
+}
+
+// What could be no client's or no page's would never be asked for.
+Status CheckNeighbours(const HttpServerOptions& http) {
+  for (const std::string& host : http.allowed_hosts) {
+    if (host != "*" && !ParseAuthority(host)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--allow-host should be a name, as models.example or models.example:8080, found "
+                  "\"{}\"",
+                  host);
+    }
+  }
+  for (const std::string& origin : http.cors_origins) {
+    const size_t scheme = origin.find("://");
+    if (origin != "*" && (scheme == std::string::npos || scheme == 0 ||
+                          !ParseAuthority(std::string_view(origin).substr(scheme + 3)))) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--cors-origin should be as https://chat.example, without a path, found \"{}\"",
+                  origin);
+    }
+  }
+  return {};
 }
 
 Status CheckOptions(const ServeOptions& options) {
@@ -85,12 +111,15 @@ Status CheckOptions(const ServeOptions& options) {
                 "give keys with --api-key-file, or say --anyone",
                 options.http.address);
   }
+  if (std::ranges::find(options.keys, "") != options.keys.end()) {
+    return Fail(ErrorCode::kInvalidArgument, "--api-key is empty");
+  }
   for (const std::string& alias : options.aliases) {
     if (SplitName(alias).first.empty()) {
       return Fail(ErrorCode::kInvalidArgument, "--alias should be ALIAS=NAME, found \"{}\"", alias);
     }
   }
-  return {};
+  return CheckNeighbours(options.http);
 }
 
 // Those of the options, and each line of the file that has one.
@@ -219,9 +248,11 @@ void Log(const std::string& format, const HttpRecord& record) {
 
 // What to type first.
 void Greet(const ServeOptions& options, const std::string& model, uint16_t port, bool keys) {
-  const std::string url =
-      fmt::format("{}://{}:{}", options.http.tls_certificate.empty() ? "http" : "https",
-                  options.http.address, port);
+  const std::string& address = options.http.address;
+  const std::string host =
+      address.find(':') == std::string::npos ? address : fmt::format("[{}]", address);
+  const std::string url = fmt::format(
+      "{}://{}:{}", options.http.tls_certificate.empty() ? "http" : "https", host, port);
   Say("{} answers at {}\n\n"
       "  curl {}/v1/chat/completions{} \\\n"
       "    -d '{{\"messages\": [{{\"role\": \"user\", \"content\": \"What is Fulmen?\"}}]}}'\n\n",
@@ -303,7 +334,8 @@ void AddNetworkOptions(Command& command, ServeOptions& options) {
               "better use a file");
   command.Add("--api-key-file FILE", options.key_file, "A file with keys, one a line")
       .Completes(Completion::kFiles);
-  command.Add("--anyone", options.anyone, "Serve other machines without keys");
+  command.Add("--anyone", options.anyone, "Serve other machines without keys")
+      .Excludes({"--api-key", "--api-key-file"});
   command.Add("--allow-host NAME", http.allowed_hosts,
               "A name that clients may call this server by, as a proxy's; * is any");
   command.Add("--cors-origin ORIGIN", http.cors_origins,
@@ -312,8 +344,8 @@ void AddNetworkOptions(Command& command, ServeOptions& options) {
       .Completes(Completion::kFiles);
   command.Add("--tls-key FILE", http.tls_key, "Its private key, in PEM")
       .Completes(Completion::kFiles);
-  command.Add("--most-connections N", http.most_connections, "Connections at one time");
-  command.Add("--body-limit BYTES", http.body_limit, "Size of a request");
+  command.Add("--most-connections N", http.most_connections, "Connections at one time", {.low = 1});
+  command.Add("--body-limit BYTES", http.body_limit, "Size of a request", {.low = 1});
   command.Add("--drain-seconds S", options.drain_seconds,
               "Time for what is under way when the server is told to end", {.low = 0.0});
 }

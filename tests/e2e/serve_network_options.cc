@@ -32,6 +32,12 @@ void ShowHost() {
   };
   EXPECT_EQ(exit_of("127.0.0.2"), 0);
   EXPECT_EQ(exit_of("127.0.0.1"), 7);  // cannot connect
+  if (std::filesystem::exists("/proc/sys/net/ipv6/conf/lo")) {
+    const Served six(NewFolder(), {"--host", "::1"});
+    EXPECT_EQ(six.url(), fmt::format("http://[::1]:{}", six.port()));
+    EXPECT_EQ(RunProgram({"curl", "-sg", six.url() + "/health"}).exit_code, 0);
+  }
+  ExpectRefused({"--host", "127.0.0.1.example"}, "--host 127.0.0.1.example lets other machines in");
   ExpectRefused({"--host", "no such host"}, "--host no such host lets other machines in");
   ExpectRefused({"--host", "256.0.0.1", "--anyone"}, "cannot listen on '256.0.0.1': ", 1);
 }
@@ -49,6 +55,7 @@ void ShowAnyone() {
   ExpectRefused(everywhere, "--host 0.0.0.0 lets other machines in, and without keys everybody");
   Served server(NewFolder(), {"--host", "0.0.0.0", "--anyone"});
   EXPECT_EQ(server.Ask("GET /v1/models").status, 200);
+  ExpectRefused({"--anyone", "--api-key", "k"}, "--anyone and --api-key exclude each other");
   Served keyed(NewFolder(), {"--host", "0.0.0.0", "--api-key", "k"});
   EXPECT_EQ(keyed.Ask("GET /v1/models").status, 401);
 }
@@ -63,6 +70,7 @@ void ShowKeys() {
   EXPECT_EQ(StatusWith("x-api-key: first\r\n")(server), "200");
   EXPECT_EQ(StatusWith("x-api-key: third\r\n")(server), "401");
   EXPECT_EQ(server.Ask("GET /health").status, 200);
+  ExpectRefused({"--api-key", ""}, "--api-key is empty");
   // What one key keeps, no other finds.
   server.Post("/v1/chat/completions", ChatOf("Hi", 1), kBearer + "Session: mine\r\n");
   EXPECT_EQ(server.Ask("GET /v1/sessions/mine", "", kBearer).status, 200);
@@ -83,6 +91,17 @@ void ShowKeyFile() {
   ExpectRefused({"--api-key-file", none}, none + ": a key is expected on a line", 1);
 }
 
+void ShowAllowedHosts() {
+  const std::string name = "Host: models.example\r\n";
+  const Served server(NewFolder(), {"--allow-host", "models.example"});
+  EXPECT_EQ(StatusWith(name)(Plain()), "403");
+  EXPECT_EQ(StatusWith(name)(server), "200");
+  EXPECT_EQ(StatusWith("Host: other.example\r\n")(server), "403");
+  for (const std::string host : {"https://models.example", "models.example/", ""}) {
+    ExpectRefused({"--allow-host", host}, "--allow-host should be a name");
+  }
+}
+
 void ShowCors() {
   const std::string page = "Origin: https://chat.example\r\n";
   const Served server(NewFolder(), {"--cors-origin", "https://chat.example"});
@@ -91,6 +110,9 @@ void ShowCors() {
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.Header("access-control-allow-origin"), "https://chat.example");
   EXPECT_EQ(StatusWith("Origin: https://other.example\r\n")(server), "403");
+  for (const std::string origin : {"chat.example", "https://chat.example/", "://chat.example"}) {
+    ExpectRefused({"--cors-origin", origin}, "--cors-origin should be as https://chat.example");
+  }
 }
 
 // Both options: one is refused without the other.
@@ -135,8 +157,7 @@ std::vector<Shown> NetworkOptions() {
       {"--api-key", ShowKeys},
       {"--api-key-file", ShowKeyFile},
       {"--anyone", ShowAnyone},
-      {"--allow-host", Differs({"--allow-host", "models.example"},
-                               StatusWith("Host: models.example\r\n"), "403", "200")},
+      {"--allow-host", ShowAllowedHosts},
       {"--cors-origin", ShowCors},
       {"--tls-certificate", ShowTls},
       {"--tls-key", ShowTls},
