@@ -61,7 +61,7 @@ class RawClient {
   RawClient& operator=(const RawClient&) = delete;
 
   // False: the server has closed the connection.
-  bool Send(std::string_view bytes) {
+  bool Send(std::string_view bytes) const {
     while (!bytes.empty()) {
       const ssize_t size = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (size <= 0) return false;
@@ -73,7 +73,7 @@ class RawClient {
   int fd() const { return socket_; }
 
   // Nothing more will be sent.
-  void HalfClose() { ::shutdown(socket_, SHUT_WR); }
+  void HalfClose() const { ::shutdown(socket_, SHUT_WR); }
   void Close() {
     if (socket_ >= 0) ::close(std::exchange(socket_, -1));
   }
@@ -134,7 +134,7 @@ class RawClient {
   bool IsAtEnd() { return received_.empty() && !More(); }
 
  private:
-  void Set(int level, int name, int value) {
+  void Set(int level, int name, int value) const {
     ::setsockopt(socket_, level, name, &value, sizeof value);
   }
   bool More() {

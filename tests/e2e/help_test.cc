@@ -62,7 +62,8 @@ TEST(Help, ItsExamplesWork) {
       if (mentions("man -l")) example.insert(0, "MANPAGER=cat ");
       ProgramOptions options = {.folder = SourcePath("")};
       if (command == Words{"serve"} && !external) {  // until it is told to end
-        example = "exec " + example + " --port 0";
+        example.insert(0, "exec ");
+        example += " --port 0";
         options.interrupt_after = {" answers at "};
         options.interrupt_with = SIGTERM;
       }

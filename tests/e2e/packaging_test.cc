@@ -68,12 +68,13 @@ TEST(Packaging, TheConfigHasEveryOption) {
 TEST(Packaging, TheUnitIsGood) {
   if (!std::filesystem::exists("/usr/bin/systemd-analyze")) GTEST_SKIP() << "no systemd";
   const TemporaryFolder folder;
-  const ProgramResult result =
-      RunProgram({"bash", "-c",
-                  "sed \"s|/usr/local/bin/fulmen|$1|\" \"$2\" > \"$3/fulmen.service\" && "
-                  "systemd-analyze verify --man=no \"$3/fulmen.service\" && "
-                  "systemd-analyze security --offline=yes --threshold=20 \"$3/fulmen.service\"",
-                  "bash", FulmenBinary(), SourcePath("dist/fulmen.service"), folder.path()});
+  const std::string script = R"(
+set -e
+sed "s|/usr/local/bin/fulmen|$1|" "$2" > "$3/fulmen.service"
+systemd-analyze verify --man=no "$3/fulmen.service"
+systemd-analyze security --offline=yes --threshold=20 "$3/fulmen.service")";
+  const ProgramResult result = RunProgram({"bash", "-c", script, "bash", FulmenBinary(),
+                                           SourcePath("dist/fulmen.service"), folder.path()});
   EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
 }
 

@@ -152,17 +152,16 @@ void ShowConnections() {
 
 std::vector<Shown> NetworkOptions() {
   return {
-      {"--host", ShowHost},
-      {"--port", ShowPort},
-      {"--api-key", ShowKeys},
-      {"--api-key-file", ShowKeyFile},
-      {"--anyone", ShowAnyone},
-      {"--allow-host", ShowAllowedHosts},
-      {"--cors-origin", ShowCors},
-      {"--tls-certificate", ShowTls},
-      {"--tls-key", ShowTls},
-      {"--most-connections", ShowConnections},
-      {"--body-limit", Differs({"--body-limit", "1000"}, StatusOfLongBody, "200", "413")},
+      {{"--host"}, ShowHost},
+      {{"--port"}, ShowPort},
+      {{"--api-key"}, ShowKeys},
+      {{"--api-key-file"}, ShowKeyFile},
+      {{"--anyone"}, ShowAnyone},
+      {{"--allow-host"}, ShowAllowedHosts},
+      {{"--cors-origin"}, ShowCors},
+      {{"--tls-certificate", "--tls-key"}, ShowTls},
+      {{"--most-connections"}, ShowConnections},
+      {{"--body-limit"}, Differs({"--body-limit", "1000"}, StatusOfLongBody, "200", "413")},
   };
 }
 

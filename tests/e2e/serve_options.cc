@@ -45,7 +45,7 @@ const Served& Plain() {
 
 std::string NewFolder() {
   static std::atomic<int> number = 0;
-  const std::string folder = Folder() / std::to_string(++number);
+  std::string folder = Folder() / std::to_string(++number);
   std::filesystem::create_directories(folder);
   return folder;
 }

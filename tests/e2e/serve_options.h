@@ -10,8 +10,8 @@
 namespace fulmen::testing {
 
 struct Shown {
-  std::string option;
-  std::function<void()> show;  // fails where it does nothing
+  Words options;               // one, or two that go together
+  std::function<void()> show;  // fails where they do nothing
 };
 
 // Those that say who may ask, and how.

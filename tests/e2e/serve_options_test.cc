@@ -317,27 +317,25 @@ void ShowConfig() {
 
 std::vector<Shown> AllShown() {
   std::vector<Shown> all = {
-      {"--model", ShowModels},
-      {"--alias", ShowAliases},
-      {"--kernels", ShowKernels},
-      {"--threads", ShowThreads},
-      {"--quiet", ShowQuiet},
-      {"--log", ShowLog},
-      {"--config", ShowConfig},
-      {"--drain-seconds", ShowDrain},
-      {"--chat-format", Differs({"--chat-format", "m1"}, IsM1, "no", "yes")},
-      {"--max-tokens", Differs({"--max-tokens", "3"}, Tokens, "31", "3")},
-      {"--answer-seconds",
+      {{"--model"}, ShowModels},
+      {{"--alias"}, ShowAliases},
+      {{"--kernels"}, ShowKernels},
+      {{"--threads"}, ShowThreads},
+      {{"--quiet"}, ShowQuiet},
+      {{"--log"}, ShowLog},
+      {{"--config"}, ShowConfig},
+      {{"--drain-seconds"}, ShowDrain},
+      {{"--chat-format"}, Differs({"--chat-format", "m1"}, IsM1, "no", "yes")},
+      {{"--max-tokens"}, Differs({"--max-tokens", "3"}, Tokens, "31", "3")},
+      {{"--answer-seconds"},
        Differs({"--answer-seconds", "0.05"}, EndOfLongText, "600 tokens", "fewer")},
-      {"--most-running", ShowLimits},
-      {"--most-waiting", ShowLimits},
-      {"--script", ShowScript},
-      {"--kv-type", ShowKvType},
-      {"--no-repack", ShowNoRepack},
-      {"--sessions", ShowSessions},
-      {"--no-sessions", ShowNoSessions},
-      {"--cache", ShowCache},
-      {"--cache-size", ShowCache},
+      {{"--most-running", "--most-waiting"}, ShowLimits},
+      {{"--script"}, ShowScript},
+      {{"--kv-type"}, ShowKvType},
+      {{"--no-repack"}, ShowNoRepack},
+      {{"--sessions"}, ShowSessions},
+      {{"--no-sessions"}, ShowNoSessions},
+      {{"--cache", "--cache-size"}, ShowCache},
   };
   const std::vector<Shown> network = NetworkOptions();
   all.insert(all.end(), network.begin(), network.end());
@@ -349,14 +347,14 @@ class ServeOption : public ::testing::TestWithParam<Shown> {};
 TEST_P(ServeOption, HasAnEffect) { GetParam().show(); }
 
 INSTANTIATE_TEST_SUITE_P(All, ServeOption, ::testing::ValuesIn(AllShown()), [](const auto& each) {
-  std::string name = each.param.option;
+  std::string name = each.param.options.front();
   std::erase(name, '-');
   return name;
 });
 
 TEST(ServeOptions, AllAreInTheTable) {
   std::set<std::string> shown = {"--help"};
-  for (const Shown& each : AllShown()) shown.insert(each.option);
+  for (const Shown& each : AllShown()) shown.insert(each.options.begin(), each.options.end());
   const CommandHelp help = HelpOf({"serve"});
   EXPECT_EQ(shown, std::set<std::string>(help.options.begin(), help.options.end()));
 }

@@ -140,7 +140,7 @@ TEST_F(ServeHandles, OfAnthropicsThoughtsLeadToTheSameTokens) {
   ask["tools"] = WeatherTool(true);
   const auto [first, second] =
       AcrossRestart("/v1/messages", ask, [](Json next, const Json& answer) {
-        const Json blocks = answer["content"];
+        const Json& blocks = answer["content"];
         next["messages"].push_back({{"role", "assistant"}, {"content", blocks}});
         next["messages"].push_back({{"role", "user"},
                                     {"content",
