@@ -55,6 +55,7 @@ void AddCommands(Command& program) {
   AddQuantizeCommand(program);
   AddImatrixCommand(program);
   AddSessionCommand(program);
+  AddPullCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
 }
