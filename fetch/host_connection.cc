@@ -115,7 +115,7 @@ struct HostConnection::Transfer {
     if (Ok()) return receiver.bytes(bytes);
     error_bytes += bytes.size();
     if (error_bytes <= kMostErrorBytes) return {};
-    return Fail(ErrorCode::kCorrupt, "status {} with an endless body", response.status);
+    return Fail(ErrorCode::kUnavailable, "status {} and a long answer", response.status);
   }
 
   // Runs what may fail or throw; false ends the transfer.
@@ -223,11 +223,12 @@ GetFailure HostConnection::Explain(int code, const Transfer& transfer) {
     failure.error = {ErrorCode::kCancelled, "stopped"};
     return failure;
   }
-  if (!transfer.status) {
+  const bool refused = transfer.started && !transfer.Ok();
+  if (!transfer.status && !refused) {
     failure.error = transfer.status.error();
     return failure;
   }
-  if (code != CURLE_OK) {
+  if (code != CURLE_OK && !refused) {
     const std::string detail = transfer.detail.data();
     failure.error.message =
         detail.empty() ? curl_easy_strerror(static_cast<CURLcode>(code)) : detail;

@@ -56,7 +56,10 @@ Status WriteManifest(const TargetFolder& folder, const Manifest& manifest) {
   // Makes the folder, and sees that it is no link.
   FULMEN_TRY(folder.Open(ManifestName() + ".new", O_WRONLY | O_CREAT));
   folder.Remove(ManifestName() + ".new");
-  return WriteFileAtomically(folder.PathOf(ManifestName()), json.dump(1) + "\n");
+  // Where a crash of the machine leaves no manifest, files are read to know what they are.
+  FULMEN_ASSIGN(AtomicFile file, AtomicFile::Create(folder.PathOf(ManifestName())));
+  FULMEN_TRY(file.Write(json.dump(1) + "\n"));
+  return file.CommitUnflushed();
 }
 
 }  // namespace fulmen

@@ -16,9 +16,9 @@ struct ManifestFile {
 };
 
 struct Manifest {
-  std::string model;                          // OWNER/NAME
-  std::string commit;                         // that was last pulled
-  std::map<std::string, ManifestFile> files;  // by path
+  std::string model;                               // OWNER/NAME
+  std::string commit = {};                         // that was last pulled
+  std::map<std::string, ManifestFile> files = {};  // by path
 };
 
 // Empty where there is none, or none that can be read: then files are read to know what they are.
