@@ -317,7 +317,7 @@ TEST_F(PullTest, FollowsRedirectsOfHttpAlone) {
 }
 
 TEST_F(PullTest, GivesTheTokenToTheHostAlone) {
-  host_.Gate("secret");
+  host_.Gate("acme/tiny", "secret");
   ExpectFailure("acme/tiny is gated: accept its terms at " + host_.address() +
                     "/acme/tiny, and put a token of that account into HF_TOKEN or a file for "
                     "--token-file",

@@ -77,12 +77,16 @@ class LocalHost {
   }
   // As if it were new.
   void Reset() const {
-    for (const char* name : {"models", "rules.json", "log.jsonl", "gated"}) {
+    for (const char* name : {"models", "rules.json", "log.jsonl", "gates"}) {
       std::filesystem::remove_all(folder_ / name);
     }
   }
-  // Whoever has not this token gets no file of any model.
-  void Gate(const std::string& token) const { Write(folder_ / "gated", token); }
+  // Whoever has not this token gets no file of the model.
+  void Gate(const std::string& model, const std::string& token) const {
+    const std::string path = folder_ / ("gates/" + model);
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    Write(path, token);
+  }
 
   // The requests since the last call.
   std::vector<Json> TakeLog() const {

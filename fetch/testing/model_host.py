@@ -3,8 +3,8 @@
 FOLDER/models/OWNER/NAME/REVISION/... are the files. Those that end in .safetensors or .gguf are
 large: their addresses lead to a second port, as to a store of objects. FOLDER/rules.json, read
 before each request, says how the host misbehaves: a list of objects with "path" (a pattern), "times"
-(how often; for ever without it) and what to do, see `answer`. FOLDER/log.jsonl gets a line for each
-request. Prints the first port.
+(how often; for ever without it) and what to do, see `answer`. FOLDER/gates/OWNER/NAME is the token
+that files of that model take. FOLDER/log.jsonl gets a line for each request. Prints the first port.
 """
 import fnmatch
 import hashlib
@@ -210,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
         file = files_of(folder).get(found[4])
         if file is None:
             return self.refuse(404, "EntryNotFound")
-        gate = os.path.join(ROOT, "gated")
+        gate = os.path.join(ROOT, "gates", found[1], found[2])
         if os.path.exists(gate):
             with open(gate) as token:
                 if self.headers["Authorization"] != "Bearer " + token.read():
