@@ -127,6 +127,8 @@ Error ModelHost::Explain(const ModelReference& model, const std::string& what,
   const auto sentence = [](ErrorCode kind, std::string message) {
     return Error{kind, std::move(message)};
   };
+  // Of the disk: its message names the file.
+  if (failure.error.code == ErrorCode::kIo) return failure.error;
   if (failure.error.code == ErrorCode::kCancelled) return failure.error;
   if (code == "GatedRepo") {
     return sentence(

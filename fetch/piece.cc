@@ -130,6 +130,8 @@ Status Piece::TakePart(const GetResponse& response) {
                 range_.end - 1, size,
                 response.content_range.empty() ? "no Content-Range" : response.content_range);
   }
+  // Where the host has named the bytes by their checksum, a store's own tag says nothing more.
+  if (!response.linked_etag.empty()) return BeginRanges();
   const std::string& known = transit_.partial->etag();
   if (!known.empty() && !response.etag.empty() && known != response.etag) {
     FULMEN_TRY(transit_.Restart(job_));
@@ -140,6 +142,10 @@ Status Piece::TakePart(const GetResponse& response) {
     return InVain();
   }
   if (known.empty()) FULMEN_TRY(transit_.partial->SetEtag(response.etag));
+  return BeginRanges();
+}
+
+Status Piece::BeginRanges() {
   if (!std::exchange(transit_.in_ranges, true)) wake_();
   return {};
 }
@@ -154,7 +160,8 @@ Status Piece::TakeWhole(const GetResponse& response) {
     position_ = 0;
     recorded_ = 0;
   }
-  return transit_.partial->etag().empty() ? transit_.partial->SetEtag(response.etag) : Status();
+  if (!response.linked_etag.empty() || !transit_.partial->etag().empty()) return {};
+  return transit_.partial->SetEtag(response.etag);
 }
 
 Status Piece::CheckLength(const GetResponse& response) const {

@@ -51,6 +51,8 @@ class Piece {
   GetRequest Request();
   Status Start(const GetResponse& response);
   Status TakePart(const GetResponse& response);
+  // Other threads may take pieces of the file, too.
+  Status BeginRanges();
   // The whole file comes, although a part of it was asked for.
   Status TakeWhole(const GetResponse& response);
   Status TakeBytes(std::span<const std::byte> bytes);
