@@ -47,9 +47,8 @@ Result<std::string> FindToken(const std::string& file) {
   if (file.empty()) return Trimmed(Variable("HF_TOKEN"));
   FULMEN_ASSIGN(const std::string text, ReadFile(file));
   const std::string token = Trimmed(text);
-  if (token.empty())
-    return Fail(ErrorCode::kInvalidArgument, "{}: expected a token, found nothing", file);
-  return token;
+  if (!token.empty()) return token;
+  return Fail(ErrorCode::kInvalidArgument, "{}: expected a token, found nothing", file);
 }
 
 std::string Counted(size_t count) { return fmt::format("{} file{}", count, count == 1 ? "" : "s"); }

@@ -129,9 +129,8 @@ Result<std::optional<Download::Task>> Download::TakeOf(Transit& transit) {
 
 Status Download::Do(const Task& task, HostConnection& connection) {
   if (!task.piece) return Finish(*task.transit);
-  const Status fetched =
-      Piece(job_, *task.transit, *task.piece, task.generation, wake_).Fetch(connection, options_);
-  return fetched;
+  Piece piece(job_, *task.transit, *task.piece, task.generation, wake_);
+  return piece.Fetch(connection, options_);
 }
 
 // Nobody else is at work on the file.

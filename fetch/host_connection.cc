@@ -15,18 +15,24 @@
 namespace fulmen {
 namespace {
 
-constexpr long kMostRedirects = 10;
+constexpr int64_t kMostRedirects = 10;
 constexpr size_t kMostHeaderBytes = size_t{1} << 18;
 constexpr size_t kLongestHeader = 8192;      // that is of any use
 constexpr size_t kMostErrorBytes = 1 << 16;  // of a body that nobody reads
-constexpr long kSlowest = 100;               // bytes a second; what is slower stands still
-constexpr long kBuffer = 1 << 18;            // bytes
+constexpr int64_t kSlowest = 100;            // bytes a second; what is slower stands still
+constexpr int64_t kBuffer = 1 << 18;         // bytes
+
+using CurlNumber = decltype(0L);  // of all its options that are numbers
 
 template <class Value>
 void Set(void* curl, CURLoption option, Value value) {
   const CURLcode code = curl_easy_setopt(curl, option, value);
   FULMEN_CHECK(code == CURLE_OK, "option {}: {}", static_cast<int>(option),
                curl_easy_strerror(code));
+}
+
+void SetNumber(void* curl, CURLoption option, int64_t value) {
+  Set(curl, option, static_cast<CurlNumber>(value));
 }
 
 bool IsUnreachable(int code) {
@@ -103,7 +109,7 @@ struct HostConnection::Transfer {
 
   Status Start() {
     if (std::exchange(started, true)) return {};
-    long number = 0;
+    CurlNumber number = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &number);
     response.status = static_cast<int>(number);
     std::erase(response.linked_etag, '"');
@@ -173,25 +179,25 @@ void HostConnection::SetUp(const GetRequest& request, Transfer& transfer) {
   Set(curl, CURLOPT_URL, request.url.c_str());
   Set(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   Set(curl, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
-  Set(curl, CURLOPT_FOLLOWLOCATION, 1L);
-  Set(curl, CURLOPT_MAXREDIRS, kMostRedirects);
+  SetNumber(curl, CURLOPT_FOLLOWLOCATION, 1);
+  SetNumber(curl, CURLOPT_MAXREDIRS, kMostRedirects);
   Set(curl, CURLOPT_USERAGENT, "fulmen");
-  Set(curl, CURLOPT_NOSIGNAL, 1L);
-  Set(curl, CURLOPT_BUFFERSIZE, kBuffer);
-  Set(curl, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect.count()));
-  Set(curl, CURLOPT_LOW_SPEED_LIMIT, kSlowest);
-  Set(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall.count()));
+  SetNumber(curl, CURLOPT_NOSIGNAL, 1);
+  SetNumber(curl, CURLOPT_BUFFERSIZE, kBuffer);
+  SetNumber(curl, CURLOPT_CONNECTTIMEOUT, options_.connect.count());
+  SetNumber(curl, CURLOPT_LOW_SPEED_LIMIT, kSlowest);
+  SetNumber(curl, CURLOPT_LOW_SPEED_TIME, options_.stall.count());
   Set(curl, CURLOPT_ERRORBUFFER, transfer.detail.data());
   Set(curl, CURLOPT_HEADERFUNCTION, &Transfer::OnHeader);
   Set(curl, CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
   Set(curl, CURLOPT_WRITEFUNCTION, &Transfer::OnBytes);
   Set(curl, CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
-  Set(curl, CURLOPT_NOPROGRESS, 0L);
+  SetNumber(curl, CURLOPT_NOPROGRESS, 0);
   Set(curl, CURLOPT_XFERINFOFUNCTION, &Transfer::OnProgress);
   Set(curl, CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
   if (!request.token.empty()) {
     // libcurl gives it to the host and port of the address alone, not to those of redirects.
-    Set(curl, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
+    SetNumber(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
     Set(curl, CURLOPT_XOAUTH2_BEARER, request.token.c_str());
   }
   if (request.range) {

@@ -102,8 +102,9 @@ TEST(Listing, TakesAnyBytes) {
   RandomStream random(7);
   for (int round = 0; round < 2000; ++round) {
     std::string text;
-    for (auto left = random.Next() % 30; left > 0; --left)
+    for (auto left = random.Next() % 30; left > 0; --left) {
       text += pieces[random.Next() % pieces.size()];
+    }
     std::vector<RemoteFile> files;
     (void)ParseTreePage(text, "page", files);
     (void)ParseCommit(text, "commit");

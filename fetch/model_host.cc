@@ -109,8 +109,8 @@ Result<std::vector<RemoteFile>> ModelHost::ListFiles(const ModelReference& model
   std::vector<RemoteFile> files;
   std::string query = "recursive=true";
   for (int page = 0; page < kMostPages && files.size() <= kMostFiles; ++page) {
-    const auto answer =
-        connection_->GetText({.url = address + "?" + query, .token = token_}, kLongestAnswer);
+    const auto answer = connection_->GetText(
+        {.url = fmt::format("{}?{}", address, query), .token = token_}, kLongestAnswer);
     if (!answer) return tl::unexpected(Explain(model, model.model(), answer.error()));
     FULMEN_TRY(ParseTreePage(answer->second, address, files));
     query = NextPageQuery(answer->first.link);

@@ -198,12 +198,13 @@ void RemoveOtherPartials(const TargetFolder& folder,
     paths.push_back(it->path());
   }
   // What a folder has comes behind it.
-  for (auto path = paths.rbegin(); path != paths.rend(); ++path) {
-    std::string name = path->lexically_relative(root).string();
+  std::ranges::reverse(paths);
+  for (const fs::path& path : paths) {
+    std::string name = path.lexically_relative(root).string();
     for (const std::string_view end : {std::string_view(kJournalEnd), std::string_view(".part")}) {
       if (name.ends_with(end)) name.erase(name.size() - end.size());
     }
-    if (!wanted(name)) fs::remove(*path, ended);  // of folders, those that are empty
+    if (!wanted(name)) fs::remove(path, ended);  // of folders, those that are empty
   }
   fs::remove(root, ended);
 }

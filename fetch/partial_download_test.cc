@@ -53,8 +53,9 @@ TEST(Journal, TakesAnyBytes) {
   const std::string letters = "0123456789 \n\netag-x";
   for (int round = 0; round < 2000; ++round) {
     std::string text;
-    for (auto left = random.Next() % 40; left > 0; --left)
+    for (auto left = random.Next() % 40; left > 0; --left) {
       text += letters[random.Next() % letters.size()];
+    }
     const auto journal = Parse(text);
     EXPECT_LE(journal ? journal->have.total() : 0, 100);
     (void)ParseManifest(text);

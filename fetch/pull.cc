@@ -128,6 +128,12 @@ Status Pull::Fetch() {
   if (missing.empty()) return {};
   FULMEN_TRY(CheckRoom(*folder_, report_.missing_bytes - there));
   observer_.start(report_.missing_bytes, there);
+  const auto finished = [this](const RemoteFile& file) -> Status {
+    const auto stamp = folder_->Stamp(file.path);
+    if (!stamp) return Fail(ErrorCode::kIo, "{} went away", folder_->PathOf(file.path));
+    manifest_.files[file.path] = {file.checksum, *stamp};
+    return WriteManifest(*folder_, manifest_);
+  };
   const DownloadJob job = {.host = host_,
                            .model = options_.model,
                            .commit = report_.commit,
@@ -135,14 +141,7 @@ Status Pull::Fetch() {
                            .parallel = options_.parallel,
                            .options = options_.transfer,
                            .progress = observer_.progress,
-                           .finished = [&](const RemoteFile& file) -> Status {
-                             const auto stamp = folder_->Stamp(file.path);
-                             if (!stamp)
-                               return Fail(ErrorCode::kIo, "{} went away",
-                                           folder_->PathOf(file.path));
-                             manifest_.files[file.path] = {file.checksum, *stamp};
-                             return WriteManifest(*folder_, manifest_);
-                           }};
+                           .finished = finished};
   return DownloadFiles(job, missing);
 }
 

@@ -56,8 +56,9 @@ class PullTest : public ::testing::Test {
     ASSERT_FALSE(report);
     EXPECT_EQ(report.error().message, message);
     EXPECT_EQ(report.error().code, code);
-    for (const auto& [path, text] : testing::FilesIn(out_))
+    for (const auto& [path, text] : testing::FilesIn(out_)) {
       EXPECT_TRUE(text == files_.at(path)) << path;
+    }
   }
   // These rules, of a host that does not name large files by their checksums.
   void MisbehaveUnlinked(const std::string& rules) const {
