@@ -1,6 +1,7 @@
 // fulmen serve: models over HTTP.
 #include <fcntl.h>
 #include <fmt/chrono.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -208,6 +209,7 @@ void ServeUntilSignal(Server& server, const ServeOptions& options) {
   std::array<int, 2> ended{};  // its reading end is at an end once the server is
   if (pipe2(ended.data(), O_CLOEXEC) != 0) return;
   std::thread io([&] {
+    pthread_setname_np(pthread_self(), "io");  // as `top -H` shows it
     server.Run();
     close(ended[1]);
   });

@@ -1,5 +1,7 @@
 #include "serve/served_model.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -15,7 +17,10 @@ ServedModel::ServedModel(const Model& model, Tokenizer tokenizer, const Compute&
       defaults_(DefaultsFor(model.generation, options_.format)),
       created_(SecondsNow()),
       engine_(model_, &tokenizer_, compute, options_.engine),
-      thread_([this] { engine_.Run(); }) {}
+      thread_([this] {
+        pthread_setname_np(pthread_self(), "engine");  // as `top -H` shows it
+        engine_.Run();
+      }) {}
 
 ServedModel::~ServedModel() { Stop(); }
 
