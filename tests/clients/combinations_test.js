@@ -48,7 +48,7 @@ function plain(choices) {
 
 const common = {
   n: [1, 3],
-  logprobs: [{}, { logprobs: true }, { logprobs: true, top_logprobs: 2 }],
+  logprobs: [{}, { logprobs: true, top_logprobs: 2 }],
   tools: [{}, { tools: openaiTools }, { tools: openaiTools, parallel_tool_calls: false }],
   reasoning: [{}, { include_reasoning: false }],
 };

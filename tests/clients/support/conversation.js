@@ -14,7 +14,7 @@ export const script = [
   { when: 'Count', answer: 'one two three four five six seven eight nine ten' },
   { when: 'Think', answer: '<think>\nHm, hm.\n</think>\nDone: thought.' },
   { when: 'Hello', answer: 'Hello to you, too.' },
-  { when: 'Endless', answer: 'on and '.repeat(600) },
+  { when: 'Endless', answer: 'on and '.repeat(3000) },
   { when: 'Cut', answer: '<tool_calls>\n{"name": "weather", "arguments": {"city": "Rome' },
   { when: 'Broken', answer: '<tool_calls>\n{"name": "weather", "arguments": {"city": nonsense}}\n</tool_calls>' },
 ];

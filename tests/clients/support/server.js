@@ -52,10 +52,10 @@ export class Server {
     return sum;
   }
 
-  // Until the metric is `value`, five seconds at most.
+  // Until the metric is `value`, half a minute at most.
   async until(name, value) {
     let found;
-    for (let tries = 0; tries < 250; ++tries) {
+    for (let tries = 0; tries < 1500; ++tries) {
       found = await this.metric(name);
       if (found === value) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
