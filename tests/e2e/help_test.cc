@@ -60,12 +60,18 @@ TEST(Help, ItsExamplesWork) {
       if (mentions("text-01-slice")) example += " --layers 1 --hidden 64 --vocab 64 --ffn 64";
       example = std::regex_replace(example, std::regex("/tmp/"), folder.path() + "/");
       if (mentions("man -l")) example.insert(0, "MANPAGER=cat ");
+      ProgramOptions options = {.folder = SourcePath("")};
+      if (command == Words{"serve"} && !external) {  // until it is told to end
+        example = "exec " + example + " --port 0";
+        options.interrupt_after = {" answers at "};
+        options.interrupt_with = SIGTERM;
+      }
       // Where nothing is fetched, whatever network there is.
       const std::string script = fmt::format(
           "set -o pipefail; export FULMEN_SESSIONS={}/sessions.db HF_ENDPOINT=http://127.0.0.1:1; "
           "PATH={}:$PATH; {}",
           folder.path(), path, example);
-      const ProgramResult result = RunProgram({"bash", "-c", script}, {.folder = SourcePath("")});
+      const ProgramResult result = RunProgram({"bash", "-c", script}, options);
       EXPECT_EQ(result.exit_code, external ? 1 : 0) << result.err;
     }
   }
