@@ -11,6 +11,7 @@ import { Recorder } from './recorder.js';
 
 const modules = join(process.env.CLIENTS, 'agents/node_modules');
 const model = 'fulmen-64k';
+const key = 'secret';
 const prompt = 'Read note.txt and tell me the word.';
 const again = 'Once more: which word?';
 const thinking = '<think>\nI have it.\n</think>\n';
@@ -25,7 +26,7 @@ const agents = {
     start: ({ url, text, goes }) => ({
       command: join(modules, '@anthropic-ai/claude-code-linux-x64/claude'),
       args: [...(goes ? ['--continue'] : []), '--print', text, '--model', model],
-      env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: 'none', CLAUDE_CODE_MAX_CONTEXT_TOKENS: '65536',
+      env: { ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: key, CLAUDE_CODE_MAX_CONTEXT_TOKENS: '65536',
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1' },
     }),
   },
@@ -42,12 +43,13 @@ model_context_window = 65536
 name = "Fulmen"
 base_url = "${url}/v1"
 wire_api = "responses"
+env_key = "FULMEN_KEY"
 `);
       return {
         command: join(modules, '@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex'),
         // Its sandbox needs rights that a container may not give.
         args: ['exec', '--skip-git-repo-check', '--sandbox', 'danger-full-access', ...(goes ? ['resume', '--last'] : []), text],
-        env: {},
+        env: { FULMEN_KEY: key },
       };
     },
   },
@@ -56,7 +58,7 @@ wire_api = "responses"
     start: ({ url, text, goes, work }) => {
       writeFileSync(join(work, 'opencode.json'), JSON.stringify({
         provider: { fulmen: {
-          npm: '@ai-sdk/openai-compatible', options: { baseURL: `${url}/v1`, apiKey: 'none' },
+          npm: '@ai-sdk/openai-compatible', options: { baseURL: `${url}/v1`, apiKey: key },
           models: { [model]: { limit: { context: 65536, output: 8192 } } },
         } },
         model: `fulmen/${model}`, autoupdate: false, share: 'disabled',
@@ -73,7 +75,7 @@ wire_api = "responses"
     start: ({ url, text, goes, home }) => {
       mkdirSync(join(home, '.pi/agent'), { recursive: true });
       writeFileSync(join(home, '.pi/agent/models.json'), JSON.stringify({ providers: { fulmen: {
-        baseUrl: `${url}/v1`, api: 'openai-completions', apiKey: 'none',
+        baseUrl: `${url}/v1`, api: 'openai-completions', apiKey: key,
         models: [{ id: model, reasoning: true, contextWindow: 65536, maxTokens: 8192 }],
       } } }));
       return {
@@ -126,6 +128,7 @@ describe('agents', () => {
       mkdirSync(work, { recursive: true });
       writeFileSync(join(work, 'note.txt'), 'The word is K7QX2M.\n');
       const server = await Server.start({
+        keys: [key],
         args: ['-m', `${model}=${join(folder, 'model')}`, '--chat-format', 'm1'],
         script: [
           { when: again, answer: `${thinking}I said it: K7QX2M.` },
