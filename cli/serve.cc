@@ -1,6 +1,7 @@
 // fulmen serve: models over HTTP.
 #include <fcntl.h>
 #include <fmt/chrono.h>
+#include <fmt/ranges.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <csignal>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -167,6 +169,30 @@ Result<Loaded> Load(const ServeOptions& options, const std::string& named,
   return loaded;
 }
 
+// Every model can be asked for under all of its names, and every alias is one of them.
+Status CheckNames(const ServeOptions& options,
+                  const std::vector<std::unique_ptr<ServedModel>>& models) {
+  std::set<std::string> own;
+  for (const auto& model : models) own.insert(model->name());
+  for (const std::string& alias : options.aliases) {
+    if (const std::string name = SplitName(alias).second; !own.contains(name)) {
+      return Fail(ErrorCode::kInvalidArgument, "--alias {}: there is no model {}, but {}", alias,
+                  name, fmt::join(own, ", "));
+    }
+  }
+  std::set<std::string> all;
+  for (const auto& model : models) {
+    std::vector<std::string> names = model->aliases();
+    names.push_back(model->name());
+    for (const std::string& name : names) {
+      if (!all.insert(name).second) {
+        return Fail(ErrorCode::kInvalidArgument, "two models have the name {}", name);
+      }
+    }
+  }
+  return {};
+}
+
 // One line for each exchange, on standard error. Nothing of what was asked or answered is in it.
 void Log(const std::string& format, const HttpRecord& record) {
   const std::string time =
@@ -204,8 +230,7 @@ void Greet(const ServeOptions& options, const std::string& model, uint16_t port,
 
 // Serves until a signal asks for the end, and then until all under way is done. The second signal
 // cuts that short.
-void ServeUntilSignal(Server& server, const ServeOptions& options) {
-  SignalPipe signals({SIGINT, SIGTERM, SIGHUP});
+void ServeUntilSignal(Server& server, SignalPipe& signals, const ServeOptions& options) {
   std::array<int, 2> ended{};  // its reading end is at an end once the server is
   if (pipe2(ended.data(), O_CLOEXEC) != 0) return;
   std::thread io([&] {
@@ -246,6 +271,7 @@ Status Serve(const ServeOptions& options) {
     sessions.push_back(std::move(loaded.session));
     models.push_back(std::move(loaded.served));
   }
+  FULMEN_TRY(CheckNames(options, models));
   const std::string first = models.front()->name();
   ServerOptions server_options;
   server_options.http = options.http;
@@ -259,8 +285,9 @@ Status Serve(const ServeOptions& options) {
   FULMEN_ASSIGN(
       const std::unique_ptr<Server> server,
       Server::Listen(std::move(models), store.get(), responses.get(), std::move(server_options)));
+  SignalPipe signals({SIGINT, SIGTERM, SIGHUP});  // before anybody can know that it serves
   if (!options.quiet) Greet(options, first, server->port(), !keys.empty());
-  ServeUntilSignal(*server, options);
+  ServeUntilSignal(*server, signals, options);
   return {};
 }
 
@@ -359,7 +386,7 @@ void AddServeCommand(Command& program) {
   command.Examples({
       "fulmen serve",
       "fulmen serve -m MiniMax-M1.gguf --alias gpt-4o=MiniMax-M1 --port 8000",
-      "fulmen serve --config /etc/fulmen.toml",
+      "fulmen serve --config dist/fulmen.toml",
   });
   command.Check([options] { return CheckOptions(*options); });
   command.Run([options] { return Serve(*options); });

@@ -26,8 +26,13 @@ ApiResult<ReferredItems> Referred(Service& service, const Json& body, const std:
 asio::awaitable<void> Create(Service& service, Exchange& exchange) {
   const std::string space = SpaceOf(service, exchange.request());
   auto parse = [&service, &space, &exchange]() -> ApiResult<std::unique_ptr<ResponsesCall>> {
-    FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
+    FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
     FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
+    const Json& store = Member(json, "store");
+    // The answer does not say that it is stored where it cannot be.
+    if (service.responses == nullptr && json.is_object() && (store.is_null() || store == true)) {
+      json["store"] = false;
+    }
     return ParseOpenAiResponses(json, referred);
   };
   auto parsed = co_await OnWorkers(service.answering.workers(), parse);

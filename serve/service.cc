@@ -4,13 +4,13 @@
 
 #include <array>
 
+#include "serve/http_server.h"
+
 namespace fulmen {
 
 std::string SpaceOf(const Service& service, const HttpRequest& request) {
   if (!service.has_keys) return "";
-  constexpr std::string_view kBearer = "Bearer ";
-  std::string_view key = request.Header("authorization");
-  key = key.starts_with(kBearer) ? key.substr(kBearer.size()) : request.Header("x-api-key");
+  const std::string_view key = ApiKeyOf(request);
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
   SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
   constexpr size_t kBytes = 12;  // enough to tell keys apart, and no way back to the key
