@@ -20,8 +20,8 @@ one and with AVX2.
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
-                four hours, --sanitize without end-to-end tests and long comparisons, and with
-                few tests for threads
+                four hours, --sanitize of the folders that changed then, without end-to-end
+                tests and long comparisons
   --only        leave out the tests of build/release: only what the options before add
   --setup-only  install and configure, then stop
 
@@ -109,8 +109,13 @@ run_tests() {
   run_ctest "$preset" "${filter[@]}"
 }
 
-# The folders with tests of their own: all but the end-to-end tests.
-unit_tests() { printf '%s\n' */*_test.cc | cut -d/ -f1 | sort -u; }
+# The folders with tests of their own in which sources changed, or base where none did.
+changed_folders() {
+  local tested changed
+  tested=$(printf '%s\n' */*_test.cc | cut -d/ -f1 | sort -u)
+  changed=$(changed_sources | cut -d/ -f1 | sort -u)
+  comm -12 <(echo "$tested") <(echo "$changed") | grep . || echo base
+}
 
 # What is built on kernels, under the other instruction sets of this machine: the tests before ran
 # with the best. Those of kernels go through all in any run.
@@ -120,12 +125,15 @@ test_targets() {
   [[ $targets ]] || others=$(grep -x AVX2 <<<"$others" || true)
   for target in $others; do
     echo "== Tests of build/release under $target"
-    FULMEN_CPU_TARGET=$target run_ctest release --tests-regex '^(model|engine|train)$'
+    # One type of cache is as good as four here: their kernels went through all instruction sets.
+    FULMEN_CPU_TARGET=$target GTEST_FILTER='*-*ChangeNoBit/*kvF16:*ChangeNoBit/*kvBF16' \
+      run_ctest release --tests-regex '^(model|engine|train)$'
   done
 }
 
 sources() {
-  local folders=(base bench cli engine eval formats kernels model parallel quantize tests tokenizer train)
+  local folders=(base bench cli engine eval formats kernels model parallel quantize serve tests tokenizer
+    train web)
   find "${folders[@]}" -name '*.cc' -o -name '*.h'
 }
 
@@ -207,12 +215,16 @@ fi
 [[ $clang ]] && stage 'Clang: build and tests' run_tests clang
 if [[ $sanitize ]]; then
   # Comparisons with plain kernels over long texts take minutes here, and touch no memory that others
-  # leave alone. What threads do has tests of its own.
-  slow='Text/ModelGolden.*_ref:*Recurrence'
+  # leave alone; of types of weights and caches few are as good as all; what threads do to kernels
+  # has tests of its own.
+  slow='Text/ModelGolden.*_ref:*Recurrence:*ChangeNoBit/*kvF16:*ChangeNoBit/*kvBF16:*kvQ8_0'
+  racing=$(changed_folders | grep -xE 'base|engine|kernels|parallel|serve' || true)
   GTEST_FILTER="*${ci:+-$slow}" \
-    stage 'address and undefined sanitizers' run_tests asan ${ci:+$(unit_tests)}
-  GTEST_FILTER="*${ci:+-$slow:*ReferenceOnRaggedShapes*:*ReferenceInBf16}" \
-    stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel}
+    stage 'address and undefined sanitizers' run_tests asan ${ci:+$(changed_folders)}
+  if [[ ! $ci || $racing ]]; then
+    GTEST_FILTER="*${ci:+-$slow:*ChangeNoBit/Q*:*Reference*}" \
+      stage 'thread sanitizer' run_tests tsan ${ci:+$racing}
+  fi
 fi
 [[ $fuzz ]] && stage 'fuzzing' run_fuzzers
 

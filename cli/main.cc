@@ -56,6 +56,7 @@ void AddCommands(Command& program) {
   AddImatrixCommand(program);
   AddSessionCommand(program);
   AddPullCommand(program);
+  AddServeCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
 }

@@ -72,14 +72,14 @@ void RepackIfWanted(Session& session, const SessionOptions& options, bool quiet)
   });
 }
 
-EngineOptions EngineOptionsFor(const Session& session, bool keep) {
+EngineOptions EngineOptionsFor(const Session& session, bool keep, int64_t engines) {
   const int64_t memory = AvailableMemory();
   const auto weights = static_cast<int64_t>(session.model.checkpoint->total_bytes());
   EngineOptions options;
   options.keep = keep;
   // Weights that do not fit are read from disk again and again, and sequences need some memory yet.
   options.memory = DivideMemory(session.model.config, session.kv_type,
-                                std::max(memory - weights, memory / 4) / 2);
+                                std::max(memory - weights, memory / 4) / 2 / engines);
   return options;
 }
 

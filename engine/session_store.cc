@@ -76,7 +76,7 @@ SessionStore::~SessionStore() = default;
 
 Result<std::unique_ptr<SessionStore>> SessionStore::Open(const std::string& path,
                                                          const AnswerLimits& limits) {
-  FULMEN_ASSIGN(std::unique_ptr<Database> database, OpenSessionDatabase(path));
+  FULMEN_ASSIGN(std::unique_ptr<Database> database, OpenDatabase(path, kSessionDatabase));
   return std::unique_ptr<SessionStore>(new SessionStore(path, std::move(database), limits));
 }
 
@@ -86,7 +86,7 @@ auto SessionStore::Guarded(Body body) -> decltype(body()) {
   try {
     return body();
   } catch (const SQLite::Exception& thrown) {
-    return tl::unexpected<Error>(SessionDatabaseError(path_, thrown));
+    return tl::unexpected<Error>(DatabaseError(path_, kSessionDatabase, thrown));
   }
 }
 

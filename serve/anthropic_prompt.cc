@@ -250,13 +250,13 @@ ApiResult<void> AnthropicPrompt::ChangeTool(const Fields& block, bool add) {
 }
 
 void AnthropicPrompt::CloseTurn() {
-  std::optional<std::string> text = std::exchange(text_, std::nullopt);
-  if (role_ == Role::kSystem || role_ == Role::kUser) {
+  const std::optional<std::string> text = std::exchange(text_, std::nullopt);
+  if (role_ != Role::kAssistant) {
     const char* const role = role_ == Role::kUser ? "user" : "system";
-    if (text) messages_.push_back({{"role", role}, {"content", *std::move(text)}});
+    if (text) messages_.push_back({{"role", role}, {"content", *text}});
+    return;
   }
-  if (role_ != Role::kAssistant) return;
-  Json message = {{"role", "assistant"}, {"content", std::move(text).value_or("")}};
+  Json message = {{"role", "assistant"}, {"content", text.value_or("")}};
   if (!thinking_.empty()) message["reasoning_content"] = std::exchange(thinking_, "");
   if (!calls_.empty()) message["tool_calls"] = std::exchange(calls_, Json::array());
   if (const auto handle = handle_.value()) message["handle"] = *handle;

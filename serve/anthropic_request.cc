@@ -26,6 +26,16 @@ ApiResult<void> RefuseGrammars(const Fields& fields) {
   return {};
 }
 
+// A conversation that the server holds. SDKs that try for one send all of it when they are told so.
+ApiResult<void> RefuseThreads(const Fields& fields) {
+  if (!fields.Has("thread")) return {};
+  return tl::unexpected(ApiError{
+      .kind = ApiErrorKind::kUnsupported,
+      .message = "threads are not supported: send all messages each time",
+      .param = fields.PathOf("thread"),
+      .details = {{"error_code", "thread_unsupported_request"}, {"unsupported", {"thread"}}}});
+}
+
 struct ToolChoice {
   bool none = false;
   bool one_call = false;
@@ -90,6 +100,7 @@ ApiResult<AnthropicRequest> ReadShared(const Fields& fields) {
   AnthropicRequest request;
   FULMEN_API_ASSIGN(request.generation.model, fields.NeededString("model"));
   FULMEN_API_TRY(RefuseGrammars(fields));
+  FULMEN_API_TRY(RefuseThreads(fields));
   FULMEN_API_ASSIGN(const ToolChoice choice, ReadToolChoice(fields));
   request.one_call = choice.one_call;
   FULMEN_API_TRY(ReadThinking(fields, request));

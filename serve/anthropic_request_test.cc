@@ -204,6 +204,20 @@ TEST(AnthropicRequest, RefusesByName) {
             "messages[0].content[0]: blocks of type document are not supported (unsupported)");
 }
 
+// The SDK's tool runner sends everything once it reads this, and threads otherwise.
+TEST(AnthropicRequest, RefusesThreadsInWordsThatTheSdkReads) {
+  for (const char* thread :
+       {R"({"type":"create"})", R"({"type":"continue","previous_message_id":"msg_1"})"}) {
+    const auto call = ParseAnthropicMessages(Body(kHi, std::string(R"(,"thread":)") + thread));
+    ASSERT_FALSE(call);
+    EXPECT_EQ(HttpStatusOf(ApiStyle::kAnthropic, call.error()), 400);
+    const Json body = ErrorBody(ApiStyle::kAnthropic, call.error(), "req_1");
+    EXPECT_EQ(body["error"]["details"]["error_code"], "thread_unsupported_request");
+    EXPECT_EQ(body["error"]["details"]["unsupported"], Json({"thread"}));
+  }
+  EXPECT_TRUE(ParseAnthropicMessages(Body(kHi, R"(,"thread":null)")));
+}
+
 TEST(AnthropicRequest, SaysWhatIsWrong) {
   EXPECT_EQ(ErrorOfBody(Json(3)), ": expected an object, found 3");
   EXPECT_EQ(ErrorOfBody(MustParse("{}")), "model: expected a string, found nothing");

@@ -49,7 +49,8 @@ class Exchange {
   std::string TakeBody() { return std::move(request_.body); }  // 64 MB are not copied
   ApiStyle style() const { return StyleOfPath(request_.path); }
 
-  // The whole answer.
+  // The whole answer. Of all that follows, one call at a time; an answer that is begun twice throws
+  // std::logic_error.
   virtual boost::asio::awaitable<void> Respond(HttpResponse response) = 0;
   // Or a stream: its head, then pieces (each a chunk of its own, and flushed), then its end. False:
   // the client has left, and nothing more need be written.
@@ -60,7 +61,7 @@ class Exchange {
   virtual boost::asio::awaitable<bool> Interim(int status) = 0;
 
   // Called once, on the I/O thread, as soon as the client has left, or at once if it has; until the
-  // answer has ended. So that nobody works for it any more.
+  // answer has ended. So that nobody works for it any more. A later call replaces an earlier one.
   virtual void OnLeave(std::function<void()> leave) = 0;
 
  protected:
@@ -70,6 +71,10 @@ class Exchange {
   HttpRequest request_;
 };
 
+// The answer that says what is wrong, and whether trying again may help.
+HttpResponse ErrorResponse(ApiStyle style, const ApiError& error, std::string_view request_id);
+HttpResponse ErrorResponse(const Exchange& exchange, const ApiError& error);
+
 // Values of the {names} in a route's path.
 using PathValues = std::map<std::string, std::string, std::less<>>;
 using RouteHandler = std::function<boost::asio::awaitable<void>(Exchange&, const PathValues&)>;
@@ -78,8 +83,8 @@ struct Route {
   std::string method;
   std::string path;  // as "/v1/responses/{id}"
   RouteHandler handler;
-  bool needs_key = true;  // where the server has keys
-  std::string summary;    // for /openapi.json
+  bool needs_key = true;     // where the server has keys
+  std::string summary = {};  // for /openapi.json
 };
 
 }  // namespace fulmen

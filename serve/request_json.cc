@@ -3,13 +3,12 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/file_kind.h"
-#include "base/parse_number.h"
 #include "base/utf8.h"
 
 namespace fulmen {
@@ -26,7 +25,7 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 // objects within objects the innermost would be copied once for each level.
 using Members = std::vector<std::pair<std::string, Json>>;
 
-// Few keys are compared with each other, which is quicker than hashing them.
+// Few keys are compared with each other, which is quicker than sorting them.
 bool MayRepeatKeys(const Members& members) {
   constexpr size_t kFew = 16;
   if (members.size() > kFew) return true;
@@ -38,16 +37,22 @@ bool MayRepeatKeys(const Members& members) {
   return false;
 }
 
-// The last of equal keys counts, in the place of the first.
+// The last of equal keys counts, in the place of the first. Sorting cannot be slowed down by
+// chosen keys, as hashing can.
 void JoinEqualKeys(Members& members) {
-  std::unordered_map<std::string_view, size_t> first;
-  first.reserve(members.size());
+  std::vector<size_t> order(members.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, {},
+                           [&](size_t i) -> const std::string& { return members[i].first; });
   std::vector<bool> repeats(members.size(), false);
-  for (size_t i = 0; i < members.size(); ++i) {
-    const auto [found, is_new] = first.emplace(members[i].first, i);
-    if (is_new) continue;
-    members[found->second].second = std::move(members[i].second);
-    repeats[i] = true;
+  size_t first = 0;
+  for (size_t i = 1; i < order.size(); ++i) {
+    if (members[order[i]].first != members[order[first]].first) {
+      first = i;
+      continue;
+    }
+    members[order[first]].second = std::move(members[order[i]].second);
+    repeats[order[i]] = true;
   }
   size_t kept = 0;
   for (size_t i = 0; i < members.size(); ++i) {
@@ -76,8 +81,8 @@ class Reader {
     for (auto result : object) {
       ondemand::field field;
       std::string_view key;
-      if (!Good(std::move(result).get(field)) || !Good(field.unescaped_key().get(key)))
-        return false;
+      if (!Good(std::move(result).get(field))) return false;
+      if (!Good(field.unescaped_key().get(key))) return false;
       Json& value = members.emplace_back(std::string(key), Json()).second;
       if (!Value(field.value(), value, depth)) return false;
     }
@@ -113,12 +118,8 @@ class Reader {
       }
       case ondemand::json_type::number:
         return Number(value, into);
-      case ondemand::json_type::boolean: {
-        bool is_true = false;
-        if (!Good(value.get_bool().get(is_true))) return false;
-        into = is_true;
-        return true;
-      }
+      case ondemand::json_type::boolean:
+        return Read(value.get_bool(), into);
       case ondemand::json_type::null: {
         bool is_null = false;
         if (!Good(value.is_null().get(is_null))) return false;
@@ -133,41 +134,29 @@ class Reader {
     into = Json::array();
     auto& elements = into.get_ref<Json::array_t&>();
     for (auto result : array) {
-      ondemand::value element;
-      if (!Good(std::move(result).get(element))) return false;
-      if (!Value(element, elements.emplace_back(), depth)) return false;
+      if (!Good(result.error())) return false;
+      if (!Value(result.value_unsafe(), elements.emplace_back(), depth)) return false;
     }
     return true;
   }
 
+  // simdjson reads whole numbers of 64 bits. Its fractions of more than 19 digits come out wrong
+  // where it is built for any processor (3.0.1), so the other parser reads these, and larger ones.
   bool Number(ondemand::value value, Json& into) {
-    const std::string_view token = value.raw_json_token();
-    ondemand::number number;
-    if (value.get_number().get(number)) return LargeNumber(token, into);
-    switch (number.get_number_type()) {
-      case ondemand::number_type::signed_integer:
-        into = number.get_int64();
-        return true;
-      case ondemand::number_type::unsigned_integer:
-        into = number.get_uint64();
-        return true;
-      case ondemand::number_type::floating_point_number:
-        into = number.get_double();
-        return true;
+    ondemand::number_type type;
+    if (!Good(value.get_number_type().get(type))) return false;
+    if (type == ondemand::number_type::signed_integer && Read(value.get_int64(), into)) return true;
+    if (type == ondemand::number_type::unsigned_integer && Read(value.get_uint64(), into)) {
+      return true;
     }
-    return false;
+    into = Json::parse(value.raw_json_token(), nullptr, /*allow_exceptions=*/false);
+    return Good(into.is_discarded() ? simdjson::NUMBER_ERROR : simdjson::SUCCESS);
   }
 
-  // A whole number of more than 64 bits; all else is none, or more than a double holds.
-  bool LargeNumber(std::string_view token, Json& into) {
-    token = token.substr(0, token.find_last_not_of(" \t\r\n") + 1);
-    const std::string_view digits = token.substr(token.starts_with('-') ? 1 : 0);
-    const bool whole = !digits.empty() && digits[0] != '0' &&
-                       digits.find_first_not_of("0123456789") == std::string_view::npos;
-    if (!whole) return Good(simdjson::NUMBER_ERROR);
-    const Result<double> number = ParseNumber<double>(token);
-    if (!number) return Good(simdjson::NUMBER_ERROR);
-    into = *number;
+  template <class T>
+  bool Read(simdjson::simdjson_result<T> result, Json& into) {
+    if (!Good(result.error())) return false;
+    into = result.value_unsafe();
     return true;
   }
 

@@ -35,6 +35,36 @@ TEST(RequestJson, LargeWholeNumbersBecomeDoubles) {
   EXPECT_EQ(json->at("b"), -9223372036854775809.0);
 }
 
+TEST(RequestJson, NumbersOfAnyLength) {
+  RandomStream random(9);
+  for (int round = 0; round < 20'000; ++round) {
+    std::string number = random.Next() % 2 ? "-" : "";
+    const auto digits = [&](uint64_t most) {
+      for (uint64_t n = 1 + random.Next() % most; n > 0; --n) {
+        number += static_cast<char>('0' + random.Next() % 10);
+      }
+    };
+    if (random.Next() % 2 == 0) {
+      number += '0';
+    } else {
+      number += static_cast<char>('1' + random.Next() % 9);
+      digits(40);
+    }
+    if (random.Next() % 2 == 0) {
+      number += '.';
+      digits(40);
+    }
+    if (random.Next() % 2 == 0) {
+      number += "e-";
+      digits(2);
+    }
+    const auto json = ParseRequestJson("{\"a\":" + number + ",\"b\":1}");
+    ASSERT_TRUE(json) << number << ": " << json.error().message;
+    ASSERT_EQ(json->at("a").dump(), Json::parse(number).dump()) << number;
+    ASSERT_EQ(json->at("b"), 1);
+  }
+}
+
 TEST(RequestJson, TheLastOfEqualKeysCountsInThePlaceOfTheFirst) {
   EXPECT_EQ(ParseRequestJson(R"({"a":1,"b":2,"a":3,"c":4,"b":5})")->dump(),
             R"({"a":3,"b":5,"c":4})");
@@ -128,7 +158,7 @@ TEST(RequestJson, DepthAndValuesAreBounded) {
   EXPECT_NE(deep.error().message.find("found more than 200 levels at byte"), std::string::npos)
       << deep.error().message;
   EXPECT_FALSE(ParseRequestJson(Nested(1'000'000)));
-  EXPECT_FALSE(ParseRequestJson("{\"a\":" + std::string(10'000'000, '[')));
+  EXPECT_FALSE(ParseRequestJson(std::string("{\"a\":").append(10'000'000, '[')));
 
   std::string many = "{\"a\":[";
   for (int i = 0; i < 8'000'000; ++i) many += "0,";
@@ -161,6 +191,10 @@ TEST(RequestJson, LargeBodiesTakeLinearTime) {
   std::string ids = "{\"a\":[";
   for (int i = 0; i < 4'000'000; ++i) ids += fmt::format("{},", i % 200'064);
   EXPECT_LT(SecondsToRead("4 million token ids", ids + "0]}"), kMost);
+
+  std::string fractions = "{\"a\":[";
+  for (int i = 0; i < 4'000'000; ++i) fractions += fmt::format("0.{},", i);
+  EXPECT_LT(SecondsToRead("4 million fractions", fractions + "0]}"), kMost);
 
   std::string keys = "{";
   for (int i = 0; i < 3'000'000; ++i) keys += fmt::format("\"key {}\":0,", i);

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace fulmen {
 namespace {
@@ -39,10 +40,8 @@ std::optional<std::string> HandleIn(std::string_view id) {
 void AgreedHandle::Note(std::string_view id) {
   std::optional<std::string> found = HandleIn(id);
   if (!found) return;
-  if (!handle_)
-    handle_ = std::move(found);
-  else if (*handle_ != *found)
-    differ_ = true;
+  differ_ = differ_ || (handle_ && *handle_ != *found);
+  handle_ = std::move(found);
 }
 
 }  // namespace fulmen

@@ -31,10 +31,14 @@ inline std::vector<AnswerStart> OneStart() {
 inline Event Piece(AnswerPiece::Kind kind, std::string text = "") {
   return AnswerDelta{0, {kind, std::move(text)}};
 }
-inline Event Think(std::string text) { return Piece(AnswerPiece::Kind::kReasoning, text); }
-inline Event Say(std::string text) { return Piece(AnswerPiece::Kind::kText, text); }
-inline Event Call(std::string name) { return Piece(AnswerPiece::Kind::kCall, name); }
-inline Event Arguments(std::string text) { return Piece(AnswerPiece::Kind::kArguments, text); }
+inline Event Think(std::string text) {
+  return Piece(AnswerPiece::Kind::kReasoning, std::move(text));
+}
+inline Event Say(std::string text) { return Piece(AnswerPiece::Kind::kText, std::move(text)); }
+inline Event Call(std::string name) { return Piece(AnswerPiece::Kind::kCall, std::move(name)); }
+inline Event Arguments(std::string text) {
+  return Piece(AnswerPiece::Kind::kArguments, std::move(text));
+}
 inline Event CallEnd() { return Piece(AnswerPiece::Kind::kCallEnd); }
 
 inline Event Finished(FinishReason reason) { return AnswerFinished{.reason = reason, .ids = {}}; }
@@ -46,7 +50,7 @@ inline Event Done() {
 }
 
 // An answer of these pieces, with all that stands around them.
-inline std::vector<Event> AnswerOf(std::vector<Event> pieces, FinishReason reason) {
+inline std::vector<Event> AnswerOf(const std::vector<Event>& pieces, FinishReason reason) {
   std::vector<Event> events = {PromptProgress{4, 10, 4}, PromptProgress{10, 10, 4}};
   events.insert(events.end(), pieces.begin(), pieces.end());
   events.push_back(Finished(reason));
@@ -113,7 +117,7 @@ inline std::vector<Event> RandomAnswer(RandomStream& random) {
   }
   const FinishReason reasons[] = {whole_calls ? FinishReason::kToolCalls : FinishReason::kStop,
                                   FinishReason::kLength, FinishReason::kContext};
-  std::vector<Event> events = AnswerOf(std::move(pieces), reasons[below(3)]);
+  std::vector<Event> events = AnswerOf(pieces, reasons[below(3)]);
   if (!whole_calls && below(4) == 0) {
     events[events.size() - 2] =
         AnswerFinished{.reason = FinishReason::kStop, .ids = {}, .stop_string = "END"};

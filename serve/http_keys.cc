@@ -1,0 +1,54 @@
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <array>
+#include <utility>
+
+#include "serve/http_server.h"
+#include "serve/http_text.h"
+
+namespace fulmen {
+namespace {
+
+using Hash = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
+
+Hash HashOf(std::string_view text) {
+  Hash hash;
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+  return hash;
+}
+
+// The key of "Bearer KEY"; empty where it is something else.
+std::string_view BearerToken(std::string_view value) {
+  constexpr std::string_view kScheme = "bearer ";
+  if (!SameIgnoringCase(value.substr(0, kScheme.size()), kScheme)) return "";
+  value.remove_prefix(kScheme.size());
+  while (value.starts_with(' ')) value.remove_prefix(1);
+  return value;
+}
+
+}  // namespace
+
+std::function<ApiResult<void>(const HttpRequest&)> AuthorizeKeys(
+    const std::vector<std::string>& keys) {
+  std::vector<Hash> hashes;
+  hashes.reserve(keys.size());
+  for (const std::string& key : keys) hashes.push_back(HashOf(key));
+  return [hashes = std::move(hashes)](const HttpRequest& request) -> ApiResult<void> {
+    const std::string_view bearer = BearerToken(request.Header("authorization"));
+    const std::string_view key = bearer.empty() ? request.Header("x-api-key") : bearer;
+    if (key.empty()) {
+      return ApiFail(ApiErrorKind::kAuthentication, "",
+                     "expected an API key, as 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
+    }
+    const Hash given = HashOf(key);
+    bool known = false;
+    for (const Hash& hash : hashes) {
+      known |= CRYPTO_memcmp(hash.data(), given.data(), given.size()) == 0;
+    }
+    if (!known) return ApiFail(ApiErrorKind::kAuthentication, "", "the API key is not known");
+    return {};
+  };
+}
+
+}  // namespace fulmen
