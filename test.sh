@@ -6,8 +6,8 @@ cd "$root"
 
 usage() {
   cat <<'TXT'
-Usage: ./test.sh [--ci] [--targets] [--clang] [--lint] [--sanitize] [--fuzz] [--full] [--only]
-                 [--setup-only]
+Usage: ./test.sh [--ci] [--targets] [--clang] [--lint] [--sanitize] [--fuzz] [--agents] [--full]
+                 [--only] [--setup-only]
 
 Installs what is missing (apt), builds everything in build/release and runs every test: the
 kernels' with every instruction set of this machine, those of model, engine and train with the best
@@ -18,6 +18,7 @@ one and with AVX2.
   --lint        then check the formatting, and every file with clang-tidy
   --sanitize    then run the tests under the address, undefined and thread sanitizers
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
+  --agents      then have Claude Code, Codex, opencode and pi talk to the server (downloads them)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
                 four hours, --sanitize of the folders that changed then, without end-to-end
@@ -30,7 +31,7 @@ is 0 when nothing failed.
 TXT
 }
 
-ci='' targets='' clang='' lint='' sanitize='' fuzz='' only='' setup_only=''
+ci='' targets='' clang='' lint='' sanitize='' fuzz='' agents='' only='' setup_only=''
 for argument in "$@"; do
   case $argument in
     --ci) ci=1 targets=1 lint=1 sanitize=1 ;;
@@ -39,7 +40,8 @@ for argument in "$@"; do
     --lint) lint=1 ;;
     --sanitize) sanitize=1 ;;
     --fuzz) fuzz=1 ;;
-    --full) targets=1 clang=1 lint=1 sanitize=1 fuzz=1 ;;
+    --agents) agents=1 ;;
+    --full) targets=1 clang=1 lint=1 sanitize=1 fuzz=1 agents=1 ;;
     --only) only=1 ;;
     --setup-only) setup_only=1 ;;
     -h | --help)
@@ -132,7 +134,7 @@ test_targets() {
 }
 
 sources() {
-  local folders=(base bench cli engine eval formats kernels model parallel quantize serve tests tokenizer
+  local folders=(base bench cli engine eval fetch formats kernels model parallel quantize serve tests tokenizer
     train web)
   find "${folders[@]}" -name '*.cc' -o -name '*.h'
 }
@@ -154,6 +156,12 @@ changed_sources() {
       *.h) sources | grep '\.cc$' | xargs grep -lF "#include \"$file\"" | head -n 1 || true ;;
     esac
   done
+}
+
+run_agents() {
+  build release fulmen
+  echo "== Agents"
+  run_ctest release --build-config agents --tests-regex '^agents$'
 }
 
 check_format() { sources | xargs -d '\n' clang-format --dry-run -Werror; }
@@ -198,6 +206,7 @@ run_fuzzers() {
 packages=("${build_packages[@]}" "${test_packages[@]}")
 # shellcheck disable=SC2207  # package names are single words
 [[ $lint || $clang || $fuzz ]] && packages+=($(clang_packages))
+command -v npm >/dev/null || packages+=(npm)  # which installs the clients of tests/clients
 install_packages "${packages[@]}"
 if [[ $setup_only ]]; then
   configure release
@@ -227,6 +236,7 @@ if [[ $sanitize ]]; then
   fi
 fi
 [[ $fuzz ]] && stage 'fuzzing' run_fuzzers
+[[ $agents ]] && stage 'agents' run_agents
 
 printf '\n'
 printf '%s\n' "${stages[@]}"

@@ -45,8 +45,9 @@ async def stream(port, tokens, heard, until=None):
     """Asks for a stream, and counts its events and comments in `heard`."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = json.dumps({"messages": [{"role": "user", "content": "Tell me something long."}], "max_tokens": tokens,
-                       "ignore_eos": True, "stream": True, "temperature": 1})
-    writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                       "ignore_eos": True, "stream": True, "temperature": 1,
+                       "stream_options": {"include_usage": True}})
+    writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
                  f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
     try:
         while line := await asyncio.wait_for(reader.readline(), until):
@@ -56,6 +57,8 @@ async def stream(port, tokens, heard, until=None):
                 break
             elif line.startswith(b"data: "):
                 heard["events"] += 1
+                if usage := json.loads(line[6:]).get("usage"):
+                    heard["tokens"] += usage["completion_tokens"]
             elif line.startswith(b"HTTP/1.1"):
                 heard["statuses"].add(line.split()[1].decode())
     except asyncio.TimeoutError:
@@ -64,13 +67,16 @@ async def stream(port, tokens, heard, until=None):
 
 
 def nothing():
-    return {"events": 0, "comments": 0, "statuses": set()}
+    return {"events": 0, "tokens": 0, "comments": 0, "statuses": set()}
 
 
 async def per_token(server, port, streams, tokens):
+    await stream(port, 4, nothing())
     heard = nothing()
     before = io_seconds(server.pid)
     await asyncio.gather(*(stream(port, tokens, heard) for _ in range(streams)))
+    if heard["tokens"] != streams * tokens:
+        sys.exit(f"server_streams.py: streams that failed: {heard}")
     return (io_seconds(server.pid) - before) / (streams * tokens) * 1e6
 
 

@@ -29,11 +29,12 @@ ApiResult<void> RefuseGrammars(const Fields& fields) {
 // A conversation that the server holds. SDKs that try for one send all of it when they are told so.
 ApiResult<void> RefuseThreads(const Fields& fields) {
   if (!fields.Has("thread")) return {};
-  return tl::unexpected(ApiError{
-      .kind = ApiErrorKind::kUnsupported,
-      .message = "threads are not supported: send all messages each time",
-      .param = fields.PathOf("thread"),
-      .details = {{"error_code", "thread_unsupported_request"}, {"unsupported", {"thread"}}}});
+  return tl::unexpected(
+      ApiError{.kind = ApiErrorKind::kUnsupported,
+               .message = "threads are not supported: send all messages each time",
+               .param = fields.PathOf("thread"),
+               .details = {{"error_code", "thread_unsupported_request"},
+                           {"unsupported", Json::array({"thread"})}}});
 }
 
 struct ToolChoice {

@@ -213,7 +213,7 @@ TEST(AnthropicRequest, RefusesThreadsInWordsThatTheSdkReads) {
     EXPECT_EQ(HttpStatusOf(ApiStyle::kAnthropic, call.error()), 400);
     const Json body = ErrorBody(ApiStyle::kAnthropic, call.error(), "req_1");
     EXPECT_EQ(body["error"]["details"]["error_code"], "thread_unsupported_request");
-    EXPECT_EQ(body["error"]["details"]["unsupported"], Json({"thread"}));
+    EXPECT_EQ(body["error"]["details"]["unsupported"], Json::array({"thread"}));
   }
   EXPECT_TRUE(ParseAnthropicMessages(Body(kHi, R"(,"thread":null)")));
 }

@@ -10,16 +10,25 @@ for (const sdk of openais) {
   describe(`errors with ${sdk.name}`, () => {
     let server, client;
     before(async () => {
-      server = await Server.start({ keys: ['secret-a', 'secret-b'], args: [...m1, '--body-limit', '100000'], script });
+      server = await Server.start({
+        keys: ['secret-a', 'secret-b'],
+        args: [...m1, '--body-limit', '100000'],
+        script,
+      });
       client = openai(sdk, server, { apiKey: 'secret-a' });
     });
     after(() => server.stop());
     const create = (fields, options) =>
-      client.chat.completions.create({ model: server.name, messages: [user('Hello')], ...fields }, options);
+      client.chat.completions.create(
+        { model: server.name, messages: [user('Hello')], ...fields },
+        options,
+      );
 
     test('a wrong key', async () => {
-      for (const call of [(other) => other.models.list(),
-        (other) => other.chat.completions.create({ model: 'x', messages: [user('Hello')] })]) {
+      for (const call of [
+        (other) => other.models.list(),
+        (other) => other.chat.completions.create({ model: 'x', messages: [user('Hello')] }),
+      ]) {
         await assert.rejects(call(openai(sdk, server, { apiKey: 'wrong' })), (error) => {
           assert.ok(error instanceof OpenAI.AuthenticationError, `${error}`);
           assert.equal(error.status, 401);
@@ -31,8 +40,13 @@ for (const sdk of openais) {
     });
 
     test('an unknown model', async () => {
-      for (const call of [() => create({ model: 'gpt-9' }), () => create({ model: 'gpt-9', stream: true }), () => client.models.retrieve('gpt-9'),
-        () => client.completions.create({ model: 'gpt-9', prompt: 'a' }), () => client.responses.create({ model: 'gpt-9', input: 'a' })]) {
+      for (const call of [
+        () => create({ model: 'gpt-9' }),
+        () => create({ model: 'gpt-9', stream: true }),
+        () => client.models.retrieve('gpt-9'),
+        () => client.completions.create({ model: 'gpt-9', prompt: 'a' }),
+        () => client.responses.create({ model: 'gpt-9', input: 'a' }),
+      ]) {
         await assert.rejects(call(), (error) => {
           assert.ok(error instanceof OpenAI.NotFoundError, `${error}`);
           assert.equal(error.code, 'model_not_found');
@@ -47,8 +61,16 @@ for (const sdk of openais) {
         [{ temperature: 3 }, 'temperature', /from 0 to 2/],
         [{ messages: [] }, 'messages', /at least one/],
         [{ messages: [user('a'), { role: 'robot', content: 'b' }] }, 'messages[1].role', /robot/],
-        [{ messages: [user([{ type: 'image_url', image_url: { url: 'data:,' } }])] }, 'messages[0].content[0].type', /text alone/],
-        [{ messages: [user('a'), { role: 'tool', tool_call_id: 'call_1', content: 'b' }] }, 'messages[1].tool_call_id', /earlier call/],
+        [
+          { messages: [user([{ type: 'image_url', image_url: { url: 'data:,' } }])] },
+          'messages[0].content[0].type',
+          /text alone/,
+        ],
+        [
+          { messages: [user('a'), { role: 'tool', tool_call_id: 'call_1', content: 'b' }] },
+          'messages[1].tool_call_id',
+          /earlier call/,
+        ],
         [{ top_logprobs: 2 }, 'top_logprobs', /logprobs/],
         [{ n: 0 }, 'n', /0/],
         [{ stop: ['a', 'b', 'c', 'd', 'e'] }, 'stop', /4/],
@@ -76,19 +98,26 @@ for (const sdk of openais) {
         assert.ok(error instanceof OpenAI.BadRequestError, `${error}`);
         assert.equal(error.code, 'context_length_exceeded');
         assert.equal(error.param, 'messages');
-        const [, most, found] = /maximum context length is (\d+) tokens.* resulted in (\d+) tokens/.exec(error.message);
+        const [, most, found] =
+          /maximum context length is (\d+) tokens.* resulted in (\d+) tokens/.exec(error.message);
         assert.equal(most, '16384');
         assert.ok(Number(found) > 16384);
         return true;
       };
       await assert.rejects(create({ messages: [user('x y '.repeat(20000))] }), overflow);
-      await assert.rejects(create({ messages: [user('x y '.repeat(20000))], stream: true }), overflow);
+      await assert.rejects(
+        create({ messages: [user('x y '.repeat(20000))], stream: true }),
+        overflow,
+      );
     });
 
     test('models', async () => {
       const models = [];
       for await (const model of client.models.list()) models.push(model);
-      assert.deepEqual(models.map((model) => model.id), [server.name]);
+      assert.deepEqual(
+        models.map((model) => model.id),
+        [server.name],
+      );
       const one = await client.models.retrieve(server.name);
       assert.equal(one.object, 'model');
       assert.deepEqual(one, models[0]);
@@ -98,7 +127,10 @@ for (const sdk of openais) {
   describe(`a full queue with ${sdk.name}`, () => {
     let server;
     before(async () => {
-      server = await Server.start({ args: [...m1, '--most-running', '1', '--most-waiting', '1'], script });
+      server = await Server.start({
+        args: [...m1, '--most-running', '1', '--most-waiting', '1'],
+        script,
+      });
     });
     after(() => server.stop());
 
@@ -118,7 +150,9 @@ for (const sdk of openais) {
       for (let i = 0; i < 2; ++i) {
         const controller = new AbortController();
         const ended = fetch(`${server.url}/v1/chat/completions`, {
-          method: 'POST', signal: controller.signal, headers: { 'content-type': 'application/json' },
+          method: 'POST',
+          signal: controller.signal,
+          headers: { 'content-type': 'application/json' },
           body: JSON.stringify({ messages: [user('Endless')] }),
         }).catch(() => {});
         await server.until('fulmen:num_requests_running', 1);

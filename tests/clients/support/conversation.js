@@ -10,13 +10,19 @@ const callLines = calls.map((call) => JSON.stringify(call)).join('\n');
 // The first whose `when` stands in the last message counts.
 export const script = [
   { when: 'rain', answer: '<think>\nI know both.\n</think>\nRome is sunny, Zürich 🌧️.' },
-  { when: 'in Rome?', answer: `<think>\n${thoughts}\n</think>\n${words}\n<tool_calls>\n${callLines}\n</tool_calls>` },
+  {
+    when: 'in Rome?',
+    answer: `<think>\n${thoughts}\n</think>\n${words}\n<tool_calls>\n${callLines}\n</tool_calls>`,
+  },
   { when: 'Count', answer: 'one two three four five six seven eight nine ten' },
   { when: 'Think', answer: '<think>\nHm, hm.\n</think>\nDone: thought.' },
   { when: 'Hello', answer: 'Hello to you, too.' },
-  { when: 'Endless', answer: 'on and '.repeat(600) },
+  { when: 'Endless', answer: 'on and '.repeat(3000) },
   { when: 'Cut', answer: '<tool_calls>\n{"name": "weather", "arguments": {"city": "Rome' },
-  { when: 'Broken', answer: '<tool_calls>\n{"name": "weather", "arguments": {"city": nonsense}}\n</tool_calls>' },
+  {
+    when: 'Broken',
+    answer: '<tool_calls>\n{"name": "weather", "arguments": {"city": nonsense}}\n</tool_calls>',
+  },
 ];
 export const m1 = ['--chat-format', 'm1'];
 
@@ -29,7 +35,11 @@ export const parameters = {
 export const results = ['sunny, 21 °C', 'rain <end_of_sentence>'];
 export const question = 'How is it in Rome?';
 
-export const openaiTools = [{ type: 'function', function: { name: 'weather', description, parameters } }];
-export const responsesTools = [{ type: 'function', name: 'weather', description, parameters, strict: false }];
+export const openaiTools = [
+  { type: 'function', function: { name: 'weather', description, parameters } },
+];
+export const responsesTools = [
+  { type: 'function', name: 'weather', description, parameters, strict: false },
+];
 export const anthropicTools = [{ name: 'weather', description, input_schema: parameters }];
 export const user = (content) => ({ role: 'user', content });

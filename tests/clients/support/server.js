@@ -14,9 +14,24 @@ export class Server {
     const server = new Server();
     if (keys) server.#headers = { authorization: `Bearer ${keys[0]}` };
     server.folder = mkdtempSync(join(tmpdir(), 'fulmen-clients-'));
-    const all = ['serve', '--port', '0', '--threads', '1',
-      '--sessions', join(server.folder, 'sessions.db'), ...args];
-    if (script) all.push('--script', server.#write('script.jsonl', script.map((line) => JSON.stringify(line))));
+    const all = [
+      'serve',
+      '--port',
+      '0',
+      '--threads',
+      '1',
+      '--sessions',
+      join(server.folder, 'sessions.db'),
+      ...args,
+    ];
+    if (script)
+      all.push(
+        '--script',
+        server.#write(
+          'script.jsonl',
+          script.map((line) => JSON.stringify(line)),
+        ),
+      );
     if (keys) all.push('--api-key-file', server.#write('keys', keys));
     server.process = spawn(process.env.FULMEN, all, { stdio: ['ignore', 'ignore', 'pipe'] });
     server.said = [];
@@ -29,7 +44,9 @@ export class Server {
         server.url = greeting[2];
         resolve(greeting[1]);
       });
-      lines.on('close', () => reject(new Error(`fulmen ${all.join(' ')}\n${server.said.join('\n')}`)));
+      lines.on('close', () =>
+        reject(new Error(`fulmen ${all.join(' ')}\n${server.said.join('\n')}`)),
+      );
     });
     return server;
   }
@@ -47,15 +64,16 @@ export class Server {
     const text = await response.text();
     let sum = 0;
     for (const line of text.split('\n')) {
-      if (line.startsWith(`${name}{`) || line.startsWith(`${name} `)) sum += Number(line.split(' ').at(-1));
+      if (line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+        sum += Number(line.split(' ').at(-1));
     }
     return sum;
   }
 
-  // Until the metric is `value`, five seconds at most.
+  // Until the metric is `value`, half a minute at most.
   async until(name, value) {
     let found;
-    for (let tries = 0; tries < 250; ++tries) {
+    for (let tries = 0; tries < 1500; ++tries) {
       found = await this.metric(name);
       if (found === value) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -65,7 +83,9 @@ export class Server {
 
   async post(path, body, headers = {}) {
     const response = await fetch(this.url + path, {
-      method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...this.#headers, ...headers },
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...this.#headers, ...headers },
     });
     return response.json();
   }
@@ -76,6 +96,7 @@ export class Server {
     this.process.kill('SIGTERM');
     const [status, signal] = await ended;
     rmSync(this.folder, { recursive: true });
-    if (status !== 0) throw new Error(`fulmen ended with ${status ?? signal}\n${this.said.join('\n')}`);
+    if (status !== 0)
+      throw new Error(`fulmen ended with ${status ?? signal}\n${this.said.join('\n')}`);
   }
 }
