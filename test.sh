@@ -6,8 +6,8 @@ cd "$root"
 
 usage() {
   cat <<'TXT'
-Usage: ./test.sh [--ci] [--targets] [--clang] [--lint] [--sanitize] [--fuzz] [--full] [--only]
-                 [--setup-only]
+Usage: ./test.sh [--ci] [--targets] [--clang] [--lint] [--sanitize] [--fuzz] [--agents] [--full]
+                 [--only] [--setup-only]
 
 Installs what is missing (apt), builds everything in build/release and runs every test: the
 kernels' with every instruction set of this machine, those of model, engine and train with the best
@@ -18,10 +18,11 @@ one and with AVX2.
   --lint        then check the formatting, and every file with clang-tidy
   --sanitize    then run the tests under the address, undefined and thread sanitizers
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
+  --agents      then have Claude Code, Codex, opencode and pi talk to the server (downloads them)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
-                four hours, --sanitize without end-to-end tests and long comparisons, and with
-                few tests for threads
+                four hours, --sanitize of the folders that changed then, without end-to-end
+                tests and long comparisons
   --only        leave out the tests of build/release: only what the options before add
   --setup-only  install and configure, then stop
 
@@ -30,7 +31,7 @@ is 0 when nothing failed.
 TXT
 }
 
-ci='' targets='' clang='' lint='' sanitize='' fuzz='' only='' setup_only=''
+ci='' targets='' clang='' lint='' sanitize='' fuzz='' agents='' only='' setup_only=''
 for argument in "$@"; do
   case $argument in
     --ci) ci=1 targets=1 lint=1 sanitize=1 ;;
@@ -39,7 +40,8 @@ for argument in "$@"; do
     --lint) lint=1 ;;
     --sanitize) sanitize=1 ;;
     --fuzz) fuzz=1 ;;
-    --full) targets=1 clang=1 lint=1 sanitize=1 fuzz=1 ;;
+    --agents) agents=1 ;;
+    --full) targets=1 clang=1 lint=1 sanitize=1 fuzz=1 agents=1 ;;
     --only) only=1 ;;
     --setup-only) setup_only=1 ;;
     -h | --help)
@@ -109,8 +111,13 @@ run_tests() {
   run_ctest "$preset" "${filter[@]}"
 }
 
-# The folders with tests of their own: all but the end-to-end tests.
-unit_tests() { printf '%s\n' */*_test.cc | cut -d/ -f1 | sort -u; }
+# The folders with tests of their own in which sources changed, or base where none did.
+changed_folders() {
+  local tested changed
+  tested=$(printf '%s\n' */*_test.cc | cut -d/ -f1 | sort -u)
+  changed=$(changed_sources | cut -d/ -f1 | sort -u)
+  comm -12 <(echo "$tested") <(echo "$changed") | grep . || echo base
+}
 
 # What is built on kernels, under the other instruction sets of this machine: the tests before ran
 # with the best. Those of kernels go through all in any run.
@@ -120,12 +127,15 @@ test_targets() {
   [[ $targets ]] || others=$(grep -x AVX2 <<<"$others" || true)
   for target in $others; do
     echo "== Tests of build/release under $target"
-    FULMEN_CPU_TARGET=$target run_ctest release --tests-regex '^(model|engine|train)$'
+    # One type of cache is as good as four here: their kernels went through all instruction sets.
+    FULMEN_CPU_TARGET=$target GTEST_FILTER='*-*ChangeNoBit/*kvF16:*ChangeNoBit/*kvBF16' \
+      run_ctest release --tests-regex '^(model|engine|train)$'
   done
 }
 
 sources() {
-  local folders=(base bench cli engine eval formats kernels model parallel quantize tests tokenizer train)
+  local folders=(base bench cli engine eval fetch formats kernels model parallel quantize serve tests tokenizer
+    train web)
   find "${folders[@]}" -name '*.cc' -o -name '*.h'
 }
 
@@ -146,6 +156,12 @@ changed_sources() {
       *.h) sources | grep '\.cc$' | xargs grep -lF "#include \"$file\"" | head -n 1 || true ;;
     esac
   done
+}
+
+run_agents() {
+  build release fulmen
+  echo "== Agents"
+  run_ctest release --build-config agents --tests-regex '^agents$'
 }
 
 check_format() { sources | xargs -d '\n' clang-format --dry-run -Werror; }
@@ -190,6 +206,7 @@ run_fuzzers() {
 packages=("${build_packages[@]}" "${test_packages[@]}")
 # shellcheck disable=SC2207  # package names are single words
 [[ $lint || $clang || $fuzz ]] && packages+=($(clang_packages))
+command -v npm >/dev/null || packages+=(npm)  # which installs the clients of tests/clients
 install_packages "${packages[@]}"
 if [[ $setup_only ]]; then
   configure release
@@ -207,14 +224,19 @@ fi
 [[ $clang ]] && stage 'Clang: build and tests' run_tests clang
 if [[ $sanitize ]]; then
   # Comparisons with plain kernels over long texts take minutes here, and touch no memory that others
-  # leave alone. What threads do has tests of its own.
-  slow='Text/ModelGolden.*_ref:*Recurrence'
+  # leave alone; of types of weights and caches few are as good as all; what threads do to kernels
+  # has tests of its own.
+  slow='Text/ModelGolden.*_ref:*Recurrence:*ChangeNoBit/*kvF16:*ChangeNoBit/*kvBF16:*kvQ8_0'
+  racing=$(changed_folders | grep -xE 'base|engine|kernels|parallel|serve' || true)
   GTEST_FILTER="*${ci:+-$slow}" \
-    stage 'address and undefined sanitizers' run_tests asan ${ci:+$(unit_tests)}
-  GTEST_FILTER="*${ci:+-$slow:*ReferenceOnRaggedShapes*:*ReferenceInBf16}" \
-    stage 'thread sanitizer' run_tests tsan ${ci:+base kernels parallel}
+    stage 'address and undefined sanitizers' run_tests asan ${ci:+$(changed_folders)}
+  if [[ ! $ci || $racing ]]; then
+    GTEST_FILTER="*${ci:+-$slow:*ChangeNoBit/Q*:*Reference*}" \
+      stage 'thread sanitizer' run_tests tsan ${ci:+$racing}
+  fi
 fi
 [[ $fuzz ]] && stage 'fuzzing' run_fuzzers
+[[ $agents ]] && stage 'agents' run_agents
 
 printf '\n'
 printf '%s\n' "${stages[@]}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time Fulmen's engine and llama.cpp's server under the same load, alternating, and print the ratios.
+"""Time Fulmen's engine, or its server, and llama.cpp's server under the same load, alternating, and print the ratios.
 
     bench/peer_load.py MODEL.gguf --peer path/to/llama-server [-c 8] [-p 256] [-n 64] [-t 2] [-r 3] [--peer-args=--no-repack]
 
@@ -39,19 +39,25 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def ask(port, ids, count):
-    body = {"prompt": ids, "n_predict": count, "ignore_eos": True, "temperature": 0, "cache_prompt": False}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/completion", json.dumps(body).encode(),
+def post(port, path, body):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(),
                                      {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=3600) as answer:
-        return json.load(answer)["tokens_predicted"]
+        return json.load(answer)
 
 
-def peer(options):
-    port = free_port()
-    slots = options.clients
-    command = [options.peer, "-m", options.model, "--port", port, "-t", options.threads, "-np", slots, "-c",
-               slots * (options.prompt + options.new + 16), *options.peer_args]
+def ask_peer(port, ids, count):
+    return post(port, "/completion", {"prompt": ids, "n_predict": count, "ignore_eos": True, "temperature": 0,
+                                      "cache_prompt": False})["tokens_predicted"]
+
+
+def ask_fulmen(port, ids, count):
+    answer = post(port, "/v1/completions", {"prompt": ids, "max_tokens": count, "ignore_eos": True, "temperature": 0})
+    return answer["usage"]["completion_tokens"]
+
+
+def measure(command, port, ask, options):
+    """Tokens per second of the server that `command` starts."""
     numbers = random.Random(1)
     prompt = lambda: [numbers.randrange(1000) for _ in range(options.prompt)]
     server = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -62,18 +68,33 @@ def peer(options):
                 break
             except OSError:
                 if server.poll() is not None:
-                    sys.exit(f"peer_load.py: {options.peer} ended with status {server.returncode}")
+                    sys.exit(f"peer_load.py: {command[0]} ended with status {server.returncode}")
                 time.sleep(0.2)
         ask(port, prompt(), 4)
-        prompts = [[prompt() for _ in range(REQUESTS)] for _ in range(slots)]
+        prompts = [[prompt() for _ in range(REQUESTS)] for _ in range(options.clients)]
         client = lambda mine: sum(ask(port, ids, options.new) for ids in mine)
         start = time.monotonic()
-        with concurrent.futures.ThreadPoolExecutor(slots) as clients:
+        with concurrent.futures.ThreadPoolExecutor(options.clients) as clients:
             tokens = sum(clients.map(client, prompts))
         return tokens / (time.monotonic() - start)
     finally:
         server.terminate()
         server.wait()
+
+
+def serve(options):
+    port = free_port()
+    command = [options.fulmen, "serve", "-m", options.model, "--port", port, "--threads", options.threads, "--kv-type",
+               "F16", "--no-sessions", "--quiet", "--log", "none"]
+    return measure(command, port, ask_fulmen, options)
+
+
+def peer(options):
+    port = free_port()
+    slots = options.clients
+    command = [options.peer, "-m", options.model, "--port", port, "-t", options.threads, "-np", slots, "-c",
+               slots * (options.prompt + options.new + 16), *options.peer_args]
+    return measure(command, port, ask_peer, options)
 
 
 def main():
@@ -82,18 +103,20 @@ def main():
     parser.add_argument("--peer", required=True, help="llama.cpp's llama-server")
     parser.add_argument("--peer-args", action="append", default=[], help="more words for it, one each")
     parser.add_argument("--fulmen", default=ROOT / "build/release/fulmen")
+    parser.add_argument("--serve", action="store_true", help="ask Fulmen over HTTP, too")
     parser.add_argument("-c", "--clients", type=int, default=8)
     parser.add_argument("-p", "--prompt", type=int, default=256)
     parser.add_argument("-n", "--new", type=int, default=64)
     parser.add_argument("-t", "--threads", type=int, default=2)
     parser.add_argument("-r", "--pairs", type=int, default=3)
     options = parser.parse_args()
+    mine = serve if options.serve else fulmen
     ratios = []
     for i in range(options.pairs):
         if i % 2 == 0:
-            ours, theirs = fulmen(options), peer(options)
+            ours, theirs = mine(options), peer(options)
         else:
-            theirs, ours = peer(options), fulmen(options)
+            theirs, ours = peer(options), mine(options)
         ratios.append(ours / theirs)
         print(f"pair {i + 1} of {options.pairs}: {ours:.1f} and {theirs:.1f} tokens/s", file=sys.stderr)
     print(f"{options.clients} clients, {options.prompt} tokens in, {options.new} out: "

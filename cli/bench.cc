@@ -278,7 +278,8 @@ void AddBenchCommand(Command& program) {
   Command& command = program.AddCommand(
       "bench", "Measure prompt and decode rates against the machine's own peaks");
   constexpr int64_t kMost = 1 << 24;
-  AddModelOption(command, options->session.model, "The model: a folder or a .gguf file");
+  AddModelOption(command, options->session.model,
+                 "The model: a folder, a .gguf file, or OWNER/NAME of one that was pulled");
   AddKernelsOption(command, options->session.kernels);
   AddNumbers(command, "-t,--threads N,...", options->threads, "Threads that compute", {0, 1024})
       .Default("0, all processors this program may use", fmt::format("{}", AvailableProcessors()));

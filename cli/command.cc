@@ -9,6 +9,7 @@
 #include "base/nearest_name.h"
 #include "base/printable.h"
 #include "cli/help.h"
+#include "cli/option_file.h"
 
 namespace fulmen {
 namespace {
@@ -314,6 +315,34 @@ Status Command::TakeArgument(const std::string& word) {
                             ArgumentCount(arguments().size()), word));
 }
 
+Option& Command::AddConfigFile() {
+  return Add("--config FILE", config_file_,
+             "A TOML file with options by their long names, as in port = 8080; what the command "
+             "line gives goes before it")
+      .Completes(Completion::kFiles);
+}
+
+Status Command::TakeConfigFile() {
+  FULMEN_ASSIGN(const auto values, ReadOptionFile(config_file_));
+  const size_t typed = given_.size();
+  for (const auto& [key, value] : values) {
+    const std::string name = "--" + key;
+    const Option* option = FindOption(name);
+    if (option == nullptr || option->take == nullptr || name == "--config" || name == "--help") {
+      return Refuse(fmt::format("{}: there is no option {}", config_file_, key));
+    }
+    const bool given = std::any_of(given_.begin(), given_.begin() + static_cast<int64_t>(typed),
+                                   [&](const Given& each) { return each.option == option; });
+    if (given) continue;
+    if (option->value.empty() != value.empty()) {
+      return Refuse(fmt::format("{}: {} {}", config_file_, key,
+                                option->value.empty() ? "is true or false" : "has no value"));
+    }
+    FULMEN_TRY(Take(*option, name, value));
+  }
+  return {};
+}
+
 Status Command::CheckGiven() const {
   for (const Given& given : given_) {
     for (const std::string& name : given.option->excluded) {
@@ -352,6 +381,7 @@ Result<bool> Command::Parse(std::span<const std::string> words) {
     }
   }
   if (help_) return false;
+  if (!config_file_.empty()) FULMEN_TRY(TakeConfigFile());
   FULMEN_TRY(CheckGiven());
   if (!run_) return Refuse(fmt::format("a command should follow {}", path_));
   if (check_) FULMEN_TRY(check_());

@@ -101,6 +101,8 @@ class Command {
   void Notes(std::string text) { notes_ = std::move(text); }
   // Lines for a shell; each is shown in the help and run by the tests.
   void Examples(std::vector<std::string> lines) { examples_ = std::move(lines); }
+  // --config FILE: options of a TOML file hold where the command line does not give them.
+  Option& AddConfigFile();
   // What must hold among options once all are read; its error is one of usage.
   void Check(std::function<Status()> check) { check_ = std::move(check); }
   void Run(std::function<Status()> run) { run_ = std::move(run); }
@@ -150,6 +152,7 @@ class Command {
   Result<std::string> ValueAfter(const std::string& typed, std::span<const std::string> words,
                                  size_t& next) const;
   const Given* FindGiven(std::string_view name) const;
+  Status TakeConfigFile();
   Status CheckGiven() const;
 
   std::string path_;
@@ -161,6 +164,7 @@ class Command {
   std::vector<std::unique_ptr<Option>> options_;
   std::string others_prefix_;
   TakeOther others_;
+  std::string config_file_;
   std::function<Status()> check_;
   std::function<Status()> run_;
   std::vector<Given> given_;  // in the order of the command line

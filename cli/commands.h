@@ -27,6 +27,8 @@ void AddQuantizeCommand(Command& program);
 void AddImatrixCommand(Command& program);
 void AddBenchCommand(Command& program);
 void AddSessionCommand(Command& program);
+void AddServeCommand(Command& program);
+void AddPullCommand(Command& program);
 // `completion` and `manual`, which tell of all commands that were added before or are added later.
 void AddManualCommands(Command& program);
 

@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/gguf_output.h"
 #include "cli/interrupt.h"
+#include "cli/model_path.h"
 #include "cli/session.h"
 #include "quantize/convert.h"
 #include "quantize/folder.h"
@@ -73,7 +74,7 @@ Status ConvertToFolder(const ConvertOptions& options, const ModelFiles& files, c
 }
 
 Status Convert(const ConvertOptions& options) {
-  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
   return BecomesFolder(files, options.output.file) ? ConvertToFolder(options, files, model)
                                                    : ConvertToFile(options, files, model);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "cli/calibration.h"
 #include "cli/commands.h"
+#include "cli/model_path.h"
 #include "cli/session.h"
 #include "quantize/importance_file.h"
 
@@ -22,7 +23,7 @@ struct ImatrixOptions {
 
 Status MakeImatrix(const ImatrixOptions& options) {
   FULMEN_TRY(CheckCanBeWritten(options.file));
-  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
   const auto start = Clock::now();
   FULMEN_ASSIGN(const ImportanceMatrix importance, CalibrateOn(files, model, options.calibration));

@@ -13,7 +13,7 @@
 #include "base/units.h"
 #include "base/utf8.h"
 #include "cli/commands.h"
-#include "cli/default_model.h"
+#include "cli/model_path.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "engine/strides.h"
@@ -224,10 +224,7 @@ Status Verify(const InspectOptions& options, const ModelFiles& files, Json& json
 }
 
 Status Inspect(InspectOptions& options) {
-  if (options.model.empty()) {
-    FULMEN_ASSIGN(options.model, DefaultModelPath());
-  }
-  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model));
   FULMEN_ASSIGN(const ModelSummary summary, SummarizeModel(files));
   Json json = SummaryJson(summary);
   if (!options.json) PrintSummary(summary);

@@ -55,6 +55,8 @@ void AddCommands(Command& program) {
   AddQuantizeCommand(program);
   AddImatrixCommand(program);
   AddSessionCommand(program);
+  AddServeCommand(program);
+  AddPullCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
 }

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
+#include "cli/model_path.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text_tokens.h"
@@ -73,7 +74,7 @@ void PrintDivergence(const PerplexityOptions& options, const Divergence& result,
 // The model that `model` is compared with, whose tokens have to mean the same.
 Result<Model> OpenReference(const PerplexityOptions& options, const Model& model,
                             std::span<const int32_t> ids) {
-  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.against));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.against));
   FULMEN_ASSIGN(Model reference, LoadModel(files));
   if (reference.config.vocab_size != model.config.vocab_size) {
     return Fail(ErrorCode::kInvalidArgument,

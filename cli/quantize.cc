@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "cli/commands.h"
 #include "cli/gguf_output.h"
+#include "cli/model_path.h"
 #include "cli/session.h"
 #include "model/cost.h"
 #include "quantize/convert.h"
@@ -93,7 +94,7 @@ Status CheckMayRequantize(const QuantizeOptions& options, const Model& model, co
 Status Quantize(const QuantizeOptions& options) {
   GgufOutput output = options.output;
   FULMEN_ASSIGN(output.mix, FindMix(options.type));
-  FULMEN_ASSIGN(const ModelFiles files, ModelFiles::Open(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
   FULMEN_TRY(CheckMayRequantize(options, model, *output.mix));
   const auto start = Clock::now();

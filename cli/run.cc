@@ -46,27 +46,6 @@ struct RunOptions {
   bool quiet = false;
 };
 
-// What an answer is made with when neither a flag nor the model's generation_config.json says
-// otherwise: the family's own advice, from the README of M1 and the hosted API of Text-01. A text
-// being continued has no natural end, so it gets a short length.
-struct Defaults {
-  double temperature;
-  double top_p;
-  int64_t max_tokens;
-};
-Defaults DefaultsFor(std::optional<ChatFormat> format) {
-  if (!format) return {1.0, 0.95, 256};
-  switch (*format) {
-    case ChatFormat::kText01:
-    case ChatFormat::kVl01:
-      return {0.1, 0.95, 2048};
-    case ChatFormat::kM1:
-    case ChatFormat::kM1LlamaCpp:
-      return {1.0, 0.95, 8192};
-  }
-  return {};
-}
-
 // A stop string of odd bytes may cut a character in two, which JSON cannot hold.
 std::string Dump(const Json& json, bool pretty) {
   return json.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
@@ -125,16 +104,12 @@ Result<std::optional<ChatFormat>> ChooseFormat(const RunOptions& options,
 // Everything the flags, the model and the format say of an answer.
 AnswerOptions ChooseAnswer(const RunOptions& options, std::optional<ChatFormat> format,
                            const GenerationConfig& advice) {
-  const Defaults defaults = DefaultsFor(format);
-  SamplingParams params;
-  params.temperature = defaults.temperature;
-  params.top_p = defaults.top_p;
+  AnswerDefaults defaults = DefaultsFor(advice, format);
   std::random_device entropy;
-  params.seed = entropy();
+  defaults.sampling.seed = entropy();
   AnswerOptions answer;
-  answer.sampling = options.sampling.Apply(AdvisedSampling(advice, params));
-  answer.max_tokens =
-      options.max_tokens.value_or(advice.max_new_tokens.value_or(defaults.max_tokens));
+  answer.sampling = options.sampling.Apply(defaults.sampling);
+  answer.max_tokens = options.max_tokens.value_or(defaults.max_tokens);
   answer.stops = options.stops;
   answer.ignore_eos = options.ignore_eos;
   answer.several_turns = options.chat;

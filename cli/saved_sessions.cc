@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "base/clock.h"
 #include "cli/state_folder.h"
 
 namespace fulmen {
@@ -29,11 +30,6 @@ Result<std::unique_ptr<SessionStore>> OpenSessions(const std::string& named) {
   // A disk too full to remove them is no reason to keep the others from anybody.
   (void)store->RemoveExpired(SecondsNow());
   return store;
-}
-
-int64_t SecondsNow() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
 }
 
 }  // namespace fulmen

@@ -19,7 +19,4 @@ Result<std::string> SessionsPath(const std::string& named);
 // Opens the store, making it where there is none, and removes what has expired.
 Result<std::unique_ptr<SessionStore>> OpenSessions(const std::string& named);
 
-// Seconds since 1970, by the machine's clock.
-int64_t SecondsNow();
-
 }  // namespace fulmen

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/machine.h"
-#include "cli/default_model.h"
+#include "cli/model_path.h"
 #include "cli/progress.h"
 #include "model/repack.h"
 
@@ -33,7 +33,8 @@ Option& AddQuietOption(Command& command, bool& quiet, const char* leaves_out) {
 }
 
 void AddSessionOptions(Command& command, SessionOptions& options) {
-  AddModelOption(command, options.model, "The model: a folder or a .gguf file");
+  AddModelOption(command, options.model,
+                 "The model: a folder, a .gguf file, or OWNER/NAME of one that was pulled");
   AddKernelsOption(command, options.kernels);
   AddThreadsOption(command, options.threads);
 }
@@ -71,24 +72,20 @@ void RepackIfWanted(Session& session, const SessionOptions& options, bool quiet)
   });
 }
 
-EngineOptions EngineOptionsFor(const Session& session, bool keep) {
+EngineOptions EngineOptionsFor(const Session& session, bool keep, int64_t engines) {
   const int64_t memory = AvailableMemory();
   const auto weights = static_cast<int64_t>(session.model.checkpoint->total_bytes());
   EngineOptions options;
   options.keep = keep;
   // Weights that do not fit are read from disk again and again, and sequences need some memory yet.
   options.memory = DivideMemory(session.model.config, session.kv_type,
-                                std::max(memory - weights, memory / 4) / 2);
+                                std::max(memory - weights, memory / 4) / 2 / engines);
   return options;
 }
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options) {
-  std::string path = options.model;
-  if (path.empty()) {
-    FULMEN_ASSIGN(path, DefaultModelPath());
-  }
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(options.kernels));
-  FULMEN_ASSIGN(ModelFiles files, ModelFiles::Open(path));
+  FULMEN_ASSIGN(ModelFiles files, OpenModelFiles(options.model));
   FULMEN_ASSIGN(Model model, LoadModel(files));
   FULMEN_TRY(CheckKvType(options.kv_type, model.config.head_dim));
   return std::make_unique<Session>(std::move(files), std::move(model), *kernels, options);

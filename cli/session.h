@@ -59,8 +59,9 @@ struct Session {
 };
 
 // An engine for what a command answers: half the memory that is left for sequences and for what is
-// kept of them. `keep`: whether a request may come that begins like one before.
-EngineOptions EngineOptionsFor(const Session& session, bool keep);
+// kept of them, shared with other engines where there are `engines`. `keep`: whether a request may
+// come that begins like one before.
+EngineOptions EngineOptionsFor(const Session& session, bool keep, int64_t engines = 1);
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options);
 

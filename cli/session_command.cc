@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/console.h"
 #include "base/file_io.h"
 #include "base/nearest_name.h"
@@ -22,6 +23,7 @@
 #include "cli/saved_sessions.h"
 #include "cli/session_text.h"
 #include "engine/session_file.h"
+#include "engine/session_json.h"
 
 namespace fulmen {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/clock.h"
 #include "base/printable.h"
 #include "cli/saved_sessions.h"
 

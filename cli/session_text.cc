@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/json.h"
 #include "base/printable.h"
 #include "cli/terminal_text.h"
 
@@ -17,12 +18,6 @@ std::string Time(std::optional<int64_t> seconds) {
   constexpr int64_t kLatest = 253'402'300'799;  // of the years with four digits
   if (!seconds || *seconds < 0 || *seconds > kLatest) return "-";
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(static_cast<std::time_t>(*seconds)));
-}
-
-Json OrNull(std::optional<int64_t> number) { return number ? Json(*number) : Json(); }
-
-Json FormatJson(std::optional<ChatFormat> format) {
-  return format ? Json(ChatFormatName(*format)) : Json();
 }
 
 // A heading, and a text with every line of it indented.
@@ -90,42 +85,11 @@ std::string SessionTable(const std::vector<SessionSummary>& sessions, bool space
   return table;
 }
 
-Json SessionListJson(const std::vector<SessionSummary>& sessions) {
-  Json list = Json::array();
-  for (const SessionSummary& session : sessions) {
-    list.push_back({{"namespace", session.space},
-                    {"name", session.name},
-                    {"model", session.model},
-                    {"chat_format", FormatJson(session.format)},
-                    {"created", session.created},
-                    {"used", session.used},
-                    {"expires", OrNull(session.expires)},
-                    {"turns", session.turns},
-                    {"tokens", session.tokens},
-                    {"damaged", session.damaged}});
-  }
-  return list;
-}
-
 std::string ConversationText(const SavedSession& session) {
   std::string text;
   if (!session.system.empty()) text += Block("system", session.system);
   for (const Json& message : session.Messages()) text += MessageText(message);
   return text;
-}
-
-Json SessionJson(const SavedSession& session, bool ids) {
-  Json json = {{"namespace", session.space},
-               {"name", session.name},
-               {"model", session.model},
-               {"chat_format", FormatJson(session.format)},
-               {"created", session.created},
-               {"used", session.used},
-               {"expires", OrNull(session.expires)},
-               {"system", session.system},
-               {"messages", session.Messages()}};
-  if (ids) json["ids"] = session.Ids();
-  return json;
 }
 
 }  // namespace fulmen

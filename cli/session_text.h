@@ -5,17 +5,14 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
 #include "engine/session_store.h"
 
 namespace fulmen {
 
 // A table for a person, a line each; with the namespace before each name where `spaces`.
 std::string SessionTable(const std::vector<SessionSummary>& sessions, bool spaces);
-Json SessionListJson(const std::vector<SessionSummary>& sessions);
 
 // Who said what, in order, each text indented below its role. Nothing in it moves a cursor.
 std::string ConversationText(const SavedSession& session);
-Json SessionJson(const SavedSession& session, bool ids);
 
 }  // namespace fulmen

@@ -12,8 +12,8 @@
 #include "base/parse_number.h"
 #include "base/utf8.h"
 #include "cli/commands.h"
-#include "cli/default_model.h"
 #include "cli/input.h"
+#include "cli/model_path.h"
 #include "cli/session.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
@@ -41,8 +41,7 @@ struct DetokenizeOptions {
 };
 
 Result<Tokenizer> LoadTokenizer(const std::string& model) {
-  if (!model.empty()) return Tokenizer::Load(model);
-  FULMEN_ASSIGN(const std::string path, DefaultModelPath());
+  FULMEN_ASSIGN(const std::string path, ModelPath(model));
   return Tokenizer::Load(path);
 }
 

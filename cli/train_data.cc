@@ -8,8 +8,8 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "cli/commands.h"
-#include "cli/default_model.h"
 #include "cli/interrupt.h"
+#include "cli/model_path.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "train/prepare.h"
@@ -137,8 +137,8 @@ void PrintReport(const DataCommand& command, const PrepareReport& report) {
 
 Status RunData(DataCommand& command) {
   PrepareOptions& options = command.options;
-  if (options.model.empty() && options.train_vocabulary == 0) {
-    FULMEN_ASSIGN(options.model, DefaultModelPath());
+  if (options.train_vocabulary == 0) {
+    FULMEN_ASSIGN(options.model, ModelPath(options.model));
   }
   options.documents.format = FormatFromName(command.format);
   if (!command.chat_format.empty()) {

@@ -23,26 +23,35 @@ Conversation::Conversation(const Tokenizer& tokenizer, const SavedSession& sessi
 }
 
 Result<Request> Conversation::AddUser(const std::string& message) {
-  Request request;
-  std::vector<int32_t> fresh;
+  const Json messages = {{{"role", "user"}, {"content", message}}};
+  if (format_) return Add(messages, nullptr);
+  added_ = messages;
+  const std::string text = text_.empty() ? message : "\n" + message;
+  turn_text_ = text_ + text;
   turn_ids_ = ids_;
-  message_ = message;
-  if (format_) {
-    messages_.push_back({{"role", "user"}, {"content", message}});
-    Json chat = {{"messages", messages_}, {"tools", nullptr}, {"add_generation_prompt", true}};
-    FULMEN_ASSIGN(const std::vector<PromptPiece> pieces, FormatChat(*format_, chat));
-    turn_text_ = ChatText(pieces);
-    const std::optional<std::vector<PromptPiece>> remainder = Remainder(pieces);
-    // A format may show an answer otherwise than it was given, e.g. without its thoughts.
-    if (!remainder) turn_ids_.clear();
-    fresh = EncodeChat(tokenizer_, remainder ? *remainder : pieces, !turn_ids_.empty());
-    request.format = AnswerFormatOf(*format_, /*tools=*/false);
-  } else {
-    const std::string text = text_.empty() ? message : "\n" + message;
-    turn_text_ = text_ + text;
-    fresh = tokenizer_.Encode(text, Tokenizer::Markers::kParse, !text_.empty());
-  }
+  return Asking(tokenizer_.Encode(text, Tokenizer::Markers::kParse, !text_.empty()));
+}
+
+Result<Request> Conversation::Add(const Json& messages, const Json& tools) {
+  FULMEN_CHECK(format_.has_value(), "messages need a chat format");
+  added_ = messages;
+  messages_.insert(messages_.end(), messages.begin(), messages.end());
+  const Json chat = {{"messages", messages_}, {"tools", tools}, {"add_generation_prompt", true}};
+  FULMEN_ASSIGN(const std::vector<PromptPiece> pieces, FormatChat(*format_, chat));
+  turn_text_ = ChatText(pieces);
+  const std::optional<std::vector<PromptPiece>> remainder = Remainder(pieces);
+  // A format may show an answer otherwise than it was given, e.g. without its thoughts.
+  turn_ids_ = remainder ? ids_ : std::vector<int32_t>();
+  Request request = Asking(
+      EncodeChat(tokenizer_, remainder ? *remainder : pieces, /*continues=*/!turn_ids_.empty()));
+  request.format = AnswerFormatOf(*format_, tools.is_array() && !tools.empty());
+  return request;
+}
+
+// The request of the turn, to whose ids `fresh` ones are added.
+Request Conversation::Asking(const std::vector<int32_t>& fresh) {
   turn_ids_.insert(turn_ids_.end(), fresh.begin(), fresh.end());
+  Request request;
   request.prompt = turn_ids_;
   request.borders = MessageBorders(tokenizer_, request.prompt);
   return request;
@@ -66,8 +75,8 @@ SavedTurn Conversation::AddAnswer(const GenerateResult& result) {
   } else {
     turn.kept = turn.answer;
   }
-  turn.messages = {{{"role", "user"}, {"content", message_}},
-                   {{"role", "assistant"}, {"content", said}}};
+  turn.messages = added_;
+  turn.messages.push_back({{"role", "assistant"}, {"content", said}});
   if (format_) messages_.push_back(turn.messages.back());
   return turn;
 }
@@ -80,7 +89,7 @@ std::string Conversation::TextOf(const std::vector<int32_t>& ids) const {
 }
 
 void Conversation::Withdraw() {
-  if (!messages_.empty()) messages_.erase(messages_.size() - 1);
+  if (format_) messages_.erase(messages_.end() - std::ssize(added_), messages_.end());
 }
 
 void Conversation::Reset() {

@@ -16,8 +16,8 @@
 
 namespace fulmen {
 
-// Use: AddUser, Generate its request, then AddAnswer, or Withdraw when that failed. The tokenizer
-// must outlive the conversation. Not thread safe.
+// Use: AddUser or Add, Generate its request, then AddAnswer, or Withdraw when that failed. The
+// tokenizer must outlive the conversation. Not thread safe.
 class Conversation {
  public:
   // Without a format the turns are one text, each turn on a line of its own. `system` may be empty;
@@ -30,9 +30,12 @@ class Conversation {
   // A request that answers `message`: its prompt is everything said so far. Prompt, borders and
   // format are set.
   Result<Request> AddUser(const std::string& message);
+  // The same of several messages, in the shape of the OpenAI API, with `tools` (a list, or null).
+  // Needs a format.
+  Result<Request> Add(const Json& messages, const Json& tools);
   // Returns the whole turn, to be kept.
   SavedTurn AddAnswer(const GenerateResult& result);
-  // Takes back the last message, which has no answer.
+  // Takes back what was added last, which has no answer.
   void Withdraw();
   // Begins anew; the system text stays.
   void Reset();
@@ -41,6 +44,7 @@ class Conversation {
   const Json& messages() const { return messages_; }
 
  private:
+  Request Asking(const std::vector<int32_t>& fresh);
   std::string TextOf(const std::vector<int32_t>& ids) const;
   // The pieces without their first text_.size() bytes, when they begin with text_.
   std::optional<std::vector<PromptPiece>> Remainder(const std::vector<PromptPiece>& pieces) const;
@@ -54,7 +58,7 @@ class Conversation {
   std::vector<int32_t> ids_;
   std::string text_;
   // The same of that turn, up to its answer.
-  std::string message_;
+  Json added_ = Json::array();
   std::vector<int32_t> turn_ids_;
   std::string turn_text_;
 };

@@ -1,7 +1,6 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "base/check.h"
@@ -11,10 +10,6 @@
 
 namespace fulmen {
 namespace {
-
-double SteadySeconds() {
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
 
 EngineOptions WithClock(EngineOptions options) {
   if (!options.clock) options.clock = SteadySeconds;
@@ -124,6 +119,7 @@ void Engine::Run() {
 }
 
 bool Engine::Step() {
+  counts_.stepped = Now();
   TakeInbox();
   EndOverdue();
   if (spill_) spill_->Collect();

@@ -62,6 +62,7 @@ struct EngineStats {
   int64_t evictions = 0;
   int64_t page_bytes = 0;  // in use
   int64_t state_bytes = 0;
+  double stepped = 0;  // seconds of the clock: when the last step began
   StateStoreStats spill;
 };
 

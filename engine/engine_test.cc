@@ -314,6 +314,57 @@ TEST_F(EngineTest, ASnapshotThatFillsMemoryIsGoneOnFrom) {
   EXPECT_GE(done.usage.cached_tokens, 859);
 }
 
+TEST_F(EngineTest, TellsLogprobsAndFollowsAScript) {
+  TestEngine test(Tiny(), nullptr, Slots(4));
+  Request request = Asking(RandomIds(random_, 20), 4);
+  std::vector<TokenSampled> sampled;
+  const auto listen = [&](RequestId, const Event& event) {
+    if (const auto* token = std::get_if<TokenSampled>(&event)) sampled.push_back(*token);
+  };
+  request.top_logprobs = 3;
+  ASSERT_TRUE(test.engine.Submit(request, listen));
+  RunToEnd(test.engine);
+  ASSERT_EQ(sampled.size(), 4U);
+  for (const TokenSampled& token : sampled) {
+    ASSERT_EQ(token.top.size(), 3U);
+    EXPECT_EQ(token.top[0].id, token.id);  // greedy
+    EXPECT_EQ(token.top[0].logprob, token.logprob);
+    EXPECT_LE(token.top[1].logprob, token.top[0].logprob);
+  }
+  request.script = {9, 8, sampled[0].id};
+  sampled.clear();
+  ASSERT_TRUE(test.engine.Submit(request, listen));
+  RunToEnd(test.engine);
+  ASSERT_EQ(sampled.size(), 4U);
+  EXPECT_EQ(sampled[0].id, 9);
+  EXPECT_EQ(sampled[1].id, 8);
+  EXPECT_LE(sampled[0].logprob, sampled[0].top[0].logprob);
+}
+
+TEST_F(EngineTest, StopTokensWaitForTheFewestTokens) {
+  TestEngine test(Tiny(), nullptr, Slots(4));
+  Request request = Asking(RandomIds(random_, 20), 6);
+  const RequestId free = Submit(test.engine, request);
+  RunToEnd(test.engine);
+  request.stop_tokens = {listener_[free].answers[0].ids[1]};
+  const RequestId ended = Submit(test.engine, request);
+  request.min_tokens = 6;
+  const RequestId longer = Submit(test.engine, request);
+  request.max_tokens = request.min_tokens = 0;
+  const RequestId none = Submit(test.engine, request);
+  RunToEnd(test.engine);
+  EXPECT_EQ(listener_[ended].answers[0].reason, FinishReason::kStop);
+  EXPECT_LE(listener_[ended].answers[0].ids.size(), 1U);
+  EXPECT_EQ(listener_[longer].answers[0].reason, FinishReason::kLength);
+  EXPECT_EQ(listener_[longer].answers[0].ids.size(), 6U);
+  EXPECT_EQ(listener_[none].answers[0].reason, FinishReason::kLength);
+  EXPECT_EQ(listener_[none].answers[0].ids.size(), 0U);
+  EXPECT_EQ(listener_[none].done->usage.output_tokens, 0);
+  request.max_tokens = 2;
+  request.min_tokens = 3;
+  EXPECT_FALSE(test.engine.Submit(request, listener_.sink()));
+}
+
 // The same on a thread of its own, asked from others.
 TEST_F(EngineTest, RunsOnAThread) {
   TestEngine test(Tiny(), nullptr);

@@ -102,12 +102,22 @@ std::vector<int64_t> MessageBorders(const Tokenizer& tokenizer, std::span<const 
   return borders;
 }
 
-SamplingParams AdvisedSampling(const GenerationConfig& advice, SamplingParams defaults) {
-  defaults.temperature = advice.temperature.value_or(defaults.temperature);
-  defaults.top_k = advice.top_k.value_or(defaults.top_k);
-  defaults.top_p = advice.top_p.value_or(defaults.top_p);
-  defaults.min_p = advice.min_p.value_or(defaults.min_p);
-  defaults.repetition_penalty = advice.repetition_penalty.value_or(defaults.repetition_penalty);
+AnswerDefaults DefaultsFor(const GenerationConfig& advice, std::optional<ChatFormat> format) {
+  double temperature = 1;
+  int64_t max_tokens = 256;
+  if (format == ChatFormat::kText01 || format == ChatFormat::kVl01) {
+    temperature = 0.1;
+    max_tokens = 2048;
+  } else if (format) {
+    max_tokens = 8192;
+  }
+  AnswerDefaults defaults;
+  defaults.sampling.temperature = advice.temperature.value_or(temperature);
+  defaults.sampling.top_k = advice.top_k.value_or(0);
+  defaults.sampling.top_p = advice.top_p.value_or(0.95);
+  defaults.sampling.min_p = advice.min_p.value_or(0);
+  defaults.sampling.repetition_penalty = advice.repetition_penalty.value_or(1);
+  defaults.max_tokens = advice.max_new_tokens.value_or(max_tokens);
   return defaults;
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/request.h"
 #include "model/weights.h"
+#include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fulmen {
@@ -52,7 +54,13 @@ std::vector<int32_t> ForbiddenTokens(const Model& model, const Tokenizer* tokeni
 // Where messages begin in a prompt of the family's chat formats, but for its start.
 std::vector<int64_t> MessageBorders(const Tokenizer& tokenizer, std::span<const int32_t> prompt);
 
-// `defaults` with what the generation config says in their place.
-SamplingParams AdvisedSampling(const GenerationConfig& advice, SamplingParams defaults);
+// How a model's answers are made where nobody says otherwise: as its generation config advises,
+// else as the family does (the README of M1, the hosted API of Text-01). A text being continued has
+// no natural end, so it gets a short length. The seed is for the caller to set.
+struct AnswerDefaults {
+  SamplingParams sampling;
+  int64_t max_tokens;
+};
+AnswerDefaults DefaultsFor(const GenerationConfig& advice, std::optional<ChatFormat> format);
 
 }  // namespace fulmen

@@ -242,25 +242,25 @@ TEST_F(GenerateTest, DeclaredEndTokensAreNotForbidden) {
   EXPECT_LE(result.ids.size(), 5U);
 }
 
-TEST(AdvisedSampling, TheGenerationConfigGoesBeforeDefaults) {
-  SamplingParams defaults;
-  defaults.temperature = 1;
-  defaults.top_p = 0.95;
-  defaults.seed = 7;
+TEST(AnswerDefaults, TheGenerationConfigGoesBeforeTheFamily) {
   GenerationConfig advice;
+  EXPECT_EQ(DefaultsFor(advice, ChatFormat::kText01).sampling.temperature, 0.1);
+  EXPECT_EQ(DefaultsFor(advice, ChatFormat::kM1).max_tokens, 8192);
   advice.temperature = 0.25;
   advice.top_k = 40;
   advice.min_p = 0.05;
   advice.repetition_penalty = 1.5;
-  const SamplingParams params = AdvisedSampling(advice, defaults);
-  EXPECT_EQ(params.temperature, 0.25);
-  EXPECT_EQ(params.top_k, 40);
-  EXPECT_EQ(params.top_p, 0.95);
-  EXPECT_EQ(params.min_p, 0.05);
-  EXPECT_EQ(params.repetition_penalty, 1.5);
-  EXPECT_EQ(params.seed, 7U);
+  const AnswerDefaults defaults = DefaultsFor(advice, std::nullopt);
+  EXPECT_EQ(defaults.sampling.temperature, 0.25);
+  EXPECT_EQ(defaults.sampling.top_k, 40);
+  EXPECT_EQ(defaults.sampling.top_p, 0.95);
+  EXPECT_EQ(defaults.sampling.min_p, 0.05);
+  EXPECT_EQ(defaults.sampling.repetition_penalty, 1.5);
+  EXPECT_EQ(defaults.max_tokens, 256);
   advice.top_p = 0.5;
-  EXPECT_EQ(AdvisedSampling(advice, defaults).top_p, 0.5);
+  advice.max_new_tokens = 7;
+  EXPECT_EQ(DefaultsFor(advice, std::nullopt).sampling.top_p, 0.5);
+  EXPECT_EQ(DefaultsFor(advice, std::nullopt).max_tokens, 7);
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ struct Request {
   int64_t choices = 1;           // answers, which share the reading of the prompt
   int64_t max_tokens = 0;        // of each answer; 0: the prompt is read, no more
   int64_t min_tokens = 0;        // before these no stop token is sampled
+  // The first tokens of the answer, whatever the model says; it reads them all the same. For tests
+  // of what stands on the engine.
+  std::vector<int32_t> script;
   // Logarithms of probabilities are told with each token: its own, and those of so many of the most
   // probable ones.
   std::optional<int64_t> top_logprobs;

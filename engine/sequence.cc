@@ -39,6 +39,7 @@ Status CheckRequest(const Request& request, const SequenceLimits& limits,
                 request.max_tokens, request.min_tokens);
   }
   FULMEN_TRY(CheckIds(request.stop_tokens, limits.vocab_size, "stop tokens"));
+  FULMEN_TRY(CheckIds(request.script, limits.vocab_size, "script"));
   for (const std::string& stop : request.stop_strings) {
     if (stop.empty()) return Fail(ErrorCode::kInvalidArgument, "a stop string is empty");
   }
@@ -92,6 +93,7 @@ Sequence::Sequence(const Request& request, const SequenceLimits& limits, const T
       top_logprobs_(request.top_logprobs),
       max_position_(limits.max_position),
       stop_tokens_(request.stop_tokens),
+      script_(request.script),
       prompt_size_(std::ssize(request.prompt)),
       sampler_(std::move(sampler)),
       parser_(request.format),
@@ -123,12 +125,14 @@ void Sequence::Read(int64_t count) {
 Sequence::Sampled Sequence::Sample(std::span<float> logits) {
   std::vector<float> untouched;
   if (top_logprobs_) untouched.assign(logits.begin(), logits.end());
-  if (std::ssize(tokens_) - prompt_size_ < min_tokens_) {
+  const auto generated = tokens_.size() - static_cast<size_t>(prompt_size_);
+  if (std::cmp_less(generated, min_tokens_)) {
     for (const int32_t token : stop_tokens_) {
       logits[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
     }
   }
   Sampled sampled = {.id = sampler_.Sample(logits), .logprobs = {}};
+  if (generated < script_.size()) sampled.id = script_[generated];
   if (top_logprobs_) sampled.logprobs = LogprobsOf(untouched, sampled.id, *top_logprobs_);
   return sampled;
 }

@@ -79,6 +79,7 @@ class Sequence {
   std::optional<int64_t> top_logprobs_;
   int64_t max_position_;
   std::vector<int32_t> stop_tokens_;
+  std::vector<int32_t> script_;
   std::vector<int32_t> tokens_;
   std::vector<PrefixKey> keys_;
   int64_t prompt_size_;

@@ -293,7 +293,7 @@ TEST_F(SessionDurability, AFullDiskLosesNothing) {
 
 TEST_F(SessionDurability, SaysWhatTheDatabaseMeans) {
   const auto said = [](int code) {
-    return SessionDatabaseError("f", SQLite::Exception("internal", code)).message;
+    return DatabaseError("f", kSessionDatabase, SQLite::Exception("internal", code)).message;
   };
   EXPECT_EQ(said(13), "f: the disk is full, so this was not stored");  // SQLITE_FULL
   EXPECT_EQ(said(5), "f: another process has not let go of the session store for 10 seconds");

@@ -76,7 +76,7 @@ SessionStore::~SessionStore() = default;
 
 Result<std::unique_ptr<SessionStore>> SessionStore::Open(const std::string& path,
                                                          const AnswerLimits& limits) {
-  FULMEN_ASSIGN(std::unique_ptr<Database> database, OpenSessionDatabase(path));
+  FULMEN_ASSIGN(std::unique_ptr<Database> database, OpenDatabase(path, kSessionDatabase));
   return std::unique_ptr<SessionStore>(new SessionStore(path, std::move(database), limits));
 }
 
@@ -86,7 +86,7 @@ auto SessionStore::Guarded(Body body) -> decltype(body()) {
   try {
     return body();
   } catch (const SQLite::Exception& thrown) {
-    return tl::unexpected<Error>(SessionDatabaseError(path_, thrown));
+    return tl::unexpected<Error>(DatabaseError(path_, kSessionDatabase, thrown));
   }
 }
 
@@ -241,7 +241,7 @@ Result<int64_t> SessionStore::RemoveExpired(int64_t now) {
 }
 
 Result<std::string> SessionStore::Remember(std::string_view space, std::string_view model,
-                                           std::span<const int32_t> ids) {
+                                           std::span<const int32_t> ids, std::string_view handle) {
   std::string address = AnswerAddress(space, model, ids);
   const std::string bytes = IdsToBytes(ids);
   if (std::ssize(bytes) > limits_.bytes) return address;  // all others would go, and then it
@@ -256,17 +256,18 @@ Result<std::string> SessionStore::Remember(std::string_view space, std::string_v
     }
     recalled_.clear();
     // One of this address may be damaged.
-    Statement older(*database_,
-                    "SELECT id, length(ids) FROM answers WHERE space = ? AND address = ?");
+    Statement older(*database_, "SELECT id, length(ids) FROM answers WHERE space = ? AND name = ?");
+    const std::string_view name = handle.empty() ? address : handle;
     BindText(older, 1, space);
-    BindText(older, 2, address);
+    BindText(older, 2, name);
     RemoveAnswer(*database_, older);
-    Statement insert(*database_,
-                     "INSERT INTO answers (space, address, ids, used) VALUES (?, ?, ?, ?)");
+    Statement insert(
+        *database_, "INSERT INTO answers (space, name, address, ids, used) VALUES (?, ?, ?, ?, ?)");
     BindText(insert, 1, space);
-    BindText(insert, 2, address);
-    BindBlob(insert, 3, bytes);
-    insert.bind(4, ++used);
+    BindText(insert, 2, name);
+    BindText(insert, 3, address);
+    BindBlob(insert, 4, bytes);
+    insert.bind(5, ++used);
     insert.exec();
     ChangeTotals(*database_, 1, std::ssize(bytes));
     Statement oldest(*database_, "SELECT id, length(ids) FROM answers ORDER BY used, id LIMIT 1");
@@ -279,18 +280,16 @@ Result<std::string> SessionStore::Remember(std::string_view space, std::string_v
 
 Result<std::optional<std::vector<int32_t>>> SessionStore::Recall(std::string_view space,
                                                                  std::string_view model,
-                                                                 std::string_view address) {
+                                                                 std::string_view name) {
   return Guarded([&]() -> Result<std::optional<std::vector<int32_t>>> {
     const Transaction at_one_time(*database_);
-    const auto named = [&](std::span<const int32_t> ids) {
-      return AnswerAddress(space, model, ids) == address;
-    };
-    Statement answers(*database_, "SELECT id, ids FROM answers WHERE space = ? AND address = ?");
+    Statement answers(*database_,
+                      "SELECT id, ids, address FROM answers WHERE space = ? AND name = ?");
     BindText(answers, 1, space);
-    BindText(answers, 2, address);
+    BindText(answers, 2, name);
     if (answers.executeStep()) {
       auto ids = IdsFromBytes(BlobOf(answers.getColumn(1)));
-      if (ids && named(*ids)) {
+      if (ids && AnswerAddress(space, model, *ids) == answers.getColumn(2).getString()) {
         recalled_.insert(answers.getColumn(0).getInt64());
         return ids;
       }
@@ -298,14 +297,14 @@ Result<std::optional<std::vector<int32_t>>> SessionStore::Recall(std::string_vie
     Statement turns(*database_,
                     "SELECT turns.ids, turns.answer - turns.kept FROM turns JOIN sessions "
                     "ON sessions.id = turns.session WHERE address = ? AND space = ?");
-    BindText(turns, 1, address);
+    BindText(turns, 1, name);
     BindText(turns, 2, space);
     while (turns.executeStep()) {
       auto ids = IdsFromBytes(BlobOf(turns.getColumn(0)));
       const int64_t begin = turns.getColumn(1).getInt64();
       if (!ids || begin < 0 || begin > std::ssize(*ids)) continue;
       ids->erase(ids->begin(), ids->begin() + begin);
-      if (named(*ids)) return ids;
+      if (AnswerAddress(space, model, *ids) == name) return ids;
     }
     return std::nullopt;
   });

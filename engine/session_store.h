@@ -79,13 +79,14 @@ class SessionStore {
   Result<int64_t> RemoveExpired(int64_t now);
 
   // Keeps the ids of an answer under its AnswerAddress, which is returned, until the limits are
-  // reached and all others were used later.
+  // reached and all others were used later. Or under a handle: a name that was given out before the
+  // answer ended, and that nobody else has.
   Result<std::string> Remember(std::string_view space, std::string_view model,
-                               std::span<const int32_t> ids);
+                               std::span<const int32_t> ids, std::string_view handle = "");
   // The ids of an answer of this namespace and model, from Remember or from a session; nullopt
-  // where neither has it, or not any more. What is returned is what the address names, to the id.
+  // where neither has it, or not any more. What is returned is what was kept, to the id.
   Result<std::optional<std::vector<int32_t>>> Recall(std::string_view space, std::string_view model,
-                                                     std::string_view address);
+                                                     std::string_view address_or_handle);
 
  private:
   SessionStore(std::string path, std::unique_ptr<SQLite::Database> database,

@@ -340,6 +340,13 @@ TEST_F(SessionStoreTest, RemembersAnswers) {
   EXPECT_FALSE(*store->Recall("", "m", *address));
   EXPECT_FALSE(*store->Recall("org", "n", *address));
   EXPECT_FALSE(*store->Recall("org", "m", "ft_"));
+  // A handle is a name of its own, so several may stand for one answer.
+  for (const char* handle : {"turn_1", "turn_2"}) {
+    EXPECT_EQ(*store->Remember("org", "m", ids, handle), *address);
+    EXPECT_EQ(**store->Recall("org", "m", handle), ids);
+  }
+  EXPECT_FALSE(*store->Recall("", "m", "turn_1"));
+  EXPECT_FALSE(*store->Recall("org", "n", "turn_1"));
   // An answer of a session is known while the session is.
   SavedSession session = Named("x", "org");
   session.turns = {Turn("a", 0, {1, 2, 3}, 1)};

@@ -9,11 +9,11 @@ build_packages=(
   g++ cmake ninja-build pkg-config
   libhwy-dev libonig-dev libutf8proc-dev libfmt-dev nlohmann-json3-dev
   libexpected-dev libedit-dev libtomlplusplus-dev libgtest-dev libbenchmark-dev libssl-dev
-  libsqlitecpp-dev libsqlite3-dev libzstd-dev libxxhash-dev
+  libcurl4-openssl-dev libsqlitecpp-dev libsqlite3-dev libzstd-dev libxxhash-dev
   libboost1.81-dev libsimdjson-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
 )
 # What the tests ask for besides.
-test_packages=(ccache zsh fish man-db groff-base)
+test_packages=(ccache python3 zsh fish man-db groff-base curl openssl)
 # One cache for every checkout, wherever it lies.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 

@@ -57,7 +57,7 @@ class ApiCall {
   std::vector<Generation> generations_;
 };
 
-// `prefix` and random letters and digits, 24 of them.
+// `prefix` and 22 random letters and digits: with "turn_" the handle of a turn (turn_ids.h).
 std::string RandomId(std::string_view prefix);
 
 }  // namespace fulmen

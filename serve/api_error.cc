@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 namespace fulmen {
 namespace {
 
@@ -146,6 +148,9 @@ Json ErrorBody(ApiStyle style, const ApiError& error, std::string_view request_i
   const Names names = NamesOf(error.kind);
   const std::string message =
       error.overflow ? OverflowMessage(style, *error.overflow) : error.message;
+  // Where a shape has no place for the field's name, the message begins with it.
+  const std::string named =
+      error.param.empty() || error.overflow ? message : fmt::format("{}: {}", error.param, message);
   switch (style) {
     case ApiStyle::kOpenAi:
       return {{"error",
@@ -153,19 +158,16 @@ Json ErrorBody(ApiStyle style, const ApiError& error, std::string_view request_i
                 {"type", names.openai_type},
                 {"param", NullIfEmpty(error.param)},
                 {"code", NullIfEmpty(names.openai_code)}}}};
-    case ApiStyle::kAnthropic:
-      return {{"type", "error"},
-              {"error",
-               {{"type", names.anthropic_type},
-                {"message", error.param.empty() || error.overflow
-                                ? message
-                                : fmt::format("{}: {}", error.param, message)}}},
-              {"request_id", request_id}};
+    case ApiStyle::kAnthropic: {
+      Json body = {{"type", names.anthropic_type}, {"message", named}};
+      if (!error.details.is_null()) body["details"] = error.details;
+      return {{"type", "error"}, {"error", std::move(body)}, {"request_id", request_id}};
+    }
     case ApiStyle::kMiniMax:
       return {{"id", request_id},
               {"choices", nullptr},
               {"created", 0},
-              {"base_resp", {{"status_code", names.minimax_code}, {"status_msg", message}}}};
+              {"base_resp", {{"status_code", names.minimax_code}, {"status_msg", named}}}};
   }
   return {};
 }

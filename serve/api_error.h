@@ -42,6 +42,7 @@ struct ApiError {
   std::string message;
   std::string param = {};  // the field of the request, as in "messages[2].content"; may be empty
   std::optional<ContextOverflow> overflow = {};
+  Json details = {};  // Anthropic's clients read in its error_code what to try instead
   std::optional<double> retry_after = {};  // seconds from now; whoever tries again without it fails
 };
 

@@ -20,7 +20,7 @@ struct ChatPrompt {
   // handle (AnswerStart) under which the answer was given out. If what is stored under it says the
   // same as the message, the prompt goes on from its exact tokens.
   Json messages = Json::array();
-  Json tools;                         // list in the shape of the OpenAI API, or null
+  Json tools = nullptr;               // list in the shape of the OpenAI API, or null
   bool add_generation_prompt = true;  // false: the prompt ends with the last message
   bool continue_final = false;        // the answer goes on with the last message, an assistant's
 };

@@ -29,14 +29,18 @@ std::string_view BearerToken(std::string_view value) {
 
 }  // namespace
 
+std::string_view ApiKeyOf(const HttpRequest& request) {
+  const std::string_view bearer = BearerToken(request.Header("authorization"));
+  return bearer.empty() ? request.Header("x-api-key") : bearer;
+}
+
 std::function<ApiResult<void>(const HttpRequest&)> AuthorizeKeys(
     const std::vector<std::string>& keys) {
   std::vector<Hash> hashes;
   hashes.reserve(keys.size());
   for (const std::string& key : keys) hashes.push_back(HashOf(key));
   return [hashes = std::move(hashes)](const HttpRequest& request) -> ApiResult<void> {
-    const std::string_view bearer = BearerToken(request.Header("authorization"));
-    const std::string_view key = bearer.empty() ? request.Header("x-api-key") : bearer;
+    const std::string_view key = ApiKeyOf(request);
     if (key.empty()) {
       return ApiFail(ApiErrorKind::kAuthentication, "",
                      "expected an API key, as 'Authorization: Bearer KEY' or 'x-api-key: KEY'");

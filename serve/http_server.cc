@@ -160,17 +160,16 @@ void HttpServer::Impl::Remove(const std::shared_ptr<HttpConnection>& connection,
 }
 
 void HttpServer::Impl::Drain(double seconds) {
-  asio::post(io_, [this, seconds] {
-    if (!service_.is_draining) StartDraining(seconds);
-  });
+  asio::post(io_, [this, seconds] { StartDraining(seconds); });
 }
 
 void HttpServer::Impl::StartDraining(double seconds) {
-  service_.is_draining = true;
-  AsioError ignored;
-  acceptor_.close(ignored);
-  if (connections_.empty()) io_.stop();
-  for (const auto& connection : connections_) connection->Drain();
+  if (!std::exchange(service_.is_draining, true)) {
+    AsioError ignored;
+    acceptor_.close(ignored);
+    if (connections_.empty()) io_.stop();
+    for (const auto& connection : connections_) connection->Drain();
+  }
   drain_timer_.expires_after(Milliseconds(seconds));
   drain_timer_.async_wait([this](AsioError error) {
     if (!error) CutOff();

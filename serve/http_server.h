@@ -60,8 +60,11 @@ struct HttpServerOptions {
   std::function<void(std::string_view)> log = nullptr;
 };
 
-// For HttpServerOptions::authorize: one of these keys must be in `Authorization: Bearer` or
-// `x-api-key`. Only their hashes are kept, and comparing takes as long for any key.
+// The key that a request shows in `Authorization: Bearer` or `x-api-key`; "" when it shows none.
+std::string_view ApiKeyOf(const HttpRequest& request);
+
+// For HttpServerOptions::authorize: a request must show one of these keys. Only their hashes are
+// kept, and comparing takes as long for any key.
 std::function<ApiResult<void>(const HttpRequest&)> AuthorizeKeys(
     const std::vector<std::string>& keys);
 
@@ -82,7 +85,8 @@ class HttpServer {
 
   // From any thread: takes no more connections, closes idle ones, lets the others finish what is
   // under way and cuts them off after `seconds`; then Run returns. Handlers that have not returned
-  // a second later are destroyed where they wait. A second call changes nothing.
+  // a second later are destroyed where they wait, with the server. Calling it again sets another
+  // time.
   void Drain(double seconds);
 
   // From any thread: has `work` called on the I/O thread.

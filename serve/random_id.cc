@@ -11,7 +11,7 @@ std::string RandomId(std::string_view prefix) {
   thread_local std::random_device entropy;
   std::uniform_int_distribution<size_t> letter(0, kLetters.size() - 1);
   std::string id(prefix);
-  for (int i = 0; i < 24; ++i) id += kLetters[letter(entropy)];
+  for (int i = 0; i < 22; ++i) id += kLetters[letter(entropy)];
   return id;
 }
 

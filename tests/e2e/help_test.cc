@@ -60,10 +60,19 @@ TEST(Help, ItsExamplesWork) {
       if (mentions("text-01-slice")) example += " --layers 1 --hidden 64 --vocab 64 --ffn 64";
       example = std::regex_replace(example, std::regex("/tmp/"), folder.path() + "/");
       if (mentions("man -l")) example.insert(0, "MANPAGER=cat ");
-      const std::string script =
-          fmt::format("set -o pipefail; export FULMEN_SESSIONS={}/sessions.db; PATH={}:$PATH; {}",
-                      folder.path(), path, example);
-      const ProgramResult result = RunProgram({"bash", "-c", script}, {.folder = SourcePath("")});
+      ProgramOptions options = {.folder = SourcePath("")};
+      if (command == Words{"serve"} && !external) {  // until it is told to end
+        example.insert(0, "exec ");
+        example += " --port 0";
+        options.interrupt_after = {" answers at "};
+        options.interrupt_with = SIGTERM;
+      }
+      // Where nothing is fetched, whatever network there is.
+      const std::string script = fmt::format(
+          "set -o pipefail; export FULMEN_SESSIONS={}/sessions.db HF_ENDPOINT=http://127.0.0.1:1; "
+          "PATH={}:$PATH; {}",
+          folder.path(), path, example);
+      const ProgramResult result = RunProgram({"bash", "-c", script}, options);
       EXPECT_EQ(result.exit_code, external ? 1 : 0) << result.err;
     }
   }
@@ -181,6 +190,20 @@ TEST(CommandLine, MistakesGetOnePlainSentence) {
            {{"session", "list", "--all", "--namespace", "org"},
             "--all and --namespace exclude each other",
             "fulmen session list"},
+           {{"pull"},
+            "MODEL is missing: OWNER/NAME, or OWNER/NAME:FILE for one file or a pattern such as "
+            "*Q4_K_M*; of a GGUF model in parts, any part brings all",
+            "fulmen pull"},
+           {{"pull", "MiniMax-M1"},
+            "MODEL should be OWNER/NAME or OWNER/NAME:FILE, as in MiniMaxAI/MiniMax-M1-80k, found "
+            "\"MiniMax-M1\"",
+            "fulmen pull"},
+           {{"pull", "a/b:../c"},
+            "MODEL \"../c\" cannot be the name of a file here: it has . or .. in it",
+            "fulmen pull"},
+           {{"pull", "a/b:c", "--include", "*"},
+            "--include does nothing with a/b:FILE",
+            "fulmen pull"},
            {{"completion", "csh"},
             "SHELL should be bash, zsh or fish, found \"csh\"",
             "fulmen completion"},

@@ -435,6 +435,7 @@ std::map<std::string, Effects> AllEffects() {
       {"session import", StoreEffects("../in/work.json new")},
       {"session rm", StoreEffects("work")},
       {"session expire", SessionExpireEffects()},
+      {"pull", PullEffects()},
       {"bench", BenchEffects()},
       {"completion", {}},
       {"manual", {}},
@@ -458,6 +459,7 @@ std::vector<Measured> ThreadEffects() {
       {"convert", "--threads", "../in/model out"},
       {"quantize", "--threads", "../in/model out Q4_0"},
       {"imatrix", "--threads", "../in/model ../in/book.txt out"},
+      {"pull", "--parallel", "acme/tiny"},
   };
 }
 

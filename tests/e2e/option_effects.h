@@ -20,6 +20,8 @@ struct Effect {
 
 using Effects = std::vector<Effect>;
 
+Effects PullEffects();
+
 // What shows in output, files or exit status, by command.
 std::map<std::string, Effects> AllEffects();
 

@@ -1,0 +1,222 @@
+#include "serve/answering.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "serve/event_queue.h"
+#include "serve/sse.h"
+
+namespace fulmen {
+
+namespace asio = boost::asio;
+
+struct Answering::Under {
+  Exchange& exchange;
+  std::unique_ptr<ApiCall> call;
+  std::vector<Turn> turns;
+  std::vector<RequestId> ids;  // of the engines, one for each turn
+  Keep keep;
+  std::shared_ptr<EventQueue> events;
+  size_t open = 0;  // turns whose last event has not come
+  bool left = false;
+  std::string out = {};                // to be sent next
+  std::optional<ApiError> error = {};  // that ended it
+
+  ~Under() {
+    exchange.OnLeave({});
+    if (open > 0) Cancel();
+  }
+  void Cancel() {
+    for (size_t i = 0; i < ids.size(); ++i) turns[i].model().engine().Cancel(ids[i]);
+  }
+};
+
+// Two that went on from one turn at the same time would both have their answer, and one of them
+// nothing kept.
+class Answering::SessionClaim {
+ public:
+  static ApiResult<SessionClaim> Make(Answering& answering, const std::vector<Generation>& all,
+                                      const std::string& space) {
+    SessionClaim claim(answering);
+    for (const Generation& each : all) {
+      if (each.session.empty()) continue;
+      const auto [entry, is_free] = answering.claimed_.emplace(space, each.session);
+      if (!is_free) {
+        return ApiFail(ApiErrorKind::kConflict, "session",
+                       "session \"{}\" is answering another request", each.session);
+      }
+      claim.held_.push_back(*entry);
+    }
+    return claim;
+  }
+  SessionClaim(SessionClaim&& other) noexcept
+      : answering_(other.answering_), held_(std::exchange(other.held_, {})) {}
+  SessionClaim& operator=(SessionClaim&&) = delete;
+  ~SessionClaim() {
+    for (const auto& session : held_) answering_.claimed_.erase(session);
+  }
+
+ private:
+  explicit SessionClaim(Answering& answering) : answering_(answering) {}
+
+  Answering& answering_;
+  std::vector<std::pair<std::string, std::string>> held_;
+};
+
+ApiResult<ServedModel*> Answering::FindModel(std::string_view name) const {
+  if (name.empty()) return models_.front().get();
+  for (const auto& model : models_) {
+    if (model->HasName(name)) return model.get();
+  }
+  return ApiFail(ApiErrorKind::kModelNotFound, "model",
+                 "The model `{}` does not exist; GET /v1/models lists those that do", name);
+}
+
+RecallAnswer Answering::RecallOf(const ServedModel& model, const std::string& space) const {
+  return RecallFrom(store_, model, space);
+}
+
+ApiResult<std::vector<int32_t>> Answering::PromptIds(const Generation& generation,
+                                                     const std::string& space) const {
+  FULMEN_API_ASSIGN(const ServedModel* model, FindModel(generation.model));
+  FULMEN_API_ASSIGN(Prompt prompt, MakePrompt(*model, generation, RecallOf(*model, space)));
+  return std::move(prompt.ids);
+}
+
+ApiResult<std::vector<Turn>> Answering::MakeTurns(std::vector<Generation> generations,
+                                                  const std::string& space) const {
+  std::vector<Turn> turns;
+  for (Generation& generation : generations) {
+    FULMEN_API_ASSIGN(ServedModel * model, FindModel(generation.model));
+    FULMEN_API_ASSIGN(Turn turn, Turn::Make(*model, std::move(generation), store_, space));
+    turns.push_back(std::move(turn));
+  }
+  return turns;
+}
+
+ApiResult<void> Answering::Submit(Under& under) {
+  for (size_t i = 0; i < under.turns.size(); ++i) {
+    Turn& turn = under.turns[i];
+    Request request = turn.TakeRequest();
+    if (options_.seconds > 0) request.deadline = SteadySeconds() + options_.seconds;
+    const auto listen = [events = under.events, i, tokens = turn.tells_tokens()](
+                            RequestId, const Event& event) {
+      if (tokens || !std::holds_alternative<TokenSampled>(event)) events->Push(i, event);
+    };
+    const auto id = turn.model().engine().Submit(request, listen);
+    if (!id) {
+      under.Cancel();
+      ApiError error = ToApiError(id.error());
+      if (error.kind == ApiErrorKind::kBusy) error.retry_after = 1;
+      return tl::unexpected(std::move(error));
+    }
+    under.ids.push_back(*id);
+  }
+  under.open = under.turns.size();
+  return {};
+}
+
+asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
+                                        std::string space, Keep keep) {
+  const auto claim = SessionClaim::Make(*this, call->generations(), space);
+  if (!claim) {
+    HttpResponse response = ErrorResponse(exchange, claim.error());
+    co_await exchange.Respond(std::move(response));
+    co_return;
+  }
+  auto make = [this, &space, &call] { return MakeTurns(std::move(call->generations()), space); };
+  auto made = co_await OnWorkers(workers_, make);
+  if (!made) {
+    HttpResponse response = ErrorResponse(exchange, made.error());
+    co_await exchange.Respond(std::move(response));
+    co_return;
+  }
+  const asio::any_io_executor io = co_await asio::this_coro::executor;
+  Under under = {.exchange = exchange,
+                 .call = std::move(call),
+                 .turns = *std::move(made),
+                 .ids = {},
+                 .keep = std::move(keep),
+                 .events = std::make_shared<EventQueue>(io)};
+  if (auto submitted = Submit(under); !submitted) {
+    HttpResponse response = ErrorResponse(exchange, submitted.error());
+    co_await exchange.Respond(std::move(response));
+    co_return;
+  }
+  exchange.OnLeave([&under] {
+    under.left = true;
+    under.Cancel();
+    under.events->Wake();
+  });
+  co_await Relay(under);
+}
+
+asio::awaitable<void> Answering::Relay(Under& under) {
+  const bool streams = under.call->streams();
+  if (streams) {
+    HttpResponse head = {.content_type = "text/event-stream; charset=utf-8"};
+    under.left = !co_await under.exchange.BeginStream(std::move(head)) || under.left;
+  }
+  std::vector<AnswerStart> starts;
+  for (const Turn& turn : under.turns) starts.push_back(turn.Start());
+  under.call->Begin(std::move(starts), under.out);
+  while (under.open > 0 && !under.left && !under.error) {
+    std::vector<EventQueue::Entry> entries = co_await under.events->Take(options_.sign_of_life);
+    if (under.left) break;
+    if (entries.empty()) co_await SignOfLife(under);
+    for (EventQueue::Entry& entry : entries) {
+      if (!under.error) co_await Take(under, std::move(entry));
+    }
+    if (streams && !under.out.empty()) {
+      const std::string piece = std::exchange(under.out, {});
+      if (!co_await under.exchange.Write(piece)) under.left = true;
+    }
+  }
+  if (under.left) co_return;
+  if (streams) {
+    co_await under.exchange.EndStream();
+    co_return;
+  }
+  HttpResponse response = under.error ? ErrorResponse(under.exchange, *under.error)
+                                      : HttpResponse::OfJson(under.call->Answer());
+  co_await under.exchange.Respond(std::move(response));
+}
+
+asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
+  Turn& turn = under.turns[entry.generation];
+  if (const auto* delta = std::get_if<AnswerDelta>(&entry.event)) turn.Add(*delta);
+  if (const auto* finished = std::get_if<AnswerFinished>(&entry.event)) {
+    // What is kept of it is on the disk before anybody hears that it has ended.
+    auto keep = [&turn, finished] { return turn.Keep(*finished); };
+    auto kept = co_await OnWorkers(workers_, keep);
+    if (!kept) under.error = kept.error();
+    metrics_.CountAnswer(turn.model(), finished->reason);
+  }
+  if (const auto* done = std::get_if<RequestDone>(&entry.event)) {
+    --under.open;
+    metrics_.CountRequest(turn.model(), *done);
+    if (!done->status) under.error = ToApiError(done->status.error());
+  }
+  const size_t before = under.out.size();
+  if (!under.error) under.call->On(entry.generation, entry.event, under.out);
+  if (!under.error && under.open == 0 && under.keep) {
+    auto kept = co_await OnWorkers(workers_, under.keep);
+    if (!kept) under.error = kept.error();
+  }
+  if (!under.error || !under.call->streams()) co_return;
+  under.out.resize(before);  // it would have said that all went well
+  under.call->Fail(*under.error, under.out);
+}
+
+asio::awaitable<void> Answering::SignOfLife(Under& under) {
+  const HttpRequest& request = under.exchange.request();
+  if (under.call->streams()) {
+    under.out += kSseComment;
+  } else if (!request.is_http_10 && request.Header("x-stainless-lang") == "js") {
+    constexpr int kProcessing = 102;
+    under.left = !co_await under.exchange.Interim(kProcessing) || under.left;
+  }
+}
+
+}  // namespace fulmen

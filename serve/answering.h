@@ -1,0 +1,75 @@
+// Has engines answer a call of an API, and its client hear of it.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/session_store.h"
+#include "serve/api_call.h"
+#include "serve/event_queue.h"
+#include "serve/http.h"
+#include "serve/metrics.h"
+#include "serve/on_workers.h"
+#include "serve/served_model.h"
+#include "serve/turn.h"
+
+namespace fulmen {
+
+struct AnsweringOptions {
+  // Without a word for so long a stream gets a comment, and a client of Node that waits for a whole
+  // answer an interim one: both give up after five minutes of silence.
+  std::chrono::seconds sign_of_life{15};
+  double seconds = 0;  // an answer may take; 0: as long as it likes
+};
+
+// Of the I/O thread. Models, store, metrics and workers must outlive it and the calls it answers.
+class Answering {
+ public:
+  Answering(std::vector<std::unique_ptr<ServedModel>>& models, SessionStore* store,
+            Metrics& metrics, boost::asio::thread_pool& workers, AnsweringOptions options)
+      : models_(models), store_(store), metrics_(metrics), workers_(workers), options_(options) {}
+
+  // Until the client has its answer, or has left: then nothing is computed for it any more.
+  // `space` is the namespace of its key. `keep`, if there is one, is called on a worker when the
+  // answer is whole, and before the client hears so: what is to be stored of it.
+  using Keep = std::function<ApiResult<void>()>;
+  boost::asio::awaitable<void> Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
+                                      std::string space, Keep keep);
+
+  // The model of this name; the first one where it is empty.
+  ApiResult<ServedModel*> FindModel(std::string_view name) const;
+  RecallAnswer RecallOf(const ServedModel& model, const std::string& space) const;
+  // Counts the tokens of a prompt, as Answer would make it. Not for the I/O thread.
+  ApiResult<std::vector<int32_t>> PromptIds(const Generation& generation,
+                                            const std::string& space) const;
+
+  SessionStore* store() const { return store_; }
+  boost::asio::thread_pool& workers() const { return workers_; }
+
+ private:
+  struct Under;        // a call under way
+  class SessionClaim;  // a session that it goes on with
+  ApiResult<std::vector<Turn>> MakeTurns(std::vector<Generation> generations,
+                                         const std::string& space) const;
+  ApiResult<void> Submit(Under& under);
+  boost::asio::awaitable<void> Relay(Under& under);
+  boost::asio::awaitable<void> Take(Under& under, EventQueue::Entry entry);
+  boost::asio::awaitable<void> SignOfLife(Under& under);
+
+  std::vector<std::unique_ptr<ServedModel>>& models_;
+  SessionStore* store_;
+  Metrics& metrics_;
+  boost::asio::thread_pool& workers_;
+  const AnsweringOptions options_;
+  std::set<std::pair<std::string, std::string>> claimed_;  // sessions, with their namespaces
+};
+
+}  // namespace fulmen

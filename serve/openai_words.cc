@@ -1,0 +1,88 @@
+#include "serve/openai_words.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/utf8.h"
+
+namespace fulmen {
+namespace {
+
+Json Logprob(int32_t id, double logprob, const Tokenizer& tokenizer) {
+  Json bytes = Json::array();
+  for (const char byte : tokenizer.TokenBytes(id).value_or("")) {
+    bytes.push_back(static_cast<uint8_t>(byte));
+  }
+  return {{"token", TokenText(tokenizer, id)},
+          {"logprob", ToldLogprob(logprob)},
+          {"bytes", std::move(bytes)}};
+}
+
+}  // namespace
+
+std::string_view OpenAiFinishReason(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kToolCalls:
+      return "tool_calls";
+    default:
+      return "length";
+  }
+}
+
+Json OpenAiUsage(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.output_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.output_tokens},
+          {"prompt_tokens_details",
+           {{"cached_tokens", usage.cached_tokens},
+            {"cache_write_tokens", 0},
+            {"text_tokens", usage.prompt_tokens},
+            {"image_tokens", 0},
+            {"audio_tokens", 0}}},
+          {"completion_tokens_details",
+           {{"reasoning_tokens", usage.reasoning_tokens},
+            {"audio_tokens", 0},
+            {"accepted_prediction_tokens", 0},
+            {"rejected_prediction_tokens", 0}}}};
+}
+
+Usage operator+(const Usage& a, const Usage& b) {
+  return {.prompt_tokens = a.prompt_tokens + b.prompt_tokens,
+          .cached_tokens = a.cached_tokens + b.cached_tokens,
+          .output_tokens = a.output_tokens + b.output_tokens,
+          .reasoning_tokens = a.reasoning_tokens + b.reasoning_tokens};
+}
+
+Json OpenAiLogprobs(std::span<const TokenSampled> tokens, const Tokenizer& tokenizer) {
+  Json content = Json::array();
+  for (const TokenSampled& token : tokens) {
+    Json one = Logprob(token.id, token.logprob.value_or(0), tokenizer);
+    Json top = Json::array();
+    for (const TokenLogprob& other : token.top) {
+      top.push_back(Logprob(other.id, other.logprob, tokenizer));
+    }
+    one["top_logprobs"] = std::move(top);
+    content.push_back(std::move(one));
+  }
+  return content;
+}
+
+std::string TokenText(const Tokenizer& tokenizer, int32_t id) {
+  return ReplaceInvalidUtf8(tokenizer.TokenBytes(id).value_or(""));
+}
+
+double ToldLogprob(double logprob) { return std::max(logprob, -9999.0); }
+
+ApiResult<StreamFields> ReadStreamFields(const Fields& fields) {
+  StreamFields read;
+  FULMEN_API_ASSIGN(read.stream, fields.Bool("stream", false));
+  FULMEN_API_ASSIGN(const std::optional<Fields> options, fields.Object("stream_options"));
+  if (options) {
+    FULMEN_API_ASSIGN(read.include_usage, options->Bool("include_usage", false));
+  }
+  return read;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,41 @@
+// From what an API asks to what an engine takes: messages and text become tokens.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "engine/request.h"
+#include "serve/api_error.h"
+#include "serve/generation.h"
+#include "serve/served_model.h"
+#include "tokenizer/chat.h"
+
+namespace fulmen {
+
+// The exact tokens of an answer that was given out under this handle; nullopt where they are not
+// known any more.
+using RecallAnswer = std::function<std::optional<std::vector<int32_t>>(std::string_view handle)>;
+
+// The tokens of a prompt alone, and where messages begin in it.
+struct Prompt {
+  std::vector<int32_t> ids;
+  AnswerFormat format;
+};
+// Linear in the prompt, which may be megabytes: not for the I/O thread. Assistant turns with a
+// handle become the tokens that were sampled where these say the same as the turn.
+ApiResult<Prompt> MakePrompt(const ServedModel& model, const Generation& generation,
+                             const RecallAnswer& recall);
+
+// The text of a chat's prompt, in the model's format.
+ApiResult<std::vector<PromptPiece>> ChatPieces(const ServedModel& model, const ChatPrompt& chat);
+
+// The whole request for `prompt`, checked against the model's context. `space`, `key` and deadline
+// are the caller's to set.
+ApiResult<Request> MakeRequest(const ServedModel& model, const Generation& generation,
+                               Prompt prompt);
+
+}  // namespace fulmen

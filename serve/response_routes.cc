@@ -1,0 +1,120 @@
+// OpenAI's Responses API, whose answers are stored.
+#include <utility>
+
+#include "serve/on_workers.h"
+#include "serve/openai_responses.h"
+#include "serve/request_json.h"
+#include "serve/service.h"
+#include "serve/stored_responses.h"
+
+namespace fulmen {
+namespace {
+
+namespace asio = boost::asio;
+
+// What the body refers to. Without a store it can refer to nothing.
+ApiResult<ReferredItems> Referred(Service& service, const Json& body, const std::string& space) {
+  FULMEN_API_ASSIGN(const ResponseReferences references, ReferencesOf(body));
+  if (service.responses != nullptr) {
+    return FindReferred(*service.responses, space, references);
+  }
+  if (references.previous.empty() && references.items.empty()) return ReferredItems();
+  return ApiFail(ApiErrorKind::kNotFound, "previous_response_id",
+                 "this server stores no responses, so there is none to go on from");
+}
+
+asio::awaitable<void> Create(Service& service, Exchange& exchange) {
+  const std::string space = SpaceOf(service, exchange.request());
+  auto parse = [&service, &space, &exchange]() -> ApiResult<std::unique_ptr<ResponsesCall>> {
+    FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
+    FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
+    const Json& store = Member(json, "store");
+    // The answer does not say that it is stored where it cannot be.
+    if (service.responses == nullptr && json.is_object() && (store.is_null() || store == true)) {
+      json["store"] = false;
+    }
+    return ParseOpenAiResponses(json, referred);
+  };
+  auto parsed = co_await OnWorkers(service.answering.workers(), parse);
+  if (!parsed) {
+    HttpResponse response = ErrorResponse(exchange, parsed.error());
+    co_await exchange.Respond(std::move(response));
+    co_return;
+  }
+  std::unique_ptr<ResponsesCall> call = *std::move(parsed);
+  Answering::Keep keep;
+  if (call->stores() && service.responses != nullptr) {
+    keep = [&service, space, &stored = *call] {
+      return StoreResponse(*service.responses, space, stored);
+    };
+  }
+  co_await AnswerCall(service, exchange, std::move(call), std::move(keep));
+}
+
+// Works out an answer on a worker.
+using Worker = std::function<ApiResult<Json>(const std::string& space, const std::string& id,
+                                             Exchange& exchange)>;
+RouteHandler Answered(Service& service, Worker worker) {
+  return [&service, worker = std::move(worker)](Exchange& exchange,
+                                                const PathValues& values) -> asio::awaitable<void> {
+    const std::string space = SpaceOf(service, exchange.request());
+    const auto id = values.find("id");
+    const std::string named = id == values.end() ? "" : id->second;
+    auto work = [&] { return worker(space, named, exchange); };
+    auto answer = co_await OnWorkers(service.answering.workers(), work);
+    HttpResponse response =
+        answer ? HttpResponse::OfJson(*answer) : ErrorResponse(exchange, answer.error());
+    co_await exchange.Respond(std::move(response));
+  };
+}
+
+// One that needs the store.
+RouteHandler FromStore(Service& service, ApiResult<Json> (*worker)(ResponseStore&, std::string_view,
+                                                                   std::string_view)) {
+  return Answered(service,
+                  [&service, worker](const std::string& space, const std::string& id,
+                                     Exchange&) -> ApiResult<Json> {
+                    if (service.responses == nullptr) {
+                      return ApiFail(ApiErrorKind::kNotFound, "",
+                                     "this server stores no responses");
+                    }
+                    return worker(*service.responses, space, id);
+                  });
+}
+
+}  // namespace
+
+std::vector<Route> ResponseRoutes(Service& service) {
+  const auto create = [&service](Exchange& exchange, const PathValues&) {
+    return Create(service, exchange);
+  };
+  const auto count = [&service](const std::string& space, const std::string&,
+                                Exchange& exchange) -> ApiResult<Json> {
+    FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
+    FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
+    FULMEN_API_ASSIGN(const Generation generation, ParseResponsesCount(json, referred));
+    FULMEN_API_ASSIGN(const auto ids, service.answering.PromptIds(generation, space));
+    return ResponsesCount(std::ssize(ids));
+  };
+  const auto items = [&service](const std::string& space, const std::string& id,
+                                Exchange& exchange) -> ApiResult<Json> {
+    if (service.responses == nullptr) {
+      return ApiFail(ApiErrorKind::kNotFound, "", "this server stores no responses");
+    }
+    const HttpRequest& request = exchange.request();
+    return ListInputItems(*service.responses, space, id,
+                          {request.Query("limit"), request.Query("order"), request.Query("after")});
+  };
+  const std::string one = "/v1/responses/{id}";
+  return {
+      {"POST", "/v1/responses", create, true, "OpenAI: a response"},
+      {"POST", "/v1/responses/input_tokens", Answered(service, count), true,
+       "Count a prompt's tokens"},
+      {"GET", one, FromStore(service, GetResponse), true, "A response that was stored"},
+      {"DELETE", one, FromStore(service, DeleteResponse), true, "Delete it"},
+      {"POST", one + "/cancel", FromStore(service, CancelResponse), true, "End it"},
+      {"GET", one + "/input_items", Answered(service, items), true, "What it was asked"},
+  };
+}
+
+}  // namespace fulmen

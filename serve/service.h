@@ -1,0 +1,43 @@
+// What the routes of a server share.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/session_store.h"
+#include "serve/answering.h"
+#include "serve/http.h"
+#include "serve/metrics.h"
+#include "serve/response_store.h"
+#include "serve/served_model.h"
+
+namespace fulmen {
+
+struct Service {
+  std::vector<std::unique_ptr<ServedModel>>& models;  // at least one
+  Answering& answering;
+  Metrics& metrics;
+  SessionStore* sessions;    // null: none are kept
+  ResponseStore* responses;  // null: none are stored
+  std::string version;       // of Fulmen
+  int64_t started;           // seconds since 1970
+  bool has_keys;             // and asks for them
+};
+
+// The namespace of whoever asks, for its key: what its requests read and keep, no other finds.
+std::string SpaceOf(const Service& service, const HttpRequest& request);
+
+// Answers a call in the session that the request's header names, if it does.
+boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
+                                        std::unique_ptr<ApiCall> call, Answering::Keep keep);
+
+// Each makes routes that refer to `service`.
+std::vector<Route> ApiRoutes(Service& service);       // three of the four APIs
+std::vector<Route> ResponseRoutes(Service& service);  // the fourth, OpenAI's Responses
+std::vector<Route> ModelRoutes(Service& service);     // models, health, properties, metrics
+std::vector<Route> TokenRoutes(Service& service);     // tokenize, detokenize, apply-template
+std::vector<Route> SessionRoutes(Service& service);   // /v1/sessions
+std::vector<Route> PageRoutes();                      // the page at /
+
+}  // namespace fulmen

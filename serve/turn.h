@@ -1,0 +1,51 @@
+// One generation of a call, from its prompt to what is kept of its answers.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/session_store.h"
+#include "serve/api_error.h"
+#include "serve/generation.h"
+#include "serve/served_model.h"
+#include "serve/session_turn.h"
+
+namespace fulmen {
+
+class Turn {
+ public:
+  // Makes the prompt. `store` may be null: then nothing is kept, and no session can be continued.
+  // Not for the I/O thread, as Keep.
+  static ApiResult<Turn> Make(ServedModel& model, Generation generation, SessionStore* store,
+                              std::string space);
+
+  AnswerStart Start() const;
+  // What is asked of the engine; once.
+  Request TakeRequest() { return std::move(request_); }
+  bool tells_tokens() const { return tells_tokens_; }
+  ServedModel& model() const { return *model_; }
+
+  void Add(const AnswerDelta& delta);
+  // Keeps the tokens of an answer under its handle, and in its session. Durable on return.
+  ApiResult<void> Keep(const AnswerFinished& finished);
+
+ private:
+  Turn(ServedModel& model, SessionStore* store, std::string space)
+      : model_(&model), store_(store), space_(std::move(space)) {}
+
+  ServedModel* model_;
+  SessionStore* store_;
+  std::string space_;
+  Request request_;
+  std::vector<int32_t> prompt_;
+  std::vector<std::string> handles_;
+  std::unique_ptr<SessionTurn> session_;
+  bool tells_tokens_ = false;
+};
+
+// The exact tokens of an answer of this namespace and model, as `store` has them.
+RecallAnswer RecallFrom(SessionStore* store, const ServedModel& model, std::string space);
+
+}  // namespace fulmen
