@@ -10,8 +10,8 @@ set -euo pipefail
 
 # tests/e2e/packaging_test.cc compares these with what the program is linked with.
 libraries=(
-  libedit2 libfmt9 libgcc-s1 libhwy1 libonig5 libprometheus-cpp-core1.0 libsimdjson14 libsqlite3-0
-  libssl3 libstdc++6 libtomlplusplus3 libutf8proc2 libxxhash0 libzstd1
+  libcurl4 libedit2 libfmt9 libgcc-s1 libhwy1 libonig5 libprometheus-cpp-core1.0 libsimdjson14
+  libsqlite3-0 libssl3 libstdc++6 libtomlplusplus3 libutf8proc2 libxxhash0 libzstd1
 )
 
 case ${1-} in
@@ -25,7 +25,7 @@ case ${1-} in
   runtime)
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update
-    apt-get -q install -y --no-install-recommends "${libraries[@]}"
+    apt-get -q install -y --no-install-recommends ca-certificates "${libraries[@]}"
     rm -rf /var/lib/apt/lists/*
     install -d -m 700 -o 10001 -g 10001 /var/lib/fulmen /var/cache/fulmen
     ;;
