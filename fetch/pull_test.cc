@@ -51,6 +51,14 @@ class PullTest : public ::testing::Test {
     return report.value_or(PullReport());
   }
   // A pull that fails with this message, and leaves no file in its place that is not whole.
+  // Of whichever part of the large file came first.
+  void ExpectWrongRange(const std::string& size, const std::string& found) {
+    const auto report = Pull();
+    ASSERT_FALSE(report);
+    const std::string& message = report.error().message;
+    EXPECT_TRUE(message.starts_with("model.safetensors: bytes ")) << message;
+    EXPECT_TRUE(message.ends_with("/" + size + " are expected, " + found)) << message;
+  }
   void ExpectFailure(const std::string& message, ErrorCode code = ErrorCode::kCorrupt) {
     const auto report = Pull();
     ASSERT_FALSE(report);
@@ -280,10 +288,9 @@ TEST_F(PullTest, BelievesNoSizes) {
   host_.Misbehave(R"([{"path": "*/config.json", "endless": true}])");
   ExpectFailure("config.json: the host lists 2 bytes, and sends more");
   host_.Misbehave(R"([{"path": "/objects/*", "headers": {"Content-Range": "bytes 0-9/10"}}])");
-  ExpectFailure("model.safetensors: bytes 0-262143/" + size + " are expected, found bytes 0-9/10");
+  ExpectWrongRange(size, "found bytes 0-9/10");
   host_.Misbehave(R"([{"path": "/objects/*", "headers": {"Content-Range": null}}])");
-  ExpectFailure("model.safetensors: bytes 0-262143/" + size +
-                " are expected, found no Content-Range");
+  ExpectWrongRange(size, "found no Content-Range");
   host_.Misbehave(
       R"([{"path": "/objects/*", "body": "short", "headers": {"Content-Length": "5"}}])");
   EXPECT_FALSE(Pull());
