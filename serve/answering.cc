@@ -95,7 +95,7 @@ ApiResult<std::vector<Turn>> Answering::MakeTurns(std::vector<Generation> genera
   return turns;
 }
 
-ApiResult<void> Answering::Submit(Under& under) {
+ApiResult<void> Answering::Submit(Under& under) const {
   for (size_t i = 0; i < under.turns.size(); ++i) {
     Turn& turn = under.turns[i];
     Request request = turn.TakeRequest();
@@ -164,9 +164,12 @@ asio::awaitable<void> Answering::Relay(Under& under) {
   while (under.open > 0 && !under.left && !under.error) {
     std::vector<EventQueue::Entry> entries = co_await under.events->Take(options_.sign_of_life);
     if (under.left) break;
-    if (entries.empty()) co_await SignOfLife(under);
+    if (entries.empty()) {
+      co_await SignOfLife(under);
+    }
     for (EventQueue::Entry& entry : entries) {
-      if (!under.error) co_await Take(under, std::move(entry));
+      if (under.error) break;
+      co_await Take(under, std::move(entry));
     }
     if (streams && !under.out.empty()) {
       const std::string piece = std::exchange(under.out, {});

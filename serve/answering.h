@@ -59,7 +59,7 @@ class Answering {
   class SessionClaim;  // a session that it goes on with
   ApiResult<std::vector<Turn>> MakeTurns(std::vector<Generation> generations,
                                          const std::string& space) const;
-  ApiResult<void> Submit(Under& under);
+  ApiResult<void> Submit(Under& under) const;
   boost::asio::awaitable<void> Relay(Under& under);
   boost::asio::awaitable<void> Take(Under& under, EventQueue::Entry entry);
   boost::asio::awaitable<void> SignOfLife(Under& under);
