@@ -190,10 +190,13 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
   Turn& turn = under.turns[entry.generation];
   if (const auto* delta = std::get_if<AnswerDelta>(&entry.event)) turn.Add(*delta);
   if (const auto* finished = std::get_if<AnswerFinished>(&entry.event)) {
-    // What is kept of it is on the disk before anybody hears that it has ended.
-    auto keep = [&turn, finished] { return turn.Keep(*finished); };
-    auto kept = co_await OnWorkers(workers_, keep);
-    if (!kept) under.error = kept.error();
+    // What is kept of it is on the disk before anybody hears that it has ended. What ended in an
+    // error is told as one, and was never answered.
+    if (finished->reason != FinishReason::kError) {
+      auto keep = [&turn, finished] { return turn.Keep(*finished); };
+      auto kept = co_await OnWorkers(workers_, keep);
+      if (!kept) under.error = kept.error();
+    }
     metrics_.CountAnswer(turn.model(), finished->reason);
   }
   if (const auto* done = std::get_if<RequestDone>(&entry.event)) {

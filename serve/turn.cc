@@ -55,8 +55,9 @@ void Turn::Add(const AnswerDelta& delta) {
 }
 
 ApiResult<void> Turn::Keep(const AnswerFinished& finished) {
-  if (store_ == nullptr || finished.ids.empty()) return {};
+  if (store_ == nullptr) return {};
   if (session_) FULMEN_API_TRY(session_->Keep(finished));
+  if (finished.ids.empty()) return {};
   const std::string& handle = handles_[static_cast<size_t>(finished.choice)];
   // Without it the next turn reads more anew; that is no reason to withhold this one.
   (void)store_->Remember(space_, model_->identity(), finished.ids, handle);
