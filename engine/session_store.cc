@@ -278,15 +278,14 @@ Result<std::string> SessionStore::Remember(std::string_view space, std::string_v
   });
 }
 
-Result<std::optional<std::vector<int32_t>>> SessionStore::Recall(std::string_view space,
-                                                                 std::string_view model,
-                                                                 std::string_view name) {
+Result<std::optional<std::vector<int32_t>>> SessionStore::Recall(
+    std::string_view space, std::string_view model, std::string_view address_or_handle) {
   return Guarded([&]() -> Result<std::optional<std::vector<int32_t>>> {
     const Transaction at_one_time(*database_);
     Statement answers(*database_,
                       "SELECT id, ids, address FROM answers WHERE space = ? AND name = ?");
     BindText(answers, 1, space);
-    BindText(answers, 2, name);
+    BindText(answers, 2, address_or_handle);
     if (answers.executeStep()) {
       auto ids = IdsFromBytes(BlobOf(answers.getColumn(1)));
       if (ids && AnswerAddress(space, model, *ids) == answers.getColumn(2).getString()) {
@@ -297,14 +296,14 @@ Result<std::optional<std::vector<int32_t>>> SessionStore::Recall(std::string_vie
     Statement turns(*database_,
                     "SELECT turns.ids, turns.answer - turns.kept FROM turns JOIN sessions "
                     "ON sessions.id = turns.session WHERE address = ? AND space = ?");
-    BindText(turns, 1, name);
+    BindText(turns, 1, address_or_handle);
     BindText(turns, 2, space);
     while (turns.executeStep()) {
       auto ids = IdsFromBytes(BlobOf(turns.getColumn(0)));
       const int64_t begin = turns.getColumn(1).getInt64();
       if (!ids || begin < 0 || begin > std::ssize(*ids)) continue;
       ids->erase(ids->begin(), ids->begin() + begin);
-      if (AnswerAddress(space, model, *ids) == name) return ids;
+      if (AnswerAddress(space, model, *ids) == address_or_handle) return ids;
     }
     return std::nullopt;
   });
