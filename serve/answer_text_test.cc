@@ -32,7 +32,8 @@ TEST(AnswerText, TokensBelongToTheTextAfterThem) {
   EXPECT_EQ(add(Piece(PieceKind::kReasoning, "r")).kind, Kind::kReasoning);
   add(Token(2));
   add(Token(3));
-  AnswerStep step = add(Piece(PieceKind::kText, "a"));
+  const Event first = Piece(PieceKind::kText, "a");  // what a step says of it refers to it
+  AnswerStep step = add(first);
   EXPECT_EQ(step.kind, Kind::kContent);
   EXPECT_EQ(step.text, "a");
   EXPECT_EQ(IdsOf(step.tokens), (std::vector<int32_t>{2, 3}));
