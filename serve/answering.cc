@@ -159,7 +159,7 @@ asio::awaitable<void> Answering::Relay(Under& under) {
     under.left = !co_await under.exchange.BeginStream(std::move(head)) || under.left;
   }
   std::vector<AnswerStart> starts;
-  for (const Turn& turn : under.turns) starts.push_back(turn.Start());
+  for (Turn& turn : under.turns) starts.push_back(turn.Start());
   under.call->Begin(std::move(starts), under.out);
   while (under.open > 0 && !under.left && !under.error) {
     std::vector<EventQueue::Entry> entries = co_await under.events->Take(options_.sign_of_life);

@@ -50,19 +50,6 @@ Said SaidBy(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, AnswerF
   return said;
 }
 
-std::string TextOf(const Json& content) {
-  if (content.is_string()) return content.get<std::string>();
-  std::string text;
-  if (content.is_array()) {
-    for (const Json& part : content) {
-      if (const Json& words = Member(part, "text"); words.is_string()) {
-        text += words.get_ref<const std::string&>();
-      }
-    }
-  }
-  return text;
-}
-
 bool SameArguments(const Json& sent, const std::string& said) {
   const auto parsed = [](const std::string& text) { return Json::parse(text, nullptr, false); };
   const Json ours = parsed(said);
@@ -76,7 +63,7 @@ bool SaysTheSame(const Json& message, const Said& said) {
   const Json& reasoning = Member(message, "reasoning_content");
   const std::string thoughts = reasoning.is_string() ? reasoning.get<std::string>() : "";
   if (!thoughts.empty() && thoughts != said.reasoning) return false;
-  if (TextOf(Member(message, "content")) != said.text) return false;
+  if (ContentText(Member(message, "content")) != said.text) return false;
   const Json& calls = Member(message, "tool_calls");
   if ((calls.is_array() ? calls.size() : 0) != said.calls.size()) return false;
   for (size_t i = 0; i < said.calls.size(); ++i) {
@@ -183,6 +170,19 @@ std::vector<int32_t> ScriptFor(const ServedModel& model, const Generation& gener
 }
 
 }  // namespace
+
+std::string ContentText(const Json& content) {
+  if (content.is_string()) return content.get<std::string>();
+  std::string text;
+  if (content.is_array()) {
+    for (const Json& part : content) {
+      if (const Json& words = Member(part, "text"); words.is_string()) {
+        text += words.get_ref<const std::string&>();
+      }
+    }
+  }
+  return text;
+}
 
 ApiResult<std::vector<PromptPiece>> ChatPieces(const ServedModel& model, const ChatPrompt& chat) {
   if (!model.format()) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct Prompt {
 // handle become the tokens that were sampled where these say the same as the turn.
 ApiResult<Prompt> MakePrompt(const ServedModel& model, const Generation& generation,
                              const RecallAnswer& recall);
+
+// The texts of a message's content, a string or a list of parts, one behind the other.
+std::string ContentText(const Json& content);
 
 // The text of a chat's prompt, in the model's format.
 ApiResult<std::vector<PromptPiece>> ChatPieces(const ServedModel& model, const ChatPrompt& chat);

@@ -8,17 +8,6 @@
 namespace fulmen {
 namespace {
 
-std::string TextOf(const Json& content) {
-  if (content.is_string()) return content.get<std::string>();
-  std::string text;
-  for (const Json& part : content) {
-    if (const Json& words = Member(part, "text"); words.is_string()) {
-      text += words.get_ref<const std::string&>();
-    }
-  }
-  return text;
-}
-
 // The system text at the front of the messages, and what follows it.
 struct Split {
   std::string system;
@@ -29,7 +18,7 @@ Split SplitSystem(const Json& messages) {
   size_t i = 0;
   for (; i < messages.size() && Member(messages[i], "role") == "system"; ++i) {
     if (!split.system.empty()) split.system += "\n\n";
-    split.system += TextOf(Member(messages[i], "content"));
+    split.system += ContentText(Member(messages[i], "content"));
   }
   for (; i < messages.size(); ++i) split.rest.push_back(messages[i]);
   return split;

@@ -42,10 +42,10 @@ ApiResult<Turn> Turn::Make(ServedModel& model, Generation generation, SessionSto
   return turn;
 }
 
-AnswerStart Turn::Start() const {
+AnswerStart Turn::Start() {
   return {.model = model_->name(),
           .tokenizer = model_->tokenizer(),
-          .prompt = prompt_,
+          .prompt = std::move(prompt_),
           .handles = handles_,
           .created = SecondsNow()};
 }

@@ -21,7 +21,8 @@ class Turn {
   static ApiResult<Turn> Make(ServedModel& model, Generation generation, SessionStore* store,
                               std::string space);
 
-  AnswerStart Start() const;
+  // Once: the prompt, which may be millions of tokens, goes with it.
+  AnswerStart Start();
   // What is asked of the engine; once.
   Request TakeRequest() { return std::move(request_); }
   bool tells_tokens() const { return tells_tokens_; }
