@@ -1,0 +1,208 @@
+// What is found by deriving: matches, and questions about a language that its term does not answer.
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "grammar/terms.h"
+
+namespace fulmen {
+namespace {
+
+// A search that has seen so many terms gives up.
+constexpr size_t kLongestSearch = 50'000;
+
+}  // namespace
+
+Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
+  const Kind kind = nodes_[term].kind;
+  switch (kind) {
+    case Kind::kNothing:
+    case Kind::kEmpty: return kNothing;
+    case Kind::kBytes: {
+      const ByteSet bytes = BytesOf(term);
+      same &= bytes.Has(byte) ? bytes : bytes.Complement();
+      return bytes.Has(byte) ? kEmpty : kNothing;
+    }
+    case Kind::kConcat: return DeriveConcat(term, byte, same);
+    case Kind::kUnion:
+    case Kind::kIntersect: {
+      std::vector<Term> parts(Parts(term).begin(), Parts(term).end());
+      for (Term& part : parts) {
+        part = Derive(part, byte, same);
+        if (kind == Kind::kIntersect && part == kNothing) return kNothing;
+      }
+      return Gather(kind, parts);
+    }
+    case Kind::kNot: return Not(Derive(Parts(term)[0], byte, same));
+    case Kind::kRepeat: {
+      const Bounds bounds = BoundsOf(term);
+      const Term part = Parts(term)[0];
+      const Term rest = Repeat(part, std::max(bounds.min - 1, 0),
+                               bounds.max == kUnbounded ? kUnbounded : bounds.max - 1);
+      return Concat(Derive(part, byte, same), rest);
+    }
+    case Kind::kMultiple: return DeriveMultiple(term, byte, same);
+  }
+  return kNothing;
+}
+
+Term Terms::DeriveConcat(Term term, uint8_t byte, ByteSet& same) {
+  // A loop, as many parts may be empty one after the other.
+  std::vector<Term> ways;
+  for (;;) {
+    const Term first = Parts(term)[0];
+    const Term second = Parts(term)[1];
+    ways.push_back(Concat(Derive(first, byte, same), second));
+    if (!Nullable(first)) break;
+    term = second;
+    if (nodes_[term].kind != Kind::kConcat) {
+      ways.push_back(Derive(term, byte, same));
+      break;
+    }
+  }
+  return ways.size() == 1 ? ways[0] : Gather(Kind::kUnion, ways);
+}
+
+Term Terms::DeriveMultiple(Term term, uint8_t byte, ByteSet& same) {
+  std::array<uint32_t, kMultipleWords> words;
+  std::ranges::copy(WordsOf(term), words.begin());
+  const bool past_last = words[kAfterPoint] != 0 && words[kDecimalsLeft] == 0;
+  if (byte == '.' && words[kAfterPoint] == 0) {
+    words[kAfterPoint] = 1;
+  } else if (byte >= '0' && byte <= '9' && (!past_last || byte == '0')) {
+    if (past_last) {
+      same &= ByteSet::Of(byte);
+      return term;
+    }
+    const uint64_t value = uint64_t{words[kRemainder]} * 10 + (byte - '0');
+    words[kRemainder] = static_cast<uint32_t>(value % words[kDivisor]);
+    if (words[kAfterPoint] != 0) --words[kDecimalsLeft];
+  } else {
+    ByteSet others = ByteSet::Range('0', '9');
+    others.Insert('.');
+    same &= others.Has(byte) ? ByteSet::Of(byte) : others.Complement();
+    return kNothing;
+  }
+  same &= ByteSet::Of(byte);
+  return Intern(Kind::kMultiple, FlagsOf(Kind::kMultiple, words), words);
+}
+
+bool Terms::Live(Term term) {
+  const Node& node = nodes_[term];
+  if (term == kNothing || node.known == Known::kDead) return false;
+  if ((node.flags & (kPlain | kInfinite | kNullable)) != 0 || node.known == Known::kLive) {
+    return true;
+  }
+  const std::vector<Term> parts(Parts(term).begin(), Parts(term).end());
+  const auto live = [this](Term part) { return Live(part); };
+  switch (node.kind) {
+    case Kind::kConcat:
+    case Kind::kRepeat: return std::ranges::all_of(parts, live);
+    case Kind::kUnion: return std::ranges::any_of(parts, live);
+    default: return Search(term);
+  }
+}
+
+// Breadth first, so that a way to the end is found before the loops beside it are unrolled.
+bool Terms::Search(Term start) {
+  std::vector<Term> reached{start};
+  std::unordered_map<Term, Term> came_from{{start, start}};
+  for (size_t at = 0; at < reached.size(); ++at) {
+    const Term term = reached[at];
+    for (ByteSet left = FirstBytes(term); !left.IsEmpty();) {
+      ByteSet same = ByteSet::All();
+      const Term next = Derive(term, left.First(), same);
+      left &= same.Complement();
+      if (next == kNothing || nodes_[next].known == Known::kDead) continue;
+      const bool live = (nodes_[next].flags & (kPlain | kInfinite | kNullable)) != 0 ||
+                        nodes_[next].known == Known::kLive;
+      if (live) {
+        nodes_[next].known = Known::kLive;
+        for (Term on_the_way = term;; on_the_way = came_from[on_the_way]) {
+          nodes_[on_the_way].known = Known::kLive;
+          if (on_the_way == start) return true;
+        }
+      }
+      if (came_from.try_emplace(next, term).second) reached.push_back(next);
+      if (reached.size() > kLongestSearch) exhausted_ = true;
+      if (exhausted_) return false;
+    }
+  }
+  for (const Term term : reached) nodes_[term].known = Known::kDead;
+  return false;
+}
+
+std::string Terms::Shortest(Term start) {
+  FULMEN_CHECK(Live(start), "no string to be shortest");
+  if (Nullable(start)) return "";
+  std::vector<Term> reached{start};
+  struct Step {
+    Term from;
+    uint8_t byte;
+  };
+  std::unordered_map<Term, Step> came_by{{start, {start, 0}}};
+  for (size_t at = 0; at < reached.size(); ++at) {
+    const Term term = reached[at];
+    for (ByteSet left = FirstBytes(term); !left.IsEmpty();) {
+      ByteSet same = ByteSet::All();
+      const uint8_t byte = left.First();
+      const Term next = Derive(term, byte, same);
+      left &= same.Complement();
+      if (!came_by.try_emplace(next, Step{term, byte}).second) continue;
+      if (Nullable(next)) {
+        std::string bytes;
+        for (Term back = next; back != start; back = came_by[back].from) {
+          bytes.push_back(static_cast<char>(came_by[back].byte));
+        }
+        std::ranges::reverse(bytes);
+        return bytes;
+      }
+      if (Live(next)) reached.push_back(next);
+    }
+  }
+  FULMEN_CHECK(exhausted_, "a live language has no shortest string");
+  return "";
+}
+
+bool Terms::Matches(Term term, std::string_view text) {
+  for (const char byte : text) {
+    ByteSet same = ByteSet::All();
+    term = Derive(term, static_cast<uint8_t>(byte), same);
+  }
+  return Nullable(term);
+}
+
+ByteSet Terms::FirstBytes(Term term) const {
+  switch (nodes_[term].kind) {
+    case Kind::kNothing:
+    case Kind::kEmpty: return {};
+    case Kind::kBytes: return BytesOf(term);
+    case Kind::kConcat: {
+      const Term first = Parts(term)[0];
+      ByteSet bytes = FirstBytes(first);
+      if (Nullable(first)) bytes |= FirstBytes(Parts(term)[1]);
+      return bytes;
+    }
+    case Kind::kUnion: {
+      ByteSet bytes;
+      for (const Term part : Parts(term)) bytes |= FirstBytes(part);
+      return bytes;
+    }
+    case Kind::kIntersect: {
+      ByteSet bytes = ByteSet::All();
+      for (const Term part : Parts(term)) bytes &= FirstBytes(part);
+      return bytes;
+    }
+    case Kind::kNot: return ByteSet::All();
+    case Kind::kRepeat: return FirstBytes(Parts(term)[0]);
+    case Kind::kMultiple: {
+      ByteSet bytes = ByteSet::Range('0', '9');
+      bytes.Insert('.');
+      return bytes;
+    }
+  }
+  return {};
+}
+
+}  // namespace fulmen

@@ -1,0 +1,174 @@
+#include "grammar/grammar.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace fulmen {
+namespace {
+
+constexpr Expr kUndefined = UINT32_MAX;
+
+}  // namespace
+
+Expr Grammar::Add(Node node) {
+  nodes_.push_back(std::move(node));
+  return static_cast<Expr>(nodes_.size() - 1);
+}
+
+Expr Grammar::Lexeme(Term term) { return Add({.kind = Kind::kLexeme, .term = term}); }
+
+Expr Grammar::Sequence(std::vector<Expr> parts) {
+  if (parts.size() == 1) return parts[0];
+  return Add({.kind = Kind::kSequence, .parts = std::move(parts)});
+}
+
+Expr Grammar::Choice(std::vector<Expr> parts) {
+  if (parts.size() == 1) return parts[0];
+  return Add({.kind = Kind::kChoice, .parts = std::move(parts)});
+}
+
+Expr Grammar::Repeat(Expr part, int64_t min, int64_t max) {
+  FULMEN_CHECK(0 <= min && min <= max, "{} to {} times", min, max);
+  return Add({.kind = Kind::kRepeat, .min = min, .max = max, .parts = {part}});
+}
+
+Expr Grammar::Distinct(std::vector<Expr> items, Expr separator, int64_t min, int64_t max) {
+  FULMEN_CHECK(items.size() <= 64 && 0 <= min && min <= max, "{} to {} of {} items", min, max,
+               items.size());
+  items.insert(items.begin(), separator);
+  return Add({.kind = Kind::kDistinct, .min = min, .max = max, .parts = std::move(items)});
+}
+
+Expr Grammar::DeclareRule(std::string name) {
+  rules_.push_back({std::move(name), kUndefined});
+  return Add({.kind = Kind::kRule, .rule = static_cast<uint32_t>(rules_.size() - 1)});
+}
+
+void Grammar::DefineRule(Expr rule, Expr body) {
+  FULMEN_CHECK(nodes_[rule].kind == Kind::kRule, "expression {} is no rule", rule);
+  rules_[nodes_[rule].rule].body = body;
+}
+
+bool Grammar::ProductiveNow(const Node& node) {
+  const auto productive = [this](Expr part) { return nodes_[part].productive; };
+  switch (node.kind) {
+    case Kind::kLexeme: return terms_.Live(node.term);
+    case Kind::kSequence: return std::ranges::all_of(node.parts, productive);
+    case Kind::kChoice: return std::ranges::any_of(node.parts, productive);
+    case Kind::kRepeat: return node.min == 0 || productive(node.parts[0]);
+    case Kind::kDistinct: {
+      const auto items = std::count_if(node.parts.begin() + 1, node.parts.end(), productive);
+      return node.min == 0 || (items >= node.min && (node.min == 1 || productive(node.parts[0])));
+    }
+    case Kind::kRule:
+      return rules_[node.rule].body != kUndefined && productive(rules_[node.rule].body);
+  }
+  return false;
+}
+
+void Grammar::FindProductive() {
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (Node& node : nodes_) {
+      if (node.productive || !ProductiveNow(node)) continue;
+      node.productive = true;
+      changed = true;
+    }
+  }
+}
+
+bool Grammar::IsProductive(Expr expr) {
+  FindProductive();
+  return nodes_[expr].productive;
+}
+
+bool Grammar::CanBeEmpty(const std::vector<bool>& empty, const Node& node) const {
+  const auto is_empty = [&](Expr part) { return empty[part]; };
+  switch (node.kind) {
+    case Kind::kLexeme: return terms_.Nullable(node.term);
+    case Kind::kSequence: return std::ranges::all_of(node.parts, is_empty);
+    case Kind::kChoice: return std::ranges::any_of(node.parts, is_empty);
+    case Kind::kRepeat: return node.min == 0 || is_empty(node.parts[0]);
+    case Kind::kDistinct: return node.min == 0;  // items are never empty where this is used
+    case Kind::kRule: return is_empty(rules_[node.rule].body);
+  }
+  return false;
+}
+
+Status Grammar::RefuseLeftRecursion() const {
+  std::vector<bool> empty(nodes_.size());
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (Expr expr = 0; expr < nodes_.size(); ++expr) {
+      if (empty[expr] || !CanBeEmpty(empty, nodes_[expr])) continue;
+      empty[expr] = changed = true;
+    }
+  }
+  const auto begins_with = [&](Expr expr) {
+    const Node& node = nodes_[expr];
+    if (node.kind == Kind::kRule) return std::vector<Expr>{rules_[node.rule].body};
+    if (node.kind != Kind::kSequence) return node.parts;
+    const auto last = std::ranges::find_if_not(node.parts, [&](Expr part) { return empty[part]; });
+    return std::vector<Expr>(node.parts.begin(),
+                             last == node.parts.end() ? last : std::next(last));
+  };
+  // Depth first: an expression that is met again before it was left begins with itself.
+  enum class State : uint8_t { kNew, kOpen, kDone };
+  std::vector<State> states(nodes_.size());
+  struct Visit {
+    Expr expr;
+    std::vector<Expr> parts;
+    size_t next;
+  };
+  for (Expr root = 0; root < nodes_.size(); ++root) {
+    if (states[root] != State::kNew) continue;
+    std::vector<Visit> path{{root, begins_with(root), 0}};
+    states[root] = State::kOpen;
+    while (!path.empty()) {
+      Visit& visit = path.back();
+      if (visit.next == visit.parts.size()) {
+        states[visit.expr] = State::kDone;
+        path.pop_back();
+        continue;
+      }
+      const Expr part = visit.parts[visit.next++];
+      if (states[part] == State::kOpen) {
+        const auto rule = std::ranges::find_if(path.rbegin(), path.rend(), [&](const Visit& on) {
+          return nodes_[on.expr].kind == Kind::kRule;
+        });
+        FULMEN_CHECK(rule != path.rend(), "a cycle without a rule");
+        return Fail(ErrorCode::kInvalidArgument,
+                    "the rule \"{}\" begins with itself, expected something before it",
+                    rules_[nodes_[rule->expr].rule].name);
+      }
+      if (states[part] == State::kNew) {
+        states[part] = State::kOpen;
+        path.push_back({part, begins_with(part), 0});
+      }
+    }
+  }
+  return {};
+}
+
+Status Grammar::Finish(Expr start) {
+  for (const Rule& rule : rules_) {
+    if (rule.body == kUndefined) {
+      return Fail(ErrorCode::kInvalidArgument, "the rule \"{}\" is used but not defined",
+                  rule.name);
+    }
+  }
+  FULMEN_TRY(RefuseLeftRecursion());
+  FindProductive();
+  if (terms_.exhausted()) {
+    return Fail(ErrorCode::kUnsupported,
+                "what is asked for is too large: it needs more states than are allowed");
+  }
+  if (!nodes_[start].productive) {
+    return Fail(ErrorCode::kInvalidArgument, "no text at all is allowed");
+  }
+  start_ = start;
+  return {};
+}
+
+}  // namespace fulmen

@@ -1,0 +1,88 @@
+// A context-free grammar whose terminals are regular languages of bytes, with counted repetition.
+// What is built here (from a JSON Schema, a regular expression, a GBNF text, a tool format) is
+// walked by a Machine.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "grammar/terms.h"
+
+namespace fulmen {
+
+// An expression of its Grammar.
+using Expr = uint32_t;
+
+// Built by one thread, then finished; a finished grammar is immutable and safe to share.
+class Grammar {
+ public:
+  static constexpr int64_t kUnbounded = INT64_MAX;
+
+  enum class Kind : uint8_t {
+    kLexeme,    // text of a term
+    kSequence,  // its parts, one after the other
+    kChoice,    // one of its parts
+    kRepeat,    // its part, min to max times
+    kDistinct,  // min to max of its parts but the first, in any order, none twice, the first between
+                // each two; at most 64
+    kRule,      // what the rule was defined as
+  };
+  struct Node {
+    Kind kind = Kind::kLexeme;
+    bool productive = false;  // some text matches; known once the grammar is finished
+    Term term = 0;            // kLexeme
+    uint32_t rule = 0;        // kRule
+    int64_t min = 0;          // kRepeat, kDistinct
+    int64_t max = 0;
+    std::vector<Expr> parts = {};
+  };
+
+  explicit Grammar(size_t most_terms = size_t{1} << 18) : terms_(most_terms) {}
+
+  Terms& terms() { return terms_; }
+  const Terms& terms() const { return terms_; }
+
+  Expr Lexeme(Term term);
+  Expr Literal(std::string_view text) { return Lexeme(terms_.Literal(text)); }
+  Expr Sequence(std::vector<Expr> parts);
+  Expr Choice(std::vector<Expr> parts);  // of none: no text
+  Expr Repeat(Expr part, int64_t min, int64_t max);
+  Expr Distinct(std::vector<Expr> items, Expr separator, int64_t min, int64_t max);
+  // A rule is declared, so that others can name it, and then defined.
+  Expr DeclareRule(std::string name);
+  void DefineRule(Expr rule, Expr body);
+
+  // Makes `start` what is matched. Fails if a rule was never defined, if one begins with itself, if
+  // no text at all matches, or if there are too many terms.
+  Status Finish(Expr start);
+  // Whether some text matches `expr`, all rules that it reaches being defined.
+  bool IsProductive(Expr expr);
+
+  Expr start() const { return start_; }
+  const Node& node(Expr expr) const { return nodes_[expr]; }
+  Expr body(uint32_t rule) const { return rules_[rule].body; }
+  size_t size() const { return nodes_.size(); }
+
+ private:
+  struct Rule {
+    std::string name;
+    Expr body;
+  };
+
+  Expr Add(Node node);
+  void FindProductive();
+  bool ProductiveNow(const Node& node);
+  bool CanBeEmpty(const std::vector<bool>& empty, const Node& node) const;
+  Status RefuseLeftRecursion() const;
+
+  Terms terms_;
+  std::vector<Node> nodes_;
+  std::vector<Rule> rules_;
+  Expr start_ = 0;
+};
+
+}  // namespace fulmen

@@ -1,0 +1,288 @@
+#include "grammar/terms.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <map>
+
+#include "base/check.h"
+
+namespace fulmen {
+namespace {
+
+uint64_t HashOf(Terms::Kind kind, std::span<const uint32_t> words) {
+  uint64_t hash = static_cast<uint64_t>(kind) + 0x9E3779B97F4A7C15;
+  for (const uint32_t word : words) hash = InternTable::Mix(hash, word);
+  return hash;
+}
+
+std::array<uint32_t, 8> WordsFrom(const ByteSet& bytes) {
+  std::array<uint32_t, 8> words;
+  for (int at = 0; at < 8; ++at) {
+    words[at] = static_cast<uint32_t>(bytes.words()[at / 2] >> (32 * (at % 2)));
+  }
+  return words;
+}
+
+}  // namespace
+
+Terms::Terms(size_t limit) : limit_(limit) {
+  Intern(Kind::kNothing, FlagsOf(Kind::kNothing, {}), {});
+  Intern(Kind::kEmpty, FlagsOf(Kind::kEmpty, {}), {});
+  const std::array<uint32_t, 1> nothing{kNothing};
+  Intern(Kind::kNot, kNullable | kPlain | kInfinite, nothing);
+}
+
+Term Terms::Intern(Kind kind, uint8_t flags, std::span<const uint32_t> words) {
+  const auto fresh = static_cast<Term>(nodes_.size());
+  const auto is_it = [&](Term term) {
+    return nodes_[term].kind == kind && std::ranges::equal(WordsOf(term), words);
+  };
+  if (nodes_.size() >= limit_) exhausted_ = true;
+  if (exhausted_) return kNothing;
+  const Term term = table_.FindOrAdd(HashOf(kind, words), fresh, is_it);
+  if (term != fresh) return term;
+  nodes_.push_back({kind, flags, Known::kNo, static_cast<uint32_t>(words_.size()),
+                    static_cast<uint32_t>(words.size())});
+  words_.insert(words_.end(), words.begin(), words.end());
+  return term;
+}
+
+uint8_t Terms::FlagsOf(Kind kind, std::span<const uint32_t> words) const {
+  const auto all = [&](uint8_t flag) {
+    return std::ranges::all_of(words, [&](Term part) { return (nodes_[part].flags & flag) != 0; });
+  };
+  const auto any = [&](uint8_t flag) {
+    return std::ranges::any_of(words, [&](Term part) { return (nodes_[part].flags & flag) != 0; });
+  };
+  const auto flags = [](bool nullable, bool plain, bool finite, bool infinite) {
+    return static_cast<uint8_t>((nullable ? kNullable : 0) | (plain ? kPlain : 0) |
+                                (finite ? kFinite : 0) | (infinite ? kInfinite : 0));
+  };
+  // Whether a part is known to have a string: what has infinitely many does.
+  const auto surely_live = [&](Term part) {
+    return (nodes_[part].flags & (kPlain | kInfinite | kNullable)) != 0;
+  };
+  switch (kind) {
+    case Kind::kNothing: return flags(false, true, true, false);
+    case Kind::kEmpty: return flags(true, true, true, false);
+    case Kind::kBytes: return flags(false, true, true, false);
+    case Kind::kConcat:
+      return flags(all(kNullable), all(kPlain), all(kFinite),
+                   any(kInfinite) && std::ranges::all_of(words, surely_live));
+    case Kind::kUnion: return flags(any(kNullable), all(kPlain), all(kFinite), any(kInfinite));
+    case Kind::kIntersect: {
+      // An infinite language less finitely many strings stays infinite.
+      const auto lacks_few = [&](Term part) {
+        return nodes_[part].kind == Kind::kNot && KnownFinite(Parts(part)[0]);
+      };
+      const auto others = words.size() - std::ranges::count_if(words, lacks_few);
+      const bool infinite = others <= 1 && std::ranges::all_of(words, [&](Term part) {
+                              return lacks_few(part) || KnownInfinite(part);
+                            });
+      return flags(all(kNullable), false, any(kFinite), infinite);
+    }
+    case Kind::kNot: return flags(!any(kNullable), false, false, all(kFinite));
+    case Kind::kRepeat: {
+      const Term part = words[0];
+      const bool unbounded = words[2] == static_cast<uint32_t>(kUnbounded);
+      return flags(words[1] == 0 || Nullable(part), (nodes_[part].flags & kPlain) != 0,
+                   !unbounded && KnownFinite(part),
+                   KnownInfinite(part) || (unbounded && (nodes_[part].flags & kPlain) != 0));
+    }
+    case Kind::kMultiple: {
+      uint64_t rest = words[kRemainder];
+      for (uint32_t left = words[kDecimalsLeft]; left > 0; --left) {
+        rest = rest * 10 % words[kDivisor];
+      }
+      return flags(rest % words[kDivisor] == 0, false, false, false);
+    }
+  }
+  return 0;
+}
+
+std::span<const Term> Terms::Parts(Term term) const {
+  const std::span<const uint32_t> words = WordsOf(term);
+  switch (nodes_[term].kind) {
+    case Kind::kConcat:
+    case Kind::kUnion:
+    case Kind::kIntersect:
+    case Kind::kNot: return words;
+    case Kind::kRepeat: return words.first(1);
+    default: return {};
+  }
+}
+
+ByteSet Terms::BytesOf(Term term) const {
+  FULMEN_CHECK(nodes_[term].kind == Kind::kBytes, "term {} is no set of bytes", term);
+  const std::span<const uint32_t> words = WordsOf(term);
+  std::array<uint64_t, 4> wide;
+  for (int at = 0; at < 4; ++at) wide[at] = words[2 * at] | uint64_t{words[2 * at + 1]} << 32;
+  return ByteSet::FromWords(wide);
+}
+
+Terms::Bounds Terms::BoundsOf(Term term) const {
+  FULMEN_CHECK(nodes_[term].kind == Kind::kRepeat, "term {} does not repeat", term);
+  const std::span<const uint32_t> words = WordsOf(term);
+  return {static_cast<int32_t>(words[1]), static_cast<int32_t>(words[2])};
+}
+
+Term Terms::Bytes(const ByteSet& bytes) {
+  if (bytes.IsEmpty()) return kNothing;
+  const auto words = WordsFrom(bytes);
+  return Intern(Kind::kBytes, FlagsOf(Kind::kBytes, {}), words);
+}
+
+Term Terms::Literal(std::string_view bytes) {
+  Term term = kEmpty;
+  for (size_t at = bytes.size(); at > 0; --at) {
+    term = Concat(Bytes(ByteSet::Of(static_cast<uint8_t>(bytes[at - 1]))), term);
+  }
+  return term;
+}
+
+Term Terms::Concat(Term first, Term second) {
+  if (first == kNothing || second == kNothing) return kNothing;
+  if (second == kEmpty) return first;
+  std::vector<Term> heads;  // concatenations lean to the right, so that equal ones look alike
+  for (; nodes_[first].kind == Kind::kConcat; first = Parts(first)[1]) {
+    heads.push_back(Parts(first)[0]);
+  }
+  heads.push_back(first);
+  for (size_t at = heads.size(); at > 0; --at) {
+    if (heads[at - 1] == kEmpty) continue;
+    const std::array<uint32_t, 2> words{heads[at - 1], second};
+    second = Intern(Kind::kConcat, FlagsOf(Kind::kConcat, words), words);
+  }
+  return second;
+}
+
+Term Terms::Concat(std::span<const Term> parts) {
+  Term term = kEmpty;
+  for (size_t at = parts.size(); at > 0; --at) term = Concat(parts[at - 1], term);
+  return term;
+}
+
+// What unions and intersections share: parts of parts, each once, sets of bytes made one. `parts`
+// is used up.
+Term Terms::Gather(Kind kind, std::vector<Term>& parts) {
+  const bool is_union = kind == Kind::kUnion;
+  const Term zero = is_union ? kEverything : kNothing;  // takes all
+  const Term one = is_union ? kNothing : kEverything;   // changes nothing
+  std::vector<Term> flat;
+  ByteSet bytes = is_union ? ByteSet() : ByteSet::All();
+  bool has_bytes = false;
+  const auto add = [&](Term part) {
+    if (nodes_[part].kind == Kind::kBytes) {
+      has_bytes = true;
+      is_union ? bytes |= BytesOf(part) : bytes &= BytesOf(part);
+    } else if (part != one) {
+      flat.push_back(part);
+    }
+  };
+  for (const Term part : parts) {
+    if (part == zero) return zero;
+    if (nodes_[part].kind == kind) {
+      for (const Term inner : Parts(part)) add(inner);
+    } else {
+      add(part);
+    }
+  }
+  if (has_bytes) flat.push_back(Bytes(bytes));
+  std::ranges::sort(flat);
+  flat.erase(std::ranges::unique(flat).begin(), flat.end());
+  const auto nullable = [&](Term part) { return Nullable(part); };
+  if (!flat.empty() && flat[0] == kNothing) {  // no bytes were left
+    if (!is_union) return kNothing;
+    flat.erase(flat.begin());
+  }
+  if (flat.size() > 1 && flat[0] == kEmpty) {
+    if (!is_union) return std::ranges::all_of(flat, nullable) ? kEmpty : kNothing;
+    if (std::any_of(flat.begin() + 1, flat.end(), nullable)) flat.erase(flat.begin());
+  }
+  for (const Term part : flat) {
+    if (nodes_[part].kind == Kind::kNot && std::ranges::binary_search(flat, Parts(part)[0])) {
+      return zero;
+    }
+  }
+  if (flat.empty()) return one;
+  if (flat.size() == 1) return flat[0];
+  return Intern(kind, FlagsOf(kind, flat), flat);
+}
+
+Term Terms::Union(std::span<const Term> parts) {
+  std::vector<Term> gathered(parts.begin(), parts.end());
+  return Gather(Kind::kUnion, gathered);
+}
+
+Term Terms::Union(Term a, Term b) { return Union(std::array{a, b}); }
+
+Term Terms::Intersect(std::span<const Term> parts) {
+  std::vector<Term> gathered(parts.begin(), parts.end());
+  return Gather(Kind::kIntersect, gathered);
+}
+
+Term Terms::Intersect(Term a, Term b) { return Intersect(std::array{a, b}); }
+
+Term Terms::Not(Term term) {
+  if (term == kNothing) return kEverything;
+  if (nodes_[term].kind == Kind::kNot) return Parts(term)[0];
+  const std::array<uint32_t, 1> words{term};
+  return Intern(Kind::kNot, FlagsOf(Kind::kNot, words), words);
+}
+
+Term Terms::Repeat(Term term, int32_t min, int32_t max) {
+  FULMEN_CHECK(0 <= min && min <= max, "{} to {} times", min, max);
+  if (max == 0 || term == kEmpty) return kEmpty;
+  if (term == kNothing) return min == 0 ? kEmpty : kNothing;
+  if (min == 1 && max == 1) return term;
+  if (Nullable(term)) min = 0;
+  if (nodes_[term].kind == Kind::kRepeat && max == kUnbounded && min <= 1) {
+    const auto [inner_min, inner_max] = BoundsOf(term);
+    if (inner_max == kUnbounded && inner_min <= 1) {  // (a*)+ and its like
+      return Repeat(Parts(term)[0], std::min(min, inner_min), kUnbounded);
+    }
+  }
+  const std::array<uint32_t, 3> words{term, static_cast<uint32_t>(min), static_cast<uint32_t>(max)};
+  return Intern(Kind::kRepeat, FlagsOf(Kind::kRepeat, words), words);
+}
+
+Term Terms::Multiple(int64_t divisor, int32_t decimals) {
+  FULMEN_CHECK(divisor > 0 && divisor <= 1'000'000'000 && decimals >= 0, "multiples of {} / 10^{}",
+               divisor, decimals);
+  std::array<uint32_t, kMultipleWords> words{};
+  words[kDivisor] = static_cast<uint32_t>(divisor);
+  words[kDecimalsLeft] = static_cast<uint32_t>(decimals);
+  return Intern(Kind::kMultiple, FlagsOf(Kind::kMultiple, words), words);
+}
+
+std::vector<Term> Terms::Import(const Terms& other, std::span<const Term> terms, size_t shared) {
+  std::vector<Term> open(terms.begin(), terms.end());
+  std::map<Term, Term> here;  // in rising order, in which parts come before what they are part of
+  while (!open.empty()) {
+    const Term term = open.back();
+    open.pop_back();
+    if (term < shared || !here.try_emplace(term, kNothing).second) continue;
+    const std::span<const Term> parts = other.Parts(term);
+    open.insert(open.end(), parts.begin(), parts.end());
+  }
+  const auto find = [&](Term term) { return term < shared ? term : here.at(term); };
+  for (auto& [term, copy] : here) {
+    const Node& node = other.nodes_[term];
+    std::vector<uint32_t> words(other.WordsOf(term).begin(), other.WordsOf(term).end());
+    const size_t parts = other.Parts(term).size();
+    std::transform(words.begin(), words.begin() + parts, words.begin(), find);
+    if (node.kind == Kind::kUnion || node.kind == Kind::kIntersect) std::ranges::sort(words);
+    copy = Intern(node.kind, node.flags, words);
+  }
+  std::vector<Term> copies;
+  std::ranges::transform(terms, std::back_inserter(copies), find);
+  return copies;
+}
+
+size_t Terms::MemoryBytes() const {
+  return nodes_.capacity() * sizeof(Node) + words_.capacity() * sizeof(uint32_t) +
+         table_.MemoryBytes();
+}
+
+}  // namespace fulmen
