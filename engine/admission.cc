@@ -31,6 +31,7 @@ void Engine::TakeInbox() {
   for (std::unique_ptr<Answer>& answer : arrived) {
     answer->id = next_job_++;
     if (answer->choice == 0) counts_.prompt_tokens += answer->sequence.prompt_size();
+    if (answer->grammar) answer->sequence.Constrain(grammars_->Begin(answer->grammar));
     scheduler_.Add({answer->id, answer->key, answer->priority});
     answers_.emplace(answer->id, std::move(answer));
   }

@@ -4,33 +4,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/answer_markers.h"
 
 namespace fulmen {
 namespace {
 
 using Kind = AnswerPiece::Kind;
-
-// In none of these but the fence does the first byte stand again, so where a marker breaks off,
-// only the byte at which it does can begin it anew. Before a fence that breaks off lies the
-// beginning of a line, and a new one may only stand there.
-constexpr std::string_view kThink = "<think>";
-constexpr std::string_view kThinkEnd = "</think>";
-constexpr std::string_view kToolCalls = "<tool_calls>";
-constexpr std::string_view kToolCallsEnd = "</tool_calls>";
-constexpr std::string_view kFunctionCall = "<function_call>";
-constexpr std::string_view kFenceMarks = "```";
-
-std::string_view OpeningMarker(CallFormat calls) {
-  switch (calls) {
-    case CallFormat::kNone:
-      return "";
-    case CallFormat::kText01:
-      return kFunctionCall;
-    case CallFormat::kM1:
-      return kToolCalls;
-  }
-  return "";
-}
 
 bool IsLetter(char byte) { return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z'); }
 
@@ -45,7 +24,7 @@ AnswerFormat AnswerFormatOf(ChatFormat format, bool tools) {
 AnswerParser::AnswerParser(AnswerFormat format)
     : format_(format),
       open_(OpeningMarker(format.calls)),
-      close_(format.calls == CallFormat::kM1 ? kToolCallsEnd : kFenceMarks),
+      close_(ClosingMarker(format.calls)),
       place_(format.reasoning ? Place::kStart : Place::kText) {}
 
 std::vector<AnswerPiece> AnswerParser::Add(std::string_view text) {

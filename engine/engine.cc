@@ -28,6 +28,7 @@ Engine::Engine(const Model& model, const Tokenizer* tokenizer, const Compute& co
       cache_(pool_),
       forbidden_(ForbiddenTokens(model, tokenizer)),
       limits_{model.config.vocab_size, model.config.max_position, forbidden_},
+      grammars_(std::make_unique<Grammars>()),
       scheduler_(options_.scheduler) {
   if (pool_.page_bytes() > 0) {
     const int64_t pages = options_.memory.most_page_bytes / pool_.page_bytes();
@@ -74,9 +75,10 @@ Result<RequestId> Engine::Submit(const Request& request, EventSink sink) {
   std::vector<std::unique_ptr<Answer>> answers;
   for (int64_t choice = 0; choice < request.choices; ++choice) {
     FULMEN_ASSIGN(Sequence sequence, Sequence::Create(request, choice, limits_, tokenizer_));
-    answers.push_back(std::make_unique<Answer>(
-        Answer{0, ticket, choice, request.key, request.priority, std::move(sequence)}));
+    answers.push_back(std::make_unique<Answer>(Answer{
+        0, ticket, choice, request.key, request.priority, std::move(sequence), request.grammar}));
   }
+  if (request.grammar != nullptr) grammars_->SortTokens(*tokenizer_);
   const std::lock_guard lock(mutex_);
   if (waiting_ + request.choices > options_.most_waiting) {
     return Fail(ErrorCode::kNoRoom, "{} answers wait already, and {} may", waiting_,
@@ -141,6 +143,19 @@ bool Engine::Step() {
   }
   Publish();
   return true;
+}
+
+Matcher Engine::Grammars::Begin(const std::shared_ptr<const Grammar>& grammar) {
+  constexpr size_t kMostRecent = 16;  // each may hold tens of MB
+  const auto found =
+      std::ranges::find(recent, grammar, [](const auto& each) { return each.first; });
+  if (found != recent.end()) {
+    std::rotate(recent.begin(), found, found + 1);
+  } else {
+    recent.emplace_front(grammar, Matcher(grammar, tokens));
+    if (recent.size() > kMostRecent) recent.pop_back();
+  }
+  return recent.front().second;
 }
 
 void Engine::Publish() {

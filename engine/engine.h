@@ -100,6 +100,7 @@ class Engine {
   struct Cut;
   struct Member;
   struct Batch;
+  struct Grammars;
   enum class Admission : uint8_t { kStarted, kLater, kNoRoom };
   using Pieces = std::vector<AnswerPiece>;
 
@@ -122,10 +123,11 @@ class Engine {
   void AddSnapshots(Batch& batch, size_t index);
   void RunBatch(Batch& batch);
   void Postprocess(Batch& batch);
-  std::vector<Sequence::Sampled> Sample(const Batch& batch, std::span<const size_t> members);
+  std::vector<Sequence::Sampled> Sample(Batch& batch, std::span<const size_t> members);
   void KeepSnapshots(Batch& batch);
   void Insert(const Answer& answer, SequenceState state, SnapshotKind kind);
   void Deliver(Answer& answer, Sequence::Sampled token);
+  Pieces Take(Answer& answer, Sequence::Sampled token);
   static void Emit(Answer& answer, const Pieces& pieces);
   void Finish(Answer& answer, FinishReason reason);
   void End(Answer& answer, const Pieces& last);
@@ -145,6 +147,7 @@ class Engine {
   bool short_of_room_ = false;  // somebody cannot start; nothing more is pinned meanwhile
   std::vector<int32_t> forbidden_;
   SequenceLimits limits_;
+  std::unique_ptr<Grammars> grammars_;
   Scheduler scheduler_;
   StepCost cost_;
   std::map<JobId, std::unique_ptr<Answer>> answers_;

@@ -1,12 +1,17 @@
 // What the parts of the engine share. Internal to engine/.
 #pragma once
 
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
+#include "grammar/matcher.h"
+#include "grammar/token_trie.h"
 
 namespace fulmen {
 
@@ -41,6 +46,7 @@ struct Engine::Answer {
   std::string key;
   int priority;
   Sequence sequence;
+  std::shared_ptr<const Grammar> grammar = {};
   std::optional<SequenceState> state = {};
   std::vector<Cut> cuts = {};  // ahead, in rising order
   int64_t kept = 0;            // position of the last snapshot on the way here
@@ -55,6 +61,21 @@ struct Engine::Answer {
   std::optional<SpilledCache::Id> loading = {};  // what it begins with
 
   void Tell(const Event& event) const { ticket->sink(ticket->id, event); }
+};
+
+// What answers that are held to grammars share.
+struct Engine::Grammars {
+  // Of any thread: sorts the tokens, at the first request that has a grammar.
+  void SortTokens(const Tokenizer& tokenizer) {
+    std::call_once(sorted, [&] { tokens = TokenTrie::Build(tokenizer); });
+  }
+  // Of the engine's thread: a matcher at the beginning. Requests that come with one grammar share
+  // what was found out about it.
+  Matcher Begin(const std::shared_ptr<const Grammar>& grammar);
+
+  std::once_flag sorted;
+  std::shared_ptr<const TokenTrie> tokens;
+  std::deque<std::pair<std::shared_ptr<const Grammar>, Matcher>> recent;  // the latest first
 };
 
 struct Engine::Member {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,11 +15,12 @@
 #include "base/status.h"
 #include "engine/answer_parser.h"
 #include "engine/sampler.h"
+#include "grammar/grammar.h"
 
 namespace fulmen {
 
 enum class FinishReason : uint8_t {
-  kStop,       // a stop token or a stop string
+  kStop,       // a stop token, a stop string or the end of the grammar
   kToolCalls,  // the same, after at least one whole call
   kLength,     // max_tokens
   kContext,    // the model can read no further token, or memory holds no longer sequence
@@ -36,8 +38,8 @@ struct Request {
   int64_t choices = 1;           // answers, which share the reading of the prompt
   int64_t max_tokens = 0;        // of each answer; 0: the prompt is read, no more
   int64_t min_tokens = 0;        // before these no stop token is sampled
-  // The first tokens of the answer, whatever the model says; it reads them all the same. For tests
-  // of what stands on the engine.
+  // The first tokens of the answer, whatever the model says; it reads them all the same. One that
+  // the grammar does not allow ends it with kError. For tests of what stands on the engine.
   std::vector<int32_t> script;
   // Logarithms of probabilities are told with each token: its own, and those of so many of the most
   // probable ones.
@@ -45,6 +47,10 @@ struct Request {
   std::vector<int32_t> stop_tokens;       // end an answer and are not part of it
   std::vector<std::string> stop_strings;  // likewise, in its text; need a tokenizer
   AnswerFormat format;                    // what is looked for in the text
+  // What an answer's text has to be; null: anything. Finished; needs a tokenizer. Stop tokens may
+  // come where the text is whole, whatever min_tokens says where it cannot go on, and nowhere else;
+  // where it must end it does without one. Stop strings and max_tokens cut it as ever.
+  std::shared_ptr<const Grammar> grammar;
   // Who asks. Requests of one space share what was read; the keys share the machine evenly.
   std::string space;
   std::string key;

@@ -22,6 +22,20 @@ float ClampToFloat(double value) {
   return static_cast<float>(std::clamp(value, -kLargest, kLargest));
 }
 
+// Makes the logits that the mask lacks -infinity.
+void KeepMasked(std::span<const uint64_t> mask, std::span<float> logits) {
+  constexpr size_t kBits = 64;
+  for (size_t word = 0; word < mask.size(); ++word) {
+    if (mask[word] == ~uint64_t{0}) continue;
+    const size_t begin = word * kBits;
+    const size_t end = std::min(begin + kBits, logits.size());
+    for (size_t id = begin; id < end; ++id) {
+      const bool kept = (mask[word] >> (id - begin) & 1) != 0;
+      logits[id] = kept ? logits[id] : -std::numeric_limits<float>::infinity();
+    }
+  }
+}
+
 }  // namespace
 
 Status SamplingParams::Validate(int64_t vocab_size) const {
@@ -71,19 +85,19 @@ void Sampler::AddHistory(std::span<const int32_t> ids) {
   for (const int32_t id : ids) counts_.try_emplace(id, 0);
 }
 
-int32_t Sampler::Sample(std::span<float> logits) {
+int32_t Sampler::Sample(std::span<float> logits, std::span<const uint64_t> mask) {
   FULMEN_CHECK(static_cast<int64_t>(logits.size()) == vocab_size_,
                "{} logits for a vocabulary of {}", logits.size(), vocab_size_);
-  AdjustLogits(logits);
+  AdjustLogits(logits, mask);
   const int32_t token =
       params_.temperature == 0
           ? static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin())
           : Draw(logits);
-  ++counts_[token];
+  Remember(token);
   return token;
 }
 
-void Sampler::AdjustLogits(std::span<float> logits) const {
+void Sampler::AdjustLogits(std::span<float> logits, std::span<const uint64_t> mask) const {
   for (const auto& [id, bias] : params_.logit_bias) {
     logits[static_cast<size_t>(id)] = ClampToFloat(logits[static_cast<size_t>(id)] + bias);
   }
@@ -101,6 +115,7 @@ void Sampler::AdjustLogits(std::span<float> logits) const {
   for (const int32_t id : forbidden_) {
     logits[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
   }
+  KeepMasked(mask, logits);
 }
 
 bool Sampler::MoreProbable(const Candidate& a, const Candidate& b) {

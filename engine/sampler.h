@@ -1,7 +1,8 @@
 // Chooses the next token from the model's logits.
 //
 // The steps, in order; each sees the result of those before it:
-//   1. forbidden ids     logit <- -infinity
+//   1. forbidden ids,    logit <- -infinity
+//      the mask          likewise for every id that a mask, where there is one, lacks
 //   2. logit bias        logit <- logit + bias[id]
 //   3. repetition        logit <- logit > 0 ? logit / r : logit * r, for every id of the history or
 //                        generated so far (Hugging Face's repetition_penalty)
@@ -60,7 +61,10 @@ class Sampler {
   void AddHistory(std::span<const int32_t> ids);
 
   // Chooses a token and remembers it. `logits` holds vocab_size finite values and is overwritten.
-  int32_t Sample(std::span<float> logits);
+  // `mask` is empty, or has a bit for each id, lowest first; some of those set is not forbidden.
+  int32_t Sample(std::span<float> logits, std::span<const uint64_t> mask = {});
+  // Remembers a token that was not chosen here.
+  void Remember(int32_t token) { ++counts_[token]; }
 
  private:
   struct Candidate {
@@ -77,7 +81,7 @@ class Sampler {
 
   // The order of steps 6 and 7.
   static bool MoreProbable(const Candidate& a, const Candidate& b);
-  void AdjustLogits(std::span<float> logits) const;
+  void AdjustLogits(std::span<float> logits, std::span<const uint64_t> mask) const;
   int32_t Draw(std::span<const float> logits);
   void KeepTopK();
   void KeepTopP();

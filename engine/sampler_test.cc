@@ -360,5 +360,29 @@ TEST(SamplingParams, BadValuesAreNamed) {
   EXPECT_NE(message([](SamplingParams& p) { p.logit_bias[9] = 101; }), "");
 }
 
+TEST(Sampler, AMaskLeavesTheOthersOut) {
+  constexpr int64_t kVocab = 150;
+  std::vector<uint64_t> mask(3, 0);
+  for (const int32_t id : {3, 64, 149}) mask[static_cast<size_t>(id / 64)] |= 1ULL << (id % 64);
+  const std::vector<float> logits = Logits(kVocab, 5);
+  for (const double temperature : {0.0, 2.0}) {
+    SamplingParams params;
+    params.temperature = temperature;
+    params.logit_bias = {{7, 100}, {64, -100}};
+    params.repetition_penalty = 1.5;
+    Sampler sampler = MakeSampler(params, kVocab, {149});
+    for (int i = 0; i < 100; ++i) {
+      std::vector<float> copy = logits;
+      EXPECT_EQ(sampler.Sample(copy, mask), 3);
+      sampler.Remember(3);
+    }
+    // One word that is all ones leaves its ids as they are.
+    mask[0] = ~0ULL;
+    std::vector<float> copy = logits;
+    EXPECT_EQ(sampler.Sample(copy, mask), 7);
+    mask[0] = 1ULL << 3;
+  }
+}
+
 }  // namespace
 }  // namespace fulmen

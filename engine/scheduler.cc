@@ -9,7 +9,8 @@
 namespace fulmen {
 namespace {
 
-constexpr int64_t kFirstChunk = 128;  // while no step has been timed
+constexpr int64_t kMostAnswered = 16;  // of an answer at once
+constexpr int64_t kFirstChunk = 128;   // while no step has been timed
 // Where nothing decodes, a step may take this many times what reading the weights alone does.
 constexpr double kOverFixed = 4;
 // The part of a key's time that its shortest prompt gets while others wait beside it: short ones
@@ -96,6 +97,7 @@ std::optional<JobId> Scheduler::Victim(int priority, bool equals) const {
 void Scheduler::Advance(JobId id, int64_t position, int64_t size) {
   const auto found = running_.find(id);
   FULMEN_CHECK(found != running_.end(), "job {} does not run", id);
+  found->second.answers = found->second.answers || position == found->second.size;
   found->second.position = position;
   found->second.size = size;
 }
@@ -105,9 +107,10 @@ std::vector<Scheduler::Item> Scheduler::Plan(const StepCost& cost) const {
   StepWork decoding;
   Prompts prompts;
   for (const auto& [id, running] : running_) {
-    if (running.unread() == 1) {
-      items.push_back({id, 1});
-      decoding.Add(1, running.position);
+    if (running.decodes()) {
+      const int64_t tokens = std::min(running.unread(), kMostAnswered);
+      items.push_back({id, tokens});
+      decoding.Add(tokens, running.position);
     } else {
       prompts[running.job.priority][running.job.key].push_back(&running);
     }

@@ -2,9 +2,10 @@
 // who asked and how long steps take, and never touches a tensor, so it is tested alone.
 //
 // Every running sequence that has one token to read, the one sampled last, is decoding and reads it
-// in every step. The others are prompts: what they may read beside the decoding ones is bounded by
-// the time the step is predicted to take, so that a long prompt never stalls the answers under way,
-// and is shared among them.
+// in every step; so is one that has read its prompt, and reads some tokens of its answer at once
+// that were not sampled. The others are prompts: what they may read beside the decoding ones is
+// bounded by the time the step is predicted to take, so that a long prompt never stalls the answers
+// under way, and is shared among them.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +65,8 @@ class Scheduler {
     JobId id;
     int64_t tokens;
   };
-  // What the next step reads: one token of each decoding job, then prompts, at least one token of
-  // one of them.
+  // What the next step reads: the unread token of each decoding job, or a few of them, then
+  // prompts, at least one token of one of them.
   std::vector<Item> Plan(const StepCost& cost) const;
   // It has read up to `position` of `size` tokens.
   void Advance(JobId id, int64_t position, int64_t size);
@@ -75,7 +76,9 @@ class Scheduler {
     Job job;
     int64_t position;
     int64_t size;
+    bool answers = false;  // its prompt is read
     int64_t unread() const { return size - position; }
+    bool decodes() const { return answers || unread() == 1; }
   };
 
   // Prompts of one priority by key, the highest priority first.

@@ -69,6 +69,21 @@ TEST(Scheduler, APromptNeverStallsAnswers) {
   EXPECT_NEAR(planned[3], 18, 1);
 }
 
+// Some tokens of an answer that were not sampled are no prompt, and wait for none.
+TEST(Scheduler, AnAnswerReadsSomeTokensAtOnce) {
+  Scheduler scheduler({.slowdown = 2.5});
+  Start(scheduler, {.id = 1}, 90, 100);
+  Start(scheduler, {.id = 2}, 0, 32'000);
+  EXPECT_LT(Planned(scheduler, Learned())[2], 512);
+  scheduler.Advance(1, 100, 105);
+  EXPECT_EQ(Planned(scheduler, Learned())[1], 5);
+  scheduler.Advance(1, 105, 205);
+  EXPECT_EQ(Planned(scheduler, Learned())[1], 16);
+  scheduler.Advance(1, 121, 205);
+  EXPECT_EQ(Planned(scheduler, Learned())[1], 16);
+  EXPECT_GT(Planned(scheduler, Learned())[2], 0);
+}
+
 TEST(Scheduler, KeysShareEvenlyAndWhatOneDoesNotNeedGoesToOthers) {
   Scheduler scheduler({.chunk = 300, .prompt_seconds = 10});
   Start(scheduler, {.id = 1, .key = "a"}, 0, 1000);

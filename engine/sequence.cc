@@ -47,6 +47,9 @@ Status CheckRequest(const Request& request, const SequenceLimits& limits,
     return Fail(ErrorCode::kInvalidArgument,
                 "stop strings need a tokenizer, and the model has none");
   }
+  if (request.grammar != nullptr && tokenizer == nullptr) {
+    return Fail(ErrorCode::kInvalidArgument, "a grammar needs a tokenizer, and the model has none");
+  }
   return {};
 }
 
@@ -88,7 +91,11 @@ Result<Sequence> Sequence::Create(const Request& request, int64_t choice,
 
 Sequence::Sequence(const Request& request, const SequenceLimits& limits, const Tokenizer* tokenizer,
                    Sampler sampler)
-    : max_tokens_(request.max_tokens),
+    : tokenizer_(tokenizer),
+      vocab_size_(limits.vocab_size),
+      forbidden_(limits.forbidden),
+      calls_(request.format.calls),
+      max_tokens_(request.max_tokens),
       min_tokens_(request.min_tokens),
       top_logprobs_(request.top_logprobs),
       max_position_(limits.max_position),
@@ -122,43 +129,98 @@ void Sequence::Read(int64_t count) {
   position_ += count;
 }
 
+void Sequence::Constrain(const Matcher& matcher) {
+  constraint_.emplace(matcher, *tokenizer_, calls_);
+  must_end_ = constraint_->MustEnd();
+  ForceNext();
+}
+
+Status Sequence::PrepareToSample() {
+  mask_ = {};
+  if (!constraint_ || must_end_ || !forced_.empty()) return {};
+  FULMEN_ASSIGN(mask_, constraint_->Mask(vocab_size_, forbidden_, stop_tokens_,
+                                         /*late=*/generated() < min_tokens_));
+  must_end_ = std::ranges::all_of(mask_, [](uint64_t word) { return word == 0; });
+  return {};
+}
+
 Sequence::Sampled Sequence::Sample(std::span<float> logits) {
+  if (must_end_) return {.id = kEnd, .logprobs = {}};
   std::vector<float> untouched;
   if (top_logprobs_) untouched.assign(logits.begin(), logits.end());
-  const auto generated = tokens_.size() - static_cast<size_t>(prompt_size_);
-  if (std::cmp_less(generated, min_tokens_)) {
+  if (!constraint_ && generated() < min_tokens_) {
     for (const int32_t token : stop_tokens_) {
       logits[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
     }
   }
-  Sampled sampled = {.id = sampler_.Sample(logits), .logprobs = {}};
-  if (generated < script_.size()) sampled.id = script_[generated];
+  Sampled sampled;
+  if (forced_.empty()) {
+    sampled.id = sampler_.Sample(logits, mask_);
+  } else {
+    sampled.id = forced_.front();
+    sampler_.Remember(sampled.id);
+  }
+  if (generated() < std::ssize(script_)) sampled.id = script_[static_cast<size_t>(generated())];
   if (top_logprobs_) sampled.logprobs = LogprobsOf(untouched, sampled.id, *top_logprobs_);
   return sampled;
 }
 
+std::optional<int32_t> Sequence::NextForced() const {
+  // Who wants probabilities wants the model's own of these, too.
+  if (finished() || top_logprobs_ || forced_.empty()) return std::nullopt;
+  return forced_.front();
+}
+
 std::vector<AnswerPiece> Sequence::Take(int32_t token) {
-  FULMEN_CHECK(!finished() && unread() == 0, "a token after {} unread ones, or after the end",
-               unread());
+  FULMEN_CHECK(!finished() && (unread() == 0 || token == NextForced()),
+               "a token after {} unread ones, or after the end", unread());
   if (max_tokens_ == 0) return Finish(FinishReason::kLength);
+  if (token == kEnd) return Finish(FinishReason::kStop);
   if (std::ranges::find(stop_tokens_, token) != stop_tokens_.end()) {
-    return Finish(FinishReason::kStop);
+    if (!constraint_ || constraint_->CanEnd()) return Finish(FinishReason::kStop);
+    return FailWith(
+        fulmen::Fail(ErrorCode::kInvalidArgument, "the answer cannot end here by its grammar"));
   }
+  if (constraint_) {
+    if (const Status accepted = constraint_->Accept(token); !accepted) return FailWith(accepted);
+  }
+  if (unread() > 0) sampler_.Remember(token);
   Append(token);
-  std::vector<AnswerPiece> pieces;
-  if (decoder_) {
-    const bool before = parser_.in_reasoning();
-    pieces = StopAt(parser_.Add(decoder_->Add(token)));
-    if (before || parser_.in_reasoning()) ++reasoning_tokens_;
-  }
-  if (stop_.found()) {
+  std::vector<AnswerPiece> pieces = AddText(token);
+  if (constraint_) FollowGrammar();
+  if (stop_.found() || must_end_) {
     fulmen::Append(pieces, Finish(FinishReason::kStop));
-  } else if (std::ssize(tokens_) - prompt_size_ == max_tokens_) {
+  } else if (generated() == max_tokens_) {
     fulmen::Append(pieces, Finish(FinishReason::kLength));
-  } else if (position_ == max_position_) {
+  } else if (std::ssize(tokens_) > max_position_) {
     fulmen::Append(pieces, Finish(FinishReason::kContext));
   }
   return pieces;
+}
+
+std::vector<AnswerPiece> Sequence::AddText(int32_t token) {
+  if (!decoder_) return {};
+  const bool before = parser_.in_reasoning();
+  std::vector<AnswerPiece> pieces = StopAt(parser_.Add(decoder_->Add(token)));
+  if (before || parser_.in_reasoning()) ++reasoning_tokens_;
+  return pieces;
+}
+
+void Sequence::FollowGrammar() {
+  must_end_ = constraint_->MustEnd();
+  if (!forced_.empty()) forced_.pop_front();
+  ForceNext();
+}
+
+void Sequence::ForceNext() {
+  if (must_end_ || !forced_.empty() || generated() < std::ssize(script_)) return;
+  const std::vector<int32_t> forced = constraint_->Forced();
+  forced_.assign(forced.begin(), forced.end());
+}
+
+std::vector<AnswerPiece> Sequence::FailWith(Status status) {
+  status_ = std::move(status);
+  return Finish(FinishReason::kError);
 }
 
 std::vector<AnswerPiece> Sequence::Finish(FinishReason reason) {

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
+#include "engine/constraint.h"
 #include "engine/logprobs.h"
 #include "engine/prefix_cache.h"
 #include "engine/request.h"
@@ -46,21 +48,33 @@ class Sequence {
   // At least one, until it is finished: the last of them gives the logits of the next token.
   int64_t unread() const { return std::ssize(tokens_) - position_; }
 
+  // Holds the answer to the grammar of `matcher`, from its beginning. All sequences that get copies
+  // of one matcher are of one thread, but for Sample().
+  void Constrain(const Matcher& matcher);
+
   // Takes note that the next `count` tokens were read; of all unread ones with their logits
-  // [vocab], which are overwritten. Sample() may run on any thread, its result is for Take(), which
-  // returns the text that became final.
+  // [vocab], which are overwritten. PrepareToSample() comes before Sample(), which may run on any
+  // thread; its result is for Take(), which returns the text that became final. A failure of the
+  // first ends the answer.
   void Read(int64_t count);
+  static constexpr int32_t kEnd = -1;  // in place of a token: the answer can only end
   struct Sampled {
     int32_t id = 0;
     std::optional<TokenLogprobs> logprobs;  // where the request wants them
   };
+  Status PrepareToSample();
   Sampled Sample(std::span<float> logits);
   std::vector<AnswerPiece> Take(int32_t token);
+  // After Take(): a token that is to be taken next, without the model having been asked. The model
+  // reads such tokens later, all together.
+  std::optional<int32_t> NextForced() const;
   // Ends the answer here. Returns the text that became final.
   std::vector<AnswerPiece> Finish(FinishReason reason);
 
   bool finished() const { return finish_reason_.has_value(); }
   std::optional<FinishReason> finish_reason() const { return finish_reason_; }
+  // Why it was finished with kError.
+  const Status& status() const { return status_; }
   const std::optional<std::string>& stop_string() const { return stop_.found(); }
   // The answer, without the stop token.
   std::vector<int32_t> ids() const { return {tokens_.begin() + prompt_size_, tokens_.end()}; }
@@ -71,9 +85,19 @@ class Sequence {
            Sampler sampler);
 
   void Append(int32_t token);
+  int64_t generated() const { return std::ssize(tokens_) - prompt_size_; }
+  std::vector<AnswerPiece> AddText(int32_t token);
+  std::vector<AnswerPiece> FailWith(Status status);
+  // Where the grammar leads after a token, and which tokens it forces.
+  void FollowGrammar();
+  void ForceNext();
   // The pieces of an answer without what follows a stop string in its text.
   std::vector<AnswerPiece> StopAt(std::vector<AnswerPiece> pieces);
 
+  const Tokenizer* tokenizer_;
+  int64_t vocab_size_;
+  std::span<const int32_t> forbidden_;
+  CallFormat calls_;
   int64_t max_tokens_;
   int64_t min_tokens_;
   std::optional<int64_t> top_logprobs_;
@@ -85,6 +109,11 @@ class Sequence {
   int64_t prompt_size_;
   int64_t position_ = 0;
   Sampler sampler_;
+  std::optional<Constraint> constraint_;
+  std::span<const uint64_t> mask_;  // of the constraint; empty: no token is left out
+  std::deque<int32_t> forced_;      // to be taken next
+  bool must_end_ = false;
+  Status status_;
   std::optional<StreamDecoder> decoder_;
   AnswerParser parser_;
   StopMatcher stop_;

@@ -99,7 +99,7 @@ void Engine::Postprocess(Batch& batch) {
   }
 }
 
-std::vector<Sequence::Sampled> Engine::Sample(const Batch& batch, std::span<const size_t> members) {
+std::vector<Sequence::Sampled> Engine::Sample(Batch& batch, std::span<const size_t> members) {
   const auto logits = [&](size_t i) {
     const auto vocab = static_cast<size_t>(limits_.vocab_size);
     return std::span(logits_).subspan(i * vocab, vocab);
@@ -111,6 +111,10 @@ std::vector<Sequence::Sampled> Engine::Sample(const Batch& batch, std::span<cons
         options_.on_logits(answer.ticket->id, answer.choice, logits(i));
       }
     }
+  }
+  for (const size_t member : members) {
+    Status& status = batch.statuses[member];
+    if (status) status = batch.members[member].answer->sequence.PrepareToSample();
   }
   std::vector<Sequence::Sampled> sampled(members.size());
   compute_.context.pool.ParallelFor(std::ssize(sampled), [&](int64_t task, int) {
@@ -145,21 +149,32 @@ void Engine::Deliver(Answer& answer, Sequence::Sampled token) {
   const double now = Now();
   if (!ticket.first_token) ticket.first_token = now;
   ticket.last_token = now;
-  const size_t before = answer.sequence.tokens().size();
-  const Pieces pieces = answer.sequence.Take(token.id);
-  if (answer.sequence.tokens().size() > before) {
-    ++ticket.usage.output_tokens;
-    ++counts_.output_tokens;
-    TokenSampled event = {.choice = answer.choice, .id = token.id};
-    if (token.logprobs) {
-      event.logprob = token.logprobs->own;
-      event.top = std::move(token.logprobs->top);
-    }
-    answer.Tell(event);
+  Pieces pieces = Take(answer, std::move(token));
+  while (const auto forced = answer.sequence.NextForced()) {
+    Emit(answer, pieces);
+    pieces = Take(answer, {.id = *forced, .logprobs = {}});
   }
-  if (answer.sequence.finished()) return End(answer, pieces);
+  if (answer.sequence.finished()) {
+    if (!answer.sequence.status()) ticket.status = answer.sequence.status();
+    return End(answer, pieces);
+  }
   Emit(answer, pieces);
   scheduler_.Advance(answer.id, answer.sequence.position(), std::ssize(answer.sequence.tokens()));
+}
+
+Engine::Pieces Engine::Take(Answer& answer, Sequence::Sampled token) {
+  const size_t before = answer.sequence.tokens().size();
+  Pieces pieces = answer.sequence.Take(token.id);
+  if (answer.sequence.tokens().size() == before) return pieces;
+  ++answer.ticket->usage.output_tokens;
+  ++counts_.output_tokens;
+  TokenSampled event = {.choice = answer.choice, .id = token.id};
+  if (token.logprobs) {
+    event.logprob = token.logprobs->own;
+    event.top = std::move(token.logprobs->top);
+  }
+  answer.Tell(event);
+  return pieces;
 }
 
 void Engine::Emit(Answer& answer, const Pieces& pieces) {

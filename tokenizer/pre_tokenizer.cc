@@ -134,6 +134,19 @@ Status PreTokenizer::AddByteLevel(const Json& json, const std::string& where) {
   return {};
 }
 
+size_t PreTokenizer::SettledBytes(std::string_view text) const {
+  const auto* split = steps_.size() == 1 ? std::get_if<PublishedSplit>(&steps_[0]) : nullptr;
+  if (split == nullptr) return 0;
+  const char* const end = text.data() + text.size();
+  const char* settled = text.data();
+  while (settled != end) {
+    const char* piece_end = split->PieceEnd(settled, end);
+    if (!split->IsSettled(piece_end, end)) break;
+    settled = piece_end;
+  }
+  return static_cast<size_t>(settled - text.data());
+}
+
 std::vector<std::string_view> PreTokenizer::RunSteps(std::string_view text, bool continues,
                                                      std::deque<std::string>& prefixed) const {
   Pieces pieces;

@@ -26,6 +26,10 @@ class PreTokenizer {
     return steps_.size() == 1 && std::holds_alternative<PublishedSplit>(steps_[0]);
   }
 
+  // Bytes of the first pieces that every text has that begins with `text`, as far as is known:
+  // always 0 but with the published split alone.
+  size_t SettledBytes(std::string_view text) const;
+
   // Calls piece(std::string_view) for each piece from left to right. `continues`: the text goes on
   // where another stopped, so no space is put before it.
   template <class F>

@@ -1,5 +1,7 @@
 #include "tokenizer/published_split.h"
 
+#include <cstddef>
+
 #include "base/utf8.h"
 
 namespace fulmen {
@@ -121,6 +123,28 @@ const char* PublishedSplit::PieceEnd(const char* begin, const char* end) const {
     return SymbolsEnd(second, end);
   }
   return SpaceEnd(begin, end);
+}
+
+bool PublishedSplit::IsSettled(const char* piece_end, const char* end) const {
+  // An apostrophe may begin a contraction, whose longest is three bytes.
+  constexpr std::ptrdiff_t kContraction = 3;
+  if (piece_end == end || (*piece_end == '\'' && end - piece_end < kContraction)) return false;
+  // A run of letters and marks, or of spaces, that goes on behind the piece was looked at to its
+  // end, and the character there.
+  const auto kind_of = [](CharClass c) {
+    if (IsLetter(c) || c == CharClass::kMark) return 1;
+    return c == CharClass::kSpace || c == CharClass::kNewline ? 2 : 0;
+  };
+  const auto is_cut = [end](const char* p) {
+    return DecodeUtf8(p, end).kind == Utf8Char::Kind::kTruncated;
+  };
+  if (is_cut(piece_end)) return false;
+  const int kind = kind_of(At(piece_end, end).char_class);
+  const auto before = static_cast<uint8_t>(piece_end[-1]);
+  if (kind == 0 || (before < 0x80 && kind_of(classes_[before]) != kind)) return true;
+  const char* p = piece_end;
+  while (p != end && !is_cut(p) && kind_of(At(p, end).char_class) == kind) p += At(p, end).bytes;
+  return p != end && !is_cut(p);
 }
 
 }  // namespace fulmen

@@ -108,6 +108,44 @@ TEST(PublishedSplit, LikeOnigurumaOnInvalidUtf8) {
   }
 }
 
+// However a text goes on, the pieces that were settled are its first ones.
+TEST(PublishedSplit, WhatIsSettledStaysAsItIs) {
+  const std::string_view parts[] = {
+      "'",  "'s", "'l", "'re", "\xC5\xBF", "\xC5", "\xBF", " ", "  ",     "\n",     "/",       "A",
+      "aB", "b",  "1",  "{\"", "\":\"",    "\xC3", "!",    ".", "\u4F60", "\u0301", "\xE4\xBD"};
+  const PublishedSplit split;
+  std::mt19937 random(9);
+  int64_t settled_pieces = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string text;
+    std::vector<size_t> ends{0};  // of the text without its last parts
+    for (auto i = 1 + random() % 10; i > 0; --i) {
+      text += parts[random() % std::size(parts)];
+      ends.push_back(text.size());
+    }
+    const Pieces whole = Scan(text);
+    const size_t cut = ends[random() % ends.size()];
+    const char* const end = text.data() + cut;
+    const char* p = text.data();
+    for (size_t i = 0; p != end; ++i) {
+      const char* piece_end = split.PieceEnd(p, end);
+      if (!split.IsSettled(piece_end, end)) break;
+      ASSERT_EQ(std::string(p, piece_end), whole.at(i))
+          << ::testing::PrintToString(text) << " up to " << cut;
+      p = piece_end;
+      ++settled_pieces;
+    }
+  }
+  EXPECT_GT(settled_pieces, 10000);
+  const auto settled = [&split](std::string_view text, size_t piece) {
+    return split.IsSettled(text.data() + piece, text.data() + text.size());
+  };
+  EXPECT_TRUE(settled(R"({"name":)", 2));
+  EXPECT_TRUE(settled(R"({"name":)", 6));
+  EXPECT_FALSE(settled("name'r", 4));
+  EXPECT_FALSE(settled("name\xC3", 4));
+}
+
 // Where the engine has to give characters back.
 TEST(PublishedSplit, Backtracking) {
   EXPECT_EQ(Scan("ABCd EFG"), (Pieces{"ABCd", " EFG"}));

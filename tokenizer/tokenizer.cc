@@ -83,6 +83,13 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, Markers markers,
   return ids;
 }
 
+size_t Tokenizer::SettledBytes(std::string_view text) const {
+  // What normalization makes of a text depends on what follows, but not in ASCII.
+  const auto is_ascii = [](char byte) { return static_cast<uint8_t>(byte) < 0x80; };
+  if (data_->nfc && !std::ranges::all_of(text, is_ascii)) return 0;
+  return data_->pre_tokenizer.SettledBytes(text);
+}
+
 std::vector<Tokenizer::Marker> Tokenizer::FindMarkers(std::string_view text) const {
   std::vector<StringMatcher::Match> first;
   data_->markers.FindAll(text, 0, first);

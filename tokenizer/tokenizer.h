@@ -42,6 +42,11 @@ class Tokenizer {
   // `continues`: this one goes on where another stopped, so none is put.
   std::vector<int32_t> Encode(std::string_view text, Markers markers, bool continues = false) const;
 
+  // Bytes at the beginning of `text`, which goes on where another stopped: their ids begin the ids
+  // of every text that begins with `text`, encoded as plain text that goes on. Where nothing is
+  // known of what may follow, 0.
+  size_t SettledBytes(std::string_view text) const;
+
   // Where the strings of special and added tokens stand in `text`, from left to right.
   struct Marker {
     size_t begin;
