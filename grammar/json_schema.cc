@@ -13,6 +13,8 @@ namespace {
 
 // Rules that a question about two schemas may make before it is given up.
 constexpr size_t kMostRulesToCompare = 64;
+// References to references; a circle of them says nothing.
+constexpr int kMostHops = 100;
 // Rules of a whole schema. The largest published ones take some thousands.
 constexpr size_t kMostRules = 50'000;
 
@@ -32,6 +34,8 @@ SchemaCompiler::SchemaCompiler(Grammar& grammar, const Json& root, const SchemaO
       options_(options),
       left_out_(left_out),
       index_(root),
+      plain_character_(Character(terms_, CodePoints::All(), Spelling::kJson)),
+      any_character_(AnyJsonCharacter(terms_)),
       whitespace_(Whitespace(terms_, options.longest_whitespace)),
       comma_(grammar_.Lexeme(
           terms_.Concat(std::vector{whitespace_, terms_.Literal(","), whitespace_}))) {}
@@ -45,7 +49,26 @@ Result<Expr> SchemaCompiler::Compile() {
   return rule;
 }
 
+// A schema that is only a reference is what it refers to.
+Claim SchemaCompiler::Resolved(Claim claim) const {
+  for (int hops = 0; hops < kMostHops; ++hops) {
+    const Json& reference = Member(*claim.schema, "$ref");
+    if (!reference.is_string()) break;
+    const auto says_nothing_else = [&] {
+      Json rest = *claim.schema;
+      rest.erase("$ref");
+      return AllowsEverything(rest);
+    };
+    if (!index_.RefStandsAlone() && !says_nothing_else()) break;
+    const auto target = index_.Resolve(*claim.schema, reference.get<std::string>());
+    if (!target) break;  // told where it is expanded
+    claim.schema = *target;
+  }
+  return claim;
+}
+
 Expr SchemaCompiler::RuleOf(Claims claims) {
+  for (Claim& claim : claims) claim = Resolved(claim);
   std::erase_if(claims, [](const Claim& claim) {
     return claim.holds && AllowsEverything(*claim.schema);
   });
@@ -74,6 +97,7 @@ Status SchemaCompiler::DefineOpenRules(size_t down_to) {
 }
 
 Result<std::vector<Facts>> SchemaCompiler::Expand(const Claims& claims, JsonType type) {
+  if (SchemaExpansion::RefuseType(claims, type)) return std::vector<Facts>();
   return SchemaExpansion(*this, type).Run(claims);
 }
 

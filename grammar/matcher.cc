@@ -71,13 +71,12 @@ void Matcher::Shared::AddSlice(Machine::State state, size_t index, TokenMask& ma
     const Reach::Span other = reaches[index].Of(thread.term);
     span = {std::max(span.all, other.all), span.none && other.none};
   }
-  const auto counted = static_cast<int64_t>(slice.up_to.size()) - 2;
-  const bool whole = span.all >= slice.longest;
+  const auto longest = static_cast<int64_t>(slice.up_to.size()) - 1;
   if (span.all > 0) {
-    const TokenMask& sure = whole ? slice.up_to.back() : slice.up_to[std::min(span.all, counted)];
+    const TokenMask& sure = slice.up_to[std::min(span.all, longest)];
     for (size_t word = 0; word < mask.size(); ++word) mask[word] |= sure[word];
   }
-  if (whole || (span.none && span.all <= counted)) return;
+  if (span.all >= longest || span.none) return;
   AddByWalking(state, slice, mask);
 }
 

@@ -37,6 +37,7 @@ class SchemaCompiler {
  private:
   friend class SchemaExpansion;
 
+  Claim Resolved(Claim claim) const;
   // The rule of all claims together. It is defined later, by DefineOpenRules.
   Expr RuleOf(Claims claims);
   Status DefineOpenRules(size_t down_to);
@@ -96,6 +97,8 @@ class SchemaCompiler {
   std::vector<std::pair<Claims, Expr>> open_;  // declared, but not defined
   std::map<std::tuple<const Json*, const Json*, JsonType>, bool> disjoint_;
   std::map<std::string, Term> patterns_;
+  Term plain_character_;  // of a string, in its one spelling
+  Term any_character_;    // in any
   Term whitespace_;
   Expr comma_;
 };

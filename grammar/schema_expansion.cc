@@ -135,7 +135,7 @@ Status SchemaExpansion::Resolve(State state) {
   const Options options = std::move(state.choices.back());
   state.choices.pop_back();
   for (const Option& option : options) {
-    State next = state;
+    State next = &option == &options.back() ? std::move(state) : state;
     Append(next.open, option.claims);
     Merge(next.facts, option.facts);
     FULMEN_TRY(Resolve(std::move(next)));
@@ -143,16 +143,25 @@ Status SchemaExpansion::Resolve(State state) {
   return {};
 }
 
-bool SchemaExpansion::TypeAllows(const Json& schema) const {
-  const Json& type = Member(schema, "type");
-  const auto allows = [&](const Json& name) {
-    return name == NameOf(type_) || (name == "integer" && type_ == JsonType::kNumber) ||
-           name == "any";
+bool SchemaExpansion::TypeAllows(const Json& schema, JsonType type) {
+  const Json& allowed = Member(schema, "type");
+  const auto allows = [&](const Json& json) {
+    if (!json.is_string()) return false;
+    const auto& name = json.get_ref<const std::string&>();
+    return name == NameOf(type) || (name == "integer" && type == JsonType::kNumber) ||
+           name == "any";  // as draft 3 said
   };
-  if (Member(schema, "nullable") == true && type_ == JsonType::kNull) return true;
-  if (type.is_string()) return allows(type);
-  if (type.is_array()) return std::ranges::any_of(type, allows);
+  if (type == JsonType::kNull && Member(schema, "nullable") == true) return true;
+  if (allowed.is_string()) return allows(allowed);
+  if (allowed.is_array()) return std::ranges::any_of(allowed, allows);
   return true;
+}
+
+bool SchemaExpansion::RefuseType(const Claims& claims, JsonType type) {
+  return std::ranges::any_of(claims, [&](const Claim& claim) {
+    return claim.holds && claim.schema->is_object() && !claim.schema->contains("$ref") &&
+           !TypeAllows(*claim.schema, type);
+  });
 }
 
 Status SchemaExpansion::Assert(const Json& schema, State& state) {
@@ -171,7 +180,7 @@ Status SchemaExpansion::Assert(const Json& schema, State& state) {
     }
     if (compiler_.index_.RefStandsAlone()) return {};
   }
-  if (!TypeAllows(schema)) {
+  if (!TypeAllows(schema, type_)) {
     state.dead = true;
     return {};
   }
@@ -257,7 +266,7 @@ Status SchemaExpansion::Deny(const Json& schema, State& state) {
     return {};
   }
   const bool only_reference = schema.contains("$ref") && compiler_.index_.RefStandsAlone();
-  if (!only_reference && !TypeAllows(schema)) return {};  // already not allowed
+  if (!only_reference && !TypeAllows(schema, type_)) return {};  // already not allowed
   Options options;
   if (const Json& reference = Member(schema, "$ref"); reference.is_string()) {
     FULMEN_ASSIGN(const Json* target,

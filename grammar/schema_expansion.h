@@ -18,6 +18,9 @@ class SchemaExpansion {
 
   Result<std::vector<Facts>> Run(const Claims& claims);
 
+  // Whether claims refuse all values of a type at first sight.
+  static bool RefuseType(const Claims& claims, JsonType type);
+
  private:
   // One of several ways in which something can hold: more claims, and more facts.
   struct Option {
@@ -38,7 +41,7 @@ class SchemaExpansion {
   Status Assert(const Json& schema, State& state);
   Status Deny(const Json& schema, State& state);
 
-  bool TypeAllows(const Json& schema) const;
+  static bool TypeAllows(const Json& schema, JsonType type);
   void AssertValues(const Json& schema, State& state);
   Status AssertApplicators(const Json& schema, State& state);
   Status AssertOneOf(const Json& schema, State& state);

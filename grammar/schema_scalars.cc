@@ -22,8 +22,7 @@ std::string ScalarText(const Json& value) {
 
 // Characters in their one spelling.
 Term SchemaCompiler::PlainCharacters(const CountRange& length) {
-  const Term character = Character(terms_, CodePoints::All(), Spelling::kJson);
-  return terms_.Repeat(character, Clipped(length.min), Clipped(length.max));
+  return terms_.Repeat(plain_character_, Clipped(length.min), Clipped(length.max));
 }
 
 Term SchemaCompiler::LiteralOf(const Json& scalar) {
@@ -35,8 +34,7 @@ Term SchemaCompiler::StringsOf(const Facts& facts) {
   const StringFacts& string = facts.string;
   if (string.length.min > string.length.max) return Terms::kNothing;
   if (string.in.empty() && string.not_in.empty() && facts.excluded.empty() && !facts.values) {
-    return terms_.Repeat(AnyJsonCharacter(terms_), Clipped(string.length.min),
-                         Clipped(string.length.max));
+    return terms_.Repeat(any_character_, Clipped(string.length.min), Clipped(string.length.max));
   }
   std::vector<Term> parts = string.in;
   if (parts.empty() || string.length != CountRange{}) parts.push_back(PlainCharacters(string.length));

@@ -10,9 +10,6 @@
 namespace fulmen {
 namespace {
 
-// Counts of characters for which a slice has a mask of its own, besides the one of all its tokens.
-constexpr int64_t kCounted = 32;
-
 // The kinds of text that strings of schemas are most often made of, from narrow to wide. All of
 // them stand for themselves in a JSON string.
 std::array<CodePoints, 2> SliceCharacters() {
@@ -74,12 +71,15 @@ void TokenTrie::AddSlice(CodePoints characters, const std::vector<int32_t>& ids)
   std::ranges::stable_sort(sorted, {}, [this](int32_t id) { return std::string_view(bytes_[id]); });
   BuildNodes(sorted, bytes_, slice);
   if (!slice.characters.ranges().empty()) {
-    slice.up_to.assign(kCounted + 2, TokenMask(mask_words()));
+    slice.up_to.emplace_back(mask_words());
     for (const int32_t id : ids) {
-      const int64_t count = *CountIn(slice.characters, bytes_[id]);
-      slice.longest = std::max(slice.longest, count);
-      for (int64_t most = std::min(count, kCounted + 1); most <= kCounted + 1; ++most) {
-        slice.up_to[most][id / 64] |= uint64_t{1} << (id % 64);
+      const auto count = static_cast<size_t>(*CountIn(slice.characters, bytes_[id]));
+      if (count >= slice.up_to.size()) slice.up_to.resize(count + 1, TokenMask(mask_words()));
+      slice.up_to[count][id / 64] |= uint64_t{1} << (id % 64);
+    }
+    for (size_t count = 1; count < slice.up_to.size(); ++count) {
+      for (size_t word = 0; word < mask_words(); ++word) {
+        slice.up_to[count][word] |= slice.up_to[count - 1][word];
       }
     }
   }

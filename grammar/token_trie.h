@@ -33,9 +33,7 @@ class TokenTrie {
     CodePoints characters = {};
     std::vector<Node> nodes = {};
     std::vector<std::vector<int32_t>> tokens = {};  // ids that have the same bytes
-    // up_to[n]: the tokens of at most n characters; the last one has all.
-    std::vector<TokenMask> up_to = {};
-    int64_t longest = 0;  // characters
+    std::vector<TokenMask> up_to = {};  // [n]: the tokens of at most n characters; the last has all
   };
 
   static std::shared_ptr<const TokenTrie> Build(const Tokenizer& tokenizer);
