@@ -1,6 +1,7 @@
 #include "grammar/grammar.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/check.h"
 
@@ -50,8 +51,9 @@ void Grammar::DefineRule(Expr rule, Expr body) {
   rules_[nodes_[rule].rule].body = body;
 }
 
-bool Grammar::ProductiveNow(const Node& node) {
-  const auto productive = [this](Expr part) { return nodes_[part].productive; };
+// Whether some text matches, from what is known of the parts.
+template <class IsProductive>
+bool Grammar::ProductiveNow(const Node& node, const IsProductive& productive) {
   switch (node.kind) {
     case Kind::kLexeme: return terms_.Live(node.term);
     case Kind::kSequence: return std::ranges::all_of(node.parts, productive);
@@ -61,8 +63,7 @@ bool Grammar::ProductiveNow(const Node& node) {
       const auto items = std::count_if(node.parts.begin() + 1, node.parts.end(), productive);
       return node.min == 0 || (items >= node.min && (node.min == 1 || productive(node.parts[0])));
     }
-    case Kind::kRule:
-      return rules_[node.rule].body != kUndefined && productive(rules_[node.rule].body);
+    case Kind::kRule: return productive(rules_[node.rule].body);
   }
   return false;
 }
@@ -71,16 +72,35 @@ void Grammar::FindProductive() {
   for (bool changed = true; changed;) {
     changed = false;
     for (Node& node : nodes_) {
-      if (node.productive || !ProductiveNow(node)) continue;
-      node.productive = true;
-      changed = true;
+      if (node.productive) continue;
+      node.productive =
+          ProductiveNow(node, [this](Expr part) { return nodes_[part].productive; });
+      changed = changed || node.productive;
     }
   }
 }
 
-bool Grammar::IsProductive(Expr expr) {
-  FindProductive();
-  return nodes_[expr].productive;
+bool Grammar::MayMatch(Expr expr) {
+  std::vector<Expr> reached{expr};
+  std::unordered_map<Expr, bool> productive{{expr, false}};
+  const auto reach = [&](Expr part) {
+    if (part != kUndefined && productive.try_emplace(part, false).second) reached.push_back(part);
+  };
+  for (size_t at = 0; at < reached.size(); ++at) {
+    const Node& node = nodes_[reached[at]];
+    for (const Expr part : node.parts) reach(part);
+    if (node.kind == Kind::kRule) reach(rules_[node.rule].body);
+  }
+  const auto known = [&](Expr part) { return part == kUndefined || productive.at(part); };
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t at = reached.size(); at > 0; --at) {  // parts first
+      bool& now = productive.at(reached[at - 1]);
+      if (now || !ProductiveNow(nodes_[reached[at - 1]], known)) continue;
+      now = changed = true;
+    }
+  }
+  return productive.at(expr);
 }
 
 bool Grammar::CanBeEmpty(const std::vector<bool>& empty, const Node& node) const {

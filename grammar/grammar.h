@@ -59,8 +59,8 @@ class Grammar {
   // Makes `start` what is matched. Fails if a rule was never defined, if one begins with itself, if
   // no text at all matches, or if there are too many terms.
   Status Finish(Expr start);
-  // Whether some text matches `expr`, all rules that it reaches being defined.
-  bool IsProductive(Expr expr);
+  // Whether some text may match `expr`: rules that are not defined yet count as if one did.
+  bool MayMatch(Expr expr);
 
   Expr start() const { return start_; }
   const Node& node(Expr expr) const { return nodes_[expr]; }
@@ -75,7 +75,8 @@ class Grammar {
 
   Expr Add(Node node);
   void FindProductive();
-  bool ProductiveNow(const Node& node);
+  template <class IsProductive>
+  bool ProductiveNow(const Node& node, const IsProductive& productive);
   bool CanBeEmpty(const std::vector<bool>& empty, const Node& node) const;
   Status RefuseLeftRecursion() const;
 

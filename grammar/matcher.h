@@ -6,7 +6,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/status.h"
 #include "grammar/grammar.h"
@@ -23,10 +22,11 @@ class Matcher {
   Matcher(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTrie> tokens);
 
   // The tokens that may come next, one bit for each id, lowest first: those whose bytes can go on
-  // to some whole text. At least one is, unless the text must end. Fails if it took too much memory
+  // to some whole text. At least one is, unless the text must end. Fails if it takes too much memory
   // to find out. Valid until the next call of anything of this matcher or its copies.
   Result<std::span<const uint64_t>> Mask();
-  // Goes on by the bytes of a token. One that may not come is an error and changes nothing.
+  // Goes on by the bytes of a token, or by some bytes. What may not come is an error and changes
+  // nothing.
   Status Accept(int32_t token);
   Status AcceptText(std::string_view bytes);
 
@@ -41,6 +41,9 @@ class Matcher {
 
  private:
   struct Shared;
+
+  // Leaves states that have grown too many behind, for ones made anew.
+  void MoveOn();
 
   std::shared_ptr<Shared> shared_;
   Machine::State state_;

@@ -1,0 +1,42 @@
+// How far texts of some characters are sure to be the beginning of a string of a language: what lets
+// a mask take thousands of tokens at once.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+
+#include "grammar/characters.h"
+#include "grammar/terms.h"
+
+namespace fulmen {
+
+// For one set of characters, in UTF-8, and the terms given to it, of which it remembers what it
+// found out.
+class Reach {
+ public:
+  static constexpr int64_t kEndless = INT64_MAX;
+
+  Reach(Terms& terms, const CodePoints& characters);
+
+  struct Span {
+    int64_t all = 0;    // every text of so many of the characters or fewer is such a beginning
+    bool none = false;  // and none of more is
+  };
+  Span Of(Term term);
+
+ private:
+  struct Cover {
+    bool all;   // each of the characters is in the language
+    bool only;  // no string of it begins with two of them
+  };
+  Cover CoverOf(Term term);
+  Span OfRepeat(Term repeat, Term rest);
+  Span OfIntersection(Term term);
+
+  Terms& terms_;
+  Term character_;
+  ByteSet first_bytes_;
+  std::unordered_map<Term, Cover> covers_;
+};
+
+}  // namespace fulmen
