@@ -20,19 +20,22 @@ Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
     case Kind::kNothing:
     case Kind::kEmpty: return kNothing;
     case Kind::kBytes: {
-      const ByteSet bytes = BytesOf(term);
-      same &= bytes.Has(byte) ? bytes : bytes.Complement();
-      return bytes.Has(byte) ? kEmpty : kNothing;
+      const ByteSet& bytes = BytesOf(term);
+      const bool has = bytes.Has(byte);
+      same &= has ? bytes : bytes.Complement();
+      return has ? kEmpty : kNothing;
     }
     case Kind::kConcat: return DeriveConcat(term, byte, same);
     case Kind::kUnion:
     case Kind::kIntersect: {
-      std::vector<Term> parts(Parts(term).begin(), Parts(term).end());
-      for (Term& part : parts) {
-        part = Derive(part, byte, same);
-        if (kind == Kind::kIntersect && part == kNothing) return kNothing;
+      const size_t begin = parts_.size();
+      const size_t count = Parts(term).size();
+      for (size_t at = 0; at < count; ++at) {
+        const Term part = Derive(Parts(term)[at], byte, same);
+        parts_.push_back(part);
+        if (kind == Kind::kIntersect && part == kNothing) break;
       }
-      return Gather(kind, parts);
+      return Gather(kind, begin);
     }
     case Kind::kNot: return Not(Derive(Parts(term)[0], byte, same));
     case Kind::kRepeat: {
@@ -49,19 +52,21 @@ Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
 
 Term Terms::DeriveConcat(Term term, uint8_t byte, ByteSet& same) {
   // A loop, as many parts may be empty one after the other.
-  std::vector<Term> ways;
+  const size_t begin = parts_.size();
   for (;;) {
     const Term first = Parts(term)[0];
     const Term second = Parts(term)[1];
-    ways.push_back(Concat(Derive(first, byte, same), second));
+    const Term way = Concat(Derive(first, byte, same), second);
+    parts_.push_back(way);
     if (!Nullable(first)) break;
     term = second;
     if (nodes_[term].kind != Kind::kConcat) {
-      ways.push_back(Derive(term, byte, same));
+      const Term last = Derive(term, byte, same);
+      parts_.push_back(last);
       break;
     }
   }
-  return ways.size() == 1 ? ways[0] : Gather(Kind::kUnion, ways);
+  return Gather(Kind::kUnion, begin);
 }
 
 Term Terms::DeriveMultiple(Term term, uint8_t byte, ByteSet& same) {

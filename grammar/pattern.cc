@@ -27,6 +27,29 @@ struct Rest {
   bool grows = true;
 };
 
+bool DependsOnPlace(const PatternNode& node) {
+  return node.kind == Kind::kTextStart || node.kind == Kind::kTextEnd ||
+         node.kind == Kind::kLookAhead || std::ranges::any_of(node.parts, DependsOnPlace);
+}
+
+// Takes from the front of a node, or from its back, what need not be there for it to be found: from
+// ".*x+y" what leaves "xy". It saves the automaton many states that differ in nothing.
+void Trim(PatternNode& node, bool front) {
+  if (node.kind == Kind::kChoice) {
+    for (PatternNode& part : node.parts) Trim(part, front);
+  } else if (node.kind == Kind::kRepeat && !DependsOnPlace(node)) {
+    node.max = node.min;
+  } else if (node.kind == Kind::kSequence) {
+    std::vector<PatternNode>& parts = node.parts;
+    const auto edge = [&] { return front ? parts.begin() : parts.end() - 1; };
+    while (!parts.empty() && edge()->kind == Kind::kRepeat && edge()->min == 0 &&
+           !DependsOnPlace(*edge())) {
+      parts.erase(edge());
+    }
+    if (!parts.empty()) Trim(*edge(), front);
+  }
+}
+
 class Translator {
  public:
   Translator(Terms& terms, Spelling spelling)
@@ -38,7 +61,10 @@ class Translator {
     if (how == PatternMatch::kWhole) {
       return Before(pattern, {{Terms::kEmpty, Terms::kEmpty}}).at[1];
     }
-    return Followed(Everywhere(any_), Before(pattern, {{any_, any_}})).at[1];
+    PatternNode found = pattern;
+    Trim(found, /*front=*/true);
+    Trim(found, /*front=*/false);
+    return Followed(Everywhere(any_), Before(found, {{any_, any_}})).at[1];
   }
 
  private:

@@ -16,14 +16,6 @@ uint64_t HashOf(Terms::Kind kind, std::span<const uint32_t> words) {
   return hash;
 }
 
-std::array<uint32_t, 8> WordsFrom(const ByteSet& bytes) {
-  std::array<uint32_t, 8> words;
-  for (int at = 0; at < 8; ++at) {
-    words[at] = static_cast<uint32_t>(bytes.words()[at / 2] >> (32 * (at % 2)));
-  }
-  return words;
-}
-
 }  // namespace
 
 Terms::Terms(size_t limit) : limit_(limit) {
@@ -113,12 +105,9 @@ std::span<const Term> Terms::Parts(Term term) const {
   }
 }
 
-ByteSet Terms::BytesOf(Term term) const {
+const ByteSet& Terms::BytesOf(Term term) const {
   FULMEN_CHECK(nodes_[term].kind == Kind::kBytes, "term {} is no set of bytes", term);
-  const std::span<const uint32_t> words = WordsOf(term);
-  std::array<uint64_t, 4> wide;
-  for (int at = 0; at < 4; ++at) wide[at] = words[2 * at] | uint64_t{words[2 * at + 1]} << 32;
-  return ByteSet::FromWords(wide);
+  return byte_sets_[words_[nodes_[term].begin]];
 }
 
 Terms::Bounds Terms::BoundsOf(Term term) const {
@@ -129,7 +118,13 @@ Terms::Bounds Terms::BoundsOf(Term term) const {
 
 Term Terms::Bytes(const ByteSet& bytes) {
   if (bytes.IsEmpty()) return kNothing;
-  const auto words = WordsFrom(bytes);
+  uint64_t hash = 0;
+  for (const uint64_t word : bytes.words()) hash = InternTable::Mix(hash, word);
+  const auto fresh = static_cast<uint32_t>(byte_sets_.size());
+  const uint32_t index = byte_set_table_.FindOrAdd(
+      hash, fresh, [&](uint32_t at) { return byte_sets_[at] == bytes; });
+  if (index == fresh) byte_sets_.push_back(bytes);
+  const std::array<uint32_t, 1> words{index};
   return Intern(Kind::kBytes, FlagsOf(Kind::kBytes, {}), words);
 }
 
@@ -141,17 +136,25 @@ Term Terms::Literal(std::string_view bytes) {
   return term;
 }
 
+bool Terms::IsStar(Term term) const {
+  if (nodes_[term].kind != Kind::kRepeat) return false;
+  const Bounds bounds = BoundsOf(term);
+  return bounds.min == 0 && bounds.max == kUnbounded;
+}
+
 Term Terms::Concat(Term first, Term second) {
   if (first == kNothing || second == kNothing) return kNothing;
   if (second == kEmpty) return first;
-  std::vector<Term> heads;  // concatenations lean to the right, so that equal ones look alike
+  // Concatenations lean to the right, so that equal ones look alike.
+  const size_t begin = parts_.size();
   for (; nodes_[first].kind == Kind::kConcat; first = Parts(first)[1]) {
-    heads.push_back(Parts(first)[0]);
+    parts_.push_back(Parts(first)[0]);
   }
-  heads.push_back(first);
-  for (size_t at = heads.size(); at > 0; --at) {
-    if (heads[at - 1] == kEmpty) continue;
-    const std::array<uint32_t, 2> words{heads[at - 1], second};
+  if (first != kEmpty) parts_.push_back(first);
+  for (; parts_.size() > begin; parts_.pop_back()) {
+    const Term next = nodes_[second].kind == Kind::kConcat ? Parts(second)[0] : second;
+    if (next == parts_.back() && IsStar(next)) continue;  // a*a* is a*
+    const std::array<uint32_t, 2> words{parts_.back(), second};
     second = Intern(Kind::kConcat, FlagsOf(Kind::kConcat, words), words);
   }
   return second;
@@ -163,63 +166,85 @@ Term Terms::Concat(std::span<const Term> parts) {
   return term;
 }
 
-// What unions and intersections share: parts of parts, each once, sets of bytes made one. `parts`
-// is used up.
-Term Terms::Gather(Kind kind, std::vector<Term>& parts) {
+// Parts of parts, in rising order and each once, sets of bytes made one. False if one of them takes
+// all: any text of a union, none of an intersection.
+bool Terms::Normalise(Kind kind, size_t begin) {
   const bool is_union = kind == Kind::kUnion;
-  const Term zero = is_union ? kEverything : kNothing;  // takes all
-  const Term one = is_union ? kNothing : kEverything;   // changes nothing
-  std::vector<Term> flat;
+  const Term zero = is_union ? kEverything : kNothing;
+  const Term one = is_union ? kNothing : kEverything;
   ByteSet bytes = is_union ? ByteSet() : ByteSet::All();
   bool has_bytes = false;
-  const auto add = [&](Term part) {
+  size_t end = begin;
+  const auto keep = [&](Term part) {
     if (nodes_[part].kind == Kind::kBytes) {
       has_bytes = true;
       is_union ? bytes |= BytesOf(part) : bytes &= BytesOf(part);
     } else if (part != one) {
-      flat.push_back(part);
+      parts_[end++] = part;
     }
   };
-  for (const Term part : parts) {
-    if (part == zero) return zero;
+  // Parts of parts go behind the others, which come first.
+  const size_t given = parts_.size();
+  for (size_t at = begin; at < given; ++at) {
+    const Term part = parts_[at];
+    if (part == zero) return false;
     if (nodes_[part].kind == kind) {
-      for (const Term inner : Parts(part)) add(inner);
+      const std::span<const Term> inner = Parts(part);
+      parts_.insert(parts_.end(), inner.begin(), inner.end());
     } else {
-      add(part);
+      keep(part);
     }
   }
-  if (has_bytes) flat.push_back(Bytes(bytes));
-  std::ranges::sort(flat);
-  flat.erase(std::ranges::unique(flat).begin(), flat.end());
-  const auto nullable = [&](Term part) { return Nullable(part); };
-  if (!flat.empty() && flat[0] == kNothing) {  // no bytes were left
-    if (!is_union) return kNothing;
-    flat.erase(flat.begin());
+  for (size_t at = given; at < parts_.size(); ++at) keep(parts_[at]);
+  parts_.resize(end);
+  if (has_bytes) {
+    const Term together = Bytes(bytes);
+    if (together == zero) return false;
+    if (together != one) parts_.push_back(together);
   }
-  if (flat.size() > 1 && flat[0] == kEmpty) {
-    if (!is_union) return std::ranges::all_of(flat, nullable) ? kEmpty : kNothing;
-    if (std::any_of(flat.begin() + 1, flat.end(), nullable)) flat.erase(flat.begin());
-  }
-  for (const Term part : flat) {
-    if (nodes_[part].kind == Kind::kNot && std::ranges::binary_search(flat, Parts(part)[0])) {
-      return zero;
+  const auto first = parts_.begin() + static_cast<std::ptrdiff_t>(begin);
+  std::sort(first, parts_.end());
+  parts_.erase(std::unique(first, parts_.end()), parts_.end());
+  const auto contradicts = [&](Term part) {
+    return nodes_[part].kind == Kind::kNot && std::binary_search(first, parts_.end(), Parts(part)[0]);
+  };
+  return std::none_of(first, parts_.end(), contradicts);
+}
+
+Term Terms::Gather(Kind kind, size_t begin) {
+  const bool is_union = kind == Kind::kUnion;
+  Term term = is_union ? kEverything : kNothing;
+  if (Normalise(kind, begin)) {
+    std::span<const Term> parts(parts_.data() + begin, parts_.size() - begin);
+    const auto nullable = [this](Term part) { return Nullable(part); };
+    const bool has_empty = parts.size() > 1 && parts[0] == kEmpty;
+    if (has_empty && is_union && std::ranges::any_of(parts.subspan(1), nullable)) {
+      parts = parts.subspan(1);
+    }
+    if (has_empty && !is_union) {
+      term = std::ranges::all_of(parts, nullable) ? kEmpty : kNothing;
+    } else if (parts.size() > 1) {
+      term = Intern(kind, FlagsOf(kind, parts), parts);
+    } else {
+      term = parts.empty() ? (is_union ? kNothing : kEverything) : parts[0];
     }
   }
-  if (flat.empty()) return one;
-  if (flat.size() == 1) return flat[0];
-  return Intern(kind, FlagsOf(kind, flat), flat);
+  parts_.resize(begin);
+  return term;
 }
 
 Term Terms::Union(std::span<const Term> parts) {
-  std::vector<Term> gathered(parts.begin(), parts.end());
-  return Gather(Kind::kUnion, gathered);
+  const size_t begin = parts_.size();
+  parts_.insert(parts_.end(), parts.begin(), parts.end());
+  return Gather(Kind::kUnion, begin);
 }
 
 Term Terms::Union(Term a, Term b) { return Union(std::array{a, b}); }
 
 Term Terms::Intersect(std::span<const Term> parts) {
-  std::vector<Term> gathered(parts.begin(), parts.end());
-  return Gather(Kind::kIntersect, gathered);
+  const size_t begin = parts_.size();
+  parts_.insert(parts_.end(), parts.begin(), parts.end());
+  return Gather(Kind::kIntersect, begin);
 }
 
 Term Terms::Intersect(Term a, Term b) { return Intersect(std::array{a, b}); }
@@ -269,6 +294,10 @@ std::vector<Term> Terms::Import(const Terms& other, std::span<const Term> terms,
   const auto find = [&](Term term) { return term < shared ? term : here.at(term); };
   for (auto& [term, copy] : here) {
     const Node& node = other.nodes_[term];
+    if (node.kind == Kind::kBytes) {
+      copy = Bytes(other.BytesOf(term));
+      continue;
+    }
     std::vector<uint32_t> words(other.WordsOf(term).begin(), other.WordsOf(term).end());
     const size_t parts = other.Parts(term).size();
     std::transform(words.begin(), words.begin() + parts, words.begin(), find);
@@ -282,7 +311,8 @@ std::vector<Term> Terms::Import(const Terms& other, std::span<const Term> terms,
 
 size_t Terms::MemoryBytes() const {
   return nodes_.capacity() * sizeof(Node) + words_.capacity() * sizeof(uint32_t) +
-         table_.MemoryBytes();
+         byte_sets_.capacity() * sizeof(ByteSet) + table_.MemoryBytes() +
+         byte_set_table_.MemoryBytes();
 }
 
 }  // namespace fulmen

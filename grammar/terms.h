@@ -87,7 +87,7 @@ class Terms {
   };
   Kind KindOf(Term term) const { return nodes_[term].kind; }
   std::span<const Term> Parts(Term term) const;
-  ByteSet BytesOf(Term term) const;  // of a kBytes
+  const ByteSet& BytesOf(Term term) const;  // of a kBytes
   struct Bounds {
     int32_t min;
     int32_t max;
@@ -127,7 +127,11 @@ class Terms {
   std::span<const uint32_t> WordsOf(Term term) const {
     return {words_.data() + nodes_[term].begin, nodes_[term].count};
   }
-  Term Gather(Kind kind, std::vector<Term>& parts);
+  bool IsStar(Term term) const;  // its part any number of times
+  // The union or intersection of what was put onto `parts_` since it had `begin` terms; takes it
+  // from there.
+  Term Gather(Kind kind, size_t begin);
+  bool Normalise(Kind kind, size_t begin);
   Term DeriveConcat(Term term, uint8_t byte, ByteSet& same);
   Term DeriveMultiple(Term term, uint8_t byte, ByteSet& same);
   bool Search(Term term);
@@ -136,7 +140,10 @@ class Terms {
   bool exhausted_ = false;
   std::vector<Node> nodes_;
   std::vector<uint32_t> words_;
+  std::vector<ByteSet> byte_sets_;  // the one word of a kBytes is an index of these
+  InternTable byte_set_table_;
   InternTable table_;
+  std::vector<Term> parts_;  // a stack of parts under way, so that deriving allocates nothing
 };
 
 }  // namespace fulmen
