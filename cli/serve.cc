@@ -222,15 +222,28 @@ Status CheckNames(const ServeOptions& options,
   return {};
 }
 
+// Of pointers into a schema, the keywords: names of properties are what was asked.
+std::string KeywordsOf(const std::string& pointers) {
+  std::set<std::string> keywords;
+  for (size_t begin = 0; begin < pointers.size();) {
+    const size_t end = std::min(pointers.find(", ", begin), pointers.size());
+    const std::string pointer = pointers.substr(begin, end - begin);
+    keywords.insert(pointer.substr(pointer.rfind('/') + 1));
+    begin = end + 2;
+  }
+  return fmt::format("{}", fmt::join(keywords, " "));
+}
+
 // One line for each exchange, on standard error. Nothing of what was asked or answered is in it.
 void Log(const std::string& format, const HttpRecord& record) {
   const std::string time =
       fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(SecondsNow())));
   const std::string route = record.route.empty() ? "-" : record.route;
   if (format == "text") {
-    Say("{} {} {} {} {:.3f} s, {} bytes in, {} out, {} {}{}\n", time, record.status,
+    Say("{} {} {} {} {:.3f} s, {} bytes in, {} out, {} {}{}{}\n", time, record.status,
         record.method.empty() ? "-" : record.method, route, record.seconds, record.received,
-        record.sent, record.peer, record.id, record.whole ? "" : ", cut off");
+        record.sent, record.peer, record.id, record.whole ? "" : ", cut off",
+        record.left_out.empty() ? "" : ", left out of the schema: " + KeywordsOf(record.left_out));
     return;
   }
   const Json line = {{"time", time},
@@ -242,7 +255,8 @@ void Log(const std::string& format, const HttpRecord& record) {
                      {"whole", record.whole},
                      {"seconds", record.seconds},
                      {"received", record.received},
-                     {"sent", record.sent}};
+                     {"sent", record.sent},
+                     {"left_out", KeywordsOf(record.left_out)}};
   Say("{}\n", line.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 

@@ -78,7 +78,7 @@ Result<RequestId> Engine::Submit(const Request& request, EventSink sink) {
     answers.push_back(std::make_unique<Answer>(Answer{
         0, ticket, choice, request.key, request.priority, std::move(sequence), request.grammar}));
   }
-  if (request.grammar != nullptr) grammars_->SortTokens(*tokenizer_);
+  if (request.grammar != nullptr) PrepareForGrammars();
   const std::lock_guard lock(mutex_);
   if (waiting_ + request.choices > options_.most_waiting) {
     return Fail(ErrorCode::kNoRoom, "{} answers wait already, and {} may", waiting_,
@@ -90,6 +90,8 @@ Result<RequestId> Engine::Submit(const Request& request, EventSink sink) {
   arrived_.notify_one();
   return ticket->id;
 }
+
+void Engine::PrepareForGrammars() { grammars_->SortTokens(*tokenizer_); }
 
 void Engine::Cancel(RequestId id) {
   const std::lock_guard lock(mutex_);

@@ -81,6 +81,9 @@ class Engine {
   Result<RequestId> Submit(const Request& request, EventSink sink);
   // From any thread; the request ends with kCancelled before the next step, if it has not ended.
   void Cancel(RequestId id);
+  // From any thread, before a request with a grammar: what takes a moment at the first one only.
+  // Submit() does it otherwise. Needs the tokenizer.
+  void PrepareForGrammars();
   EngineStats stats() const;
 
   // One thread at a time. Step does one step; false when there was nothing to do. Run does steps

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "serve/answer_rules.h"
 #include "serve/event_queue.h"
 #include "serve/sse.h"
 
@@ -95,6 +96,17 @@ ApiResult<std::vector<Turn>> Answering::MakeTurns(std::vector<Generation> genera
   return turns;
 }
 
+asio::awaitable<ApiResult<void>> Answering::Constrain(std::vector<Turn>& turns) {
+  if (std::ranges::none_of(turns, &Turn::needs_grammar)) co_return ApiResult<void>();
+  auto constrain = [&turns]() -> ApiResult<void> {
+    for (Turn& turn : turns) {
+      if (turn.needs_grammar()) FULMEN_API_TRY(turn.Constrain());
+    }
+    return {};
+  };
+  co_return co_await OnWorkers(compilers_, constrain);
+}
+
 ApiResult<void> Answering::Submit(Under& under) const {
   for (size_t i = 0; i < under.turns.size(); ++i) {
     Turn& turn = under.turns[i];
@@ -132,6 +144,12 @@ asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiC
     co_await exchange.Respond(std::move(response));
     co_return;
   }
+  const ApiResult<void> constrained = co_await Constrain(*made);
+  if (!constrained) {
+    HttpResponse response = ErrorResponse(exchange, constrained.error());
+    co_await exchange.Respond(std::move(response));
+    co_return;
+  }
   const asio::any_io_executor io = co_await asio::this_coro::executor;
   Under under = {.exchange = exchange,
                  .call = std::move(call),
@@ -152,10 +170,18 @@ asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiC
   co_await Relay(under);
 }
 
+// The generations of one request are held to the same.
+std::vector<std::pair<std::string, std::string>> Answering::LeftOutHeader(const Under& under) {
+  const std::string value = LeftOutValue(under.turns.front().left_out());
+  if (value.empty()) return {};
+  return {{std::string(kLeftOutHeader), value}};
+}
+
 asio::awaitable<void> Answering::Relay(Under& under) {
   const bool streams = under.call->streams();
   if (streams) {
-    HttpResponse head = {.content_type = "text/event-stream; charset=utf-8"};
+    HttpResponse head = {.content_type = "text/event-stream; charset=utf-8",
+                         .headers = LeftOutHeader(under)};
     under.left = !co_await under.exchange.BeginStream(std::move(head)) || under.left;
   }
   std::vector<AnswerStart> starts;
@@ -183,6 +209,7 @@ asio::awaitable<void> Answering::Relay(Under& under) {
   }
   HttpResponse response = under.error ? ErrorResponse(under.exchange, *under.error)
                                       : HttpResponse::OfJson(under.call->Answer());
+  for (auto& header : LeftOutHeader(under)) response.headers.push_back(std::move(header));
   co_await under.exchange.Respond(std::move(response));
 }
 

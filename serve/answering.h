@@ -30,12 +30,19 @@ struct AnsweringOptions {
   double seconds = 0;  // an answer may take; 0: as long as it likes
 };
 
-// Of the I/O thread. Models, store, metrics and workers must outlive it and the calls it answers.
+// Of the I/O thread. Models, store, metrics and workers must outlive it and the calls it answers;
+// `compilers` make grammars.
 class Answering {
  public:
   Answering(std::vector<std::unique_ptr<ServedModel>>& models, SessionStore* store,
-            Metrics& metrics, boost::asio::thread_pool& workers, AnsweringOptions options)
-      : models_(models), store_(store), metrics_(metrics), workers_(workers), options_(options) {}
+            Metrics& metrics, boost::asio::thread_pool& workers,
+            boost::asio::thread_pool& compilers, AnsweringOptions options)
+      : models_(models),
+        store_(store),
+        metrics_(metrics),
+        workers_(workers),
+        compilers_(compilers),
+        options_(options) {}
 
   // Until the client has its answer, or has left: then nothing is computed for it any more.
   // `space` is the namespace of its key. `keep`, if there is one, is called on a worker when the
@@ -59,7 +66,9 @@ class Answering {
   class SessionClaim;  // a session that it goes on with
   ApiResult<std::vector<Turn>> MakeTurns(std::vector<Generation> generations,
                                          const std::string& space) const;
+  boost::asio::awaitable<ApiResult<void>> Constrain(std::vector<Turn>& turns);
   ApiResult<void> Submit(Under& under) const;
+  static std::vector<std::pair<std::string, std::string>> LeftOutHeader(const Under& under);
   boost::asio::awaitable<void> Relay(Under& under);
   boost::asio::awaitable<void> Take(Under& under, EventQueue::Entry entry);
   boost::asio::awaitable<void> SignOfLife(Under& under);
@@ -68,6 +77,7 @@ class Answering {
   SessionStore* store_;
   Metrics& metrics_;
   boost::asio::thread_pool& workers_;
+  boost::asio::thread_pool& compilers_;
   const AnsweringOptions options_;
   std::set<std::pair<std::string, std::string>> claimed_;  // sessions, with their namespaces
 };

@@ -45,7 +45,9 @@ ApiResult<void> AnthropicTools::Add(const Json& tool, const std::string& path) {
   if (!schema) return fields.Wrong("input_schema", "an object");
   FULMEN_API_ASSIGN(const bool strict, fields.Bool("strict", false));
   if (strict) {
-    return ApiFail(ApiErrorKind::kUnsupported, path + ".strict", "strict tools are not supported");
+    strict_.insert_or_assign(name, path + ".input_schema");
+  } else {
+    strict_.erase(name);
   }
   FULMEN_API_ASSIGN(const bool deferred, fields.Bool("defer_loading", false));
   FULMEN_API_ASSIGN(const std::optional<std::string> description, fields.String("description"));

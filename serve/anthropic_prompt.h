@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "serve/answer_rules.h"
 #include "serve/api_error.h"
 #include "serve/fields.h"
 #include "serve/generation.h"
@@ -25,6 +26,7 @@ class AnthropicTools {
   ApiResult<void> Show(const std::string& name, bool shown, const std::string& path);
   // Those the model is told of; null when there are none.
   Json Shown() const;
+  const StrictTools& strict() const { return strict_; }
 
  private:
   struct Tool {
@@ -33,6 +35,7 @@ class AnthropicTools {
   };
   std::vector<Tool> tools_;
   std::map<std::string, size_t, std::less<>> by_name_;
+  StrictTools strict_;
 };
 
 // Takes messages one after the other. Turns of one role that follow each other become one.

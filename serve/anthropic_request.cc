@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "serve/answer_rules.h"
 #include "serve/anthropic_prompt.h"
 #include "serve/fields.h"
 
@@ -12,18 +13,14 @@ namespace {
 constexpr size_t kMostMessages = 100'000;
 constexpr size_t kMostStops = 64;
 
-// These need answers that are held to a grammar while they are sampled.
-ApiResult<void> RefuseGrammars(const Fields& fields) {
+// The format of the answer's words, in its place of today or in that of the beta.
+ApiResult<TextRule> ReadOutputFormat(const Fields& fields) {
   FULMEN_API_ASSIGN(const std::optional<Fields> config, fields.Object("output_config"));
-  if (config && config->Has("format")) {
-    return ApiFail(ApiErrorKind::kUnsupported, config->PathOf("format"),
-                   "structured output is not supported");
-  }
-  if (fields.Has("output_format")) {
-    return ApiFail(ApiErrorKind::kUnsupported, fields.PathOf("output_format"),
-                   "structured output is not supported");
-  }
-  return {};
+  FULMEN_API_ASSIGN(const std::optional<Fields> older, fields.Object("output_format"));
+  FULMEN_API_ASSIGN(const std::optional<Fields> format,
+                    config ? config->Object("format") : std::optional<Fields>());
+  if (!format && !older) return TextRule{};
+  return ReadFormat(format ? *format : *older);
 }
 
 // A conversation that the server holds. SDKs that try for one send all of it when they are told so.
@@ -39,7 +36,7 @@ ApiResult<void> RefuseThreads(const Fields& fields) {
 
 struct ToolChoice {
   bool none = false;
-  bool one_call = false;
+  AskedCalls asked;
 };
 
 ApiResult<ToolChoice> ReadToolChoice(const Fields& fields) {
@@ -47,13 +44,17 @@ ApiResult<ToolChoice> ReadToolChoice(const Fields& fields) {
   FULMEN_API_ASSIGN(const std::optional<Fields> choice, fields.Object("tool_choice"));
   if (!choice) return read;
   FULMEN_API_ASSIGN(const std::string type, choice->NeededString("type"));
-  if (type == "any" || type == "tool") {
-    return ApiFail(ApiErrorKind::kUnsupported, fields.PathOf("tool_choice"),
-                   "a call cannot be forced: types auto and none are supported, found {}", type);
-  }
-  if (type != "auto" && type != "none") return choice->Wrong("type", "auto, any, tool or none");
+  const bool one = type == "tool";
   read.none = type == "none";
-  FULMEN_API_ASSIGN(read.one_call, choice->Bool("disable_parallel_tool_use", false));
+  read.asked.required = one || type == "any";
+  if (!read.asked.required && !read.none && type != "auto") {
+    return choice->Wrong("type", "auto, any, tool or none");
+  }
+  read.asked.where = choice->PathOf(one ? "name" : "type");
+  if (one) {
+    FULMEN_API_ASSIGN(read.asked.only, choice->NeededString("name"));
+  }
+  FULMEN_API_ASSIGN(read.asked.one_call, choice->Bool("disable_parallel_tool_use", false));
   return read;
 }
 
@@ -75,7 +76,8 @@ ApiResult<void> ReadThinking(const Fields& fields, AnthropicRequest& request) {
   return {};
 }
 
-ApiResult<ChatPrompt> ReadPrompt(const Fields& fields, bool with_tools) {
+ApiResult<ChatPrompt> ReadPrompt(const Fields& fields, const ToolChoice& choice,
+                                 AnswerRules& rules) {
   AnthropicTools tools;
   FULMEN_API_ASSIGN(const Json* list, fields.List("tools"));
   for (size_t i = 0; i < list->size(); ++i) {
@@ -92,7 +94,8 @@ ApiResult<ChatPrompt> ReadPrompt(const Fields& fields, bool with_tools) {
     FULMEN_API_TRY(prompt.AddMessage((*messages)[i], fields.PathOf("messages", i)));
   }
   FULMEN_API_ASSIGN(ChatPrompt read, prompt.Finish());
-  if (with_tools) read.tools = tools.Shown();
+  if (!choice.none) read.tools = tools.Shown();
+  FULMEN_API_TRY(AddCalls(read.tools, tools.strict(), choice.asked, rules));
   return read;
 }
 
@@ -100,12 +103,12 @@ ApiResult<ChatPrompt> ReadPrompt(const Fields& fields, bool with_tools) {
 ApiResult<AnthropicRequest> ReadShared(const Fields& fields) {
   AnthropicRequest request;
   FULMEN_API_ASSIGN(request.generation.model, fields.NeededString("model"));
-  FULMEN_API_TRY(RefuseGrammars(fields));
+  FULMEN_API_ASSIGN(request.generation.rules.text, ReadOutputFormat(fields));
   FULMEN_API_TRY(RefuseThreads(fields));
   FULMEN_API_ASSIGN(const ToolChoice choice, ReadToolChoice(fields));
-  request.one_call = choice.one_call;
+  request.one_call = choice.asked.one_call;
   FULMEN_API_TRY(ReadThinking(fields, request));
-  FULMEN_API_ASSIGN(ChatPrompt prompt, ReadPrompt(fields, !choice.none));
+  FULMEN_API_ASSIGN(ChatPrompt prompt, ReadPrompt(fields, choice, request.generation.rules));
   request.generation.prompt = std::move(prompt);
   request.generation.max_tokens = 0;
   return request;

@@ -188,16 +188,6 @@ TEST(AnthropicRequest, Tools) {
 }
 
 TEST(AnthropicRequest, RefusesByName) {
-  const std::string f = R"(,"tools":[{"name":"f","input_schema":{}}])";
-  EXPECT_TRUE(ErrorOf(kHi, f + R"(,"tool_choice":{"type":"any"})").starts_with("tool_choice: "));
-  EXPECT_TRUE(
-      ErrorOf(kHi, f + R"(,"tool_choice":{"type":"tool","name":"f"})").ends_with("(unsupported)"));
-  EXPECT_EQ(ErrorOf(kHi, R"(,"tools":[{"name":"f","input_schema":{},"strict":true}])"),
-            "tools[0].strict: strict tools are not supported (unsupported)");
-  EXPECT_EQ(ErrorOf(kHi, R"(,"output_config":{"format":{"type":"json_schema","schema":{}}})"),
-            "output_config.format: structured output is not supported (unsupported)");
-  EXPECT_EQ(ErrorOf(kHi, R"(,"output_format":{"type":"json_schema","schema":{}})"),
-            "output_format: structured output is not supported (unsupported)");
   EXPECT_EQ(ErrorOf(R"({"role":"user","content":[{"type":"text","text":"a"},{"type":"image"}]})"),
             "messages[0].content[1]: blocks of type image are not supported (unsupported)");
   EXPECT_EQ(ErrorOf(R"({"role":"user","content":[{"type":"document"}]})"),

@@ -261,7 +261,8 @@ class MessageReader {
   std::deque<std::string> unanswered_;  // names of the functions called last
 };
 
-ApiResult<Json> ReadTool(Json& tool, std::string path, const ToolRules& rules) {
+ApiResult<Json> ReadTool(Json& tool, std::string path, const ToolRules& rules,
+                         StrictTools& strict_tools) {
   FULMEN_API_ASSIGN(const Fields fields, Fields::Of(tool, std::move(path)));
   FULMEN_API_ASSIGN(const std::string type, fields.NeededString("type"));
   if (type != "function") {
@@ -275,10 +276,7 @@ ApiResult<Json> ReadTool(Json& tool, std::string path, const ToolRules& rules) {
   if (rules.needs_description && !description) return function.Wrong("description", "a string");
   FULMEN_API_TRY(function.Object("parameters"));
   FULMEN_API_ASSIGN(const bool strict, function.Bool("strict", false));
-  if (strict && !rules.may_be_strict) {
-    return ApiFail(ApiErrorKind::kUnsupported, function.PathOf("strict"),
-                   "arguments that keep to a schema strictly are not supported");
-  }
+  if (strict) strict_tools.emplace(name, function.PathOf("parameters"));
   Json inner = ObjectFor(3);
   Set(inner, "name", name);
   if (description) Set(inner, "description", *description);
@@ -308,7 +306,7 @@ ApiResult<Json> ReadMessages(Json& body, const MessageRules& rules) {
   return std::move(reader).Take();
 }
 
-ApiResult<Json> ReadTools(Json& body, const ToolRules& rules) {
+ApiResult<Json> ReadTools(Json& body, const ToolRules& rules, StrictTools& strict) {
   Json tools = Take(body, "tools");
   if (tools.is_null()) return tools;
   if (!tools.is_array()) {
@@ -316,7 +314,7 @@ ApiResult<Json> ReadTools(Json& body, const ToolRules& rules) {
   }
   Json out = Json::array();
   for (size_t i = 0; i < tools.size(); ++i) {
-    FULMEN_API_ASSIGN(Json tool, ReadTool(tools[i], fmt::format("tools[{}]", i), rules));
+    FULMEN_API_ASSIGN(Json tool, ReadTool(tools[i], fmt::format("tools[{}]", i), rules, strict));
     out.push_back(std::move(tool));
   }
   return out.empty() ? Json() : std::move(out);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "serve/answer_rules.h"
 #include "serve/api_error.h"
 
 namespace fulmen {
@@ -34,11 +35,10 @@ ApiResult<Json> ReadMessages(Json& body, const MessageRules& rules);
 
 struct ToolRules {
   bool needs_description = false;
-  bool may_be_strict = false;  // nobody is going to call them
 };
 
-// The field `tools` of a request, moved out of it; null where there are none. A schema is a hint,
-// and not looked into; `strict` would be a promise and is refused.
-ApiResult<Json> ReadTools(Json& body, const ToolRules& rules);
+// The field `tools` of a request, moved out of it; null where there are none. Schemas are not
+// looked into; those that are strict are added to `strict`.
+ApiResult<Json> ReadTools(Json& body, const ToolRules& rules, StrictTools& strict);
 
 }  // namespace fulmen

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "engine/answer_grammar.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fulmen {
@@ -50,6 +51,7 @@ struct Generation {
   std::string model;  // as the client names it; empty: the server's first
   std::variant<ChatPrompt, TextPrompt, TokenPrompt> prompt;
   SamplingRequest sampling;
+  AnswerRules rules;  // that the answers are held to
   int64_t choices = 1;
   std::optional<int64_t> max_tokens;  // 0: only the prompt is read
   bool max_tokens_must_fit = false;   // prompt and answer longer than the context: refused

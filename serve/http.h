@@ -41,6 +41,9 @@ struct HttpResponse {
   static HttpResponse OfJson(const Json& json, int status = 200);
 };
 
+// In the head of an answer: what was left out of the schema that it was to be held to.
+inline constexpr std::string_view kLeftOutHeader = "fulmen-schema-left-out";
+
 class Exchange {
  public:
   virtual ~Exchange() = default;

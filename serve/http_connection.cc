@@ -126,6 +126,7 @@ awaitable<bool> HttpConnection::ServeOne() {
   record.whole = exchange.is_whole();
   record.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   record.sent = exchange.sent();
+  record.left_out = exchange.left_out();
   if (options.finished) options.finished(record);
   const bool may_follow = !socket_->has_left() || !socket_->received().empty();
   co_return exchange.is_whole() && exchange.keep_alive() && may_follow;

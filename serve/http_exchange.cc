@@ -88,6 +88,9 @@ void HttpExchange::Begin(HttpResponse& response, State next) {
   if (has_begun()) throw std::logic_error("an answer that is begun twice");
   state_ = next;
   status_ = response.status;
+  for (const auto& [name, value] : response.headers) {
+    if (name == kLeftOutHeader) left_out_ = value;
+  }
   for (auto& header : headers_) response.headers.push_back(std::move(header));
 }
 

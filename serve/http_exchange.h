@@ -38,6 +38,7 @@ class HttpExchange final : public Exchange {
   bool is_whole() const { return is_whole_; }
   int status() const { return status_; }  // 0 before it has begun
   size_t sent() const { return sent_; }   // bytes
+  const std::string& left_out() const { return left_out_; }
   void CloseAfterwards() { keep_alive_ = false; }
 
  private:
@@ -57,6 +58,7 @@ class HttpExchange final : public Exchange {
   bool is_whole_ = false;
   int status_ = 0;
   size_t sent_ = 0;
+  std::string left_out_;
 };
 
 }  // namespace fulmen

@@ -179,17 +179,19 @@ ApiResult<void> MapRoles(Json& body) {
   return {};
 }
 
-ApiResult<ChatPrompt> ReadPrompt(Json& body, const Fields& fields, const std::string& model) {
+ApiResult<ChatPrompt> ReadPrompt(Json& body, const Fields& fields, Generation& generation) {
   ChatPrompt prompt;
-  FULMEN_API_ASSIGN(prompt.tools, ReadTools(body, {.needs_description = true}));
+  StrictTools strict;
+  FULMEN_API_ASSIGN(prompt.tools, ReadTools(body, {.needs_description = true}, strict));
   const Json& choice = fields.At("tool_choice");
   if (choice == "none") {
     prompt.tools = nullptr;
   } else if (!choice.is_null() && choice != "auto") {
     return fields.Wrong("tool_choice", "\"auto\" or \"none\"");
   }
+  FULMEN_API_TRY(AddCalls(prompt.tools, strict, {}, generation.rules));
   FULMEN_API_TRY(MapRoles(body));
-  FULMEN_API_ASSIGN(prompt.messages, ReadMessages(body, {.model = model,
+  FULMEN_API_ASSIGN(prompt.messages, ReadMessages(body, {.model = generation.model,
                                                          .needs_tool_call_id = false,
                                                          .skips_named_system = true}));
   return prompt;
@@ -252,7 +254,7 @@ ApiResult<std::unique_ptr<ApiCall>> ParseMiniMaxChat(Json body) {
   FULMEN_API_TRY(ReadSampling(fields, generation));
   FillIn(generation);
   FULMEN_API_ASSIGN(const StreamFields stream, ReadStreamFields(fields));
-  FULMEN_API_ASSIGN(generation.prompt, ReadPrompt(body, fields, generation.model));
+  FULMEN_API_ASSIGN(generation.prompt, ReadPrompt(body, fields, generation));
   return std::make_unique<MiniMaxChat>(stream.stream, std::move(generation));
 }
 

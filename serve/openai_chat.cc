@@ -1,14 +1,10 @@
 // Fields of a request, and what becomes of them:
 //
-//   honoured  model messages tools tool_choice (auto, none, allowed_tools of mode auto)
-//             parallel_tool_calls max_completion_tokens max_tokens n stream
-//             stream_options.include_usage logprobs top_logprobs response_format (text)
-//             include_reasoning add_generation_prompt continue_final_message
-//             and those of ReadSampling
-//   refused   what promises or asks for something that is not there: response_format (json_object,
-//             json_schema), strict tools, tool_choice (required, a function, allowed_tools of mode
-//             required), images, sound and files, modalities other than text, reasoning_split:
-//             false, kRefused and those of RefuseUnsupported
+//   honoured  model messages tools tool_choice parallel_tool_calls max_completion_tokens max_tokens
+//             n stream stream_options.include_usage logprobs top_logprobs include_reasoning
+//             add_generation_prompt continue_final_message and those of ReadSampling
+//   refused   what asks for something that is not there: images, sound and files, modalities other
+//             than text, reasoning_split: false, kRefused and those of RefuseUnsupported
 //   ignored   what changes nothing here. Accounting and routing: user, safety_identifier, metadata,
 //             store, service_tier, prompt_cache_key, prompt_cache_options, prompt_cache_retention,
 //             request_id, cache_prompt, return_progress. Speed: prediction,
@@ -208,11 +204,6 @@ class OpenAiChat : public ApiCall {
 
 // What follows reads requests.
 
-tl::unexpected<ApiError> NoForcedCalls(std::string param) {
-  return ApiFail(ApiErrorKind::kUnsupported, std::move(param),
-                 "a call cannot be forced; \"auto\" and \"none\" are supported");
-}
-
 const std::string& NameOfTool(const Json& tool) {
   return tool.at("function").at("name").get_ref<const std::string&>();
 }
@@ -239,26 +230,33 @@ ApiResult<void> KeepAllowed(const Fields& allowed, Json& tools) {
   return {};
 }
 
-ApiResult<void> ReadToolChoice(const Fields& fields, Json& tools) {
+// What may and must be called; of `tools` those stay that are shown to the model.
+ApiResult<AskedCalls> ReadToolChoice(const Fields& fields, Json& tools) {
   const Json& choice = fields.At("tool_choice");
-  if (choice.is_null() || choice == "auto") return {};
-  if (choice == "none") {
-    tools = nullptr;
-    return {};
-  }
-  if (choice == "required") return NoForcedCalls("tool_choice");
+  AskedCalls asked = {.where = "tool_choice"};
+  if (choice == "none") tools = nullptr;
+  asked.required = choice == "required";
+  if (choice.is_null() || choice == "auto" || choice == "none" || asked.required) return asked;
   const std::string expected = "auto, none, required, or an object that names a function or tools";
   if (!choice.is_object()) return fields.Wrong("tool_choice", expected);
   FULMEN_API_ASSIGN(const Fields object, Fields::Of(choice, "tool_choice"));
   FULMEN_API_ASSIGN(const std::string type, object.NeededString("type"));
-  if (type == "function" || type == "custom") return NoForcedCalls("tool_choice");
+  if (type == "function") {
+    FULMEN_API_ASSIGN(const Fields function,
+                      Fields::Of(object.At("function"), object.PathOf("function")));
+    FULMEN_API_ASSIGN(asked.only, function.NeededString("name"));
+    asked.required = true;
+    asked.where = function.PathOf("name");
+    return asked;
+  }
   if (type != "allowed_tools") return object.Wrong("type", "function or allowed_tools");
   FULMEN_API_ASSIGN(const Fields allowed,
                     Fields::Of(object.At("allowed_tools"), object.PathOf("allowed_tools")));
   FULMEN_API_ASSIGN(const std::string mode, allowed.NeededString("mode"));
-  if (mode == "required") return NoForcedCalls(allowed.PathOf("mode"));
-  if (mode != "auto") return allowed.Wrong("mode", "auto or required");
-  return KeepAllowed(allowed, tools);
+  if (mode != "auto" && mode != "required") return allowed.Wrong("mode", "auto or required");
+  asked.required = mode == "required";
+  FULMEN_API_TRY(KeepAllowed(allowed, tools));
+  return asked;
 }
 
 // What would change the answer, and is not there.
@@ -292,7 +290,8 @@ ApiResult<void> ReadLengthAndLogprobs(const Fields& fields, Generation& generati
   return {};
 }
 
-ApiResult<ChatPrompt> ReadPrompt(Json& body, const Fields& fields, const std::string& model) {
+ApiResult<ChatPrompt> ReadPrompt(Json& body, const Fields& fields, bool one_call,
+                                 Generation& generation) {
   ChatPrompt prompt;
   FULMEN_API_ASSIGN(prompt.continue_final, fields.Bool("continue_final_message", false));
   FULMEN_API_ASSIGN(prompt.add_generation_prompt,
@@ -301,11 +300,14 @@ ApiResult<ChatPrompt> ReadPrompt(Json& body, const Fields& fields, const std::st
     return ApiFail(ApiErrorKind::kInvalid, "add_generation_prompt",
                    "expected false beside continue_final_message, found true");
   }
-  const bool none = fields.At("tool_choice") == "none";
-  FULMEN_API_ASSIGN(prompt.tools, ReadTools(body, {.may_be_strict = none}));
-  FULMEN_API_TRY(ReadToolChoice(fields, prompt.tools));
-  FULMEN_API_ASSIGN(prompt.messages,
-                    ReadMessages(body, {.model = model, .continues_final = prompt.continue_final}));
+  StrictTools strict;
+  FULMEN_API_ASSIGN(prompt.tools, ReadTools(body, {}, strict));
+  FULMEN_API_ASSIGN(AskedCalls asked, ReadToolChoice(fields, prompt.tools));
+  asked.one_call = one_call;
+  FULMEN_API_TRY(AddCalls(prompt.tools, strict, asked, generation.rules));
+  FULMEN_API_ASSIGN(
+      prompt.messages,
+      ReadMessages(body, {.model = generation.model, .continues_final = prompt.continue_final}));
   return prompt;
 }
 
@@ -323,7 +325,7 @@ ApiResult<std::unique_ptr<ApiCall>> ParseOpenAiChat(Json body) {
   FULMEN_API_ASSIGN(const bool parallel, fields.Bool("parallel_tool_calls", true));
   options.one_call = !parallel;
   FULMEN_API_ASSIGN(options.with_reasoning, fields.Bool("include_reasoning", true));
-  FULMEN_API_ASSIGN(generation.prompt, ReadPrompt(body, fields, generation.model));
+  FULMEN_API_ASSIGN(generation.prompt, ReadPrompt(body, fields, options.one_call, generation));
   return std::make_unique<OpenAiChat>(options, std::move(generation));
 }
 

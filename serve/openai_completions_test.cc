@@ -66,8 +66,7 @@ TEST(OpenAiCompletions, ErrorsNameTheField) {
   EXPECT_EQ(param_of(R"({"prompt":"a","best_of":2,"n":2,"stream":true})"), "best_of");
   EXPECT_EQ(param_of(R"({"prompt":"a","logprobs":6})"), "logprobs");
   EXPECT_EQ(param_of(R"({"prompt":"a","logprobs":1,"echo":true})"), "logprobs");
-  EXPECT_EQ(param_of(R"({"prompt":"a","response_format":{"type":"json_object"}})"),
-            "response_format");
+  EXPECT_EQ(param_of(R"({"prompt":"a","response_format":{"type":"xml"}})"), "response_format.type");
   std::string many = R"({"n":128,"prompt":["a")";
   for (int i = 0; i < 8; ++i) many += ",\"a\"";
   EXPECT_EQ(param_of(many + "]}"), "n");

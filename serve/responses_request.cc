@@ -1,8 +1,10 @@
 #include "serve/responses_request.h"
 
 #include <limits>
+#include <set>
 #include <utility>
 
+#include "serve/answer_rules.h"
 #include "serve/fields.h"
 #include "serve/responses_items.h"
 
@@ -31,21 +33,64 @@ ApiResult<void> RefuseMissing(const Fields& fields) {
                        "supported, found auto");
   }
   if (truncation && *truncation != "disabled") return fields.Wrong("truncation", "disabled");
-  FULMEN_API_ASSIGN(const std::optional<Fields> text, fields.Object("text"));
-  if (!text) return {};
-  FULMEN_API_ASSIGN(const std::optional<Fields> format, text->Object("format"));
-  if (!format) return {};
-  FULMEN_API_ASSIGN(const std::string type, format->NeededString("type"));
-  if (type == "json_object" || type == "json_schema") {
-    return Unsupported(*text, "format", "structured output is not supported");
-  }
-  if (type != "text") return format->Wrong("type", "text, json_object or json_schema");
   return {};
 }
 
+ApiResult<TextRule> ReadTextFormat(const Fields& fields) {
+  FULMEN_API_ASSIGN(const std::optional<Fields> text, fields.Object("text"));
+  if (!text) return TextRule{};
+  FULMEN_API_ASSIGN(const std::optional<Fields> format, text->Object("format"));
+  return format ? ReadFormat(*format) : TextRule{};
+}
+
+// Of tools that are named with a type, the functions.
+ApiResult<void> KeepAllowed(const Fields& choice, Json& tools) {
+  FULMEN_API_ASSIGN(const Json* list, choice.NeededList("tools"));
+  std::set<std::string> names;
+  for (size_t i = 0; i < list->size(); ++i) {
+    FULMEN_API_ASSIGN(const Fields tool, Fields::Of((*list)[i], choice.PathOf("tools", i)));
+    if (tool.At("type") != "function") continue;
+    FULMEN_API_ASSIGN(std::string name, tool.NeededString("name"));
+    names.insert(std::move(name));
+  }
+  Json kept = Json::array();
+  for (Json& tool : tools) {
+    if (names.contains(tool["function"]["name"])) kept.push_back(std::move(tool));
+  }
+  tools = std::move(kept);
+  return {};
+}
+
+// What may and must be called; of `tools` those stay that are shown to the model.
+ApiResult<AskedCalls> ReadToolChoice(const Fields& fields, Json& tools) {
+  const Json& choice = fields.At("tool_choice");
+  AskedCalls asked = {.where = "tool_choice"};
+  if (choice == "none") tools = Json::array();
+  asked.required = choice == "required";
+  if (choice.is_null() || choice == "none" || choice == "auto" || asked.required) return asked;
+  if (!choice.is_object()) return fields.Wrong("tool_choice", "none, auto, required or an object");
+  FULMEN_API_ASSIGN(const Fields object, Fields::Of(choice, "tool_choice"));
+  FULMEN_API_ASSIGN(const std::string type, object.NeededString("type"));
+  if (type == "function") {
+    FULMEN_API_ASSIGN(asked.only, object.NeededString("name"));
+    asked.required = true;
+    asked.where = object.PathOf("name");
+    return asked;
+  }
+  if (type != "allowed_tools") {
+    return Unsupported(fields, "tool_choice", "only functions can be chosen, and allowed_tools");
+  }
+  FULMEN_API_ASSIGN(const std::string mode, object.NeededString("mode"));
+  if (mode != "auto" && mode != "required") return object.Wrong("mode", "auto or required");
+  asked.required = mode == "required";
+  FULMEN_API_TRY(KeepAllowed(object, tools));
+  return asked;
+}
+
 // Tools that run elsewhere are passed over: the model is not told of them, so it calls none.
-ApiResult<Json> ReadTools(const Fields& fields) {
+ApiResult<Json> ReadTools(const Fields& fields, bool one_call, AnswerRules& rules) {
   Json tools = Json::array();
+  StrictTools strict_tools;
   FULMEN_API_ASSIGN(const Json* list, fields.List("tools"));
   for (size_t i = 0; i < list->size(); ++i) {
     FULMEN_API_ASSIGN(const Fields tool, Fields::Of((*list)[i], fields.PathOf("tools", i)));
@@ -55,20 +100,16 @@ ApiResult<Json> ReadTools(const Fields& fields) {
     FULMEN_API_ASSIGN(const std::optional<std::string> description, tool.String("description"));
     FULMEN_API_ASSIGN(const std::optional<Fields> parameters, tool.Object("parameters"));
     FULMEN_API_ASSIGN(const bool strict, tool.Bool("strict", false));
-    if (strict) return Unsupported(tool, "strict", "strict tools are not supported");
+    if (strict) strict_tools.emplace(name, tool.PathOf("parameters"));
     Json function = {{"name", name}};
     if (description) function["description"] = *description;
     if (parameters) function["parameters"] = tool.At("parameters");
     tools.push_back({{"type", "function"}, {"function", std::move(function)}});
   }
-  const Json& choice = fields.At("tool_choice");
-  if (choice == "none" || tools.empty()) tools = nullptr;
-  if (choice.is_null() || choice == "none" || choice == "auto") return tools;
-  if (choice == "required" || choice.is_object()) {
-    return Unsupported(fields, "tool_choice",
-                       "a call cannot be forced: none and auto are supported");
-  }
-  return fields.Wrong("tool_choice", "none, auto, required or an object");
+  FULMEN_API_ASSIGN(AskedCalls asked, ReadToolChoice(fields, tools));
+  asked.one_call = one_call;
+  FULMEN_API_TRY(AddCalls(tools, strict_tools, asked, rules));
+  return tools.empty() ? Json() : std::move(tools);
 }
 
 // The items of "input", references replaced, each with an id.
@@ -100,7 +141,8 @@ ApiResult<Json> ReadInput(const Fields& fields, const ReferredItems& referred) {
 }
 
 ApiResult<ChatPrompt> ReadPrompt(const Fields& fields, const ReferredItems& referred,
-                                 const Json& input) {
+                                 ResponsesRequest& request) {
+  const Json& input = request.input;
   ChatPrompt prompt;
   ResponsesItems items;
   FULMEN_API_ASSIGN(const std::optional<std::string> instructions, fields.String("instructions"));
@@ -113,7 +155,7 @@ ApiResult<ChatPrompt> ReadPrompt(const Fields& fields, const ReferredItems& refe
   }
   prompt.messages = items.TakeMessages();
   if (prompt.messages.empty()) return fields.Wrong("input", "at least one item");
-  FULMEN_API_ASSIGN(prompt.tools, ReadTools(fields));
+  FULMEN_API_ASSIGN(prompt.tools, ReadTools(fields, request.one_call, request.generation.rules));
   return prompt;
 }
 
@@ -187,7 +229,10 @@ ApiResult<ResponsesRequest> ReadShared(const Fields& fields, const ReferredItems
                     fields.String("previous_response_id"));
   request.previous = previous.value_or("");
   FULMEN_API_ASSIGN(request.input, ReadInput(fields, referred));
-  FULMEN_API_ASSIGN(ChatPrompt prompt, ReadPrompt(fields, referred, request.input));
+  FULMEN_API_ASSIGN(const bool parallel, fields.Bool("parallel_tool_calls", true));
+  request.one_call = !parallel;
+  FULMEN_API_ASSIGN(request.generation.rules.text, ReadTextFormat(fields));
+  FULMEN_API_ASSIGN(ChatPrompt prompt, ReadPrompt(fields, referred, request));
   request.generation.prompt = std::move(prompt);
   request.generation.max_tokens = 0;
   return request;
@@ -219,8 +264,6 @@ ApiResult<ResponsesRequest> ReadResponsesRequest(const Json& body, const Referre
   FULMEN_API_ASSIGN(generation.sampling.temperature, fields.Number("temperature", 0, 2));
   FULMEN_API_ASSIGN(generation.sampling.top_p, fields.Number("top_p", 0, 1));
   FULMEN_API_TRY(ReadIncluded(fields, request));
-  FULMEN_API_ASSIGN(const bool parallel, fields.Bool("parallel_tool_calls", true));
-  request.one_call = !parallel;
   FULMEN_API_ASSIGN(request.stream, fields.Bool("stream", false));
   FULMEN_API_ASSIGN(request.store, fields.Bool("store", true));
   FULMEN_API_TRY(CheckMetadata(fields));

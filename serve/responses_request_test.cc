@@ -159,11 +159,8 @@ TEST(ResponsesRequest, ToolsOfOtherKindsArePassedOver) {
 
 TEST(ResponsesRequest, RefusesByName) {
   for (const char* field :
-       {R"("text":{"format":{"type":"json_object"}})",
-        R"("text":{"format":{"type":"json_schema","name":"n","schema":{}}})",
-        R"("tool_choice":"required")", R"("tool_choice":{"type":"function","name":"f"})",
-        R"("tools":[{"type":"function","name":"f","strict":true}])", R"("background":true)",
-        R"("truncation":"auto")", R"("conversation":"c")", R"("prompt":{"id":"p"})"}) {
+       {R"("tool_choice":{"type":"file_search"})", R"("background":true)", R"("truncation":"auto")",
+        R"("conversation":"c")", R"("prompt":{"id":"p"})"}) {
     EXPECT_TRUE(ErrorWith(field).ends_with("(unsupported)")) << field << ErrorWith(field);
   }
   EXPECT_EQ(ErrorOf(R"({"input":[{"role":"user","content":[{"type":"input_image"}]}]})"),

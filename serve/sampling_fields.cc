@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/parse_number.h"
+#include "serve/answer_rules.h"
 
 namespace fulmen {
 namespace {
@@ -22,16 +23,9 @@ constexpr UnsupportedField kExtensions[] = {
     {"include_stop_str_in_output"},
     {"prompt_logprobs"},
     {"bad_words"},
+    {"guided_whitespace_pattern"},
+    {"structural_tag"},
     {"allowed_token_ids"},
-    {"structured_outputs"},
-    {"guided_json"},
-    {"guided_regex"},
-    {"guided_choice"},
-    {"guided_grammar"},
-    {"grammar"},
-    {"json_schema"},
-    {"regex"},
-    {"ebnf"},
     {"thinking_token_budget"},
     {"truncate_prompt_tokens"},
     {"use_beam_search"},
@@ -42,19 +36,6 @@ constexpr UnsupportedField kExtensions[] = {
     {"return_tokens_as_token_ids"},
     {"logits_processors"},
 };
-
-ApiResult<void> CheckResponseFormat(const Fields& fields) {
-  FULMEN_API_ASSIGN(const auto format, fields.Object("response_format"));
-  if (!format) return {};
-  FULMEN_API_ASSIGN(const std::string type, format->NeededString("type"));
-  if (type == "text") return {};
-  if (type != "json_object" && type != "json_schema") {
-    return format->Wrong("type", "text, json_object or json_schema");
-  }
-  return ApiFail(ApiErrorKind::kUnsupported, "response_format",
-                 "answers cannot be held to JSON; the type \"text\" is supported, found \"{}\"",
-                 type);
-}
 
 bool IsOff(const Json& value, double off) {
   if (value.is_number()) return value.get<double>() == off;
@@ -143,6 +124,7 @@ ApiResult<void> ReadSampling(const Fields& fields, Generation& generation) {
   if (seed) sampling.seed = static_cast<uint64_t>(*seed);
   FULMEN_API_ASSIGN(const auto priority, fields.Integer("priority", -kMostPriority, kMostPriority));
   generation.priority = static_cast<int>(-priority.value_or(0));
+  FULMEN_API_ASSIGN(generation.rules.text, ReadTextRule(fields));
   FULMEN_API_TRY(ReadLogitBias(fields, sampling));
   return ReadStops(fields, generation);
 }
@@ -163,7 +145,6 @@ ApiResult<void> RefuseUnsupported(const Fields& fields) {
     return ApiFail(ApiErrorKind::kUnsupported, fields.PathOf("skip_special_tokens"),
                    "answers never hold special tokens, so only true is supported");
   }
-  FULMEN_API_TRY(CheckResponseFormat(fields));
   return RefuseUnsupported(fields, kExtensions);
 }
 

@@ -21,7 +21,8 @@ ApiResult<std::string> ReadModelName(const Fields& fields);
 
 // temperature, top_p, presence_penalty, frequency_penalty, seed, logit_bias and stop, as the OpenAI
 // API has them; top_k, min_p, repetition_penalty, stop_token_ids, ignore_eos, min_tokens and
-// priority, as vLLM has them. Its lower priorities go first, ours last.
+// priority, as vLLM has them. Its lower priorities go first, ours last. And what the words of the
+// answer are held to (ReadTextRule).
 ApiResult<void> ReadSampling(const Fields& fields, Generation& generation);
 
 // A field that changes the answer, and is not there.
@@ -33,7 +34,7 @@ struct UnsupportedField {
 
 // Fails with kUnsupported where one of them is set to something other than off.
 ApiResult<void> RefuseUnsupported(const Fields& fields, std::span<const UnsupportedField> refused);
-// The same of what vLLM, llama.cpp and SGLang add to all APIs, and of `response_format`.
+// The same of what vLLM, llama.cpp and SGLang add to all APIs.
 ApiResult<void> RefuseUnsupported(const Fields& fields);
 
 }  // namespace fulmen

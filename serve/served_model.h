@@ -13,6 +13,7 @@
 #include "engine/generate.h"
 #include "kernels/compute.h"
 #include "model/weights.h"
+#include "serve/grammar_cache.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
@@ -56,6 +57,7 @@ class ServedModel {
   const StatePool::Options& memory() const { return options_.engine.memory; }
   int64_t created() const { return created_; }  // seconds since 1970
   const Script* script() const { return options_.script.get(); }
+  GrammarCache& grammars() { return grammars_; }
   Engine& engine() { return engine_; }
   const Engine& engine() const { return engine_; }
 
@@ -65,6 +67,7 @@ class ServedModel {
   const Options options_;
   const AnswerDefaults defaults_;
   const int64_t created_;
+  GrammarCache grammars_;
   Engine engine_;
   std::thread thread_;  // last: it uses all of the above
 };

@@ -12,6 +12,8 @@ namespace {
 
 // Requests are read, rendered and encoded here, and answers are kept.
 constexpr size_t kWorkers = 2;
+// Grammars are made here, which may take long: nobody else waits behind them.
+constexpr size_t kCompilers = 2;
 
 // Tells of itself, too.
 Route OpenApiRoute(std::vector<Route> routes, const std::string& version) {
@@ -32,12 +34,13 @@ struct Server::Impl {
        ResponseStore* responses, const ServerOptions& options)
       : models(std::move(served)),
         metrics(models),
-        answering(models, sessions, metrics, workers, options.answering),
+        answering(models, sessions, metrics, workers, compilers, options.answering),
         service{models,    answering,       metrics,      sessions,
                 responses, options.version, SecondsNow(), !options.keys.empty()} {}
   ~Impl() {
     // Calls that were cut off still wait in their coroutines, for workers and for engines; both
     // have to be done before these go.
+    compilers.join();
     workers.join();
     for (const auto& model : models) model->Stop();
     http.reset();
@@ -45,6 +48,7 @@ struct Server::Impl {
 
   std::vector<std::unique_ptr<ServedModel>> models;
   boost::asio::thread_pool workers{kWorkers};
+  boost::asio::thread_pool compilers{kCompilers};
   Metrics metrics;
   Answering answering;
   Service service;

@@ -42,7 +42,8 @@ ApiResult<ChatPrompt> ChatOf(const Fields& fields, Json& body) {
   FULMEN_API_ASSIGN(chat.continue_final, fields.Bool("continue_final_message", false));
   FULMEN_API_ASSIGN(chat.add_generation_prompt,
                     fields.Bool("add_generation_prompt", !chat.continue_final));
-  FULMEN_API_ASSIGN(chat.tools, ReadTools(body, {.may_be_strict = true}));
+  StrictTools strict;  // nobody is going to call them
+  FULMEN_API_ASSIGN(chat.tools, ReadTools(body, {}, strict));
   FULMEN_API_ASSIGN(chat.messages, ReadMessages(body, {.continues_final = chat.continue_final}));
   return chat;
 }

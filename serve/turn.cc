@@ -36,10 +36,29 @@ ApiResult<Turn> Turn::Make(ServedModel& model, Generation generation, SessionSto
   }
   turn.prompt_ = prompt.ids;
   FULMEN_API_ASSIGN(turn.request_, MakeRequest(model, generation, std::move(prompt)));
+  if (generation.rules.any()) {
+    model.engine().PrepareForGrammars();
+    turn.rules_ = std::move(generation.rules);
+    if (auto found = model.grammars().Find(*turn.rules_, turn.request_.format)) {
+      turn.Take(*std::move(found));
+    }
+  }
   turn.request_.space = turn.request_.key = turn.space_;
   turn.tells_tokens_ = generation.top_logprobs.has_value();
   for (int64_t i = 0; i < generation.choices; ++i) turn.handles_.push_back(RandomId("turn_"));
   return turn;
+}
+
+ApiResult<void> Turn::Constrain() {
+  FULMEN_API_ASSIGN(AnswerGrammar made, model_->grammars().Make(*rules_, request_.format));
+  Take(std::move(made));
+  return {};
+}
+
+void Turn::Take(AnswerGrammar made) {
+  request_.grammar = std::move(made.grammar);
+  left_out_ = std::move(made.left_out);
+  rules_.reset();
 }
 
 AnswerStart Turn::Start() {

@@ -21,6 +21,12 @@ class Turn {
   static ApiResult<Turn> Make(ServedModel& model, Generation generation, SessionStore* store,
                               std::string space);
 
+  // Whether it waits for Constrain(): for its grammar, which takes up to seconds to make.
+  bool needs_grammar() const { return rules_.has_value(); }
+  ApiResult<void> Constrain();
+  // What was left out of a schema.
+  const std::vector<std::string>& left_out() const { return left_out_; }
+
   // Once: the prompt, which may be millions of tokens, goes with it.
   AnswerStart Start();
   // What is asked of the engine; once.
@@ -36,10 +42,14 @@ class Turn {
   Turn(ServedModel& model, SessionStore* store, std::string space)
       : model_(&model), store_(store), space_(std::move(space)) {}
 
+  void Take(AnswerGrammar made);
+
   ServedModel* model_;
   SessionStore* store_;
   std::string space_;
   Request request_;
+  std::optional<AnswerRules> rules_;  // without a grammar yet
+  std::vector<std::string> left_out_;
   std::vector<int32_t> prompt_;
   std::vector<std::string> handles_;
   std::unique_ptr<SessionTurn> session_;
