@@ -55,15 +55,20 @@ void Grammar::DefineRule(Expr rule, Expr body) {
 template <class IsProductive>
 bool Grammar::ProductiveNow(const Node& node, const IsProductive& productive) {
   switch (node.kind) {
-    case Kind::kLexeme: return terms_.Live(node.term);
-    case Kind::kSequence: return std::ranges::all_of(node.parts, productive);
-    case Kind::kChoice: return std::ranges::any_of(node.parts, productive);
-    case Kind::kRepeat: return node.min == 0 || productive(node.parts[0]);
+    case Kind::kLexeme:
+      return terms_.Live(node.term);
+    case Kind::kSequence:
+      return std::ranges::all_of(node.parts, productive);
+    case Kind::kChoice:
+      return std::ranges::any_of(node.parts, productive);
+    case Kind::kRepeat:
+      return node.min == 0 || productive(node.parts[0]);
     case Kind::kDistinct: {
       const auto items = std::count_if(node.parts.begin() + 1, node.parts.end(), productive);
       return node.min == 0 || (items >= node.min && (node.min == 1 || productive(node.parts[0])));
     }
-    case Kind::kRule: return productive(rules_[node.rule].body);
+    case Kind::kRule:
+      return productive(rules_[node.rule].body);
   }
   return false;
 }
@@ -73,8 +78,7 @@ void Grammar::FindProductive() {
     changed = false;
     for (Node& node : nodes_) {
       if (node.productive) continue;
-      node.productive =
-          ProductiveNow(node, [this](Expr part) { return nodes_[part].productive; });
+      node.productive = ProductiveNow(node, [this](Expr part) { return nodes_[part].productive; });
       changed = changed || node.productive;
     }
   }
@@ -106,12 +110,18 @@ bool Grammar::MayMatch(Expr expr) {
 bool Grammar::CanBeEmpty(const std::vector<bool>& empty, const Node& node) const {
   const auto is_empty = [&](Expr part) { return empty[part]; };
   switch (node.kind) {
-    case Kind::kLexeme: return terms_.Nullable(node.term);
-    case Kind::kSequence: return std::ranges::all_of(node.parts, is_empty);
-    case Kind::kChoice: return std::ranges::any_of(node.parts, is_empty);
-    case Kind::kRepeat: return node.min == 0 || is_empty(node.parts[0]);
-    case Kind::kDistinct: return node.min == 0;  // items are never empty where this is used
-    case Kind::kRule: return is_empty(rules_[node.rule].body);
+    case Kind::kLexeme:
+      return terms_.Nullable(node.term);
+    case Kind::kSequence:
+      return std::ranges::all_of(node.parts, is_empty);
+    case Kind::kChoice:
+      return std::ranges::any_of(node.parts, is_empty);
+    case Kind::kRepeat:
+      return node.min == 0 || is_empty(node.parts[0]);
+    case Kind::kDistinct:
+      return node.min == 0;  // items are never empty where this is used
+    case Kind::kRule:
+      return is_empty(rules_[node.rule].body);
   }
   return false;
 }
@@ -130,8 +140,7 @@ Status Grammar::RefuseLeftRecursion() const {
     if (node.kind == Kind::kRule) return std::vector<Expr>{rules_[node.rule].body};
     if (node.kind != Kind::kSequence) return node.parts;
     const auto last = std::ranges::find_if_not(node.parts, [&](Expr part) { return empty[part]; });
-    return std::vector<Expr>(node.parts.begin(),
-                             last == node.parts.end() ? last : std::next(last));
+    return std::vector<Expr>(node.parts.begin(), last == node.parts.end() ? last : std::next(last));
   };
   // Depth first: an expression that is met again before it was left begins with itself.
   enum class State : uint8_t { kNew, kOpen, kDone };

@@ -27,9 +27,9 @@ class Grammar {
     kSequence,  // its parts, one after the other
     kChoice,    // one of its parts
     kRepeat,    // its part, min to max times
-    kDistinct,  // min to max of its parts but the first, in any order, none twice, the first between
-                // each two; at most 64
-    kRule,      // what the rule was defined as
+    kDistinct,  // min to max of its parts but the first, in any order, none twice, the first
+                // between each two; at most 64
+    kRule,  // what the rule was defined as
   };
   struct Node {
     Kind kind = Kind::kLexeme;

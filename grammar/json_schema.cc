@@ -69,9 +69,8 @@ Claim SchemaCompiler::Resolved(Claim claim) const {
 
 Expr SchemaCompiler::RuleOf(Claims claims) {
   for (Claim& claim : claims) claim = Resolved(claim);
-  std::erase_if(claims, [](const Claim& claim) {
-    return claim.holds && AllowsEverything(*claim.schema);
-  });
+  std::erase_if(claims,
+                [](const Claim& claim) { return claim.holds && AllowsEverything(*claim.schema); });
   std::ranges::sort(claims);
   claims.erase(std::ranges::unique(claims).begin(), claims.end());
   const auto [at, is_new] = rules_.try_emplace(std::move(claims));
@@ -139,8 +138,8 @@ Result<bool> SchemaCompiler::Disjoint(const Json& a, const Json& b, JsonType typ
     std::vector<Expr> ways;
     const size_t open_before = open_.size();
     for (const Facts& facts : alternatives) {
-      FULMEN_ASSIGN(const Expr way, type == JsonType::kArray ? ArrayOf(facts.array)
-                                                            : ObjectOf(facts.object));
+      FULMEN_ASSIGN(const Expr way,
+                    type == JsonType::kArray ? ArrayOf(facts.array) : ObjectOf(facts.object));
       ways.push_back(way);
     }
     // What the parts allow decides, as far as it is soon seen.

@@ -38,7 +38,7 @@ struct Matcher::Shared {
   Machine machine;
   std::vector<Reach> reaches;  // one for each slice
   std::unordered_map<Machine::State, TokenMask> masks;
-  std::vector<Machine::State> path;  // of a walk, by depth
+  std::vector<Machine::State> path;   // of a walk, by depth
   std::shared_ptr<Shared> successor;  // where all matchers go once this has grown too large
 };
 

@@ -16,12 +16,18 @@ constexpr int64_t kMostSteps = 20'000;
 
 bool IsOfType(const Json& value, JsonType type) {
   switch (type) {
-    case JsonType::kNull: return value.is_null();
-    case JsonType::kBoolean: return value.is_boolean();
-    case JsonType::kNumber: return value.is_number();
-    case JsonType::kString: return value.is_string();
-    case JsonType::kArray: return value.is_array();
-    case JsonType::kObject: return value.is_object();
+    case JsonType::kNull:
+      return value.is_null();
+    case JsonType::kBoolean:
+      return value.is_boolean();
+    case JsonType::kNumber:
+      return value.is_number();
+    case JsonType::kString:
+      return value.is_string();
+    case JsonType::kArray:
+      return value.is_array();
+    case JsonType::kObject:
+      return value.is_object();
   }
   return false;
 }
@@ -55,9 +61,9 @@ void AddClaims(Claims& into, const Claims& more) {
 bool AllowsEverything(const Json& schema) {
   if (schema.is_boolean()) return schema.get<bool>();
   static const std::set<std::string, std::less<>> kNotes{
-      "$schema", "$id",     "id",         "$comment",  "$defs",    "definitions", "title",
-      "default", "example", "examples",   "readOnly",  "writeOnly", "deprecated", "description",
-      "$anchor"};
+      "$schema",     "$id",       "id",         "$comment",    "$defs",
+      "definitions", "title",     "default",    "example",     "examples",
+      "readOnly",    "writeOnly", "deprecated", "description", "$anchor"};
   return std::ranges::all_of(schema.items(),
                              [](const auto& item) { return kNotes.contains(item.key()); });
 }
@@ -187,11 +193,20 @@ Status SchemaExpansion::Assert(const Json& schema, State& state) {
   }
   AssertValues(schema, state);
   switch (type_) {
-    case JsonType::kNumber: FULMEN_TRY(AssertNumber(schema, state)); break;
-    case JsonType::kString: FULMEN_TRY(AssertString(schema, state)); break;
-    case JsonType::kArray: FULMEN_TRY(AssertArray(schema, state)); break;
-    case JsonType::kObject: FULMEN_TRY(AssertObject(schema, state)); break;
-    default: break;
+    case JsonType::kNumber:
+      FULMEN_TRY(AssertNumber(schema, state));
+      break;
+    case JsonType::kString:
+      FULMEN_TRY(AssertString(schema, state));
+      break;
+    case JsonType::kArray:
+      FULMEN_TRY(AssertArray(schema, state));
+      break;
+    case JsonType::kObject:
+      FULMEN_TRY(AssertObject(schema, state));
+      break;
+    default:
+      break;
   }
   return AssertApplicators(schema, state);
 }
@@ -277,11 +292,20 @@ Status SchemaExpansion::Deny(const Json& schema, State& state) {
   if (!only_reference) {
     FULMEN_TRY(DenyValues(schema, options));
     switch (type_) {
-      case JsonType::kNumber: FULMEN_TRY(DenyNumber(schema, options)); break;
-      case JsonType::kString: FULMEN_TRY(DenyString(schema, options)); break;
-      case JsonType::kArray: FULMEN_TRY(DenyArray(schema, options)); break;
-      case JsonType::kObject: FULMEN_TRY(DenyObject(schema, options)); break;
-      default: break;
+      case JsonType::kNumber:
+        FULMEN_TRY(DenyNumber(schema, options));
+        break;
+      case JsonType::kString:
+        FULMEN_TRY(DenyString(schema, options));
+        break;
+      case JsonType::kArray:
+        FULMEN_TRY(DenyArray(schema, options));
+        break;
+      case JsonType::kObject:
+        FULMEN_TRY(DenyObject(schema, options));
+        break;
+      default:
+        break;
     }
     FULMEN_TRY(DenyApplicators(schema, options));
   }

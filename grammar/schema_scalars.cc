@@ -37,7 +37,8 @@ Term SchemaCompiler::StringsOf(const Facts& facts) {
     return terms_.Repeat(any_character_, Clipped(string.length.min), Clipped(string.length.max));
   }
   std::vector<Term> parts = string.in;
-  if (parts.empty() || string.length != CountRange{}) parts.push_back(PlainCharacters(string.length));
+  if (parts.empty() || string.length != CountRange{})
+    parts.push_back(PlainCharacters(string.length));
   for (const Term term : string.not_in) parts.push_back(terms_.Not(term));
   std::vector<Term> excluded;
   for (const Json& value : facts.excluded) {
@@ -90,8 +91,12 @@ Result<Term> SchemaCompiler::ScalarTerm(const Claims& claims, JsonType type) {
   std::vector<Term> terms;
   for (const Facts& facts : alternatives) {
     switch (type) {
-      case JsonType::kNumber: terms.push_back(NumbersOf(facts)); break;
-      case JsonType::kString: terms.push_back(StringsOf(facts)); break;
+      case JsonType::kNumber:
+        terms.push_back(NumbersOf(facts));
+        break;
+      case JsonType::kString:
+        terms.push_back(StringsOf(facts));
+        break;
       default:
         for (const Json& value : {Json(), Json(false), Json(true)}) {
           const bool of_type = value.is_null() == (type == JsonType::kNull);
