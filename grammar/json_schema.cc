@@ -101,6 +101,7 @@ Result<std::vector<Facts>> SchemaCompiler::Expand(const Claims& claims, JsonType
 }
 
 Result<Expr> SchemaCompiler::BuildValue(const Claims& claims) {
+  building_ = claims;
   std::vector<Term> scalars;
   for (const JsonType type :
        {JsonType::kNull, JsonType::kBoolean, JsonType::kNumber, JsonType::kString}) {
@@ -160,9 +161,17 @@ Result<Term> SchemaCompiler::PatternTerm(const std::string& pattern) {
   return term;
 }
 
+std::string SchemaCompiler::Here() const {
+  return building_.empty() ? "#" : index_.PathOf(*building_[0].schema);
+}
+
 Status SchemaCompiler::LeaveOut(const Json* schema, std::string_view keyword,
                                 std::string_view reason) {
-  const std::string where = schema == nullptr ? "#" : index_.PathOf(*schema);
+  for (const Claim& claim : schema == nullptr ? building_ : Claims()) {
+    const bool says_it = claim.schema->is_object() && claim.schema->contains(keyword);
+    if (schema == nullptr || says_it) schema = claim.schema;
+  }
+  const std::string where = schema == nullptr ? Here() : index_.PathOf(*schema);
   std::string note = fmt::format("{}/{}: {}", where, keyword, reason);
   if (options_.strict) {
     return Fail(ErrorCode::kUnsupported, "{}, which cannot be enforced exactly", note);

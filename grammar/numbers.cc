@@ -326,15 +326,18 @@ Term NumberTerm(Terms& terms, const NumberFacts& facts) {
   const auto is_one = [](const Json& value) { return value == 1; };
   const bool whole = std::ranges::any_of(facts.multiple_of, is_one);
   std::vector<Json> multiples = facts.multiple_of;
+  std::vector<Json> not_multiples = facts.not_multiple_of;
   std::erase_if(multiples, is_one);
+  const bool not_whole = std::erase_if(not_multiples, is_one) > 0;
   const std::optional<Bound> lower = Tightest(facts.lower, true);
   const std::optional<Bound> upper = Tightest(facts.upper, false);
-  const bool plain = !multiples.empty() || !facts.not_multiple_of.empty();
-  if (!lower && !upper && !whole && !plain) return AnyNumber(terms);
+  const bool plain = !multiples.empty() || !not_multiples.empty();
+  if (!lower && !upper && !whole && !not_whole && !plain) return AnyNumber(terms);
   if (lower && upper && Compare(lower->value, upper->value) > 0) return Terms::kNothing;
   std::vector<Term> parts{InRange(terms, lower, upper, whole, !plain)};
+  if (not_whole) parts.push_back(terms.Not(InRange(terms, {}, {}, true, true)));
   for (const Json& multiple : multiples) parts.push_back(MultipleTerm(terms, multiple));
-  for (const Json& multiple : facts.not_multiple_of) {
+  for (const Json& multiple : not_multiples) {
     parts.push_back(terms.Not(MultipleTerm(terms, multiple)));
   }
   return terms.Intersect(parts);

@@ -116,7 +116,7 @@ Result<std::vector<Facts>> SchemaExpansion::Run(const Claims& claims) {
 }
 
 Status SchemaExpansion::Resolve(State state) {
-  // First come, first resolved: properties keep the order in which schemas name them.
+  // In the order of the document, so that properties keep it.
   for (size_t at = 0; at < state.open.size() && !state.dead; ++at) {
     const Claim claim = state.open[at];
     if (state.resolved.contains({claim.schema, !claim.holds})) return {};
@@ -125,7 +125,10 @@ Status SchemaExpansion::Resolve(State state) {
       return Fail(ErrorCode::kUnsupported, "{}: too many combinations of alternatives",
                   compiler_.index_.PathOf(*claim.schema));
     }
+    const auto before = static_cast<std::ptrdiff_t>(state.open.size());
     FULMEN_TRY(claim.holds ? Assert(*claim.schema, state) : Deny(*claim.schema, state));
+    const auto next = state.open.begin() + static_cast<std::ptrdiff_t>(at) + 1;
+    std::rotate(next, state.open.begin() + before, state.open.end());
   }
   if (state.dead) return {};
   if (state.choices.empty()) {
@@ -133,8 +136,8 @@ Status SchemaExpansion::Resolve(State state) {
       alternatives_.push_back(std::move(state.facts));
     }
     if (alternatives_.size() > kMostAlternatives) {
-      return Fail(ErrorCode::kUnsupported, "#: more than {} combinations of alternatives",
-                  kMostAlternatives);
+      return Fail(ErrorCode::kUnsupported, "{}: more than {} combinations of alternatives",
+                  compiler_.Here(), kMostAlternatives);
     }
     return {};
   }

@@ -132,8 +132,8 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
     }
   }
   if (patterns.size() > kMostPatterns) {
-    return Fail(ErrorCode::kUnsupported, "#: patternProperties: more than {} patterns together",
-                kMostPatterns);
+    return Fail(ErrorCode::kUnsupported, "{}/patternProperties: more than {} patterns together",
+                Here(), kMostPatterns);
   }
   std::vector<Term> excluded;
   for (const std::string& name : names) excluded.push_back(terms_.Literal(JsonSpelling(name)));
