@@ -24,6 +24,7 @@ struct Service {
   std::string version;       // of Fulmen
   int64_t started;           // seconds since 1970
   bool has_keys;             // and asks for them
+  bool is_draining = false;  // takes no more requests. Of the I/O thread
 };
 
 // The namespace of whoever asks, for its key: what its requests read and keep, no other finds.
