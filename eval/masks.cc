@@ -16,29 +16,28 @@
 namespace fulmen {
 namespace {
 
-// Orders of properties that are tried before an instance counts as refused.
-constexpr int kMostTries = 5'000;
+// Values that are placed before an instance counts as refused.
+constexpr int kMostTries = 20'000;
 
 double Microseconds(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - since).count();
 }
 
-// The names of properties in the order in which a schema first mentions them.
-void RankNames(const Json& schema, std::map<std::string, size_t>& ranks) {
+// Every list of properties in a schema, in the order of the document.
+void ListProperties(const Json& schema, std::vector<std::vector<std::string>>& lists) {
   if (!schema.is_structured()) return;
-  for (const auto& [key, value] : schema.items()) {
-    if (schema.is_object() && key == "properties" && value.is_object()) {
-      for (const auto& [name, property] : value.items()) ranks.try_emplace(name, ranks.size());
-    }
+  if (const Json& properties = Member(schema, "properties"); properties.is_object()) {
+    std::vector<std::string>& names = lists.emplace_back();
+    for (const auto& [name, property] : properties.items()) names.push_back(name);
   }
-  for (const Json& part : schema) RankNames(part, ranks);
+  for (const Json& part : schema) ListProperties(part, lists);
 }
 
 // Finds the order of properties that a grammar wants. Depth first, each key as soon as it is
-// allowed, those first that the schema mentions first.
+// allowed, in the order of those lists of the schema that know most of them.
 class Orderer {
  public:
-  explicit Orderer(const Json& schema) { RankNames(schema, ranks_); }
+  explicit Orderer(const Json& schema) { ListProperties(schema, lists_); }
 
   // `value` so that its text is allowed behind what `matcher` has read; nullopt if it is in no
   // order that was tried.
@@ -70,40 +69,77 @@ class Orderer {
   }
 
   std::optional<Json> PlaceObject(const Json& value, Matcher& matcher) {
+    std::vector<std::string> names = Guess(value);
+    // What had no place left belongs further ahead.
+    for (size_t round = 0; round <= names.size(); ++round) {
+      Matcher next = matcher;
+      std::vector<std::string> left = names;
+      const auto placed = PlaceProperties(value, left, next);
+      if (left.empty() && next.AcceptText("}")) {
+        matcher = next;
+        return placed;
+      }
+      if (left.empty() || left.size() == names.size() || tries_ > kMostTries) break;
+      std::ranges::stable_partition(names, [&](const std::string& name) {
+        return std::ranges::find(left, name) != left.end();
+      });
+    }
+    return std::nullopt;
+  }
+
+  // The list that has most keys of the object, then the one that has most of the others, …; last
+  // those that are in none.
+  std::vector<std::string> Guess(const Json& object) const {
+    std::vector<std::string> left;
+    for (const auto& [name, property] : object.items()) left.push_back(name);
+    const auto has = [](const std::vector<std::string>& names, const std::string& name) {
+      return std::ranges::find(names, name) != names.end();
+    };
+    std::map<size_t, std::vector<std::string>> parts;  // by list
+    while (!left.empty()) {
+      size_t best = 0;
+      std::vector<std::string> most;
+      for (size_t list = 0; list < lists_.size(); ++list) {
+        std::vector<std::string> known;
+        std::ranges::copy_if(lists_[list], std::back_inserter(known),
+                             [&](const std::string& name) { return has(left, name); });
+        if (known.size() <= most.size()) continue;
+        best = list;
+        most = std::move(known);
+      }
+      if (most.empty()) break;
+      std::erase_if(left, [&](const std::string& name) { return has(most, name); });
+      parts[best] = std::move(most);
+    }
     std::vector<std::string> names;
-    for (const auto& [name, property] : value.items()) names.push_back(name);
-    std::ranges::stable_sort(names, {}, [this](const std::string& name) {
-      const auto rank = ranks_.find(name);
-      return rank == ranks_.end() ? ranks_.size() : rank->second;
-    });
+    for (const auto& [list, part] : parts) names.insert(names.end(), part.begin(), part.end());
+    names.insert(names.end(), left.begin(), left.end());
+    return names;
+  }
+
+  // Takes from `names` each time the first whose property may come next, as long as one may.
+  Json PlaceProperties(const Json& value, std::vector<std::string>& names, Matcher& matcher) {
     Json placed = Json::object();
-    if (!PlaceProperties(value, std::move(names), placed, matcher)) return std::nullopt;
+    for (size_t at = 0; at < names.size();) {
+      Matcher next = matcher;
+      std::optional<Json> property;
+      if (next.AcceptText(fmt::format("{}{}: ", placed.empty() ? "{" : ", ",
+                                      PythonJson(Json(names[at]))))) {
+        property = Place(value[names[at]], next);
+      }
+      if (!property) {
+        ++at;
+        continue;
+      }
+      placed[names[at]] = *std::move(property);
+      matcher = next;
+      names.erase(names.begin() + static_cast<std::ptrdiff_t>(at));
+      at = 0;
+    }
     return placed;
   }
 
-  bool PlaceProperties(const Json& value, std::vector<std::string> names, Json& placed,
-                       Matcher& matcher) {
-    if (names.empty()) return matcher.AcceptText("}").has_value();
-    for (size_t at = 0; at < names.size(); ++at) {
-      Matcher next = matcher;
-      const std::string before = placed.empty() ? "{" : ", ";
-      if (!next.AcceptText(before + PythonJson(Json(names[at])) + ": ")) continue;
-      auto property = Place(value[names[at]], next);
-      if (tries_ > kMostTries) return false;
-      if (!property) continue;
-      Json more = placed;
-      more[names[at]] = *std::move(property);
-      std::vector<std::string> rest = names;
-      rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(at));
-      if (!PlaceProperties(value, std::move(rest), more, next)) continue;
-      placed = std::move(more);
-      matcher = next;
-      return true;
-    }
-    return false;
-  }
-
-  std::map<std::string, size_t> ranks_;
+  std::vector<std::vector<std::string>> lists_;
   int tries_ = 0;
 };
 

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "grammar/characters.h"
 #include "grammar/terms.h"
@@ -30,13 +32,20 @@ class Reach {
     bool only;  // no string of it begins with two of them
   };
   Cover CoverOf(Term term);
+  Span Find(Term term);
+  Span OfUnion(Term term);
+  Span OfConcat(Term term);
   Span OfRepeat(Term repeat, Term rest);
   Span OfIntersection(Term term);
+  // Derivatives of `term` by all texts of the characters, if each of these is a beginning; nullopt
+  // also if there are too many to look at.
+  std::optional<std::vector<Term>> Closure(Term term);
 
   Terms& terms_;
   Term character_;
   ByteSet first_bytes_;
   std::unordered_map<Term, Cover> covers_;
+  std::unordered_map<Term, Span> spans_;
 };
 
 }  // namespace fulmen

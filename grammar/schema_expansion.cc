@@ -110,9 +110,9 @@ Result<std::vector<Facts>> SchemaExpansion::Run(const Claims& claims) {
 }
 
 Status SchemaExpansion::Resolve(State state) {
-  while (!state.open.empty() && !state.dead) {
-    const Claim claim = state.open.back();
-    state.open.pop_back();
+  // First come, first resolved: properties keep the order in which schemas name them.
+  for (size_t at = 0; at < state.open.size() && !state.dead; ++at) {
+    const Claim claim = state.open[at];
     if (state.resolved.contains({claim.schema, !claim.holds})) return {};
     if (!state.resolved.insert(claim).second) continue;
     if (++steps_ > kMostSteps) {
@@ -132,8 +132,9 @@ Status SchemaExpansion::Resolve(State state) {
     }
     return {};
   }
-  const Options options = std::move(state.choices.back());
-  state.choices.pop_back();
+  state.open.clear();
+  const Options options = std::move(state.choices.front());
+  state.choices.erase(state.choices.begin());
   for (const Option& option : options) {
     State next = &option == &options.back() ? std::move(state) : state;
     Append(next.open, option.claims);

@@ -137,7 +137,7 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
   }
   std::vector<Term> excluded;
   for (const std::string& name : names) excluded.push_back(terms_.Literal(JsonSpelling(name)));
-  const Term others = terms_.Without(allowed_names, terms_.Union(excluded));
+  const Term others = terms_.Not(terms_.Union(excluded));
   std::vector<Expr> kinds;
   for (size_t signs = 0; signs < size_t{1} << patterns.size(); ++signs) {
     const auto matches = [&](const std::string& pattern) {
@@ -146,6 +146,8 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
     const Claims claims = ClaimsOf(facts.groups, nullptr, matches);
     if (RefuseAll(claims)) continue;
     std::vector<Term> name{others};
+    // What matches a pattern is a string without being asked.
+    if (signs == 0 || !facts.names.empty()) name.push_back(allowed_names);
     for (const std::string& pattern : patterns) {
       const Term term = patterns_.at(pattern);
       name.push_back(matches(pattern) ? term : terms_.Not(term));

@@ -12,8 +12,8 @@ namespace {
 
 // The kinds of text that strings of schemas are most often made of, from narrow to wide. All of
 // them stand for themselves in a JSON string.
-std::array<CodePoints, 2> SliceCharacters() {
-  return {CodePoints({{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}),
+std::array<CodePoints, 3> SliceCharacters() {
+  return {CodePoints({{'a', 'z'}}), CodePoints({{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}),
           CodePoints({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}}).Complement()};
 }
 
