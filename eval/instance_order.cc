@@ -66,7 +66,7 @@ std::optional<Json> InstanceOrder::PlaceObject(const Json& value, Matcher& match
       return placed;
     }
     if (left.empty() || left.size() == names.size() || tries_ > kMostTries) break;
-    std::ranges::stable_partition(names, [&](const std::string& name) {
+    std::stable_partition(names.begin(), names.end(), [&](const std::string& name) {
       return std::ranges::find(left, name) != left.end();
     });
   }

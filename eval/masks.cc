@@ -42,8 +42,9 @@ Result<Verdict> Read(const Json& value, const Matcher& start, const Tokenizer& t
   return Verdict{.all_allowed = true, .accepted = matcher.CanEnd()};
 }
 
-// The last keyword in the place that an error names: "#/a/pattern: …".
+// The last keyword in the place that an error names: "#/a/pattern: …". Only sizes have no place.
 std::string KeywordOf(const std::string& message) {
+  if (message[0] != '#') return "size";
   const std::string place = message.substr(0, message.find(':'));
   return place.substr(place.rfind('/') + 1);
 }

@@ -15,6 +15,8 @@ constexpr size_t kLongestSearch = 50'000;
 }  // namespace
 
 Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
+  if (--steps_left_ < 0) exhausted_ = true;
+  if (exhausted_) return kNothing;
   const Kind kind = nodes_[term].kind;
   switch (kind) {
     case Kind::kNothing:

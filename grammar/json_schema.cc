@@ -26,6 +26,11 @@ Term Whitespace(Terms& terms, int32_t longest) {
 
 }  // namespace
 
+void Sort(Claims& claims) {
+  std::ranges::sort(claims);
+  claims.erase(std::unique(claims.begin(), claims.end()), claims.end());
+}
+
 SchemaCompiler::SchemaCompiler(Grammar& grammar, const Json& root, const SchemaOptions& options,
                                std::vector<std::string>& left_out)
     : grammar_(grammar),
@@ -36,6 +41,7 @@ SchemaCompiler::SchemaCompiler(Grammar& grammar, const Json& root, const SchemaO
       index_(root),
       plain_character_(Character(terms_, CodePoints::All(), Spelling::kJson)),
       any_character_(AnyJsonCharacter(terms_)),
+      counted_character_(CountedCharacter()),
       whitespace_(Whitespace(terms_, options.longest_whitespace)),
       comma_(grammar_.Lexeme(
           terms_.Concat(std::vector{whitespace_, terms_.Literal(","), whitespace_}))) {}
@@ -71,8 +77,7 @@ Expr SchemaCompiler::RuleOf(Claims claims) {
   for (Claim& claim : claims) claim = Resolved(claim);
   std::erase_if(claims,
                 [](const Claim& claim) { return claim.holds && AllowsEverything(*claim.schema); });
-  std::ranges::sort(claims);
-  claims.erase(std::ranges::unique(claims).begin(), claims.end());
+  Sort(claims);
   const auto [at, is_new] = rules_.try_emplace(std::move(claims));
   if (is_new) {
     at->second = grammar_.DeclareRule("schema");

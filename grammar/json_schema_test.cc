@@ -7,8 +7,8 @@
 namespace fulmen {
 namespace {
 
-// What a schema allows; an error where it does not compile. The oracle test (tests/grammar) compares
-// thousands of schemas with another validator; these are the cases that it cannot see.
+// What a schema allows; an error where it does not compile. The oracle test (tests/grammar)
+// compares thousands of schemas with another validator; these are the cases that it cannot see.
 class Allowed {
  public:
   explicit Allowed(const std::string& schema, const SchemaOptions& options = {.strict = true}) {
@@ -63,7 +63,8 @@ TEST(JsonSchema, KeepsTheOrderOfProperties) {
 }
 
 TEST(JsonSchema, PutsPropertiesOfAllOfInItsOrder) {
-  Allowed allowed(R"({"allOf":[{"$ref":"#/$defs/base"},{"properties":{"c":{}}}],"properties":{"a":{}},
+  Allowed allowed(
+      R"({"allOf":[{"$ref":"#/$defs/base"},{"properties":{"c":{}}}],"properties":{"a":{}},
                       "unevaluatedProperties":true,"additionalProperties":true,
                       "$defs":{"base":{"type":"object","properties":{"b":{}}}}})");
   EXPECT_TRUE(allowed(R"({"a":1,"b":2,"c":3,"d":4})"));
@@ -109,10 +110,12 @@ TEST(JsonSchema, FollowsReferences) {
 
 // Draft 7 and before: what stands beside a reference means nothing.
 TEST(JsonSchema, KnowsOlderSpellings) {
-  Allowed draft7(R"({"$schema":"http://json-schema.org/draft-07/schema#","definitions":{"s":{"type":"string"}},
+  Allowed draft7(
+      R"({"$schema":"http://json-schema.org/draft-07/schema#","definitions":{"s":{"type":"string"}},
                      "properties":{"a":{"$ref":"#/definitions/s","maxLength":1}},"required":["a"],"type":"object"})");
   EXPECT_TRUE(draft7(R"({"a":"long"})"));
-  Allowed tuple(R"({"type":"array","items":[{"type":"integer"}],"additionalItems":{"type":"string"}})");
+  Allowed tuple(
+      R"({"type":"array","items":[{"type":"integer"}],"additionalItems":{"type":"string"}})");
   EXPECT_TRUE(tuple(R"([1,"a"])"));
   EXPECT_FALSE(tuple(R"([1,2])"));
   Allowed exclusive(R"({"type":"integer","minimum":0,"exclusiveMinimum":true})");

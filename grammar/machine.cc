@@ -141,7 +141,7 @@ Machine::State Machine::Intern(std::vector<Thread> threads, bool accepts) {
     if (thread.term != Terms::kEmpty && terms_.Live(thread.term)) all.push_back(thread);
   }
   std::ranges::sort(all);
-  all.erase(std::ranges::unique(all).begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
   if (all.size() > kMostThreads || states_.size() >= kMostStates) exhausted_ = true;
   if (exhausted() || (all.empty() && !accepts)) return kDead;
 

@@ -42,6 +42,7 @@ class Matcher {
  private:
   struct Shared;
 
+  void Begin();
   // Leaves states that have grown too many behind, for ones made anew.
   void MoveOn();
 

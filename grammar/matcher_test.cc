@@ -70,8 +70,8 @@ void CompareMasks(const std::shared_ptr<const Grammar>& grammar,
     std::vector<int32_t> allowed;
     for (int32_t id = 0; id < tokens->vocab_size(); ++id) {
       const bool may = MayCome(machine, state, tokens->BytesOf(id));
-      ASSERT_EQ(Has(*mask, id), may) << "step " << step << ", token " << id << " \""
-                                     << tokens->BytesOf(id) << "\"";
+      ASSERT_EQ(Has(*mask, id), may)
+          << "step " << step << ", token " << id << " \"" << tokens->BytesOf(id) << "\"";
       if (may) allowed.push_back(id);
     }
     ASSERT_FALSE(allowed.empty());
@@ -169,7 +169,8 @@ TEST(Matcher, ForgetsStatesThatHaveGrownTooMany) {
   }
   ASSERT_TRUE(behind.AcceptText("\"ab\""));
   EXPECT_TRUE(behind.MustEnd());
-  for (int round = 0; round < 1'000; ++round) ASSERT_TRUE(matcher.AcceptText(std::string(200, 'a')));
+  for (int round = 0; round < 1'000; ++round)
+    ASSERT_TRUE(matcher.AcceptText(std::string(200, 'a')));
   EXPECT_FALSE(matcher.AcceptText("a"));
   EXPECT_TRUE(matcher.AcceptText("\""));
 }

@@ -56,6 +56,7 @@ class SchemaCompiler {
   // Strings that all claims allow, without the quotes.
   Result<Term> StringsOf(const Claims& claims);
   Term PlainCharacters(const CountRange& length);
+  Term CountedCharacter();
   bool IsAmong(const Facts& facts, JsonType type, const Json& value);
   // Strings in which the pattern is found, without the quotes.
   Result<Term> PatternTerm(const std::string& pattern);
@@ -78,8 +79,8 @@ class SchemaCompiler {
   Expr NextProperty(Properties& all, size_t index, int64_t count);
   Term KeyTerm(Term name);
 
-  // A keyword that cannot be enforced: an error, or, where schemas are taken leniently, a note. Null
-  // stands for what is being built.
+  // A keyword that cannot be enforced: an error, or, where schemas are taken leniently, a note.
+  // Null stands for what is being built.
   Status LeaveOut(const Json* schema, std::string_view keyword, std::string_view reason);
   std::string Here() const;  // the place in the schema of what is being built
   // A schema of our own making, which stays where it is.
@@ -102,6 +103,7 @@ class SchemaCompiler {
   Claims building_;
   Term plain_character_;  // of a string, in its one spelling
   Term any_character_;    // in any
+  Term counted_character_;
   Term whitespace_;
   Expr comma_;
 };

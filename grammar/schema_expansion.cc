@@ -52,8 +52,7 @@ void Append(std::vector<T>& into, const std::vector<T>& more) {
 
 void AddClaims(Claims& into, const Claims& more) {
   Append(into, more);
-  std::ranges::sort(into);
-  into.erase(std::ranges::unique(into).begin(), into.end());
+  Sort(into);
 }
 
 }  // namespace
@@ -122,7 +121,7 @@ Status SchemaExpansion::Resolve(State state) {
     if (state.resolved.contains({claim.schema, !claim.holds})) return {};
     if (!state.resolved.insert(claim).second) continue;
     if (++steps_ > kMostSteps) {
-      return Fail(ErrorCode::kUnsupported, "{}: too many combinations of alternatives",
+      return Fail(ErrorCode::kUnsupported, "{}/anyOf: too many combinations of alternatives",
                   compiler_.index_.PathOf(*claim.schema));
     }
     const auto before = static_cast<std::ptrdiff_t>(state.open.size());
@@ -136,7 +135,7 @@ Status SchemaExpansion::Resolve(State state) {
       alternatives_.push_back(std::move(state.facts));
     }
     if (alternatives_.size() > kMostAlternatives) {
-      return Fail(ErrorCode::kUnsupported, "{}: more than {} combinations of alternatives",
+      return Fail(ErrorCode::kUnsupported, "{}/anyOf: more than {} combinations of alternatives",
                   compiler_.Here(), kMostAlternatives);
     }
     return {};

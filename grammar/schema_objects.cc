@@ -26,11 +26,6 @@ bool RefuseAll(const Claims& claims) {
   });
 }
 
-void Sort(Claims& claims) {
-  std::ranges::sort(claims);
-  claims.erase(std::ranges::unique(claims).begin(), claims.end());
-}
-
 }  // namespace
 
 struct SchemaCompiler::Property {

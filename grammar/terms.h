@@ -99,6 +99,10 @@ class Terms {
   // the first `shared` terms are the same in both.
   std::vector<Term> Import(const Terms& other, std::span<const Term> terms, size_t shared);
 
+  // From now on derivatives may take so many steps, each of some ten nanoseconds; then the terms
+  // are exhausted. A search or a walk for whoever asked must not cost others their time.
+  void Allow(int64_t steps) { steps_left_ = steps; }
+
   size_t size() const { return nodes_.size(); }
   bool exhausted() const { return exhausted_; }
   // Bytes of memory held.
@@ -139,6 +143,7 @@ class Terms {
 
   size_t limit_;
   bool exhausted_ = false;
+  int64_t steps_left_ = INT64_MAX;
   std::vector<Node> nodes_;
   std::vector<uint32_t> words_;
   std::vector<ByteSet> byte_sets_;  // the one word of a kBytes is an index of these

@@ -63,14 +63,15 @@ Result<std::string> Walk(const Matcher& start, const TokenTrie& tokens, RandomSt
 Result<Json> Answer(const Json& question, const std::shared_ptr<const TokenTrie>& tokens) {
   auto grammar = std::make_shared<Grammar>();
   std::vector<std::string> left_out;
-  FULMEN_ASSIGN(const Expr schema, AddJsonSchema(*grammar, question["schema"],
-                                                 {.strict = true}, left_out));
+  FULMEN_ASSIGN(const Expr schema,
+                AddJsonSchema(*grammar, question["schema"], {.strict = true}, left_out));
   Json answer{{"accepted", Json::array()}, {"walks", Json::array()}};
   if (const Status finished = grammar->Finish(schema); !finished) {
     if (finished.error().code != ErrorCode::kInvalidArgument) {
       return tl::unexpected(finished.error());
     }
-    for (size_t at = 0; at < question["instances"].size(); ++at) answer["accepted"].push_back(false);
+    for (size_t at = 0; at < question["instances"].size(); ++at)
+      answer["accepted"].push_back(false);
     return answer;
   }
   const Matcher start(grammar, tokens);
