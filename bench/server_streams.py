@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def start(options, *words):
-    command = [options.fulmen, "serve", "--port", "0", "--no-sessions", "--log", "none", *words]
+    command = [options.fulmen, "serve", "--port", "0", "--log", "none", *words]
     if options.model:
         command += ["-m", options.model]
     server = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
@@ -41,29 +41,34 @@ def megabytes(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1000
 
 
-async def stream(port, tokens, heard, until=None):
-    """Asks for a stream, and counts its events and comments in `heard`."""
+async def lines(port, path, body, headers=""):
+    """The lines of the answer, as they come."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = json.dumps({"messages": [{"role": "user", "content": "Tell me something long."}], "max_tokens": tokens,
-                       "ignore_eos": True, "stream": True, "temperature": 1,
-                       "stream_options": {"include_usage": True}})
-    writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-                 f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    body = json.dumps(body)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{headers}"
+                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
     try:
-        while line := await asyncio.wait_for(reader.readline(), until):
-            if line.startswith(b":"):
-                heard["comments"] += 1
-            elif line.startswith(b"data: [DONE]"):
+        while line := await reader.readline():
+            yield line
+            if line.startswith(b"data: [DONE]"):
                 break
-            elif line.startswith(b"data: "):
-                heard["events"] += 1
-                if usage := json.loads(line[6:]).get("usage"):
-                    heard["tokens"] += usage["completion_tokens"]
-            elif line.startswith(b"HTTP/1.1"):
-                heard["statuses"].add(line.split()[1].decode())
-    except asyncio.TimeoutError:
-        pass
-    writer.close()
+    finally:
+        writer.close()
+
+
+async def stream(port, tokens, heard):
+    """Asks for a stream, and counts its events and comments in `heard`."""
+    body = {"messages": [{"role": "user", "content": "Tell me something long."}], "max_tokens": tokens,
+            "ignore_eos": True, "stream": True, "temperature": 1, "stream_options": {"include_usage": True}}
+    async for line in lines(port, "/v1/chat/completions", body):
+        if line.startswith(b":"):
+            heard["comments"] += 1
+        elif line.startswith(b"data: {"):
+            heard["events"] += 1
+            if usage := json.loads(line[6:]).get("usage"):
+                heard["tokens"] += usage["completion_tokens"]
+        elif line.startswith(b"HTTP/1.1"):
+            heard["statuses"].add(line.split()[1].decode())
 
 
 def nothing():
@@ -102,12 +107,12 @@ def main():
     parser.add_argument("--seconds", type=float, default=35)
     options = parser.parse_args()
     result = {}
-    server, port = start(options)
+    server, port = start(options, "--no-sessions")
     for streams, tokens in ((1, 1000), (32, 200)):
         result[f"us_per_token_{streams}"] = round(asyncio.run(per_token(server, port, streams, tokens)), 1)
     server.terminate()
     server.wait()
-    server, port = start(options, "--most-running", 1, "--most-waiting", 2 * options.streams)
+    server, port = start(options, "--no-sessions", "--most-running", 1, "--most-waiting", 2 * options.streams)
     result["queued"] = asyncio.run(queued(server, port, options.streams, options.seconds))
     server.terminate()
     server.terminate()

@@ -10,6 +10,7 @@ namespace fulmen {
 void AddRunCommand(Command& program);
 void AddInspectCommand(Command& program);
 void AddEvalCommand(Command& program);
+void AddEvalMasks(Command& eval);
 void AddEvalPerplexity(Command& eval);
 void AddTrainCommand(Command& program);
 void AddTrainBench(Command& train);

@@ -195,10 +195,11 @@ void AddGenerate(Command& eval) {
 }  // namespace
 
 void AddEvalCommand(Command& program) {
-  Command& eval = program.AddCommand("eval", "Measure a model: logits, continuations, perplexity");
+  Command& eval = program.AddCommand("eval", "Measure a model: logits, continuations, perplexity, masks");
   AddLogits(eval);
   AddGenerate(eval);
   AddEvalPerplexity(eval);
+  AddEvalMasks(eval);
   eval.Examples({"fulmen eval perplexity -f README.md --context 512 --json"});
 }
 

@@ -31,7 +31,8 @@ Term Utf8Range(Terms& terms, std::string_view first, std::string_view last, size
   if (at + 1 == first.size()) return ByteRange(terms, low, high);
   const std::string lowest(first.size(), '\x80');
   const std::string highest(first.size(), '\xBF');
-  if (low == high) return terms.Concat(ByteRange(terms, low, low), Utf8Range(terms, first, last, at + 1));
+  if (low == high)
+    return terms.Concat(ByteRange(terms, low, low), Utf8Range(terms, first, last, at + 1));
   const auto tail_is = [&](std::string_view bytes, const std::string& filler) {
     return bytes.substr(at + 1) == std::string_view(filler).substr(at + 1);
   };
@@ -39,11 +40,13 @@ Term Utf8Range(Terms& terms, std::string_view first, std::string_view last, size
   uint32_t whole_first = low;
   uint32_t whole_last = high;
   if (!tail_is(first, lowest)) {
-    ways.push_back(terms.Concat(ByteRange(terms, low, low), Utf8Range(terms, first, highest, at + 1)));
+    ways.push_back(
+        terms.Concat(ByteRange(terms, low, low), Utf8Range(terms, first, highest, at + 1)));
     ++whole_first;
   }
   if (!tail_is(last, highest)) {
-    ways.push_back(terms.Concat(ByteRange(terms, high, high), Utf8Range(terms, lowest, last, at + 1)));
+    ways.push_back(
+        terms.Concat(ByteRange(terms, high, high), Utf8Range(terms, lowest, last, at + 1)));
     --whole_last;
   }
   if (whole_first <= whole_last) {
@@ -71,14 +74,22 @@ Term Utf8Characters(Terms& terms, const CodePoints& characters) {
 // What stands for a character that a JSON string cannot hold as it is; "" for all others.
 std::string EscapeOf(uint32_t character) {
   switch (character) {
-    case '"': return "\\\"";
-    case '\\': return "\\\\";
-    case '\b': return "\\b";
-    case '\f': return "\\f";
-    case '\n': return "\\n";
-    case '\r': return "\\r";
-    case '\t': return "\\t";
-    default: return character < 0x20 ? fmt::format("\\u{:04x}", character) : "";
+    case '"':
+      return "\\\"";
+    case '\\':
+      return "\\\\";
+    case '\b':
+      return "\\b";
+    case '\f':
+      return "\\f";
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    case '\t':
+      return "\\t";
+    default:
+      return character < 0x20 ? fmt::format("\\u{:04x}", character) : "";
   }
 }
 
@@ -143,8 +154,7 @@ CodePoints operator&(const CodePoints& a, const CodePoints& b) {
 
 Term Character(Terms& terms, const CodePoints& characters, Spelling spelling) {
   if (spelling == Spelling::kText) return Utf8Characters(terms, characters);
-  std::vector<Term> ways{
-      Utf8Characters(terms, characters & EscapedCharacters().Complement())};
+  std::vector<Term> ways{Utf8Characters(terms, characters & EscapedCharacters().Complement())};
   const CodePoints escaped = characters & EscapedCharacters();
   for (const CodePoints::Range& range : escaped.ranges()) {
     for (uint32_t character = range.first; character <= range.last; ++character) {
@@ -176,14 +186,14 @@ Term AnyJsonCharacter(Terms& terms) {
   };
   const Term high = hex4(terms.Concat(d, AnyCase(terms, "89ab")));
   const Term low = hex4(terms.Concat(d, AnyCase(terms, "cdef")));
-  const Term others = hex4(terms.Union(
-      terms.Concat(AnyCase(terms, "0123456789abcef"), hex),
-      terms.Concat(d, AnyCase(terms, "01234567"))));
+  const Term others = hex4(terms.Union(terms.Concat(AnyCase(terms, "0123456789abcef"), hex),
+                                       terms.Concat(d, AnyCase(terms, "01234567"))));
   ByteSet letters;
-  for (const char letter : std::string_view("\"\\/bfnrt")) letters.Insert(static_cast<uint8_t>(letter));
-  return terms.Union(std::vector{
-      Utf8Characters(terms, EscapedCharacters().Complement()),
-      terms.Concat(terms.Literal("\\"), terms.Bytes(letters)), others, terms.Concat(high, low)});
+  for (const char letter : std::string_view("\"\\/bfnrt"))
+    letters.Insert(static_cast<uint8_t>(letter));
+  return terms.Union(std::vector{Utf8Characters(terms, EscapedCharacters().Complement()),
+                                 terms.Concat(terms.Literal("\\"), terms.Bytes(letters)), others,
+                                 terms.Concat(high, low)});
 }
 
 }  // namespace fulmen

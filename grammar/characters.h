@@ -39,8 +39,9 @@ class CodePoints {
 // texts by complement holds of their bytes.
 enum class Spelling : uint8_t {
   kText,  // UTF-8
-  kJson,  // UTF-8, but the two-letter escapes where JSON has one and must have it, and \u00xx (lower
-          // case) for other control characters: as Python's json.dumps(ensure_ascii=False) writes
+  kJson,  // UTF-8, but the two-letter escapes where JSON has one and must have it, and \u00xx
+          // (lower case) for other control characters: as Python's json.dumps(ensure_ascii=False)
+          // writes
 };
 
 // One character of the set.

@@ -15,17 +15,21 @@ constexpr size_t kLongestSearch = 50'000;
 }  // namespace
 
 Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
+  if (--steps_left_ < 0) exhausted_ = true;
+  if (exhausted_) return kNothing;
   const Kind kind = nodes_[term].kind;
   switch (kind) {
     case Kind::kNothing:
-    case Kind::kEmpty: return kNothing;
+    case Kind::kEmpty:
+      return kNothing;
     case Kind::kBytes: {
       const ByteSet& bytes = BytesOf(term);
       const bool has = bytes.Has(byte);
       same &= has ? bytes : bytes.Complement();
       return has ? kEmpty : kNothing;
     }
-    case Kind::kConcat: return DeriveConcat(term, byte, same);
+    case Kind::kConcat:
+      return DeriveConcat(term, byte, same);
     case Kind::kUnion:
     case Kind::kIntersect: {
       const size_t begin = parts_.size();
@@ -37,7 +41,8 @@ Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
       }
       return Gather(kind, begin);
     }
-    case Kind::kNot: return Not(Derive(Parts(term)[0], byte, same));
+    case Kind::kNot:
+      return Not(Derive(Parts(term)[0], byte, same));
     case Kind::kRepeat: {
       const Bounds bounds = BoundsOf(term);
       const Term part = Parts(term)[0];
@@ -45,7 +50,8 @@ Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
                                bounds.max == kUnbounded ? kUnbounded : bounds.max - 1);
       return Concat(Derive(part, byte, same), rest);
     }
-    case Kind::kMultiple: return DeriveMultiple(term, byte, same);
+    case Kind::kMultiple:
+      return DeriveMultiple(term, byte, same);
   }
   return kNothing;
 }
@@ -103,9 +109,12 @@ bool Terms::Live(Term term) {
   const auto live = [this](Term part) { return Live(part); };
   switch (node.kind) {
     case Kind::kConcat:
-    case Kind::kRepeat: return std::ranges::all_of(parts, live);
-    case Kind::kUnion: return std::ranges::any_of(parts, live);
-    default: return Search(term);
+    case Kind::kRepeat:
+      return std::ranges::all_of(parts, live);
+    case Kind::kUnion:
+      return std::ranges::any_of(parts, live);
+    default:
+      return Search(term);
   }
 }
 
@@ -181,8 +190,10 @@ bool Terms::Matches(Term term, std::string_view text) {
 ByteSet Terms::FirstBytes(Term term) const {
   switch (nodes_[term].kind) {
     case Kind::kNothing:
-    case Kind::kEmpty: return {};
-    case Kind::kBytes: return BytesOf(term);
+    case Kind::kEmpty:
+      return {};
+    case Kind::kBytes:
+      return BytesOf(term);
     case Kind::kConcat: {
       const Term first = Parts(term)[0];
       ByteSet bytes = FirstBytes(first);
@@ -199,8 +210,10 @@ ByteSet Terms::FirstBytes(Term term) const {
       for (const Term part : Parts(term)) bytes &= FirstBytes(part);
       return bytes;
     }
-    case Kind::kNot: return ByteSet::All();
-    case Kind::kRepeat: return FirstBytes(Parts(term)[0]);
+    case Kind::kNot:
+      return ByteSet::All();
+    case Kind::kRepeat:
+      return FirstBytes(Parts(term)[0]);
     case Kind::kMultiple: {
       ByteSet bytes = ByteSet::Range('0', '9');
       bytes.Insert('.');

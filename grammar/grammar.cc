@@ -1,7 +1,8 @@
 #include "grammar/grammar.h"
 
 #include <algorithm>
-#include <unordered_map>
+#include <numeric>
+#include <unordered_set>
 
 #include "base/check.h"
 
@@ -51,87 +52,116 @@ void Grammar::DefineRule(Expr rule, Expr body) {
   rules_[nodes_[rule].rule].body = body;
 }
 
+// The least set of the reached expressions that is closed under `holds`: whether it holds of a
+// node, given the set so far. Each is asked again only when one of its parts came in.
+template <class Holds>
+std::vector<bool> Grammar::LeastSet(std::span<const Expr> reached, const Holds& holds) const {
+  const auto each_part = [this](Expr expr, const auto& visit) {
+    const Node& node = nodes_[expr];
+    for (const Expr part : node.parts) visit(part);
+    if (node.kind == Kind::kRule && rules_[node.rule].body != kUndefined) {
+      visit(rules_[node.rule].body);
+    }
+  };
+  // Whom each is a part of: `users` from first[expr] to first[expr + 1].
+  std::vector<uint32_t> first(nodes_.size() + 1);
+  for (const Expr expr : reached) each_part(expr, [&](Expr part) { ++first[part + 1]; });
+  std::partial_sum(first.begin(), first.end(), first.begin());
+  std::vector<Expr> users(first.back());
+  std::vector<uint32_t> next(first.begin(), first.end() - 1);
+  for (const Expr expr : reached) each_part(expr, [&](Expr part) { users[next[part]++] = expr; });
+
+  std::vector<bool> in(nodes_.size());
+  std::vector<Expr> open(reached.begin(), reached.end());
+  while (!open.empty()) {
+    const Expr expr = open.back();
+    open.pop_back();
+    if (in[expr] || !holds(nodes_[expr], [&](Expr part) { return in[part]; })) continue;
+    in[expr] = true;
+    open.insert(open.end(), users.begin() + first[expr], users.begin() + first[expr + 1]);
+  }
+  return in;
+}
+
 // Whether some text matches, from what is known of the parts.
 template <class IsProductive>
 bool Grammar::ProductiveNow(const Node& node, const IsProductive& productive) {
   switch (node.kind) {
-    case Kind::kLexeme: return terms_.Live(node.term);
-    case Kind::kSequence: return std::ranges::all_of(node.parts, productive);
-    case Kind::kChoice: return std::ranges::any_of(node.parts, productive);
-    case Kind::kRepeat: return node.min == 0 || productive(node.parts[0]);
+    case Kind::kLexeme:
+      return terms_.Live(node.term);
+    case Kind::kSequence:
+      return std::ranges::all_of(node.parts, productive);
+    case Kind::kChoice:
+      return std::ranges::any_of(node.parts, productive);
+    case Kind::kRepeat:
+      return node.min == 0 || productive(node.parts[0]);
     case Kind::kDistinct: {
       const auto items = std::count_if(node.parts.begin() + 1, node.parts.end(), productive);
       return node.min == 0 || (items >= node.min && (node.min == 1 || productive(node.parts[0])));
     }
-    case Kind::kRule: return productive(rules_[node.rule].body);
+    case Kind::kRule: {
+      const Expr body = rules_[node.rule].body;
+      return body == kUndefined || productive(body);
+    }
   }
   return false;
 }
 
 void Grammar::FindProductive() {
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (Node& node : nodes_) {
-      if (node.productive) continue;
-      node.productive =
-          ProductiveNow(node, [this](Expr part) { return nodes_[part].productive; });
-      changed = changed || node.productive;
-    }
-  }
+  std::vector<Expr> all(nodes_.size());
+  std::iota(all.begin(), all.end(), 0);
+  const std::vector<bool> productive = LeastSet(
+      all, [this](const Node& node, const auto& known) { return ProductiveNow(node, known); });
+  for (const Expr expr : all) nodes_[expr].productive = productive[expr];
 }
 
 bool Grammar::MayMatch(Expr expr) {
   std::vector<Expr> reached{expr};
-  std::unordered_map<Expr, bool> productive{{expr, false}};
+  std::unordered_set<Expr> seen{expr};
   const auto reach = [&](Expr part) {
-    if (part != kUndefined && productive.try_emplace(part, false).second) reached.push_back(part);
+    if (part != kUndefined && seen.insert(part).second) reached.push_back(part);
   };
   for (size_t at = 0; at < reached.size(); ++at) {
     const Node& node = nodes_[reached[at]];
     for (const Expr part : node.parts) reach(part);
     if (node.kind == Kind::kRule) reach(rules_[node.rule].body);
   }
-  const auto known = [&](Expr part) { return part == kUndefined || productive.at(part); };
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (size_t at = reached.size(); at > 0; --at) {  // parts first
-      bool& now = productive.at(reached[at - 1]);
-      if (now || !ProductiveNow(nodes_[reached[at - 1]], known)) continue;
-      now = changed = true;
-    }
-  }
-  return productive.at(expr);
+  return LeastSet(reached, [this](const Node& node, const auto& known) {
+    return ProductiveNow(node, known);
+  })[expr];
 }
 
-bool Grammar::CanBeEmpty(const std::vector<bool>& empty, const Node& node) const {
-  const auto is_empty = [&](Expr part) { return empty[part]; };
+// Whether a text may be empty, from what is known of the parts.
+template <class IsEmpty>
+bool Grammar::CanBeEmpty(const Node& node, const IsEmpty& is_empty) const {
   switch (node.kind) {
-    case Kind::kLexeme: return terms_.Nullable(node.term);
-    case Kind::kSequence: return std::ranges::all_of(node.parts, is_empty);
-    case Kind::kChoice: return std::ranges::any_of(node.parts, is_empty);
-    case Kind::kRepeat: return node.min == 0 || is_empty(node.parts[0]);
-    case Kind::kDistinct: return node.min == 0;  // items are never empty where this is used
-    case Kind::kRule: return is_empty(rules_[node.rule].body);
+    case Kind::kLexeme:
+      return terms_.Nullable(node.term);
+    case Kind::kSequence:
+      return std::ranges::all_of(node.parts, is_empty);
+    case Kind::kChoice:
+      return std::ranges::any_of(node.parts, is_empty);
+    case Kind::kRepeat:
+      return node.min == 0 || is_empty(node.parts[0]);
+    case Kind::kDistinct:
+      return node.min == 0;  // items are never empty where this is used
+    case Kind::kRule:
+      return is_empty(rules_[node.rule].body);
   }
   return false;
 }
 
 Status Grammar::RefuseLeftRecursion() const {
-  std::vector<bool> empty(nodes_.size());
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (Expr expr = 0; expr < nodes_.size(); ++expr) {
-      if (empty[expr] || !CanBeEmpty(empty, nodes_[expr])) continue;
-      empty[expr] = changed = true;
-    }
-  }
+  std::vector<Expr> all(nodes_.size());
+  std::iota(all.begin(), all.end(), 0);
+  const std::vector<bool> empty = LeastSet(
+      all, [this](const Node& node, const auto& known) { return CanBeEmpty(node, known); });
   const auto begins_with = [&](Expr expr) {
     const Node& node = nodes_[expr];
     if (node.kind == Kind::kRule) return std::vector<Expr>{rules_[node.rule].body};
     if (node.kind != Kind::kSequence) return node.parts;
     const auto last = std::ranges::find_if_not(node.parts, [&](Expr part) { return empty[part]; });
-    return std::vector<Expr>(node.parts.begin(),
-                             last == node.parts.end() ? last : std::next(last));
+    return std::vector<Expr>(node.parts.begin(), last == node.parts.end() ? last : std::next(last));
   };
   // Depth first: an expression that is met again before it was left begins with itself.
   enum class State : uint8_t { kNew, kOpen, kDone };

@@ -21,14 +21,17 @@ using Expr = uint32_t;
 class Grammar {
  public:
   static constexpr int64_t kUnbounded = INT64_MAX;
+  // What a grammar may take: a second or two, and some tens of megabytes.
+  static constexpr size_t kMostTerms = size_t{1} << 18;
+  static constexpr int64_t kMostWork = 20'000'000;
 
   enum class Kind : uint8_t {
     kLexeme,    // text of a term
     kSequence,  // its parts, one after the other
     kChoice,    // one of its parts
     kRepeat,    // its part, min to max times
-    kDistinct,  // min to max of its parts but the first, in any order, none twice, the first between
-                // each two; at most 64
+    kDistinct,  // min to max of its parts but the first, in any order, none twice, the first
+                // between each two; at most 64
     kRule,      // what the rule was defined as
   };
   struct Node {
@@ -41,7 +44,7 @@ class Grammar {
     std::vector<Expr> parts = {};
   };
 
-  explicit Grammar(size_t most_terms = size_t{1} << 18) : terms_(most_terms) {}
+  Grammar() : terms_(kMostTerms) { terms_.Allow(kMostWork); }
 
   Terms& terms() { return terms_; }
   const Terms& terms() const { return terms_; }
@@ -77,7 +80,10 @@ class Grammar {
   void FindProductive();
   template <class IsProductive>
   bool ProductiveNow(const Node& node, const IsProductive& productive);
-  bool CanBeEmpty(const std::vector<bool>& empty, const Node& node) const;
+  template <class IsEmpty>
+  bool CanBeEmpty(const Node& node, const IsEmpty& is_empty) const;
+  template <class Holds>
+  std::vector<bool> LeastSet(std::span<const Expr> reached, const Holds& holds) const;
   Status RefuseLeftRecursion() const;
 
   Terms terms_;

@@ -26,6 +26,11 @@ Term Whitespace(Terms& terms, int32_t longest) {
 
 }  // namespace
 
+void Sort(Claims& claims) {
+  std::ranges::sort(claims);
+  claims.erase(std::unique(claims.begin(), claims.end()), claims.end());
+}
+
 SchemaCompiler::SchemaCompiler(Grammar& grammar, const Json& root, const SchemaOptions& options,
                                std::vector<std::string>& left_out)
     : grammar_(grammar),
@@ -36,6 +41,7 @@ SchemaCompiler::SchemaCompiler(Grammar& grammar, const Json& root, const SchemaO
       index_(root),
       plain_character_(Character(terms_, CodePoints::All(), Spelling::kJson)),
       any_character_(AnyJsonCharacter(terms_)),
+      counted_character_(CountedCharacter()),
       whitespace_(Whitespace(terms_, options.longest_whitespace)),
       comma_(grammar_.Lexeme(
           terms_.Concat(std::vector{whitespace_, terms_.Literal(","), whitespace_}))) {}
@@ -69,11 +75,9 @@ Claim SchemaCompiler::Resolved(Claim claim) const {
 
 Expr SchemaCompiler::RuleOf(Claims claims) {
   for (Claim& claim : claims) claim = Resolved(claim);
-  std::erase_if(claims, [](const Claim& claim) {
-    return claim.holds && AllowsEverything(*claim.schema);
-  });
-  std::ranges::sort(claims);
-  claims.erase(std::ranges::unique(claims).begin(), claims.end());
+  std::erase_if(claims,
+                [](const Claim& claim) { return claim.holds && AllowsEverything(*claim.schema); });
+  Sort(claims);
   const auto [at, is_new] = rules_.try_emplace(std::move(claims));
   if (is_new) {
     at->second = grammar_.DeclareRule("schema");
@@ -102,6 +106,7 @@ Result<std::vector<Facts>> SchemaCompiler::Expand(const Claims& claims, JsonType
 }
 
 Result<Expr> SchemaCompiler::BuildValue(const Claims& claims) {
+  building_ = claims;
   std::vector<Term> scalars;
   for (const JsonType type :
        {JsonType::kNull, JsonType::kBoolean, JsonType::kNumber, JsonType::kString}) {
@@ -139,8 +144,8 @@ Result<bool> SchemaCompiler::Disjoint(const Json& a, const Json& b, JsonType typ
     std::vector<Expr> ways;
     const size_t open_before = open_.size();
     for (const Facts& facts : alternatives) {
-      FULMEN_ASSIGN(const Expr way, type == JsonType::kArray ? ArrayOf(facts.array)
-                                                            : ObjectOf(facts.object));
+      FULMEN_ASSIGN(const Expr way,
+                    type == JsonType::kArray ? ArrayOf(facts.array) : ObjectOf(facts.object));
       ways.push_back(way);
     }
     // What the parts allow decides, as far as it is soon seen.
@@ -161,9 +166,17 @@ Result<Term> SchemaCompiler::PatternTerm(const std::string& pattern) {
   return term;
 }
 
+std::string SchemaCompiler::Here() const {
+  return building_.empty() ? "#" : index_.PathOf(*building_[0].schema);
+}
+
 Status SchemaCompiler::LeaveOut(const Json* schema, std::string_view keyword,
                                 std::string_view reason) {
-  const std::string where = schema == nullptr ? "#" : index_.PathOf(*schema);
+  for (const Claim& claim : schema == nullptr ? building_ : Claims()) {
+    const bool says_it = claim.schema->is_object() && claim.schema->contains(keyword);
+    if (schema == nullptr || says_it) schema = claim.schema;
+  }
+  const std::string where = schema == nullptr ? Here() : index_.PathOf(*schema);
   std::string note = fmt::format("{}/{}: {}", where, keyword, reason);
   if (options_.strict) {
     return Fail(ErrorCode::kUnsupported, "{}, which cannot be enforced exactly", note);

@@ -11,7 +11,8 @@
 namespace fulmen {
 
 struct SchemaOptions {
-  // Whether a keyword that cannot be enforced exactly is an error. If not it is left out, and named.
+  // Whether a keyword that cannot be enforced exactly is an error. If not it is left out, and
+  // named.
   bool strict = false;
   // Spaces, tabs and line breaks in a row, wherever JSON allows some. 0: none but one space after
   // colons and commas is refused, too: {"a":1,"b":2}.

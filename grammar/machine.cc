@@ -74,7 +74,9 @@ void Machine::Expand(const Frame& frame, std::vector<uint32_t>& open,
       if (node.term != Terms::kEmpty) threads.push_back({node.term, frame.below});
       if (terms_.Nullable(node.term)) open.push_back(frame.below);
       break;
-    case Grammar::Kind::kSequence: ExpandSequence(frame, open); break;
+    case Grammar::Kind::kSequence:
+      ExpandSequence(frame, open);
+      break;
     case Grammar::Kind::kChoice:
       for (const Expr part : node.parts) {
         if (grammar_->node(part).productive) open.push_back(Push(part, 0, frame.below));
@@ -94,7 +96,9 @@ void Machine::Expand(const Frame& frame, std::vector<uint32_t>& open,
       open.push_back(Push(node.parts[0], 0, Push(frame.expr, now, frame.below)));
       break;
     }
-    case Grammar::Kind::kDistinct: ExpandDistinct(frame, open); break;
+    case Grammar::Kind::kDistinct:
+      ExpandDistinct(frame, open);
+      break;
     case Grammar::Kind::kRule:
       open.push_back(Push(grammar_->body(node.rule), 0, frame.below));
       break;
@@ -137,7 +141,7 @@ Machine::State Machine::Intern(std::vector<Thread> threads, bool accepts) {
     if (thread.term != Terms::kEmpty && terms_.Live(thread.term)) all.push_back(thread);
   }
   std::ranges::sort(all);
-  all.erase(std::ranges::unique(all).begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
   if (all.size() > kMostThreads || states_.size() >= kMostStates) exhausted_ = true;
   if (exhausted() || (all.empty() && !accepts)) return kDead;
 

@@ -22,7 +22,8 @@ class Machine {
   explicit Machine(std::shared_ptr<const Grammar> grammar);
 
   State start() const { return start_; }
-  // After one more byte; kDead if it cannot follow. From any other state some text leads to the end.
+  // After one more byte; kDead if it cannot follow. From any other state some text leads to the
+  // end.
   State Next(State state, uint8_t byte) {
     const State next = next_[size_t{state} * 256 + byte];
     return next != kUnknown ? next : Step(state, byte);
@@ -50,8 +51,8 @@ class Machine {
 
   // Bytes of memory held. Whoever finds it too much goes on with a fresh machine.
   size_t MemoryBytes() const;
-  // Whether some state could not be made because its grammar is too ambiguous or its terms too many;
-  // it was then taken for kDead.
+  // Whether some state could not be made because its grammar is too ambiguous or its terms too
+  // many; it was then taken for kDead.
   bool exhausted() const { return exhausted_ || terms_.exhausted(); }
 
  private:
@@ -99,7 +100,7 @@ class Machine {
   std::vector<StateNode> states_;
   InternTable state_table_;
   size_t thread_bytes_ = 0;
-  std::vector<State> next_;  // 256 for each state
+  std::vector<State> next_;        // 256 for each state
   std::vector<int64_t> shortest_;  // bytes of a shortest text of each expression, once asked for
 };
 

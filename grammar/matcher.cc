@@ -14,6 +14,8 @@ namespace {
 // States and masks beyond these are forgotten. A mask takes 25 KB with 200,000 tokens.
 constexpr size_t kMostMachineBytes = size_t{48} << 20;
 constexpr size_t kMostMasks = 256;
+// What one question may take: some tenths of a second, hundreds of times what schemas in use do.
+constexpr int64_t kMostWork = 4'000'000;
 
 }  // namespace
 
@@ -38,7 +40,7 @@ struct Matcher::Shared {
   Machine machine;
   std::vector<Reach> reaches;  // one for each slice
   std::unordered_map<Machine::State, TokenMask> masks;
-  std::vector<Machine::State> path;  // of a walk, by depth
+  std::vector<Machine::State> path;   // of a walk, by depth
   std::shared_ptr<Shared> successor;  // where all matchers go once this has grown too large
 };
 
@@ -101,12 +103,19 @@ void Matcher::MoveOn() {
     shared_->successor = std::make_shared<Shared>(shared_->grammar, shared_->tokens);
   }
   const std::shared_ptr<Shared> next = shared_->successor;
+  next->machine.terms().Allow(kMostWork);
   state_ = shared_->machine.CopyTo(next->machine, state_);
   shared_ = next;
 }
 
-Result<std::span<const uint64_t>> Matcher::Mask() {
+// Before states are made.
+void Matcher::Begin() {
   if (shared_->machine.MemoryBytes() > kMostMachineBytes) MoveOn();
+  shared_->machine.terms().Allow(kMostWork);
+}
+
+Result<std::span<const uint64_t>> Matcher::Mask() {
+  Begin();
   const TokenMask* mask = &shared_->MaskOf(state_);
   if (shared_->machine.exhausted()) {
     MoveOn();
@@ -121,7 +130,7 @@ Result<std::span<const uint64_t>> Matcher::Mask() {
 }
 
 Status Matcher::AcceptText(std::string_view bytes) {
-  if (shared_->machine.MemoryBytes() > kMostMachineBytes) MoveOn();
+  Begin();
   const auto go = [&](size_t& at) {
     Machine::State state = state_;
     for (at = 0; at < bytes.size() && state != Machine::kDead; ++at) {
@@ -157,6 +166,7 @@ bool Matcher::CanEnd() const { return shared_->machine.Accepts(state_); }
 bool Matcher::MustEnd() { return CanEnd() && shared_->machine.ThreadsOf(state_).empty(); }
 
 std::string Matcher::Forced(size_t most) {
+  Begin();
   std::string forced;
   for (Machine::State state = state_; forced.size() < most;) {
     if (shared_->machine.Accepts(state)) break;
@@ -168,6 +178,9 @@ std::string Matcher::Forced(size_t most) {
   return forced;
 }
 
-std::string Matcher::WayToEnd() { return shared_->machine.WayToEnd(state_); }
+std::string Matcher::WayToEnd() {
+  Begin();
+  return shared_->machine.WayToEnd(state_);
+}
 
 }  // namespace fulmen

@@ -22,8 +22,8 @@ class Matcher {
   Matcher(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTrie> tokens);
 
   // The tokens that may come next, one bit for each id, lowest first: those whose bytes can go on
-  // to some whole text. At least one is, unless the text must end. Fails if it takes too much memory
-  // to find out. Valid until the next call of anything of this matcher or its copies.
+  // to some whole text. At least one is, unless the text must end. Fails if it takes too much
+  // memory to find out. Valid until the next call of anything of this matcher or its copies.
   Result<std::span<const uint64_t>> Mask();
   // Goes on by the bytes of a token, or by some bytes. What may not come is an error and changes
   // nothing.
@@ -42,6 +42,7 @@ class Matcher {
  private:
   struct Shared;
 
+  void Begin();
   // Leaves states that have grown too many behind, for ones made anew.
   void MoveOn();
 

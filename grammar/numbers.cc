@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 
-
 namespace fulmen {
 namespace {
 
@@ -130,9 +129,8 @@ Term Sizes::SameLength(const std::string& than, bool smaller, Term settled, Term
     const Term other = smaller ? Digits(lowest, static_cast<char>(digit - 1))
                                : Digits(static_cast<char>(digit + 1), '9');
     const auto left = static_cast<int32_t>(than.size() - at);
-    term = terms_.Union(
-        terms_.Concat(std::vector{other, AnyDigits(left, left), settled}),
-        terms_.Concat(Digits(digit, digit), term));
+    term = terms_.Union(terms_.Concat(std::vector{other, AnyDigits(left, left), settled}),
+                        terms_.Concat(Digits(digit, digit), term));
   }
   return term;
 }
@@ -174,8 +172,8 @@ Term Sizes::AtMost(const Bound& bound) {
   Term term = SameLength(whole, true, Tail(), equal);
   if (whole.size() > 1) {
     const Term shorter = terms_.Union(
-        Digits('0', '0'), terms_.Concat(Digits('1', '9'),
-                                        AnyDigits(0, static_cast<int32_t>(whole.size()) - 2)));
+        Digits('0', '0'),
+        terms_.Concat(Digits('1', '9'), AnyDigits(0, static_cast<int32_t>(whole.size()) - 2)));
     term = terms_.Union(term, terms_.Concat(shorter, Tail()));
   }
   return term;
@@ -193,9 +191,8 @@ Term Sizes::AtLeast(const Bound& bound) {
     if (alone) digits = AnyDigits(1, Terms::kUnbounded);
     equal = alone ? terms_.Optional(Point(digits)) : Point(digits);
   }
-  const Term longer = terms_.Concat(
-      std::vector{Digits('1', '9'), AnyDigits(static_cast<int32_t>(whole.size()), Terms::kUnbounded),
-                  Tail()});
+  const Term longer = terms_.Concat(std::vector{
+      Digits('1', '9'), AnyDigits(static_cast<int32_t>(whole.size()), Terms::kUnbounded), Tail()});
   return terms_.Union(SameLength(whole, false, Tail(), equal), longer);
 }
 
@@ -205,7 +202,8 @@ Term Sizes::ExponentFrom(int64_t first, int64_t last) {
   for (const bool negative : {false, true}) {
     if (negative && whole_) continue;
     const int64_t low = std::max<int64_t>(negative ? -last : first, negative ? 5 : 16);
-    const int64_t high = std::min<int64_t>(negative ? -first : last, negative ? -kLowest : kHighest);
+    const int64_t high =
+        std::min<int64_t>(negative ? -first : last, negative ? -kLowest : kHighest);
     std::vector<Term> numbers;
     for (int64_t exponent = low; exponent <= high; ++exponent) {
       numbers.push_back(terms_.Literal(fmt::format("{:02}", exponent)));
@@ -318,8 +316,7 @@ Term AnyNumber(Terms& terms) {
   ByteSet sign;
   sign.Insert('+');
   sign.Insert('-');
-  const Term digits =
-      terms.Repeat(terms.Bytes(ByteSet::Range('0', '9')), 1, Terms::kUnbounded);
+  const Term digits = terms.Repeat(terms.Bytes(ByteSet::Range('0', '9')), 1, Terms::kUnbounded);
   const Term exponent =
       terms.Concat(std::vector{terms.Bytes(e), terms.Optional(terms.Bytes(sign)), digits});
   return terms.Concat(PlainNumber(terms), terms.Optional(exponent));
@@ -329,15 +326,18 @@ Term NumberTerm(Terms& terms, const NumberFacts& facts) {
   const auto is_one = [](const Json& value) { return value == 1; };
   const bool whole = std::ranges::any_of(facts.multiple_of, is_one);
   std::vector<Json> multiples = facts.multiple_of;
+  std::vector<Json> not_multiples = facts.not_multiple_of;
   std::erase_if(multiples, is_one);
+  const bool not_whole = std::erase_if(not_multiples, is_one) > 0;
   const std::optional<Bound> lower = Tightest(facts.lower, true);
   const std::optional<Bound> upper = Tightest(facts.upper, false);
-  const bool plain = !multiples.empty() || !facts.not_multiple_of.empty();
-  if (!lower && !upper && !whole && !plain) return AnyNumber(terms);
+  const bool plain = !multiples.empty() || !not_multiples.empty();
+  if (!lower && !upper && !whole && !not_whole && !plain) return AnyNumber(terms);
   if (lower && upper && Compare(lower->value, upper->value) > 0) return Terms::kNothing;
   std::vector<Term> parts{InRange(terms, lower, upper, whole, !plain)};
+  if (not_whole) parts.push_back(terms.Not(InRange(terms, {}, {}, true, true)));
   for (const Json& multiple : multiples) parts.push_back(MultipleTerm(terms, multiple));
-  for (const Json& multiple : facts.not_multiple_of) {
+  for (const Json& multiple : not_multiples) {
     parts.push_back(terms.Not(MultipleTerm(terms, multiple)));
   }
   return terms.Intersect(parts);
@@ -350,18 +350,16 @@ Term NumberEqualTo(Terms& terms, const Json& value) {
   const Term zeros = terms.Star(zero);
   const Term sign = decimal.digits.empty() ? terms.Optional(terms.Literal("-"))
                                            : terms.Literal(decimal.negative ? "-" : "");
-  const Term tail =
-      fraction.empty()
-          ? terms.Optional(terms.Concat(std::vector{terms.Literal("."), zero, zeros}))
-          : terms.Concat(terms.Literal(fmt::format(".{}", fraction)), zeros);
-  std::vector<Term> ways{
-      terms.Concat(std::vector{sign, terms.Literal(decimal.Whole()), tail})};
+  const Term tail = fraction.empty()
+                        ? terms.Optional(terms.Concat(std::vector{terms.Literal("."), zero, zeros}))
+                        : terms.Concat(terms.Literal(fmt::format(".{}", fraction)), zeros);
+  std::vector<Term> ways{terms.Concat(std::vector{sign, terms.Literal(decimal.Whole()), tail})};
   if (!decimal.digits.empty() && (decimal.exponent >= 16 || decimal.exponent <= -5)) {
     const std::string_view digits = decimal.digits;
-    ways.push_back(terms.Literal(
-        fmt::format("{}{}{}{}e{}{:02}", decimal.negative ? "-" : "", digits.substr(0, 1),
-                    digits.size() > 1 ? "." : "", digits.substr(1),
-                    decimal.exponent < 0 ? '-' : '+', std::abs(decimal.exponent))));
+    ways.push_back(terms.Literal(fmt::format("{}{}{}{}e{}{:02}", decimal.negative ? "-" : "",
+                                             digits.substr(0, 1), digits.size() > 1 ? "." : "",
+                                             digits.substr(1), decimal.exponent < 0 ? '-' : '+',
+                                             std::abs(decimal.exponent))));
   }
   return terms.Union(ways);
 }

@@ -41,12 +41,18 @@ Reach::Span Reach::Of(Term term) {
 
 Reach::Span Reach::Find(Term term) {
   switch (terms_.KindOf(term)) {
-    case Terms::Kind::kUnion: return OfUnion(term);
-    case Terms::Kind::kConcat: return OfConcat(term);
-    case Terms::Kind::kRepeat: return OfRepeat(term, Terms::kEmpty);
-    case Terms::Kind::kIntersect: return OfIntersection(term);
-    case Terms::Kind::kNot: return {terms_.KnownFinite(terms_.Parts(term)[0]) ? kEndless : 0, false};
-    default: return {};
+    case Terms::Kind::kUnion:
+      return OfUnion(term);
+    case Terms::Kind::kConcat:
+      return OfConcat(term);
+    case Terms::Kind::kRepeat:
+      return OfRepeat(term, Terms::kEmpty);
+    case Terms::Kind::kIntersect:
+      return OfIntersection(term);
+    case Terms::Kind::kNot:
+      return {terms_.KnownFinite(terms_.Parts(term)[0]) ? kEndless : 0, false};
+    default:
+      return {};
   }
 }
 

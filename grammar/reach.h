@@ -1,5 +1,5 @@
-// How far texts of some characters are sure to be the beginning of a string of a language: what lets
-// a mask take thousands of tokens at once.
+// How far texts of some characters are sure to be the beginning of a string of a language: what
+// lets a mask take thousands of tokens at once.
 #pragma once
 
 #include <cstdint>

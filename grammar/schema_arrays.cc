@@ -128,9 +128,8 @@ Result<Expr> SchemaCompiler::DistinctArray(const ArrayFacts& facts) {
   std::vector<Expr> items;
   for (const Json& value : *values) items.push_back(grammar_.Lexeme(LiteralOf(value)));
   const int64_t most = std::min(facts.items.max, static_cast<int64_t>(items.size()));
-  const Expr inside =
-      grammar_.Distinct(std::move(items), comma_, std::max<int64_t>(facts.items.min, 1),
-                        std::max<int64_t>(most, 1));
+  const Expr inside = grammar_.Distinct(
+      std::move(items), comma_, std::max<int64_t>(facts.items.min, 1), std::max<int64_t>(most, 1));
   return InBrackets('[', inside, ']', facts.items.min == 0);
 }
 

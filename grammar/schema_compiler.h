@@ -56,6 +56,7 @@ class SchemaCompiler {
   // Strings that all claims allow, without the quotes.
   Result<Term> StringsOf(const Claims& claims);
   Term PlainCharacters(const CountRange& length);
+  Term CountedCharacter();
   bool IsAmong(const Facts& facts, JsonType type, const Json& value);
   // Strings in which the pattern is found, without the quotes.
   Result<Term> PatternTerm(const std::string& pattern);
@@ -79,7 +80,9 @@ class SchemaCompiler {
   Term KeyTerm(Term name);
 
   // A keyword that cannot be enforced: an error, or, where schemas are taken leniently, a note.
+  // Null stands for what is being built.
   Status LeaveOut(const Json* schema, std::string_view keyword, std::string_view reason);
+  std::string Here() const;  // the place in the schema of what is being built
   // A schema of our own making, which stays where it is.
   const Json* Own(Json schema);
   // What allows `value` alone, an array or object.
@@ -97,8 +100,10 @@ class SchemaCompiler {
   std::vector<std::pair<Claims, Expr>> open_;  // declared, but not defined
   std::map<std::tuple<const Json*, const Json*, JsonType>, bool> disjoint_;
   std::map<std::string, Term> patterns_;
+  Claims building_;
   Term plain_character_;  // of a string, in its one spelling
   Term any_character_;    // in any
+  Term counted_character_;
   Term whitespace_;
   Expr comma_;
 };

@@ -16,12 +16,18 @@ constexpr int64_t kMostSteps = 20'000;
 
 bool IsOfType(const Json& value, JsonType type) {
   switch (type) {
-    case JsonType::kNull: return value.is_null();
-    case JsonType::kBoolean: return value.is_boolean();
-    case JsonType::kNumber: return value.is_number();
-    case JsonType::kString: return value.is_string();
-    case JsonType::kArray: return value.is_array();
-    case JsonType::kObject: return value.is_object();
+    case JsonType::kNull:
+      return value.is_null();
+    case JsonType::kBoolean:
+      return value.is_boolean();
+    case JsonType::kNumber:
+      return value.is_number();
+    case JsonType::kString:
+      return value.is_string();
+    case JsonType::kArray:
+      return value.is_array();
+    case JsonType::kObject:
+      return value.is_object();
   }
   return false;
 }
@@ -46,8 +52,7 @@ void Append(std::vector<T>& into, const std::vector<T>& more) {
 
 void AddClaims(Claims& into, const Claims& more) {
   Append(into, more);
-  std::ranges::sort(into);
-  into.erase(std::ranges::unique(into).begin(), into.end());
+  Sort(into);
 }
 
 }  // namespace
@@ -55,9 +60,9 @@ void AddClaims(Claims& into, const Claims& more) {
 bool AllowsEverything(const Json& schema) {
   if (schema.is_boolean()) return schema.get<bool>();
   static const std::set<std::string, std::less<>> kNotes{
-      "$schema", "$id",     "id",         "$comment",  "$defs",    "definitions", "title",
-      "default", "example", "examples",   "readOnly",  "writeOnly", "deprecated", "description",
-      "$anchor"};
+      "$schema",     "$id",       "id",         "$comment",    "$defs",
+      "definitions", "title",     "default",    "example",     "examples",
+      "readOnly",    "writeOnly", "deprecated", "description", "$anchor"};
   return std::ranges::all_of(schema.items(),
                              [](const auto& item) { return kNotes.contains(item.key()); });
 }
@@ -110,16 +115,19 @@ Result<std::vector<Facts>> SchemaExpansion::Run(const Claims& claims) {
 }
 
 Status SchemaExpansion::Resolve(State state) {
-  // First come, first resolved: properties keep the order in which schemas name them.
+  // In the order of the document, so that properties keep it.
   for (size_t at = 0; at < state.open.size() && !state.dead; ++at) {
     const Claim claim = state.open[at];
     if (state.resolved.contains({claim.schema, !claim.holds})) return {};
     if (!state.resolved.insert(claim).second) continue;
     if (++steps_ > kMostSteps) {
-      return Fail(ErrorCode::kUnsupported, "{}: too many combinations of alternatives",
+      return Fail(ErrorCode::kUnsupported, "{}/anyOf: too many combinations of alternatives",
                   compiler_.index_.PathOf(*claim.schema));
     }
+    const auto before = static_cast<std::ptrdiff_t>(state.open.size());
     FULMEN_TRY(claim.holds ? Assert(*claim.schema, state) : Deny(*claim.schema, state));
+    const auto next = state.open.begin() + static_cast<std::ptrdiff_t>(at) + 1;
+    std::rotate(next, state.open.begin() + before, state.open.end());
   }
   if (state.dead) return {};
   if (state.choices.empty()) {
@@ -127,8 +135,8 @@ Status SchemaExpansion::Resolve(State state) {
       alternatives_.push_back(std::move(state.facts));
     }
     if (alternatives_.size() > kMostAlternatives) {
-      return Fail(ErrorCode::kUnsupported, "#: more than {} combinations of alternatives",
-                  kMostAlternatives);
+      return Fail(ErrorCode::kUnsupported, "{}/anyOf: more than {} combinations of alternatives",
+                  compiler_.Here(), kMostAlternatives);
     }
     return {};
   }
@@ -187,11 +195,20 @@ Status SchemaExpansion::Assert(const Json& schema, State& state) {
   }
   AssertValues(schema, state);
   switch (type_) {
-    case JsonType::kNumber: FULMEN_TRY(AssertNumber(schema, state)); break;
-    case JsonType::kString: FULMEN_TRY(AssertString(schema, state)); break;
-    case JsonType::kArray: FULMEN_TRY(AssertArray(schema, state)); break;
-    case JsonType::kObject: FULMEN_TRY(AssertObject(schema, state)); break;
-    default: break;
+    case JsonType::kNumber:
+      FULMEN_TRY(AssertNumber(schema, state));
+      break;
+    case JsonType::kString:
+      FULMEN_TRY(AssertString(schema, state));
+      break;
+    case JsonType::kArray:
+      FULMEN_TRY(AssertArray(schema, state));
+      break;
+    case JsonType::kObject:
+      FULMEN_TRY(AssertObject(schema, state));
+      break;
+    default:
+      break;
   }
   return AssertApplicators(schema, state);
 }
@@ -277,11 +294,20 @@ Status SchemaExpansion::Deny(const Json& schema, State& state) {
   if (!only_reference) {
     FULMEN_TRY(DenyValues(schema, options));
     switch (type_) {
-      case JsonType::kNumber: FULMEN_TRY(DenyNumber(schema, options)); break;
-      case JsonType::kString: FULMEN_TRY(DenyString(schema, options)); break;
-      case JsonType::kArray: FULMEN_TRY(DenyArray(schema, options)); break;
-      case JsonType::kObject: FULMEN_TRY(DenyObject(schema, options)); break;
-      default: break;
+      case JsonType::kNumber:
+        FULMEN_TRY(DenyNumber(schema, options));
+        break;
+      case JsonType::kString:
+        FULMEN_TRY(DenyString(schema, options));
+        break;
+      case JsonType::kArray:
+        FULMEN_TRY(DenyArray(schema, options));
+        break;
+      case JsonType::kObject:
+        FULMEN_TRY(DenyObject(schema, options));
+        break;
+      default:
+        break;
     }
     FULMEN_TRY(DenyApplicators(schema, options));
   }

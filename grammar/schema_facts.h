@@ -24,6 +24,7 @@ struct Claim {
 };
 // All of these; in rising order, none twice.
 using Claims = std::vector<Claim>;
+void Sort(Claims& claims);
 
 constexpr int64_t kNoLimit = INT64_MAX;
 

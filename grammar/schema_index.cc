@@ -17,7 +17,8 @@ std::string ResolveUri(const std::string& base, const std::string& reference) {
   if (reference.empty() || reference[0] == '#') return document + reference;
   const size_t host = document.find("://");
   if (reference[0] == '/') {
-    const size_t path = host == std::string::npos ? std::string::npos : document.find('/', host + 3);
+    const size_t path =
+        host == std::string::npos ? std::string::npos : document.find('/', host + 3);
     return (host == std::string::npos ? "" : document.substr(0, path)) + reference;
   }
   const size_t last = document.rfind('/');
@@ -92,7 +93,8 @@ std::optional<std::string> PathTo(const Json& at, const Json& place) {
   if (&at == &place) return "";
   if (!at.is_structured()) return std::nullopt;
   for (const auto& [key, value] : at.items()) {
-    if (const auto path = PathTo(value, place)) return fmt::format("/{}{}", PointerEscaped(key), *path);
+    if (const auto path = PathTo(value, place))
+      return fmt::format("/{}{}", PointerEscaped(key), *path);
   }
   return std::nullopt;
 }

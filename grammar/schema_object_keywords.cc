@@ -104,7 +104,8 @@ Status SchemaExpansion::DenyObject(const Json& schema, Options& options) {
     if (AllowsEverything(*claim.schema)) continue;
     ObjectFacts& object = options.emplace_back().facts.object;
     object.required.push_back(name);
-    object.groups.push_back({.properties = {{name, {claim.schema, false}}}, .patterns = {}, .additional = {}});
+    object.groups.push_back(
+        {.properties = {{name, {claim.schema, false}}}, .patterns = {}, .additional = {}});
   }
   for (const auto& [pattern, claim] : group.patterns) {
     if (!AllowsEverything(*claim.schema)) {

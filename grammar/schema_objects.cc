@@ -26,11 +26,6 @@ bool RefuseAll(const Claims& claims) {
   });
 }
 
-void Sort(Claims& claims) {
-  std::ranges::sort(claims);
-  claims.erase(std::ranges::unique(claims).begin(), claims.end());
-}
-
 }  // namespace
 
 struct SchemaCompiler::Property {
@@ -96,8 +91,8 @@ std::vector<std::string> NamesIn(const ObjectFacts& facts) {
 }  // namespace
 
 Result<SchemaCompiler::Properties> SchemaCompiler::PropertiesOf(const ObjectFacts& facts) {
-  Properties all{.named = {}, .required_from = {}, .extra = {}, .count = facts.properties,
-                 .made = {}};
+  Properties all{
+      .named = {}, .required_from = {}, .extra = {}, .count = facts.properties, .made = {}};
   FULMEN_ASSIGN(const Term allowed_names, StringsOf(facts.names));
   const std::vector<std::string> names = NamesIn(facts);
   const std::set<std::string> required(facts.required.begin(), facts.required.end());
@@ -132,8 +127,8 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
     }
   }
   if (patterns.size() > kMostPatterns) {
-    return Fail(ErrorCode::kUnsupported, "#: patternProperties: more than {} patterns together",
-                kMostPatterns);
+    return Fail(ErrorCode::kUnsupported, "{}/patternProperties: more than {} patterns together",
+                Here(), kMostPatterns);
   }
   std::vector<Term> excluded;
   for (const std::string& name : names) excluded.push_back(terms_.Literal(JsonSpelling(name)));
@@ -164,7 +159,8 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
 // or a comma and one of them.
 Expr SchemaCompiler::AfterProperty(Properties& all, size_t index, int64_t count) {
   std::vector<Expr> ways;
-  if (all.required_from[index] == 0 && count >= all.count.min) ways.push_back(grammar_.Sequence({}));
+  if (all.required_from[index] == 0 && count >= all.count.min)
+    ways.push_back(grammar_.Sequence({}));
   if (count < all.count.max && (index < all.named.size() || all.extra)) {
     ways.push_back(grammar_.Sequence({comma_, NextProperty(all, index, count)}));
   }
@@ -179,8 +175,8 @@ Expr SchemaCompiler::NextProperty(Properties& all, size_t index, int64_t count) 
   std::vector<Expr> ways;
   if (index == all.named.size()) {
     if (all.extra) {
-      const int64_t more = all.count.max == kNoLimit ? Grammar::kUnbounded
-                                                     : all.count.max - count - 1;
+      const int64_t more =
+          all.count.max == kNoLimit ? Grammar::kUnbounded : all.count.max - count - 1;
       const Expr others = grammar_.Repeat(grammar_.Sequence({comma_, *all.extra}),
                                           std::max<int64_t>(all.count.min - count - 1, 0), more);
       ways.push_back(grammar_.Sequence({*all.extra, others}));

@@ -20,6 +20,19 @@ std::string ScalarText(const Json& value) {
 
 }  // namespace
 
+// Bytes up to the next character, which is all that counting takes: the language that is counted
+// sees to it that they spell one.
+Term SchemaCompiler::CountedCharacter() {
+  const ByteSet rest = ByteSet::Range(0x80, 0xBF);
+  const ByteSet backslash = ByteSet::Of('\\');
+  const ByteSet any = ByteSet::All();
+  const Term plain =
+      terms_.Concat(terms_.Bytes((rest | backslash).Complement()), terms_.Star(terms_.Bytes(rest)));
+  const Term code = terms_.Concat(terms_.Literal("u"), terms_.Repeat(terms_.Bytes(any), 4, 4));
+  const Term letter = terms_.Bytes(ByteSet::Of('u').Complement());
+  return terms_.Union(plain, terms_.Concat(terms_.Bytes(backslash), terms_.Union(code, letter)));
+}
+
 // Characters in their one spelling.
 Term SchemaCompiler::PlainCharacters(const CountRange& length) {
   return terms_.Repeat(plain_character_, Clipped(length.min), Clipped(length.max));
@@ -37,7 +50,12 @@ Term SchemaCompiler::StringsOf(const Facts& facts) {
     return terms_.Repeat(any_character_, Clipped(string.length.min), Clipped(string.length.max));
   }
   std::vector<Term> parts = string.in;
-  if (parts.empty() || string.length != CountRange{}) parts.push_back(PlainCharacters(string.length));
+  if (parts.empty()) {
+    parts.push_back(PlainCharacters(string.length));
+  } else if (string.length != CountRange{}) {
+    parts.push_back(
+        terms_.Repeat(counted_character_, Clipped(string.length.min), Clipped(string.length.max)));
+  }
   for (const Term term : string.not_in) parts.push_back(terms_.Not(term));
   std::vector<Term> excluded;
   for (const Json& value : facts.excluded) {
@@ -90,8 +108,12 @@ Result<Term> SchemaCompiler::ScalarTerm(const Claims& claims, JsonType type) {
   std::vector<Term> terms;
   for (const Facts& facts : alternatives) {
     switch (type) {
-      case JsonType::kNumber: terms.push_back(NumbersOf(facts)); break;
-      case JsonType::kString: terms.push_back(StringsOf(facts)); break;
+      case JsonType::kNumber:
+        terms.push_back(NumbersOf(facts));
+        break;
+      case JsonType::kString:
+        terms.push_back(StringsOf(facts));
+        break;
       default:
         for (const Json& value : {Json(), Json(false), Json(true)}) {
           const bool of_type = value.is_null() == (type == JsonType::kNull);

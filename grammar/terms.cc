@@ -56,13 +56,17 @@ uint8_t Terms::FlagsOf(Kind kind, std::span<const uint32_t> words) const {
     return (nodes_[part].flags & (kPlain | kInfinite | kNullable)) != 0;
   };
   switch (kind) {
-    case Kind::kNothing: return flags(false, true, true, false);
-    case Kind::kEmpty: return flags(true, true, true, false);
-    case Kind::kBytes: return flags(false, true, true, false);
+    case Kind::kNothing:
+      return flags(false, true, true, false);
+    case Kind::kEmpty:
+      return flags(true, true, true, false);
+    case Kind::kBytes:
+      return flags(false, true, true, false);
     case Kind::kConcat:
       return flags(all(kNullable), all(kPlain), all(kFinite),
                    any(kInfinite) && std::ranges::all_of(words, surely_live));
-    case Kind::kUnion: return flags(any(kNullable), all(kPlain), all(kFinite), any(kInfinite));
+    case Kind::kUnion:
+      return flags(any(kNullable), all(kPlain), all(kFinite), any(kInfinite));
     case Kind::kIntersect: {
       // An infinite language less finitely many strings stays infinite.
       const auto lacks_few = [&](Term part) {
@@ -74,7 +78,8 @@ uint8_t Terms::FlagsOf(Kind kind, std::span<const uint32_t> words) const {
                             });
       return flags(all(kNullable), false, any(kFinite), infinite);
     }
-    case Kind::kNot: return flags(!any(kNullable), false, false, all(kFinite));
+    case Kind::kNot:
+      return flags(!any(kNullable), false, false, all(kFinite));
     case Kind::kRepeat: {
       const Term part = words[0];
       const bool unbounded = words[2] == static_cast<uint32_t>(kUnbounded);
@@ -99,9 +104,12 @@ std::span<const Term> Terms::Parts(Term term) const {
     case Kind::kConcat:
     case Kind::kUnion:
     case Kind::kIntersect:
-    case Kind::kNot: return words;
-    case Kind::kRepeat: return words.first(1);
-    default: return {};
+    case Kind::kNot:
+      return words;
+    case Kind::kRepeat:
+      return words.first(1);
+    default:
+      return {};
   }
 }
 
@@ -121,8 +129,8 @@ Term Terms::Bytes(const ByteSet& bytes) {
   uint64_t hash = 0;
   for (const uint64_t word : bytes.words()) hash = InternTable::Mix(hash, word);
   const auto fresh = static_cast<uint32_t>(byte_sets_.size());
-  const uint32_t index = byte_set_table_.FindOrAdd(
-      hash, fresh, [&](uint32_t at) { return byte_sets_[at] == bytes; });
+  const uint32_t index =
+      byte_set_table_.FindOrAdd(hash, fresh, [&](uint32_t at) { return byte_sets_[at] == bytes; });
   if (index == fresh) byte_sets_.push_back(bytes);
   const std::array<uint32_t, 1> words{index};
   return Intern(Kind::kBytes, FlagsOf(Kind::kBytes, {}), words);
@@ -206,7 +214,8 @@ bool Terms::Normalise(Kind kind, size_t begin) {
   std::sort(first, parts_.end());
   parts_.erase(std::unique(first, parts_.end()), parts_.end());
   const auto contradicts = [&](Term part) {
-    return nodes_[part].kind == Kind::kNot && std::binary_search(first, parts_.end(), Parts(part)[0]);
+    return nodes_[part].kind == Kind::kNot &&
+           std::binary_search(first, parts_.end(), Parts(part)[0]);
   };
   return std::none_of(first, parts_.end(), contradicts);
 }

@@ -1,9 +1,10 @@
-// Regular languages over bytes, as terms: union, intersection, complement, concatenation and counted
-// repetition of sets of bytes. A language is matched by deriving it, byte by byte: the derivative of
-// L by b is what must follow b for the whole to be in L (Brzozowski, "Derivatives of Regular
-// Expressions", JACM 1964; Owens, Reppy and Turon, "Regular-expression derivatives re-examined",
-// JFP 2009). So terms are the states of an automaton that is made as it is walked, a count of 500,000
-// costs as much as one of 5, and "a string, but none of these" needs no construction of its own.
+// Regular languages over bytes, as terms: union, intersection, complement, concatenation and
+// counted repetition of sets of bytes. A language is matched by deriving it, byte by byte: the
+// derivative of L by b is what must follow b for the whole to be in L (Brzozowski, "Derivatives of
+// Regular Expressions", JACM 1964; Owens, Reppy and Turon, "Regular-expression derivatives
+// re-examined", JFP 2009). So terms are the states of an automaton that is made as it is walked, a
+// count of 500,000 costs as much as one of 5, and "a string, but none of these" needs no
+// construction of its own.
 #pragma once
 
 #include <cstddef>
@@ -94,9 +95,13 @@ class Terms {
   };
   Bounds BoundsOf(Term term) const;  // of a kRepeat
 
-  // The same languages here as `terms` in `other`, which began as a copy of what these began as: the
-  // first `shared` terms are the same in both.
+  // The same languages here as `terms` in `other`, which began as a copy of what these began as:
+  // the first `shared` terms are the same in both.
   std::vector<Term> Import(const Terms& other, std::span<const Term> terms, size_t shared);
+
+  // From now on derivatives may take so many steps, each of some ten nanoseconds; then the terms
+  // are exhausted. A search or a walk for whoever asked must not cost others their time.
+  void Allow(int64_t steps) { steps_left_ = steps; }
 
   size_t size() const { return nodes_.size(); }
   bool exhausted() const { return exhausted_; }
@@ -118,8 +123,8 @@ class Terms {
     uint32_t begin;  // of its words
     uint32_t count;
   };
-  // The words of a kMultiple: the divisor, what is left over by the digits so far, and how many more
-  // may follow the point, which has come or not.
+  // The words of a kMultiple: the divisor, what is left over by the digits so far, and how many
+  // more may follow the point, which has come or not.
   enum : size_t { kDivisor, kRemainder, kDecimalsLeft, kAfterPoint, kMultipleWords };
 
   Term Intern(Kind kind, uint8_t flags, std::span<const uint32_t> words);
@@ -138,6 +143,7 @@ class Terms {
 
   size_t limit_;
   bool exhausted_ = false;
+  int64_t steps_left_ = INT64_MAX;
   std::vector<Node> nodes_;
   std::vector<uint32_t> words_;
   std::vector<ByteSet> byte_sets_;  // the one word of a kBytes is an index of these

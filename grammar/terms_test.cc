@@ -52,9 +52,16 @@ TEST(Terms, DivideDigits) {
   for (int value = 0; value < 500; ++value) {
     EXPECT_EQ(terms.Matches(sevens, std::to_string(value)), value % 7 == 0) << value;
   }
-  for (const auto& [text, is_multiple] : std::vector<std::pair<std::string, bool>>{
-           {"1", true}, {"1.2", false}, {"1.25", true}, {"1.250", true}, {"1.251", false},
-           {"0.5", true}, {"3.50000", true}, {"3.", true}, {"3..", false}}) {
+  for (const auto& [text, is_multiple] :
+       std::vector<std::pair<std::string, bool>>{{"1", true},
+                                                 {"1.2", false},
+                                                 {"1.25", true},
+                                                 {"1.250", true},
+                                                 {"1.251", false},
+                                                 {"0.5", true},
+                                                 {"3.50000", true},
+                                                 {"3.", true},
+                                                 {"3..", false}}) {
     EXPECT_EQ(terms.Matches(hundredths, text), is_multiple) << text;
   }
 }
@@ -62,11 +69,12 @@ TEST(Terms, DivideDigits) {
 TEST(Characters, AreSpelledOnce) {
   Terms terms;
   const Term any = terms.Star(Character(terms, CodePoints::All(), Spelling::kJson));
-  for (const std::string text : {"plain", "\xC3\xA9", "\xF0\x9F\x98\x80", "\\n", "\\u001f", "\\\\"}) {
+  for (const std::string text :
+       {"plain", "\xC3\xA9", "\xF0\x9F\x98\x80", "\\n", "\\u001f", "\\\\"}) {
     EXPECT_TRUE(terms.Matches(any, text)) << text;
   }
-  for (const std::string text : {"\n", "\"", "\\u0061", "\\u001F", "\\/", "\xED\xA0\x80", "\xC0\x80",
-                                 "\xF4\x90\x80\x80", "\xC3"}) {
+  for (const std::string text : {"\n", "\"", "\\u0061", "\\u001F", "\\/", "\xED\xA0\x80",
+                                 "\xC0\x80", "\xF4\x90\x80\x80", "\xC3"}) {
     EXPECT_FALSE(terms.Matches(any, text)) << text;
   }
   const Term free = terms.Star(AnyJsonCharacter(terms));

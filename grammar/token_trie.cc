@@ -49,8 +49,8 @@ void BuildNodes(std::span<const int32_t> sorted, std::span<const std::string> by
     close_to(CommonPrefix(before, text));
     while (path.size() < text.size()) {
       path.push_back(static_cast<uint32_t>(slice.nodes.size()));
-      slice.nodes.push_back({0, -1, static_cast<uint16_t>(path.size()),
-                             static_cast<uint8_t>(text[path.size() - 1])});
+      slice.nodes.push_back(
+          {0, -1, static_cast<uint16_t>(path.size()), static_cast<uint8_t>(text[path.size() - 1])});
     }
     TokenTrie::Node& node = slice.nodes[path.back()];
     if (node.token < 0) {
@@ -97,8 +97,9 @@ std::shared_ptr<const TokenTrie> TokenTrie::Build(const Tokenizer& tokenizer) {
     FULMEN_CHECK(bytes.size() <= UINT16_MAX, "token {} has {} bytes", id, bytes.size());
     trie->bytes_[id] = bytes;
     trie->longest_token_ = std::max(trie->longest_token_, bytes.size());
-    const auto kind = std::ranges::find_if(
-        kinds, [&](const CodePoints& characters) { return CountIn(characters, bytes).has_value(); });
+    const auto kind = std::ranges::find_if(kinds, [&](const CodePoints& characters) {
+      return CountIn(characters, bytes).has_value();
+    });
     ids[kind - kinds.begin()].push_back(id);
   }
   for (size_t kind = 0; kind < ids.size(); ++kind) {

@@ -22,7 +22,7 @@ class TokenTrie {
   // before `end`.
   struct Node {
     uint32_t end;
-    int32_t token;  // whose bytes end here: an index into `tokens`, or -1
+    int32_t token;   // whose bytes end here: an index into `tokens`, or -1
     uint16_t depth;  // bytes from the root
     uint8_t byte;
   };

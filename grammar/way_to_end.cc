@@ -24,7 +24,8 @@ int64_t Machine::LengthFromParts(Expr expr) {
   if (!node.productive) return kEndless;
   const auto shortest = [this](Expr part) { return shortest_[part]; };
   switch (node.kind) {
-    case Grammar::Kind::kLexeme: return static_cast<int64_t>(terms_.Shortest(node.term).size());
+    case Grammar::Kind::kLexeme:
+      return static_cast<int64_t>(terms_.Shortest(node.term).size());
     case Grammar::Kind::kSequence: {
       int64_t length = 0;
       for (const Expr part : node.parts) length = Sum(length, shortest(part));
@@ -35,13 +36,15 @@ int64_t Machine::LengthFromParts(Expr expr) {
       for (const Expr part : node.parts) length = std::min(length, shortest(part));
       return length;
     }
-    case Grammar::Kind::kRepeat: return Times(node.min, shortest(node.parts[0]));
+    case Grammar::Kind::kRepeat:
+      return Times(node.min, shortest(node.parts[0]));
     case Grammar::Kind::kDistinct: {
       int64_t length = Times(std::max<int64_t>(node.min - 1, 0), shortest(node.parts[0]));
       for (const Expr item : ShortestItems(expr, 0)) length = Sum(length, shortest(item));
       return length;
     }
-    case Grammar::Kind::kRule: return shortest(grammar_->body(node.rule));
+    case Grammar::Kind::kRule:
+      return shortest(grammar_->body(node.rule));
   }
   return kEndless;
 }
@@ -54,7 +57,8 @@ std::vector<Expr> Machine::ShortestItems(Expr expr, uint64_t used) const {
     if ((used >> (item - 1) & 1) == 0) items.push_back(node.parts[item]);
   }
   std::ranges::stable_sort(items, {}, [this](Expr item) { return shortest_[item]; });
-  items.resize(std::min<size_t>(items.size(), std::max<int64_t>(node.min - std::popcount(used), 0)));
+  items.resize(
+      std::min<size_t>(items.size(), std::max<int64_t>(node.min - std::popcount(used), 0)));
   return items;
 }
 
@@ -82,14 +86,19 @@ void Machine::FindShortest() {
 void Machine::AppendShortest(Expr expr, std::string& text) {
   const Grammar::Node& node = grammar_->node(expr);
   switch (node.kind) {
-    case Grammar::Kind::kLexeme: text += terms_.Shortest(node.term); break;
+    case Grammar::Kind::kLexeme:
+      text += terms_.Shortest(node.term);
+      break;
     case Grammar::Kind::kChoice:
       AppendShortest(
           *std::ranges::min_element(node.parts, {}, [&](Expr part) { return shortest_[part]; }),
           text);
       break;
-    case Grammar::Kind::kRule: AppendShortest(grammar_->body(node.rule), text); break;
-    default: AppendRest({expr, 0, kBottom}, text);
+    case Grammar::Kind::kRule:
+      AppendShortest(grammar_->body(node.rule), text);
+      break;
+    default:
+      AppendRest({expr, 0, kBottom}, text);
   }
 }
 
@@ -116,7 +125,8 @@ void Machine::AppendRest(const Frame& frame, std::string& text) {
       }
       break;
     }
-    default: AppendShortest(frame.expr, text);
+    default:
+      AppendShortest(frame.expr, text);
   }
 }
 

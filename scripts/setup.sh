@@ -13,7 +13,7 @@ build_packages=(
   libboost1.81-dev libsimdjson-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
 )
 # What the tests ask for besides.
-test_packages=(ccache python3 zsh fish man-db groff-base curl openssl)
+test_packages=(ccache python3 python3-jsonschema zsh fish man-db groff-base curl openssl)
 # One cache for every checkout, wherever it lies.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 

@@ -49,6 +49,8 @@ class AnswerText {
 
   // The events of this choice, in their order.
   AnswerStep Add(const Event& event);
+  // Without tokens and an end: the pieces of what was said before.
+  AnswerStep AddPiece(const AnswerPiece& piece);
 
   const std::string& reasoning() const { return reasoning_; }
   const std::string& content() const { return content_; }
@@ -61,7 +63,6 @@ class AnswerText {
   int64_t reasoning_tokens() const { return reasoning_tokens_; }
 
  private:
-  AnswerStep AddPiece(const AnswerPiece& piece);
   AnswerStep Finish(const AnswerFinished& finished);
   bool IsComplete() const { return one_call_ && !calls_.empty() && calls_.back().ended; }
 

@@ -35,18 +35,15 @@ RouteHandler Calls(Service& service, ParseCall parse) {
 
 // Anthropic's way to ask what a prompt costs.
 RouteHandler CountsTokens(Service& service) {
-  return [&service](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
-    const std::string space = SpaceOf(service, exchange.request());
-    auto count = [&service, &space, &exchange]() -> ApiResult<Json> {
+  return [&service](Exchange& exchange, const PathValues&) {
+    auto count = [&service, &exchange]() -> ApiResult<HttpResponse> {
+      const std::string space = SpaceOf(service, exchange.request());
       FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
       FULMEN_API_ASSIGN(const Generation generation, ParseAnthropicCount(json));
       FULMEN_API_ASSIGN(const auto ids, service.answering.PromptIds(generation, space));
-      return Json{{"input_tokens", ids.size()}};
+      return HttpResponse::OfJson({{"input_tokens", ids.size()}});
     };
-    auto counted = co_await OnWorkers(service.answering.workers(), count);
-    HttpResponse response =
-        counted ? HttpResponse::OfJson(*counted) : ErrorResponse(exchange, counted.error());
-    co_await exchange.Respond(std::move(response));
+    return RespondFromWorker(service, exchange, count);
   };
 }
 

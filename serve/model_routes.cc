@@ -90,6 +90,17 @@ Json Properties(const Service& service) {
           {"models", std::move(models)}};
 }
 
+// No more once the server is told to end: whoever shares requests out then asks another.
+RouteHandler Ready(const Service& service) {
+  return [&service](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
+    const ApiError ending = {ApiErrorKind::kUnavailable,
+                             "the server is about to stop, and takes no more requests"};
+    HttpResponse response = service.is_draining ? ErrorResponse(exchange, ending)
+                                                : HttpResponse::OfJson({{"status", "ok"}});
+    co_await exchange.Respond(std::move(response));
+  };
+}
+
 RouteHandler MetricsText(const Service& service) {
   return [&service](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
     HttpResponse response = {.content_type = "text/plain; version=0.0.4; charset=utf-8",
@@ -105,7 +116,7 @@ std::vector<Route> ModelRoutes(Service& service) {
   return {
       {"GET", "/health", health, false, "Whether the server answers at all"},
       {"GET", "/v1/health", health, false, "The same"},
-      {"GET", "/ready", health, false, "Whether it takes requests"},
+      {"GET", "/ready", Ready(service), false, "Whether it takes requests"},
       {"GET", "/version", Answering200([&service] {
          return Json{{"version", service.version}};
        }),

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/generate.h"
+#include "serve/answer_text.h"
 #include "serve/script.h"
 #include "tokenizer/chat.h"
 
@@ -13,36 +14,13 @@ namespace {
 
 bool HasTools(const ChatPrompt& chat) { return chat.tools.is_array() && !chat.tools.empty(); }
 
-// What an assistant said, in the words of the parser.
-struct Said {
-  std::string reasoning;
-  std::string text;
-  std::vector<std::pair<std::string, std::string>> calls;  // names and arguments
-};
-
-Said SaidBy(const Tokenizer& tokenizer, const std::vector<int32_t>& ids, AnswerFormat format) {
+AnswerText SaidBy(const Tokenizer& tokenizer, const std::vector<int32_t>& ids,
+                  AnswerFormat format) {
   StreamDecoder decoder(tokenizer);
   AnswerParser parser(format);
-  Said said;
-  const auto take = [&](const std::vector<AnswerPiece>& pieces) {
-    for (const AnswerPiece& piece : pieces) {
-      switch (piece.kind) {
-        case AnswerPiece::Kind::kReasoning:
-          said.reasoning += piece.text;
-          break;
-        case AnswerPiece::Kind::kText:
-          said.text += piece.text;
-          break;
-        case AnswerPiece::Kind::kCall:
-          said.calls.emplace_back(piece.text, "");
-          break;
-        case AnswerPiece::Kind::kArguments:
-          said.calls.back().second += piece.text;
-          break;
-        case AnswerPiece::Kind::kCallEnd:
-          break;
-      }
-    }
+  AnswerText said;
+  const auto take = [&said](const std::vector<AnswerPiece>& pieces) {
+    for (const AnswerPiece& piece : pieces) said.AddPiece(piece);
   };
   for (const int32_t id : ids) take(parser.Add(decoder.Add(id)));
   take(parser.Add(decoder.Flush()));
@@ -59,17 +37,17 @@ bool SameArguments(const Json& sent, const std::string& said) {
 
 // Whether the message is what was said. Thoughts may be missing: many clients do not send them
 // back, or were never shown them.
-bool SaysTheSame(const Json& message, const Said& said) {
+bool SaysTheSame(const Json& message, const AnswerText& said) {
   const Json& reasoning = Member(message, "reasoning_content");
   const std::string thoughts = reasoning.is_string() ? reasoning.get<std::string>() : "";
-  if (!thoughts.empty() && thoughts != said.reasoning) return false;
-  if (ContentText(Member(message, "content")) != said.text) return false;
+  if (!thoughts.empty() && thoughts != said.reasoning()) return false;
+  if (ContentText(Member(message, "content")) != said.content()) return false;
   const Json& calls = Member(message, "tool_calls");
-  if ((calls.is_array() ? calls.size() : 0) != said.calls.size()) return false;
-  for (size_t i = 0; i < said.calls.size(); ++i) {
+  if ((calls.is_array() ? calls.size() : 0) != said.calls().size()) return false;
+  for (size_t i = 0; i < said.calls().size(); ++i) {
     const Json& function = Member(calls[i], "function");
-    if (Member(function, "name") != said.calls[i].first) return false;
-    if (!SameArguments(Member(function, "arguments"), said.calls[i].second)) return false;
+    if (Member(function, "name") != said.calls()[i].name) return false;
+    if (!SameArguments(Member(function, "arguments"), said.calls()[i].arguments)) return false;
   }
   return true;
 }

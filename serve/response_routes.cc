@@ -55,16 +55,15 @@ asio::awaitable<void> Create(Service& service, Exchange& exchange) {
 using Worker = std::function<ApiResult<Json>(const std::string& space, const std::string& id,
                                              Exchange& exchange)>;
 RouteHandler Answered(Service& service, Worker worker) {
-  return [&service, worker = std::move(worker)](Exchange& exchange,
-                                                const PathValues& values) -> asio::awaitable<void> {
-    const std::string space = SpaceOf(service, exchange.request());
+  return [&service, worker = std::move(worker)](Exchange& exchange, const PathValues& values) {
     const auto id = values.find("id");
     const std::string named = id == values.end() ? "" : id->second;
-    auto work = [&] { return worker(space, named, exchange); };
-    auto answer = co_await OnWorkers(service.answering.workers(), work);
-    HttpResponse response =
-        answer ? HttpResponse::OfJson(*answer) : ErrorResponse(exchange, answer.error());
-    co_await exchange.Respond(std::move(response));
+    auto work = [&service, &worker, &exchange, named]() -> ApiResult<HttpResponse> {
+      const std::string space = SpaceOf(service, exchange.request());
+      FULMEN_API_ASSIGN(const Json answer, worker(space, named, exchange));
+      return HttpResponse::OfJson(answer);
+    };
+    return RespondFromWorker(service, exchange, work);
   };
 }
 

@@ -78,6 +78,9 @@ Result<std::unique_ptr<Server>> Server::Listen(std::vector<std::unique_ptr<Serve
 
 uint16_t Server::port() const { return impl_->http->port(); }
 void Server::Run() { impl_->http->Run(); }
-void Server::Drain(double seconds) { impl_->http->Drain(seconds); }
+void Server::Drain(double seconds) {
+  impl_->http->Post([impl = impl_.get()] { impl->service.is_draining = true; });
+  impl_->http->Drain(seconds);
+}
 
 }  // namespace fulmen

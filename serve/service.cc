@@ -2,6 +2,7 @@
 
 #include "engine/digest.h"
 #include "serve/http_server.h"
+#include "serve/on_workers.h"
 
 namespace fulmen {
 
@@ -18,6 +19,13 @@ boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
   }
   std::string space = SpaceOf(service, exchange.request());
   co_await service.answering.Answer(exchange, std::move(call), std::move(space), std::move(keep));
+}
+
+boost::asio::awaitable<void> RespondFromWorker(Service& service, Exchange& exchange,
+                                               AnswerWork work) {
+  auto answer = co_await OnWorkers(service.answering.workers(), work);
+  HttpResponse response = answer ? *std::move(answer) : ErrorResponse(exchange, answer.error());
+  co_await exchange.Respond(std::move(response));
 }
 
 }  // namespace fulmen

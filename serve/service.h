@@ -1,6 +1,7 @@
 // What the routes of a server share.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ struct Service {
   std::string version;       // of Fulmen
   int64_t started;           // seconds since 1970
   bool has_keys;             // and asks for them
+  bool is_draining = false;  // takes no more requests. Of the I/O thread
 };
 
 // The namespace of whoever asks, for its key: what its requests read and keep, no other finds.
@@ -31,6 +33,12 @@ std::string SpaceOf(const Service& service, const HttpRequest& request);
 // Answers a call in the session that the request's header names, if it does.
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
                                         std::unique_ptr<ApiCall> call, Answering::Keep keep);
+
+// Works an answer out on a worker, then sends it, or the error in its place. What `work` refers to
+// must live until then; within co_await it is named first, as for OnWorkers.
+using AnswerWork = std::function<ApiResult<HttpResponse>()>;
+boost::asio::awaitable<void> RespondFromWorker(Service& service, Exchange& exchange,
+                                               AnswerWork work);
 
 // Each makes routes that refer to `service`.
 std::vector<Route> ApiRoutes(Service& service);       // three of the four APIs

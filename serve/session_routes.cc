@@ -6,14 +6,11 @@
 #include "engine/session_file.h"
 #include "engine/session_json.h"
 #include "serve/fields.h"
-#include "serve/on_workers.h"
 #include "serve/request_json.h"
 #include "serve/service.h"
 
 namespace fulmen {
 namespace {
-
-namespace asio = boost::asio;
 
 // What a route works on, on a worker.
 struct Asked {
@@ -25,20 +22,17 @@ struct Asked {
 using Worker = ApiResult<HttpResponse> (*)(const Asked& asked);
 
 RouteHandler Answered(Service& service, Worker worker) {
-  return [&service, worker](Exchange& exchange, const PathValues& values) -> asio::awaitable<void> {
-    HttpResponse response;
-    if (service.sessions == nullptr) {
-      const ApiError none = {ApiErrorKind::kNotFound, "this server keeps no sessions"};
-      response = ErrorResponse(exchange, none);
-    } else {
-      const auto name = values.find("name");
-      Asked asked = {*service.sessions, SpaceOf(service, exchange.request()),
-                     name == values.end() ? "" : name->second, exchange.TakeBody()};
-      auto work = [worker, &asked] { return worker(asked); };
-      auto answer = co_await OnWorkers(service.answering.workers(), work);
-      response = answer ? *std::move(answer) : ErrorResponse(exchange, answer.error());
-    }
-    co_await exchange.Respond(std::move(response));
+  return [&service, worker](Exchange& exchange, const PathValues& values) {
+    const auto name = values.find("name");
+    const std::string named = name == values.end() ? "" : name->second;
+    auto work = [&service, worker, &exchange, named]() -> ApiResult<HttpResponse> {
+      if (service.sessions == nullptr) {
+        return ApiFail(ApiErrorKind::kNotFound, "", "this server keeps no sessions");
+      }
+      return worker(
+          {*service.sessions, SpaceOf(service, exchange.request()), named, exchange.TakeBody()});
+    };
+    return RespondFromWorker(service, exchange, work);
   };
 }
 

@@ -3,7 +3,6 @@
 
 #include "serve/chat_messages_in.h"
 #include "serve/fields.h"
-#include "serve/on_workers.h"
 #include "serve/prompts.h"
 #include "serve/request_json.h"
 #include "serve/service.h"
@@ -11,22 +10,18 @@
 namespace fulmen {
 namespace {
 
-namespace asio = boost::asio;
-
 // Works a body out on a worker.
 using Worker = ApiResult<Json> (*)(Service& service, Json& body, const std::string& space);
 
 RouteHandler Answered(Service& service, Worker worker) {
-  return [&service, worker](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
-    const std::string space = SpaceOf(service, exchange.request());
-    auto work = [&service, worker, &space, &exchange]() -> ApiResult<Json> {
+  return [&service, worker](Exchange& exchange, const PathValues&) {
+    auto work = [&service, worker, &exchange]() -> ApiResult<HttpResponse> {
+      const std::string space = SpaceOf(service, exchange.request());
       FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
-      return worker(service, json, space);
+      FULMEN_API_ASSIGN(const Json answer, worker(service, json, space));
+      return HttpResponse::OfJson(answer);
     };
-    auto answer = co_await OnWorkers(service.answering.workers(), work);
-    HttpResponse response =
-        answer ? HttpResponse::OfJson(*answer) : ErrorResponse(exchange, answer.error());
-    co_await exchange.Respond(std::move(response));
+    return RespondFromWorker(service, exchange, work);
   };
 }
 

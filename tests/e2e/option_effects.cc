@@ -9,23 +9,6 @@ void Append(Effects& effects, const Effects& more) {
   effects.insert(effects.end(), more.begin(), more.end());
 }
 
-// Those of sampling; `base` leaves the length open.
-Effects SamplingEffects(const std::string& base) {
-  const std::string greedy = base + " -n 40 --temperature 0";
-  const std::string random = base + " -n 8 --temperature 5";
-  return {
-      {"--temperature", greedy, base + " -n 40 --temperature 5 --seed 1"},
-      {"--seed", random + " --seed 1", random + " --seed 2"},
-      {"--top-k", random + " --seed 1", random + " --seed 1 --top-k 1"},
-      {"--top-p", random + " --seed 1", random + " --seed 1 --top-p 0.001"},
-      {"--min-p", random + " --seed 1", random + " --seed 1 --min-p 1"},
-      {"--repetition-penalty", greedy, greedy + " --repetition-penalty 100"},
-      {"--presence-penalty", greedy, greedy + " --presence-penalty 2"},
-      {"--frequency-penalty", greedy, greedy + " --frequency-penalty 2"},
-      {"--logit-bias", greedy, greedy + " --logit-bias 300=100"},
-  };
-}
-
 Effects RunEffects() {
   const std::string model = "-m ../in/model -n 8 --ignore-eos --temperature 0 ";
   const std::string nano = "-n 60 --temperature 0 ";

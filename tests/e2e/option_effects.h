@@ -21,6 +21,8 @@ struct Effect {
 using Effects = std::vector<Effect>;
 
 Effects PullEffects();
+// Those of sampling; `base` is a command line that leaves the length open.
+Effects SamplingEffects(const std::string& base);
 
 // What shows in output, files or exit status, by command.
 std::map<std::string, Effects> AllEffects();

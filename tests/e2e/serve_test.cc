@@ -211,6 +211,23 @@ void EndWhileStreaming(bool again) {
 TEST(ServeEnd, WaitsForStreams) { EndWhileStreaming(false); }
 TEST(ServeEnd, ASecondSignalCutsThemOff) { EndWhileStreaming(true); }
 
+TEST(ServeEnd, IsNotReadyWhileItEnds) {
+  const TemporaryFolder folder;
+  Served server(folder.path());
+  const std::string request = server.Request("GET /ready");
+  RawClient late(server.port());
+  late.Send(request.substr(0, request.size() - 2));  // on its way, so it is waited for
+  RawClient kept = server.Open("GET /ready");
+  EXPECT_EQ(kept.Read().status, 200);
+  server.Signal(SIGTERM);
+  EXPECT_TRUE(kept.IsAtEnd());
+  late.Send(request.substr(request.size() - 2));
+  const RawAnswer answer = late.Read();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.Header("connection"), "close");
+  EXPECT_EQ(server.Wait(), 0);
+}
+
 TEST(ServeEnd, EverySignalEndsIt) {
   for (const int signal : {SIGINT, SIGHUP}) {
     const TemporaryFolder folder;
