@@ -66,6 +66,7 @@ Result<GenerateResult> Responder::Answer(const std::string& message) {
   request.sampling.seed += turns_;
   request.max_tokens = options_.max_tokens;
   request.stop_strings = options_.stops;
+  request.grammar = options_.grammar;
   if (!options_.ignore_eos) {
     request.stop_tokens = EndTokens(session_.model, &tokenizer_, format_.has_value());
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,7 +24,8 @@ struct AnswerOptions {
   int64_t max_tokens = 0;
   std::vector<std::string> stops;
   bool ignore_eos = false;
-  bool several_turns = false;  // what was read is kept for the next one
+  std::shared_ptr<const Grammar> grammar;  // that answers are held to; null: none
+  bool several_turns = false;              // what was read is kept for the next one
   bool stream = true;    // writes an answer to standard output as it comes, then a newline; and
                          // thoughts to standard error where that is a terminal
   bool progress = true;  // shows how far reading a long prompt is

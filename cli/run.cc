@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "cli/chat.h"
 #include "cli/commands.h"
+#include "cli/format_options.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
@@ -29,6 +30,7 @@ namespace {
 struct RunOptions {
   SessionOptions session;
   SamplingOptions sampling;
+  FormatOptions format;
   std::optional<std::string> prompt;
   std::optional<std::string> file;
   bool chat = false;
@@ -56,6 +58,10 @@ Status CheckOptions(const RunOptions& options) {
   if (options.chat && options.file == "-") {
     return Fail(ErrorCode::kInvalidArgument,
                 "--chat reads standard input itself, so -f cannot be -");
+  }
+  if (options.format.schema == "-" || options.format.grammar == "-") {
+    return Fail(ErrorCode::kInvalidArgument,
+                "standard input is for the prompt, so --schema and --grammar cannot be -");
   }
   return options.sampling.Check();
 }
@@ -154,7 +160,11 @@ Status Run(const RunOptions& options) {
                                        .system = options.system}));
     format = keeper->session().format;
   }
-  const AnswerOptions answer = ChooseAnswer(options, format, session->model.generation);
+  AnswerOptions answer = ChooseAnswer(options, format, session->model.generation);
+  FULMEN_ASSIGN(
+      answer.grammar,
+      options.format.Make(format ? AnswerFormatOf(*format, /*tools=*/false) : AnswerFormat(),
+                          options.quiet));
   progress.reset();
   RepackIfWanted(*session, options.session, options.quiet);
   const double load_seconds = SecondsSince(start);
@@ -219,12 +229,16 @@ void AddRunCommand(Command& program) {
   command.Add("--pretty", options->pretty, "Indent the JSON, on many lines").Needs({"--json"});
   command.Add("--verbose", options->verbose, "Tell tokens, times and the seed of each answer");
   AddQuietOption(command, options->quiet, "progress and no hints");
+  AddFormatOptions(command, options->format);
   AddSamplingOptions(command, options->sampling);
   command.Examples({
       "fulmen run \"What is Fulmen?\"",
       "fulmen run -p \"What is 12 + 7?\" --temperature 0 -n 60",
       "fulmen run -m MiniMax-M1 --chat --system \"You are a patient teacher.\"",
       "fulmen run --session trip \"I leave for Lisbon on Tuesday.\"",
+      "fulmen run \"Tom lives in Rome. Where does Tom live?\" --schema /tmp/answer.json",
+      "fulmen run \"What is 12 + 7?\" --regex \"[0-9]{1,3}\"",
+      "fulmen run \"Is Rome a city?\" --grammar /tmp/yes-or-no.gbnf",
       "fulmen run -f story.txt --temperature 0.8 --seed 1 --stop \"THE END\" --json",
   });
   command.Check([options] { return CheckOptions(*options); });

@@ -7,6 +7,7 @@
 #include "engine/answer_markers.h"
 #include "engine/digest.h"
 #include "grammar/characters.h"
+#include "grammar/gbnf.h"
 #include "grammar/json_schema.h"
 #include "grammar/pattern.h"
 
@@ -92,8 +93,7 @@ class AnswerGrammarMaker {
       case TextRule::Kind::kGbnf:
         break;
     }
-    return Taken(Result<Expr>(Fail(ErrorCode::kUnsupported, "such grammars are not supported")),
-                 rule.where);
+    return Taken(AddGbnf(grammar_, rule.text), rule.where);
   }
 
   // As the chat templates show them (tokenizer/chat.cc), and AnswerParser reads them.
@@ -102,11 +102,9 @@ class AnswerGrammarMaker {
     std::vector<Expr> calls;
     for (const ToolRule& tool : rules_.tools) {
       const Expr arguments = Arguments(tool);
-      const std::string begin =
-          m1 ? "{\"name\": \"" + JsonSpelling(tool.name) + "\", \"arguments\": "
-             : "functions." + tool.name + "(";
-      calls.push_back(grammar_.Sequence(
-          {grammar_.Literal(begin), arguments, grammar_.Literal(m1 ? "}\n" : ")\n")}));
+      const Expr begin = m1 ? grammar_.Lexeme(M1Call(tool.name))
+                            : grammar_.Literal("functions." + tool.name + "(");
+      calls.push_back(grammar_.Sequence({begin, arguments, grammar_.Literal(m1 ? "}\n" : ")\n")}));
     }
     const std::string opening =
         std::string(OpeningMarker(format_.calls)) + (m1 ? "\n" : "```typescript\n");
@@ -114,6 +112,14 @@ class AnswerGrammarMaker {
     return grammar_.Sequence({grammar_.Literal(opening),
                               grammar_.Repeat(call, 1, rules_.one_call ? 1 : kMostCalls),
                               grammar_.Literal(ClosingMarker(format_.calls))});
+  }
+
+  // Up to the arguments. Models leave spaces out that the template has.
+  Term M1Call(std::string_view name) {
+    const Term space = terms().Optional(terms().Literal(" "));
+    return terms().Concat(std::vector{terms().Literal("{\"name\":"), space,
+                                      terms().Literal("\"" + JsonSpelling(name) + "\","), space,
+                                      terms().Literal("\"arguments\":"), space});
   }
 
   Expr Arguments(const ToolRule& tool) {

@@ -71,6 +71,10 @@ TEST(AnswerGrammar, PatternsChoicesAndCompactJson) {
       Made({.text = {.kind = TextRule::Kind::kChoice, .choices = {"yes", "no"}}}, kPlain);
   EXPECT_TRUE(Allows(choice, "no"));
   EXPECT_FALSE(Allows(choice, "not"));
+  const AnswerGrammar gbnf = Made(
+      {.text = {.kind = TextRule::Kind::kGbnf, .text = "root ::= \"x\" y\ny ::= [0-9]+"}}, kM1);
+  EXPECT_TRUE(Allows(gbnf, "<think>x</think>x42"));
+  EXPECT_FALSE(Allows(gbnf, "x"));
   TextRule compact = JsonText();
   compact.compact = true;
   EXPECT_FALSE(Allows(Made({.text = compact}, kPlain), R"({"a": 1})"));
@@ -84,6 +88,9 @@ TEST(AnswerGrammar, CallsThatMustBeMade) {
   EXPECT_TRUE(Allows(m1, "<tool_calls>\n" + call + "\n</tool_calls>"));
   EXPECT_TRUE(
       Allows(m1, "<think>so</think>\n<tool_calls>\n" + call + "\n" + call + "\n</tool_calls>"));
+  EXPECT_TRUE(Allows(m1,
+                     "<tool_calls>\n{\"name\":\"weather\",\"arguments\":{\"city\":\"Rome\"}}\n"
+                     "</tool_calls>"));
   EXPECT_FALSE(Allows(m1, "<tool_calls>\n</tool_calls>"));
   EXPECT_FALSE(Allows(m1, "Hm. <tool_calls>\n" + call + "\n</tool_calls>"));
   EXPECT_FALSE(Allows(m1, ""));

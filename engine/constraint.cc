@@ -36,7 +36,7 @@ Result<std::span<const uint64_t>> Constraint::Mask(int64_t vocab_size,
   mask_.resize(words);
   // A vocabulary may have fewer tokens than its tokenizer knows.
   if (vocab_size % 64 != 0) mask_.back() &= (uint64_t{1} << (vocab_size % 64)) - 1;
-  if (marker_) {
+  if (marker_ && marker_->id < vocab_size) {
     Matcher after = matcher_;
     Set(mask_, marker_->id, after.AcceptText(marker_->text).has_value());
   }

@@ -148,7 +148,7 @@ bool Engine::Step() {
 }
 
 Matcher Engine::Grammars::Begin(const std::shared_ptr<const Grammar>& grammar) {
-  constexpr size_t kMostRecent = 16;  // each may hold tens of MB
+  constexpr size_t kMostRecent = 8;  // each may hold tens of MB
   const auto found =
       std::ranges::find(recent, grammar, [](const auto& each) { return each.first; });
   if (found != recent.end()) {

@@ -214,8 +214,14 @@ void Sequence::FollowGrammar() {
 
 void Sequence::ForceNext() {
   if (must_end_ || !forced_.empty() || generated() < std::ssize(script_)) return;
-  const std::vector<int32_t> forced = constraint_->Forced();
-  forced_.assign(forced.begin(), forced.end());
+  // Up to one that would not be sampled; then the text is spelled otherwise.
+  for (const int32_t id : constraint_->Forced()) {
+    if (id >= vocab_size_ || std::ranges::find(forbidden_, id) != forbidden_.end() ||
+        std::ranges::find(stop_tokens_, id) != stop_tokens_.end()) {
+      break;
+    }
+    forced_.push_back(id);
+  }
 }
 
 std::vector<AnswerPiece> Sequence::FailWith(Status status) {

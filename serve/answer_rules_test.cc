@@ -11,7 +11,7 @@
 #include "serve/openai_chat.h"
 #include "serve/openai_completions.h"
 #include "serve/openai_responses.h"
-#include "serve/testing/events.h"
+#include "serve/testing/answer_events.h"
 
 namespace fulmen {
 namespace {
@@ -177,7 +177,7 @@ TEST(GrammarCache, KeepsWhatWasMade) {
 
   AnswerRules wrong = rules;
   wrong.text.strict = true;
-  wrong.text.schema["uniqueItems"] = true;
+  wrong.text.schema["properties"]["a"] = {{"type", "array"}, {"uniqueItems", true}};
   const auto failed = cache.Make(wrong, {});
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().param, "guided_json");

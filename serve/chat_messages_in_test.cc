@@ -191,16 +191,17 @@ TEST(ChatMessagesIn, WhatComesThroughCanBeRendered) {
 }
 
 TEST(ChatMessagesIn, ToolsOfOneShape) {
+  StrictTools strict;
   Json body = Json::parse(R"({"tools":[{"type":"function","function":{"name":"f-_9"}}]})");
-  EXPECT_EQ(ReadTools(body, {}).value().dump(),
+  EXPECT_EQ(ReadTools(body, {}, strict).value().dump(),
             R"([{"type":"function","function":{"name":"f-_9"}}])");
   body = Json::parse(R"({"tools":[{"type":"function","function":{"name":"f"}}]})");
-  EXPECT_EQ(ReadTools(body, {.needs_description = true}).error().param,
+  EXPECT_EQ(ReadTools(body, {.needs_description = true}, strict).error().param,
             "tools[0].function.description");
   body = {{"tools", {{{"type", "function"}, {"function", {{"name", std::string(65, 'x')}}}}}}};
-  EXPECT_EQ(ReadTools(body, {}).error().param, "tools[0].function.name");
+  EXPECT_EQ(ReadTools(body, {}, strict).error().param, "tools[0].function.name");
   body = Json::object();
-  EXPECT_TRUE(ReadTools(body, {}).value().is_null());
+  EXPECT_TRUE(ReadTools(body, {}, strict).value().is_null());
 }
 
 }  // namespace

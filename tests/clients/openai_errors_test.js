@@ -74,8 +74,26 @@ for (const sdk of openais) {
         [{ top_logprobs: 2 }, 'top_logprobs', /logprobs/],
         [{ n: 0 }, 'n', /0/],
         [{ stop: ['a', 'b', 'c', 'd', 'e'] }, 'stop', /4/],
-        [{ tools, tool_choice: 'required' }, 'tool_choice', /./],
-        [{ response_format: { type: 'json_object' } }, 'response_format', /./],
+        [{ tool_choice: 'required' }, 'tool_choice', /tools/],
+        [
+          { tools, tool_choice: { type: 'function', function: { name: 'other' } } },
+          'tool_choice.function.name',
+          /other/,
+        ],
+        [
+          {
+            response_format: {
+              type: 'json_schema',
+              json_schema: {
+                name: 'n',
+                strict: true,
+                schema: { type: 'array', items: { type: 'integer' }, uniqueItems: true },
+              },
+            },
+          },
+          'response_format.json_schema.schema',
+          /#\/uniqueItems/,
+        ],
       ];
       for (const [fields, param, words] of wrong) {
         await assert.rejects(create(fields), (error) => {

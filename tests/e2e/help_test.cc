@@ -48,6 +48,8 @@ TEST(Help, ItsExamplesWork) {
   const TemporaryFolder folder;
   const std::string path = FulmenBinary().substr(0, FulmenBinary().rfind('/'));
   WriteSessions(folder / "sessions.db");
+  ASSERT_TRUE(WriteFileAtomically(folder / "answer.json", R"({"enum": ["Rome", "Paris"]})"));
+  ASSERT_TRUE(WriteFileAtomically(folder / "yes-or-no.gbnf", R"(root ::= "Yes" | "No")"));
   for (const Words& command : AllCommands()) {
     for (std::string example : HelpOf(command).examples) {
       SCOPED_TRACE(example);

@@ -135,6 +135,8 @@ void Options::SetUpTestSuite() {
   Write("long-ids.json", fmt::format("[{}]", fmt::join(ids, ", ")));
   Write("long-batches.json", fmt::format(R"({{"a": [[[{}]]]}})", fmt::join(ids, ", ")));
   Write("lines.jsonl", RandomLines(100));
+  Write("schema.json", R"({"enum": ["one", "two"]})");
+  Write("numbers.gbnf", "root ::= [0-9]{2}");
   Write("chats.jsonl",
         R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})"
         "\n");
