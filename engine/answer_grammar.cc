@@ -117,8 +117,9 @@ class AnswerGrammarMaker {
   // Up to the arguments. Models leave spaces out that the template has.
   Term M1Call(std::string_view name) {
     const Term space = terms().Optional(terms().Literal(" "));
-    return terms().Concat(std::vector{terms().Literal("{\"name\":"), space,
-                                      terms().Literal("\"" + JsonSpelling(name) + "\","), space,
+    return terms().Concat(std::vector{terms().Literal("{\"name\":"), space, terms().Literal("\""),
+                                      Spelled(terms(), name, Spelling::kJson),
+                                      terms().Literal("\","), space,
                                       terms().Literal("\"arguments\":"), space});
   }
 
