@@ -75,7 +75,7 @@ for (const sdk of anthropics) {
           /tool_result/,
         ],
         [{ tools: [{ type: 'web_search_20250305', name: 'web_search' }] }, /web_search/],
-        [{ tools, tool_choice: { type: 'any' } }, /tool_choice/],
+        [{ tool_choice: { type: 'any' } }, /tools to call/],
         [{ thinking: { type: 'sometimes' } }, /thinking/],
       ];
       for (const [fields, words] of wrong) {

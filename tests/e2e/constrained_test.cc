@@ -127,7 +127,8 @@ class ServeInAFormat : public ::testing::Test {
 };
 
 TEST_F(ServeInAFormat, FreeAndHeldAnswersTogether) {
-  const std::string free = TextOf(server_.Post("/v1/chat/completions", Chat(kQuestion, {})));
+  const std::string free =
+      TextOf(server_.Post("/v1/chat/completions", Chat(kQuestion, Json::object())));
   const std::string held =
       TextOf(server_.Post("/v1/chat/completions", Chat(kQuestion, Format(true))));
   ExpectCity(held);
