@@ -195,7 +195,8 @@ void AddGenerate(Command& eval) {
 }  // namespace
 
 void AddEvalCommand(Command& program) {
-  Command& eval = program.AddCommand("eval", "Measure a model: logits, continuations, perplexity, masks");
+  Command& eval =
+      program.AddCommand("eval", "Measure a model: logits, continuations, perplexity, masks");
   AddLogits(eval);
   AddGenerate(eval);
   AddEvalPerplexity(eval);

@@ -150,6 +150,7 @@ class Load {
                  {"suspensions", stats.suspensions - before_.suspensions},
                  {"most_kv_bytes", most_page_bytes_},
                  {"most_state_bytes", most_state_bytes_}};
+    if (!settings_.schema.empty()) json["schema"] = settings_.schema;
     if (settings_.think_seconds > 0) json["think"] = settings_.think_seconds;
     if (settings_.rate) {
       json["rate"] = *settings_.rate;

@@ -21,15 +21,15 @@ namespace fulmen {
 
 // An exchange that has ended, for logs and metrics.
 struct HttpRecord {
-  std::string id;        // of the request
-  std::string peer;      // address and port
-  std::string method;    // empty, as is `route`, where the request could not be understood
-  std::string route;     // path of the route, as "/v1/responses/{id}"; empty: none
-  int status = 0;        // 499: the client left before it had one
-  bool whole = false;    // the answer was sent to its end
-  double seconds = 0;    // from the request's first byte to the answer's last
-  size_t received = 0;   // bytes of the body
-  size_t sent = 0;       // bytes of the answer, with its head
+  std::string id;             // of the request
+  std::string peer;           // address and port
+  std::string method;         // empty, as is `route`, where the request could not be understood
+  std::string route;          // path of the route, as "/v1/responses/{id}"; empty: none
+  int status = 0;             // 499: the client left before it had one
+  bool whole = false;         // the answer was sent to its end
+  double seconds = 0;         // from the request's first byte to the answer's last
+  size_t received = 0;        // bytes of the body
+  size_t sent = 0;            // bytes of the answer, with its head
   std::string left_out = {};  // what its head says was left out of a schema (kLeftOutHeader)
 };
 

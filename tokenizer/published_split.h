@@ -20,8 +20,8 @@ class PublishedSplit {
   // End of the piece that begins at `begin`, in a text that ends at `end`; begin < end.
   const char* PieceEnd(const char* begin, const char* end) const;
 
-  // Whether a piece that ends at `piece_end` does so however a text that ends at `end` goes on: what
-  // PieceEnd() looked at lies before `end`. May say no where it does.
+  // Whether a piece that ends at `piece_end` does so however a text that ends at `end` goes on:
+  // what PieceEnd() looked at lies before `end`. May say no where it does.
   bool IsSettled(const char* piece_end, const char* end) const;
 
  private:

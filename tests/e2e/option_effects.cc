@@ -88,6 +88,16 @@ Effects PerplexityEffects() {
   };
 }
 
+Effects MasksEffects() {
+  const std::string base = "--json --cases ../in/cases.jsonl ";
+  return {
+      {"--model", base, base + "-m ../in/model", "", "\"tokens\":5,"},
+      {"--cases", base, "--json --cases ../in/twice.jsonl", "", "\"schemas\":2,"},
+      {"--json", "--cases ../in/cases.jsonl", base, "", "\"passing\":0"},
+      {"--failures", base, base + "--failures", "", "a valid instance is refused"},
+  };
+}
+
 Effects TokenizeEffects() {
   const std::string marker = "<end_of_sentence>";
   return {
@@ -199,6 +209,7 @@ Effects BenchEffects() {
       {"--shared", load + twice, load + twice + " --shared 90", "", "\"cached_tokens\":90,"},
       {"--turns", load + twice, load + twice + " --turns 2", "", "\"prompt_tokens\":302,"},
       {"--think", load + twice, load + twice + " --think 0.01", "", "\"think\":0.01,"},
+      {"--schema", load, load + " --schema ../in/schema.json", "", "\"schema\":"},
       {"--seed", load + twice, load + twice + " --seed 7", "", "\"seed\":7,"},
   };
 }
@@ -401,6 +412,7 @@ std::map<std::string, Effects> AllEffects() {
       {"eval logits", LogitsEffects()},
       {"eval generate", GenerateEffects()},
       {"eval perplexity", PerplexityEffects()},
+      {"eval masks", MasksEffects()},
       {"train", TrainEffects()},
       {"train bench", TrainBenchEffects()},
       {"train data", DataEffects()},
@@ -453,6 +465,7 @@ std::vector<Measured> QuietEffects() {
   std::vector<Measured> effects = ThreadEffects();
   std::erase_if(effects, [](const Measured& each) { return each.command == "train"; });
   effects.push_back({"bench", "--threads", "-m ../in/model -p 1 -n 1 -r 1"});
+  effects.push_back({"eval masks", "", "--cases ../in/cases.jsonl"});
   return effects;
 }
 
