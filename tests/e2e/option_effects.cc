@@ -94,7 +94,7 @@ Effects MasksEffects() {
       {"--model", base, base + "-m ../in/model", "", "\"tokens\":5,"},
       {"--cases", base, "--json --cases ../in/twice.jsonl", "", "\"schemas\":2,"},
       {"--json", "--cases ../in/cases.jsonl", base, "", "\"passing\":0"},
-      {"--failures", base, base + "--failures", "", "a valid instance is refused"},
+      {"--failures", base, base + "--failures"},
   };
 }
 
