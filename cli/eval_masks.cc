@@ -66,7 +66,8 @@ Status EvalMasks(const MasksOptions& options) {
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(path));
   MaskBenchReport report;
   FULMEN_TRY(Measure(options, tokenizer, report));
-  const Json json = ToJson(report);
+  Json json = ToJson(report);
+  if (options.failures) json["failures"] = report.failures;
   if (options.json) {
     Print("{}\n", json.dump());
   } else {
@@ -81,9 +82,9 @@ Status EvalMasks(const MasksOptions& options) {
     Print("{} instances put in the grammar's order, {} tokens\n", report.reordered, report.tokens);
     PrintTimes("mask", json["mask_us"]);
     PrintTimes("compile", json["compile_us"]);
-  }
-  if (options.failures) {
-    for (const std::string& failure : report.failures) SayText(Printable(failure) + "\n");
+    for (const Json& failure : json.value("failures", Json::array())) {
+      Print("{}\n", Printable(failure.get<std::string>()));
+    }
   }
   return FlushOutput();
 }

@@ -11,6 +11,7 @@ Result<std::shared_ptr<const Grammar>> FormatOptions::Make(AnswerFormat format, 
   if (schema) {
     text.kind = TextRule::Kind::kSchema;
     text.where = "--schema " + InputName(*schema);
+    text.compact = compact;
     FULMEN_ASSIGN(text.schema, ReadJsonInput(*schema));
   } else if (regex) {
     text.kind = TextRule::Kind::kPattern;
@@ -40,6 +41,8 @@ void AddFormatOptions(Command& command, FormatOptions& options) {
       .Add("--schema FILE", options.schema,
            "Hold answers to the JSON Schema in this file; what of it cannot be enforced is told")
       .Excludes({"--regex", "--grammar"});
+  command.Add("--compact", options.compact, "JSON without spaces and line breaks")
+      .Needs({"--schema"});
   command.Add("--regex PATTERN", options.regex, "Hold answers to a regular expression")
       .Excludes({"--grammar"});
   command.Add("--grammar FILE", options.grammar, "Hold answers to the GBNF grammar in this file");

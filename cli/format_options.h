@@ -14,6 +14,7 @@ namespace fulmen {
 
 struct FormatOptions {
   std::optional<std::string> schema;   // a file
+  bool compact = false;                // JSON without whitespace
   std::optional<std::string> regex;    // itself
   std::optional<std::string> grammar;  // a file
 
@@ -22,7 +23,7 @@ struct FormatOptions {
   Result<std::shared_ptr<const Grammar>> Make(AnswerFormat format, bool quiet) const;
 };
 
-// --schema, --regex and --grammar.
+// --schema, --compact, --regex and --grammar.
 void AddFormatOptions(Command& command, FormatOptions& options);
 
 }  // namespace fulmen

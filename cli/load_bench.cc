@@ -20,10 +20,10 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/units.h"
-#include "cli/input.h"
+#include "cli/format_options.h"
 #include "cli/progress.h"
 #include "engine/engine.h"
-#include "grammar/json_schema.h"
+#include "grammar/grammar.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fulmen {
@@ -321,19 +321,6 @@ void AddLoadOptions(Command& command, LoadSettings& settings, bool& load) {
   command.Add("--seed N", settings.seed, "Other tokens, lengths and times").Needs({"--load"});
 }
 
-namespace {
-
-Result<std::shared_ptr<const Grammar>> GrammarOf(const std::string& schema_path) {
-  FULMEN_ASSIGN(const Json schema, ReadJsonInput(schema_path));
-  auto grammar = std::make_shared<Grammar>();
-  std::vector<std::string> left_out;
-  FULMEN_ASSIGN(const Expr root, AddJsonSchema(*grammar, schema, {.strict = true}, left_out));
-  FULMEN_TRY(grammar->Finish(root));
-  return grammar;
-}
-
-}  // namespace
-
 Status BenchLoad(Session& session, const LoadSettings& settings) {
   const Config& config = session.model.config;
   const int64_t longest =
@@ -348,7 +335,9 @@ Status BenchLoad(Session& session, const LoadSettings& settings) {
   std::shared_ptr<const Grammar> grammar;
   if (!settings.schema.empty()) {
     FULMEN_ASSIGN(tokenizer, Tokenizer::Load(session.files));
-    FULMEN_ASSIGN(grammar, GrammarOf(settings.schema));
+    const FormatOptions format{
+        .schema = settings.schema, .compact = false, .regex = {}, .grammar = {}};
+    FULMEN_ASSIGN(grammar, format.Make({}, settings.quiet));
   }
   Load load(session, settings, tokenizer ? &*tokenizer : nullptr, grammar);
   FULMEN_TRY(load.Run());

@@ -236,7 +236,7 @@ void AddRunCommand(Command& program) {
       "fulmen run -p \"What is 12 + 7?\" --temperature 0 -n 60",
       "fulmen run -m MiniMax-M1 --chat --system \"You are a patient teacher.\"",
       "fulmen run --session trip \"I leave for Lisbon on Tuesday.\"",
-      "fulmen run \"Tom lives in Rome. Where does Tom live?\" --schema /tmp/answer.json",
+      "fulmen run \"Tom lives in Rome. Where does Tom live?\" --schema /tmp/answer.json --compact",
       "fulmen run \"What is 12 + 7?\" --regex \"[0-9]{1,3}\"",
       "fulmen run \"Is Rome a city?\" --grammar /tmp/yes-or-no.gbnf",
       "fulmen run -f story.txt --temperature 0.8 --seed 1 --stop \"THE END\" --json",

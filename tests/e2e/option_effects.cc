@@ -27,6 +27,8 @@ Effects RunEffects() {
       {"--stop", nano + "Hi", nano + "Hi --stop do"},
       {"--ignore-eos", nano + "Hi", nano + "Hi --ignore-eos"},
       {"--schema", nano + "Hi", nano + "Hi --schema ../in/schema.json"},
+      {"--compact", nano + "Hi --schema ../in/list.json",
+       nano + "Hi --schema ../in/list.json --compact"},
       {"--regex", nano + "Hi", nano + "Hi --regex [0-9]{3}"},
       {"--grammar", nano + "Hi", nano + "Hi --grammar ../in/numbers.gbnf"},
       {"--json", model + "Hi", model + "Hi --json"},
@@ -91,10 +93,10 @@ Effects PerplexityEffects() {
 Effects MasksEffects() {
   const std::string base = "--json --cases ../in/cases.jsonl ";
   return {
-      {"--model", base, base + "-m ../in/model", "", "\"tokens\":5,"},
+      {"--model", base, base + "-m ../in/model"},
       {"--cases", base, "--json --cases ../in/twice.jsonl", "", "\"schemas\":2,"},
       {"--json", "--cases ../in/cases.jsonl", base, "", "\"passing\":0"},
-      {"--failures", base, base + "--failures"},
+      {"--failures", base, base + "--failures", "", "\"a: a valid"},
   };
 }
 

@@ -137,9 +137,12 @@ void Options::SetUpTestSuite() {
   Write("long-batches.json", fmt::format(R"({{"a": [[[{}]]]}})", fmt::join(ids, ", ")));
   Write("lines.jsonl", RandomLines(100));
   Write("schema.json", R"({"enum": ["one", "two"]})");
+  Write("list.json",
+        R"({"type": "array", "items": {"enum": [1, 2]}, "minItems": 3, "maxItems": 3})");
   Write("numbers.gbnf", "root ::= [0-9]{2}");
   const std::string mask_case =
-      R"({"id": "a", "schema": {"enum": ["one"]}, "tests": [{"valid": true, "data": "two"}]})"
+      R"({"id": "a", "schema": {"type": "string"}, "tests": [{"valid": true, "data": 1}, )"
+      R"({"valid": true, "data": "Some words, spelled in tokens."}]})"
       "\n";
   Write("cases.jsonl", mask_case);
   Write("twice.jsonl", mask_case + mask_case);

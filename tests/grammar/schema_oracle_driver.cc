@@ -70,8 +70,9 @@ Result<Json> Answer(const Json& question, const std::shared_ptr<const TokenTrie>
     if (finished.error().code != ErrorCode::kInvalidArgument) {
       return tl::unexpected(finished.error());
     }
-    for (size_t at = 0; at < question["instances"].size(); ++at)
+    for (size_t at = 0; at < question["instances"].size(); ++at) {
       answer["accepted"].push_back(false);
+    }
     return answer;
   }
   const Matcher start(grammar, tokens);
