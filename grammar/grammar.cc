@@ -10,10 +10,13 @@ namespace fulmen {
 namespace {
 
 constexpr Expr kUndefined = UINT32_MAX;
+// In steps of Terms::Allow: half a million nodes are too many.
+constexpr int64_t kStepsForNode = 40;
 
 }  // namespace
 
 Expr Grammar::Add(Node node) {
+  terms_.Spend(kStepsForNode + static_cast<int64_t>(node.parts.size()));
   nodes_.push_back(std::move(node));
   return static_cast<Expr>(nodes_.size() - 1);
 }
@@ -52,10 +55,7 @@ void Grammar::DefineRule(Expr rule, Expr body) {
   rules_[nodes_[rule].rule].body = body;
 }
 
-// The least set of the reached expressions that is closed under `holds`: whether it holds of a
-// node, given the set so far. Each is asked again only when one of its parts came in.
-template <class Holds>
-std::vector<bool> Grammar::LeastSet(std::span<const Expr> reached, const Holds& holds) const {
+Grammar::Users Grammar::UsersOf(std::span<const Expr> reached) const {
   const auto each_part = [this](Expr expr, const auto& visit) {
     const Node& node = nodes_[expr];
     for (const Expr part : node.parts) visit(part);
@@ -63,14 +63,20 @@ std::vector<bool> Grammar::LeastSet(std::span<const Expr> reached, const Holds& 
       visit(rules_[node.rule].body);
     }
   };
-  // Whom each is a part of: `users` from first[expr] to first[expr + 1].
   std::vector<uint32_t> first(nodes_.size() + 1);
   for (const Expr expr : reached) each_part(expr, [&](Expr part) { ++first[part + 1]; });
   std::partial_sum(first.begin(), first.end(), first.begin());
-  std::vector<Expr> users(first.back());
+  std::vector<Expr> all(first.back());
   std::vector<uint32_t> next(first.begin(), first.end() - 1);
-  for (const Expr expr : reached) each_part(expr, [&](Expr part) { users[next[part]++] = expr; });
+  for (const Expr expr : reached) each_part(expr, [&](Expr part) { all[next[part]++] = expr; });
+  return {std::move(first), std::move(all)};
+}
 
+// The least set of the reached expressions that is closed under `holds`: whether it holds of a
+// node, given the set so far. Each is asked again only when one of its parts came in.
+template <class Holds>
+std::vector<bool> Grammar::LeastSet(std::span<const Expr> reached, const Holds& holds) const {
+  const Users users = UsersOf(reached);
   std::vector<bool> in(nodes_.size());
   std::vector<Expr> open(reached.begin(), reached.end());
   while (!open.empty()) {
@@ -78,7 +84,8 @@ std::vector<bool> Grammar::LeastSet(std::span<const Expr> reached, const Holds& 
     open.pop_back();
     if (in[expr] || !holds(nodes_[expr], [&](Expr part) { return in[part]; })) continue;
     in[expr] = true;
-    open.insert(open.end(), users.begin() + first[expr], users.begin() + first[expr + 1]);
+    const std::span<const Expr> more = users.Of(expr);
+    open.insert(open.end(), more.begin(), more.end());
   }
   return in;
 }

@@ -65,6 +65,16 @@ class Grammar {
   // Whether some text may match `expr`: rules that are not defined yet count as if one did.
   bool MayMatch(Expr expr);
 
+  // Whom each of `reached` is a part of, as often as it is; rules are users of their bodies.
+  struct Users {
+    std::vector<uint32_t> first;  // of `all`, for each expression; and the end
+    std::vector<Expr> all;
+    std::span<const Expr> Of(Expr expr) const {
+      return std::span(all).subspan(first[expr], first[expr + 1] - first[expr]);
+    }
+  };
+  Users UsersOf(std::span<const Expr> reached) const;
+
   Expr start() const { return start_; }
   const Node& node(Expr expr) const { return nodes_[expr]; }
   Expr body(uint32_t rule) const { return rules_[rule].body; }

@@ -12,6 +12,8 @@ namespace {
 constexpr int64_t kMostCounted = 256;
 // A set of used items has a bit for each.
 constexpr size_t kMostDistinct = 64;
+// Values that are looked at to find these.
+constexpr size_t kMostCandidates = 1'000;
 
 }  // namespace
 
@@ -149,6 +151,7 @@ Result<std::optional<std::vector<Json>>> SchemaCompiler::FewValues(const Claims&
       if (type == JsonType::kNull) candidates = {Json()};
       if (type == JsonType::kBoolean) candidates = {Json(false), Json(true)};
       if (facts.values) candidates = *facts.values;
+      if (candidates.size() > kMostCandidates) return std::nullopt;
       if (candidates.empty() && !(facts.values && facts.values->empty())) return std::nullopt;
       for (const Json& value : candidates) {
         if (!IsAmong(facts, type, value)) continue;
