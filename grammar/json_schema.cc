@@ -16,6 +16,10 @@ constexpr size_t kMostRulesToCompare = 64;
 // References to references; a circle of them says nothing.
 constexpr int kMostHops = 100;
 constexpr int64_t kStepsToResolve = 50;
+constexpr int64_t kStepsToCompare = 50;
+// Questions within questions, each of which takes a few calls: alternatives within alternatives,
+// and comparisons of these.
+constexpr int kDeepest = 200;
 // Keywords that are left out are named up to so many.
 constexpr size_t kMostNotes = 100;
 // Rules of a whole schema. The largest published ones take some thousands.
@@ -129,10 +133,18 @@ Result<Expr> SchemaCompiler::BuildValue(const Claims& claims) {
   return grammar_.Choice(std::move(ways));
 }
 
+Status SchemaCompiler::GoDeeper() {
+  if (++depth_ <= kDeepest) return {};
+  return Fail(ErrorCode::kUnsupported, "{}: alternatives nested more than {} deep", Here(),
+              kDeepest);
+}
+
 Result<bool> SchemaCompiler::Disjoint(const Json& a, const Json& b, JsonType type) {
   const auto key = std::tuple(std::min(&a, &b), std::max(&a, &b), type);
   if (const auto known = disjoint_.find(key); known != disjoint_.end()) return known->second;
   disjoint_[key] = false;  // for whoever asks again before this is known
+  terms_.Spend(kStepsToCompare);
+  FULMEN_TRY(GoDeeper());
   const Claims both{{std::get<0>(key), true}, {std::get<1>(key), true}};
   bool disjoint = false;
   if (type != JsonType::kArray && type != JsonType::kObject) {
@@ -153,6 +165,7 @@ Result<bool> SchemaCompiler::Disjoint(const Json& a, const Json& b, JsonType typ
     }
     disjoint = !grammar_.MayMatch(grammar_.Choice(std::move(ways)));
   }
+  --depth_;
   disjoint_[key] = disjoint;
   return disjoint;
 }

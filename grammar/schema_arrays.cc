@@ -35,7 +35,8 @@ Result<Expr> SchemaCompiler::ArrayOf(const ArrayFacts& facts) {
 }
 
 Result<Expr> SchemaCompiler::PlainArray(const ArrayFacts& facts) {
-  const auto [min, max] = facts.items;
+  const int64_t min = facts.items.min;
+  const int64_t max = facts.items.max;
   const auto prefix = std::min(static_cast<int64_t>(facts.prefix.size()), max);
   // From the last item back: what may come behind each.
   const Expr rest = RuleOf(facts.rest);
@@ -62,8 +63,8 @@ Result<Expr> SchemaCompiler::ArrayContaining(const ArrayFacts& facts) {
   const bool counted_exactly = wanted.count.max != kNoLimit;
   const int64_t most_wanted = counted_exactly ? wanted.count.max + 1 : wanted.count.min;
   const int64_t most_items = facts.items.max == kNoLimit ? facts.items.min : facts.items.max;
-  if (facts.contains.size() > 1 || !facts.prefix.empty() ||
-      (most_wanted + 1) * (most_items + 1) > kMostCounted) {
+  if (facts.contains.size() > 1 || !facts.prefix.empty() || most_wanted > kMostCounted ||
+      most_items > kMostCounted || (most_wanted + 1) * (most_items + 1) > kMostCounted) {
     FULMEN_TRY(LeaveOut(nullptr, "contains", "with other keywords of arrays, or large counts"));
     ArrayFacts without = facts;
     without.contains.clear();

@@ -46,6 +46,7 @@ class SchemaCompiler {
   // Alternatives for values of `type`, each a list of facts that all hold.
   Result<std::vector<Facts>> Expand(const Claims& claims, JsonType type);
 
+  Status GoDeeper();  // depth_ goes back when all went well
   // No value of `type` is allowed by both schemas: false where that is not known.
   Result<bool> Disjoint(const Json& a, const Json& b, JsonType type);
 
@@ -100,7 +101,7 @@ class SchemaCompiler {
   std::map<const Json*, const Json*> constants_;
   std::map<Claims, Expr> rules_;
   std::vector<std::pair<Claims, Expr>> open_;  // declared, but not defined
-  int depth_ = 0;                              // of alternatives being resolved
+  int depth_ = 0;                              // of questions within questions
   std::map<std::tuple<const Json*, const Json*, JsonType>, bool> disjoint_;
   std::map<std::string, Term> patterns_;
   Claims building_;

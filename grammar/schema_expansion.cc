@@ -13,11 +13,9 @@ namespace {
 // A schema that needs more is refused: what it would take grows with the power of its negations.
 constexpr size_t kMostAlternatives = 512;
 constexpr int64_t kMostSteps = 20'000;
-// Alternatives within alternatives, each of which takes a few calls.
-constexpr int kDeepest = 300;
 // In steps of Terms::Allow: to look for keywords, and to copy a part of what is known.
 constexpr int64_t kStepsForKeyword = 10;
-constexpr int64_t kStepsForPart = 20;
+constexpr int64_t kStepsForPart = 10;
 
 bool IsOfType(const Json& value, JsonType type) {
   switch (type) {
@@ -173,10 +171,7 @@ Status SchemaExpansion::Resolve(State state) {
       compiler_.terms_.Spend(StepsToCopy(state));
       State next = state;
       Take((*options)[at], next);
-      if (++compiler_.depth_ > kDeepest) {
-        return Fail(ErrorCode::kUnsupported, "{}/anyOf: alternatives nested more than {} deep",
-                    compiler_.Here(), kDeepest);
-      }
+      FULMEN_TRY(compiler_.GoDeeper());
       FULMEN_TRY(Resolve(std::move(next)));
       --compiler_.depth_;
     }

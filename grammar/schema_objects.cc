@@ -243,7 +243,8 @@ Result<Expr> SchemaCompiler::ObjectOf(const ObjectFacts& facts) {
   // From the last one back, so that no call goes deep.
   const bool counts = all.count != CountRange{};
   for (auto index = static_cast<int64_t>(all.named.size()); index >= 0; --index) {
-    for (int64_t count = 0; count <= (counts ? std::min(index, all.count.max) : 0); ++count) {
+    const int64_t most = counts ? std::min(index, all.count.max - 1) : 0;
+    for (int64_t count = 0; count <= most; ++count) {
       NextProperty(all, static_cast<size_t>(index), count);
     }
   }

@@ -109,6 +109,7 @@ class Terms {
     steps_left_ -= steps;
     if (steps_left_ < 0) exhausted_ = true;
   }
+  void GiveUp() { exhausted_ = true; }
   // So many terms more than there are now may be made.
   void MakeRoom(size_t terms) { limit_ = size() + terms; }
 

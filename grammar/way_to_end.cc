@@ -1,7 +1,6 @@
 // The shortest texts of expressions, and with them a way from any state to the end.
 #include <algorithm>
 #include <bit>
-#include <numeric>
 #include <queue>
 
 #include "base/check.h"
@@ -26,12 +25,10 @@ int64_t Times(int64_t count, int64_t length) {
 void Machine::FindShortest() {
   if (!shortest_.empty()) return;
   shortest_.assign(grammar_->size(), {.length = kEndless});
-  std::vector<Expr> all(grammar_->size());
-  std::iota(all.begin(), all.end(), 0);
-  const Grammar::Users users = grammar_->UsersOf(all);
+  const Grammar::Users users = grammar_->FindUsers();
   using Found = std::pair<int64_t, Expr>;
   std::priority_queue<Found, std::vector<Found>, std::greater<>> open;
-  for (const Expr expr : all) {
+  for (Expr expr = 0; expr < grammar_->size(); ++expr) {
     const Grammar::Node& node = grammar_->node(expr);
     shortest_[expr].missing = static_cast<uint32_t>(node.parts.size());
     if (!node.productive) continue;
