@@ -15,7 +15,7 @@ constexpr size_t kLongestSearch = 50'000;
 }  // namespace
 
 Term Terms::Derive(Term term, uint8_t byte, ByteSet& same) {
-  if (--steps_left_ < 0) exhausted_ = true;
+  Spend(1);
   if (exhausted_) return kNothing;
   const Kind kind = nodes_[term].kind;
   switch (kind) {
@@ -99,23 +99,32 @@ Term Terms::DeriveMultiple(Term term, uint8_t byte, ByteSet& same) {
   return Intern(Kind::kMultiple, FlagsOf(Kind::kMultiple, words), words);
 }
 
-bool Terms::Live(Term term) {
+Terms::Known Terms::KnownOf(Term term) const {
   const Node& node = nodes_[term];
-  if (term == kNothing || node.known == Known::kDead) return false;
-  if ((node.flags & (kPlain | kInfinite | kNullable)) != 0 || node.known == Known::kLive) {
-    return true;
+  if (term == kNothing) return Known::kDead;
+  return (node.flags & (kPlain | kInfinite | kNullable)) != 0 ? Known::kLive : node.known;
+}
+
+bool Terms::Live(Term start) {
+  bool live = true;
+  Term term = start;
+  // A loop, as concatenations can be long.
+  for (; live && KnownOf(term) == Known::kNo && nodes_[term].kind == Kind::kConcat;
+       term = Parts(term)[1]) {
+    live = Live(Parts(term)[0]);
   }
-  const std::vector<Term> parts(Parts(term).begin(), Parts(term).end());
-  const auto live = [this](Term part) { return Live(part); };
-  switch (node.kind) {
-    case Kind::kConcat:
-    case Kind::kRepeat:
-      return std::ranges::all_of(parts, live);
-    case Kind::kUnion:
-      return std::ranges::any_of(parts, live);
-    default:
-      return Search(term);
+  if (live && KnownOf(term) != Known::kNo) {
+    live = KnownOf(term) == Known::kLive;
+  } else if (live && nodes_[term].kind == Kind::kRepeat) {
+    live = Live(Parts(term)[0]);
+  } else if (live && nodes_[term].kind == Kind::kUnion) {
+    live = false;
+    for (size_t at = 0; !live && at < Parts(term).size(); ++at) live = Live(Parts(term)[at]);
+  } else if (live) {
+    live = Search(term);
   }
+  if (!exhausted_) nodes_[start].known = live ? Known::kLive : Known::kDead;
+  return live;
 }
 
 // Breadth first, so that a way to the end is found before the loops beside it are unrolled.
@@ -128,10 +137,8 @@ bool Terms::Search(Term start) {
       ByteSet same = ByteSet::All();
       const Term next = Derive(term, left.First(), same);
       left &= same.Complement();
-      if (next == kNothing || nodes_[next].known == Known::kDead) continue;
-      const bool live = (nodes_[next].flags & (kPlain | kInfinite | kNullable)) != 0 ||
-                        nodes_[next].known == Known::kLive;
-      if (live) {
+      if (KnownOf(next) == Known::kDead) continue;
+      if (KnownOf(next) == Known::kLive) {
         nodes_[next].known = Known::kLive;
         for (Term on_the_way = term;; on_the_way = came_from[on_the_way]) {
           nodes_[on_the_way].known = Known::kLive;
@@ -147,9 +154,60 @@ bool Terms::Search(Term start) {
   return false;
 }
 
-std::string Terms::Shortest(Term start) {
-  FULMEN_CHECK(Live(start), "no string to be shortest");
-  if (Nullable(start)) return "";
+std::optional<std::string> Terms::Shortest(Term term, size_t most) {
+  FULMEN_CHECK(exhausted_ || Live(term), "no string to be shortest");
+  Spend(1);
+  std::string text;
+  if (exhausted_ || !AppendShortest(term, most, text)) return std::nullopt;
+  return text;
+}
+
+// Adds `most` bytes at most; false if that is not enough or takes too long.
+bool Terms::AppendShortest(Term term, size_t most, std::string& text) {
+  // A loop, as concatenations can be long.
+  while (nodes_[term].kind == Kind::kConcat && !Nullable(term)) {
+    const size_t before = text.size();
+    if (!AppendShortest(Parts(term)[0], most, text)) return false;
+    most -= text.size() - before;
+    term = Parts(term)[1];
+  }
+  Spend(1);
+  if (exhausted_) return false;
+  if (Nullable(term)) return true;
+  if (most == 0) return false;
+  switch (nodes_[term].kind) {
+    case Kind::kBytes:
+      text.push_back(static_cast<char>(BytesOf(term).First()));
+      return true;
+    case Kind::kUnion: {
+      std::optional<std::string> best;
+      for (const Term part : std::vector<Term>(Parts(term).begin(), Parts(term).end())) {
+        if (best && best->size() == 1) break;
+        std::string way;
+        if (!Live(part) || !AppendShortest(part, best ? best->size() - 1 : most, way)) continue;
+        best = way;
+      }
+      if (best) text += *best;
+      return best.has_value();
+    }
+    case Kind::kRepeat: {
+      std::string once;
+      if (!AppendShortest(Parts(term)[0], most, once)) return false;
+      const auto count = static_cast<size_t>(BoundsOf(term).min);
+      if (count > most / once.size()) return false;
+      Spend(static_cast<int64_t>(once.size() * count / 16));
+      for (size_t left = count; left > 0; --left) text += once;
+      return true;
+    }
+    default: {
+      const auto way = SearchShortest(term, most);
+      if (way) text += *way;
+      return way.has_value();
+    }
+  }
+}
+
+std::optional<std::string> Terms::SearchShortest(Term start, size_t most) {
   std::vector<Term> reached{start};
   struct Step {
     Term from;
@@ -163,6 +221,7 @@ std::string Terms::Shortest(Term start) {
       const uint8_t byte = left.First();
       const Term next = Derive(term, byte, same);
       left &= same.Complement();
+      if (exhausted_) return std::nullopt;
       if (!came_by.try_emplace(next, Step{term, byte}).second) continue;
       if (Nullable(next)) {
         std::string bytes;
@@ -170,13 +229,14 @@ std::string Terms::Shortest(Term start) {
           bytes.push_back(static_cast<char>(came_by[back].byte));
         }
         std::ranges::reverse(bytes);
+        if (bytes.size() > most) return std::nullopt;
         return bytes;
       }
       if (Live(next)) reached.push_back(next);
     }
   }
   FULMEN_CHECK(exhausted_, "a live language has no shortest string");
-  return "";
+  return std::nullopt;
 }
 
 bool Terms::Matches(Term term, std::string_view text) {
@@ -185,42 +245,6 @@ bool Terms::Matches(Term term, std::string_view text) {
     term = Derive(term, static_cast<uint8_t>(byte), same);
   }
   return Nullable(term);
-}
-
-ByteSet Terms::FirstBytes(Term term) const {
-  switch (nodes_[term].kind) {
-    case Kind::kNothing:
-    case Kind::kEmpty:
-      return {};
-    case Kind::kBytes:
-      return BytesOf(term);
-    case Kind::kConcat: {
-      const Term first = Parts(term)[0];
-      ByteSet bytes = FirstBytes(first);
-      if (Nullable(first)) bytes |= FirstBytes(Parts(term)[1]);
-      return bytes;
-    }
-    case Kind::kUnion: {
-      ByteSet bytes;
-      for (const Term part : Parts(term)) bytes |= FirstBytes(part);
-      return bytes;
-    }
-    case Kind::kIntersect: {
-      ByteSet bytes = ByteSet::All();
-      for (const Term part : Parts(term)) bytes &= FirstBytes(part);
-      return bytes;
-    }
-    case Kind::kNot:
-      return ByteSet::All();
-    case Kind::kRepeat:
-      return FirstBytes(Parts(term)[0]);
-    case Kind::kMultiple: {
-      ByteSet bytes = ByteSet::Range('0', '9');
-      bytes.Insert('.');
-      return bytes;
-    }
-  }
-  return {};
 }
 
 }  // namespace fulmen

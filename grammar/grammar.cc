@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <unordered_set>
 
 #include "base/check.h"
 
@@ -10,10 +9,15 @@ namespace fulmen {
 namespace {
 
 constexpr Expr kUndefined = UINT32_MAX;
+// In steps of Terms::Allow: to make a node, and to ask about one.
+constexpr int64_t kStepsForNode = 10;
+constexpr int64_t kStepsToAsk = 4;
 
 }  // namespace
 
 Expr Grammar::Add(Node node) {
+  terms_.Spend(kStepsForNode + static_cast<int64_t>(node.parts.size()));
+  if (nodes_.size() >= kMostNodes) terms_.GiveUp();
   nodes_.push_back(std::move(node));
   return static_cast<Expr>(nodes_.size() - 1);
 }
@@ -52,33 +56,49 @@ void Grammar::DefineRule(Expr rule, Expr body) {
   rules_[nodes_[rule].rule].body = body;
 }
 
-// The least set of the reached expressions that is closed under `holds`: whether it holds of a
-// node, given the set so far. Each is asked again only when one of its parts came in.
-template <class Holds>
-std::vector<bool> Grammar::LeastSet(std::span<const Expr> reached, const Holds& holds) const {
-  const auto each_part = [this](Expr expr, const auto& visit) {
+Grammar::Reached Grammar::ReachAll() const {
+  Reached all{std::vector<Expr>(nodes_.size())};
+  std::iota(all.all.begin(), all.all.end(), 0);
+  return all;
+}
+
+Grammar::Users Grammar::UsersAmong(const Reached& reached) const {
+  const auto each_part = [&](Expr expr, const auto& visit) {
     const Node& node = nodes_[expr];
-    for (const Expr part : node.parts) visit(part);
+    for (const Expr part : node.parts) visit(reached.PlaceOf(part));
     if (node.kind == Kind::kRule && rules_[node.rule].body != kUndefined) {
-      visit(rules_[node.rule].body);
+      visit(reached.PlaceOf(rules_[node.rule].body));
     }
   };
-  // Whom each is a part of: `users` from first[expr] to first[expr + 1].
-  std::vector<uint32_t> first(nodes_.size() + 1);
-  for (const Expr expr : reached) each_part(expr, [&](Expr part) { ++first[part + 1]; });
+  std::vector<uint32_t> first(reached.all.size() + 1);
+  for (const Expr expr : reached.all) each_part(expr, [&](size_t part) { ++first[part + 1]; });
   std::partial_sum(first.begin(), first.end(), first.begin());
-  std::vector<Expr> users(first.back());
+  std::vector<Expr> all(first.back());
   std::vector<uint32_t> next(first.begin(), first.end() - 1);
-  for (const Expr expr : reached) each_part(expr, [&](Expr part) { users[next[part]++] = expr; });
+  for (const Expr expr : reached.all) {
+    each_part(expr, [&](size_t part) { all[next[part]++] = expr; });
+  }
+  return {std::move(first), std::move(all)};
+}
 
-  std::vector<bool> in(nodes_.size());
-  std::vector<Expr> open(reached.begin(), reached.end());
+Grammar::Users Grammar::FindUsers() const { return UsersAmong(ReachAll()); }
+
+// The least set of the reached expressions that is closed under `holds`, by their places: whether
+// it holds of a node, given the set so far. Each is asked again only when one of its parts came in.
+template <class Holds>
+std::vector<bool> Grammar::LeastSet(const Reached& reached, const Holds& holds) const {
+  const Users users = UsersAmong(reached);
+  std::vector<bool> in(reached.all.size());
+  const auto is_in = [&](Expr part) { return in[reached.PlaceOf(part)]; };
+  std::vector<Expr> open = reached.all;
   while (!open.empty()) {
     const Expr expr = open.back();
+    const size_t place = reached.PlaceOf(expr);
     open.pop_back();
-    if (in[expr] || !holds(nodes_[expr], [&](Expr part) { return in[part]; })) continue;
-    in[expr] = true;
-    open.insert(open.end(), users.begin() + first[expr], users.begin() + first[expr + 1]);
+    if (in[place] || !holds(nodes_[expr], is_in)) continue;
+    in[place] = true;
+    const std::span<const Expr> more = users.Of(place);
+    open.insert(open.end(), more.begin(), more.end());
   }
   return in;
 }
@@ -108,27 +128,28 @@ bool Grammar::ProductiveNow(const Node& node, const IsProductive& productive) {
 }
 
 void Grammar::FindProductive() {
-  std::vector<Expr> all(nodes_.size());
-  std::iota(all.begin(), all.end(), 0);
   const std::vector<bool> productive = LeastSet(
-      all, [this](const Node& node, const auto& known) { return ProductiveNow(node, known); });
-  for (const Expr expr : all) nodes_[expr].productive = productive[expr];
+      ReachAll(), [this](const Node& node, const auto& known) { return ProductiveNow(node, known); });
+  for (Expr expr = 0; expr < nodes_.size(); ++expr) nodes_[expr].productive = productive[expr];
 }
 
 bool Grammar::MayMatch(Expr expr) {
-  std::vector<Expr> reached{expr};
-  std::unordered_set<Expr> seen{expr};
+  Reached reached{{expr}, {{expr, 0}}};
   const auto reach = [&](Expr part) {
-    if (part != kUndefined && seen.insert(part).second) reached.push_back(part);
+    const auto place = static_cast<uint32_t>(reached.all.size());
+    if (part != kUndefined && reached.places.try_emplace(part, place).second) {
+      reached.all.push_back(part);
+    }
   };
-  for (size_t at = 0; at < reached.size(); ++at) {
-    const Node& node = nodes_[reached[at]];
+  for (size_t at = 0; at < reached.all.size(); ++at) {
+    const Node& node = nodes_[reached.all[at]];
     for (const Expr part : node.parts) reach(part);
     if (node.kind == Kind::kRule) reach(rules_[node.rule].body);
   }
+  terms_.Spend(kStepsToAsk * static_cast<int64_t>(reached.all.size()));
   return LeastSet(reached, [this](const Node& node, const auto& known) {
     return ProductiveNow(node, known);
-  })[expr];
+  })[0];
 }
 
 // Whether a text may be empty, from what is known of the parts.
@@ -152,10 +173,8 @@ bool Grammar::CanBeEmpty(const Node& node, const IsEmpty& is_empty) const {
 }
 
 Status Grammar::RefuseLeftRecursion() const {
-  std::vector<Expr> all(nodes_.size());
-  std::iota(all.begin(), all.end(), 0);
   const std::vector<bool> empty = LeastSet(
-      all, [this](const Node& node, const auto& known) { return CanBeEmpty(node, known); });
+      ReachAll(), [this](const Node& node, const auto& known) { return CanBeEmpty(node, known); });
   const auto begins_with = [&](Expr expr) {
     const Node& node = nodes_[expr];
     if (node.kind == Kind::kRule) return std::vector<Expr>{rules_[node.rule].body};

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/status.h"
@@ -23,7 +24,8 @@ class Grammar {
   static constexpr int64_t kUnbounded = INT64_MAX;
   // What a grammar may take: a second or two, and some tens of megabytes.
   static constexpr size_t kMostTerms = size_t{1} << 18;
-  static constexpr int64_t kMostWork = 20'000'000;
+  static constexpr size_t kMostNodes = size_t{1} << 19;
+  static constexpr int64_t kMostWork = 40'000'000;
 
   enum class Kind : uint8_t {
     kLexeme,    // text of a term
@@ -65,6 +67,16 @@ class Grammar {
   // Whether some text may match `expr`: rules that are not defined yet count as if one did.
   bool MayMatch(Expr expr);
 
+  // Whom each expression is a part of, as often as it is; rules are users of their bodies.
+  struct Users {
+    std::vector<uint32_t> first;  // of `all`, for each expression; and the end
+    std::vector<Expr> all;
+    std::span<const Expr> Of(size_t expr) const {
+      return std::span(all).subspan(first[expr], first[expr + 1] - first[expr]);
+    }
+  };
+  Users FindUsers() const;
+
   Expr start() const { return start_; }
   const Node& node(Expr expr) const { return nodes_[expr]; }
   Expr body(uint32_t rule) const { return rules_[rule].body; }
@@ -82,8 +94,16 @@ class Grammar {
   bool ProductiveNow(const Node& node, const IsProductive& productive);
   template <class IsEmpty>
   bool CanBeEmpty(const Node& node, const IsEmpty& is_empty) const;
+  // Some expressions, with all their parts, and where each stands among them.
+  struct Reached {
+    std::vector<Expr> all;
+    std::unordered_map<Expr, uint32_t> places = {};  // empty: each stands at its own number
+    size_t PlaceOf(Expr expr) const { return places.empty() ? expr : places.at(expr); }
+  };
+  Reached ReachAll() const;
+  Users UsersAmong(const Reached& reached) const;
   template <class Holds>
-  std::vector<bool> LeastSet(std::span<const Expr> reached, const Holds& holds) const;
+  std::vector<bool> LeastSet(const Reached& reached, const Holds& holds) const;
   Status RefuseLeftRecursion() const;
 
   Terms terms_;

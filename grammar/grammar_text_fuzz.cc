@@ -23,23 +23,23 @@ void Walk(Grammar grammar, Expr start, std::string_view text) {
     state = next;
   }
   if (machine.exhausted() || state == Machine::kDead) return;
-  const std::string rest = machine.WayToEnd(state);
-  if (rest.size() > 1000) return;
-  for (const char byte : rest) state = machine.Next(state, static_cast<uint8_t>(byte));
-  FULMEN_CHECK(machine.exhausted() || machine.Accepts(state), "{} does not lead to the end", rest);
+  const Result<std::string> rest = machine.WayToEnd(state);
+  if (!rest || rest->size() > 1000) return;
+  for (const char byte : *rest) state = machine.Next(state, static_cast<uint8_t>(byte));
+  FULMEN_CHECK(machine.exhausted() || machine.Accepts(state), "{} does not lead to the end", *rest);
 }
 
 void Read(std::string_view source, std::string_view text) {
   for (const Spelling spelling : {Spelling::kText, Spelling::kJson}) {
     for (const PatternMatch how : {PatternMatch::kWhole, PatternMatch::kSearch}) {
-      Grammar grammar(1 << 14);
+      Grammar grammar;
       const Result<Term> term = ParsePattern(grammar.terms(), source, spelling, how);
       if (!term) continue;
       const Expr start = grammar.Lexeme(*term);
       Walk(std::move(grammar), start, text);
     }
   }
-  Grammar grammar(1 << 14);
+  Grammar grammar;
   const Result<Expr> start = AddGbnf(grammar, source);
   if (start) Walk(std::move(grammar), *start, text);
 }

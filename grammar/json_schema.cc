@@ -15,6 +15,13 @@ namespace {
 constexpr size_t kMostRulesToCompare = 64;
 // References to references; a circle of them says nothing.
 constexpr int kMostHops = 100;
+constexpr int64_t kStepsToResolve = 50;
+constexpr int64_t kStepsToCompare = 50;
+// Questions within questions, each of which takes a few calls: alternatives within alternatives,
+// and comparisons of these.
+constexpr int kDeepest = 200;
+// Keywords that are left out are named up to so many.
+constexpr size_t kMostNotes = 100;
 // Rules of a whole schema. The largest published ones take some thousands.
 constexpr size_t kMostRules = 50'000;
 
@@ -56,16 +63,12 @@ Result<Expr> SchemaCompiler::Compile() {
 }
 
 // A schema that is only a reference is what it refers to.
-Claim SchemaCompiler::Resolved(Claim claim) const {
+Claim SchemaCompiler::Resolved(Claim claim) {
   for (int hops = 0; hops < kMostHops; ++hops) {
     const Json& reference = Member(*claim.schema, "$ref");
     if (!reference.is_string()) break;
-    const auto says_nothing_else = [&] {
-      Json rest = *claim.schema;
-      rest.erase("$ref");
-      return AllowsEverything(rest);
-    };
-    if (!index_.RefStandsAlone() && !says_nothing_else()) break;
+    if (!index_.RefStandsAlone() && !SaysNothingBut(*claim.schema, "$ref")) break;
+    terms_.Spend(kStepsToResolve);
     const auto target = index_.Resolve(*claim.schema, reference.get<std::string>());
     if (!target) break;  // told where it is expanded
     claim.schema = *target;
@@ -130,10 +133,18 @@ Result<Expr> SchemaCompiler::BuildValue(const Claims& claims) {
   return grammar_.Choice(std::move(ways));
 }
 
+Status SchemaCompiler::GoDeeper() {
+  if (++depth_ <= kDeepest) return {};
+  return Fail(ErrorCode::kUnsupported, "{}: alternatives nested more than {} deep", Here(),
+              kDeepest);
+}
+
 Result<bool> SchemaCompiler::Disjoint(const Json& a, const Json& b, JsonType type) {
   const auto key = std::tuple(std::min(&a, &b), std::max(&a, &b), type);
   if (const auto known = disjoint_.find(key); known != disjoint_.end()) return known->second;
   disjoint_[key] = false;  // for whoever asks again before this is known
+  terms_.Spend(kStepsToCompare);
+  FULMEN_TRY(GoDeeper());
   const Claims both{{std::get<0>(key), true}, {std::get<1>(key), true}};
   bool disjoint = false;
   if (type != JsonType::kArray && type != JsonType::kObject) {
@@ -154,6 +165,7 @@ Result<bool> SchemaCompiler::Disjoint(const Json& a, const Json& b, JsonType typ
     }
     disjoint = !grammar_.MayMatch(grammar_.Choice(std::move(ways)));
   }
+  --depth_;
   disjoint_[key] = disjoint;
   return disjoint;
 }
@@ -176,12 +188,13 @@ Status SchemaCompiler::LeaveOut(const Json* schema, std::string_view keyword,
     const bool says_it = claim.schema->is_object() && claim.schema->contains(keyword);
     if (schema == nullptr || says_it) schema = claim.schema;
   }
+  if (!told_.emplace(schema, keyword, reason).second || left_out_.size() >= kMostNotes) return {};
   const std::string where = schema == nullptr ? Here() : index_.PathOf(*schema);
-  std::string note = fmt::format("{}/{}: {}", where, keyword, reason);
+  const std::string note = fmt::format("{}/{}: {}", where, keyword, reason);
   if (options_.strict) {
     return Fail(ErrorCode::kUnsupported, "{}, which cannot be enforced exactly", note);
   }
-  if (std::ranges::find(left_out_, note) == left_out_.end()) left_out_.push_back(std::move(note));
+  left_out_.push_back(left_out_.size() + 1 < kMostNotes ? note : "and more");
   return {};
 }
 

@@ -14,11 +14,16 @@ namespace {
 constexpr size_t kMostStates = 100'000;
 // Ways to read one text. Schemas with many alternatives have some hundreds.
 constexpr size_t kMostThreads = 10'000;
+// What it takes to look at a frame, and to make a state, in steps of Terms::Allow.
+constexpr int64_t kStepsToExpand = 10;
+constexpr int64_t kStepsForState = 20;
 
 }  // namespace
 
 Machine::Machine(std::shared_ptr<const Grammar> grammar)
     : grammar_(std::move(grammar)), terms_(grammar_->terms()) {
+  terms_.MakeRoom(Grammar::kMostTerms);
+  terms_.Allow(Grammar::kMostWork);
   frames_.push_back({});  // kBottom
   heads_.emplace_back();
   states_.emplace_back();  // kDead
@@ -53,14 +58,13 @@ const Machine::Heads& Machine::HeadsOf(uint32_t stack) {
       continue;
     }
     std::vector<uint32_t> more;
+    terms_.Spend(kStepsToExpand);
     Expand(Frame(frames_[open[at]]), more, heads->threads);
     for (const uint32_t next : more) {
       if (seen.insert(next).second) open.push_back(next);
     }
-    if (open.size() > kMostThreads) {
-      exhausted_ = true;
-      break;
-    }
+    if (open.size() > kMostThreads) exhausted_ = true;
+    if (exhausted()) break;
   }
   heads_[stack] = std::move(heads);
   return *heads_[stack];
@@ -136,10 +140,13 @@ Machine::State Machine::Intern(std::vector<Thread> threads, bool accepts) {
     if (terms_.Nullable(thread.term)) {
       const Heads& heads = HeadsOf(thread.stack);
       all.insert(all.end(), heads.threads.begin(), heads.threads.end());
+      terms_.Spend(static_cast<int64_t>(heads.threads.size()));
       accepts = accepts || heads.at_end;
     }
     if (thread.term != Terms::kEmpty && terms_.Live(thread.term)) all.push_back(thread);
+    if (exhausted()) return kDead;
   }
+  terms_.Spend(kStepsForState + static_cast<int64_t>(all.size()));
   std::ranges::sort(all);
   all.erase(std::unique(all.begin(), all.end()), all.end());
   if (all.size() > kMostThreads || states_.size() >= kMostStates) exhausted_ = true;

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/status.h"
 #include "grammar/grammar.h"
 #include "grammar/intern_table.h"
 
@@ -43,8 +45,8 @@ class Machine {
   Terms& terms() { return terms_; }
 
   // A text that leads from `state` to the end: a shortest one of each lexeme and of each choice on
-  // the way.
-  std::string WayToEnd(State state);
+  // the way. An error if it has more than a megabyte, or takes too long to find.
+  Result<std::string> WayToEnd(State state);
 
   // The same place in the text for `other`, a machine of the same grammar.
   State CopyTo(Machine& other, State state) const;
@@ -84,11 +86,20 @@ class Machine {
   void ExpandDistinct(const Frame& frame, std::vector<uint32_t>& open);
   void ExpandSequence(const Frame& frame, std::vector<uint32_t>& open);
 
+  // What is known of the shortest texts of expressions: of a choice, and of a rule, which part has
+  // one. `missing` counts parts whose lengths are not known yet.
+  struct Shortest {
+    int64_t length = 0;
+    int64_t sum = 0;  // of the known parts
+    uint32_t missing = 0;
+    std::optional<Expr> way = {};
+  };
   void FindShortest();
-  int64_t LengthFromParts(Expr expr);
-  std::vector<Expr> ShortestItems(Expr expr, uint64_t used) const;
-  void AppendShortest(Expr expr, std::string& text);
-  void AppendRest(const Frame& frame, std::string& text);
+  int64_t LengthBy(Expr expr, Expr part);
+  std::vector<Expr> ShortestItems(const Grammar::Node& node, uint64_t used) const;
+  int64_t RestLength(const Frame& frame) const;
+  int64_t LengthToEnd(uint32_t stack);
+  void AppendRest(const Frame& start, std::string& text);
 
   std::shared_ptr<const Grammar> grammar_;
   Terms terms_;
@@ -101,7 +112,9 @@ class Machine {
   InternTable state_table_;
   size_t thread_bytes_ = 0;
   std::vector<State> next_;        // 256 for each state
-  std::vector<int64_t> shortest_;  // bytes of a shortest text of each expression, once asked for
+  // Once a way to the end was asked for: of each expression, and of what is left of each stack.
+  std::vector<Shortest> shortest_;
+  std::vector<int64_t> to_end_;
 };
 
 }  // namespace fulmen

@@ -17,6 +17,12 @@ constexpr size_t kMostMasks = 256;
 // What one question may take: some tenths of a second, hundreds of times what schemas in use do.
 constexpr int64_t kMostWork = 4'000'000;
 
+tl::unexpected<Error> TooLong() {
+  return Fail(ErrorCode::kUnsupported,
+              "which tokens may come next takes too long to find out: the grammar has too many ways "
+              "to read the text so far");
+}
+
 }  // namespace
 
 // What copies of a matcher have in common.
@@ -99,18 +105,20 @@ Matcher::Matcher(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const T
       state_(shared_->machine.start()) {}
 
 void Matcher::MoveOn() {
-  if (shared_->successor == nullptr) {
+  if (shared_->successor == nullptr || shared_->successor->machine.exhausted()) {
     shared_->successor = std::make_shared<Shared>(shared_->grammar, shared_->tokens);
   }
   const std::shared_ptr<Shared> next = shared_->successor;
   next->machine.terms().Allow(kMostWork);
-  state_ = shared_->machine.CopyTo(next->machine, state_);
+  const Machine::State state = shared_->machine.CopyTo(next->machine, state_);
+  if (state == Machine::kDead) return;  // the place itself takes too much
+  state_ = state;
   shared_ = next;
 }
 
 // Before states are made.
 void Matcher::Begin() {
-  if (shared_->machine.MemoryBytes() > kMostMachineBytes) MoveOn();
+  if (shared_->machine.MemoryBytes() > kMostMachineBytes || shared_->machine.exhausted()) MoveOn();
   shared_->machine.terms().Allow(kMostWork);
 }
 
@@ -121,11 +129,7 @@ Result<std::span<const uint64_t>> Matcher::Mask() {
     MoveOn();
     mask = &shared_->MaskOf(state_);
   }
-  if (shared_->machine.exhausted()) {
-    return Fail(ErrorCode::kUnsupported,
-                "which tokens may come next takes too long to find out: the grammar has too many "
-                "ways to read the text so far");
-  }
+  if (shared_->machine.exhausted()) return TooLong();
   return std::span<const uint64_t>(*mask);
 }
 
@@ -144,9 +148,10 @@ Status Matcher::AcceptText(std::string_view bytes) {
     MoveOn();
     state = go(read);
   }
+  if (state == Machine::kDead && shared_->machine.exhausted()) return TooLong();
   if (state == Machine::kDead) {
     return Fail(ErrorCode::kInvalidArgument, "the grammar does not allow \"{}\" here",
-                Printable(bytes.substr(read - 1), 80));
+                Printable(bytes.substr(std::max<size_t>(read, 1) - 1), 80));
   }
   state_ = state;
   return {};
@@ -171,14 +176,14 @@ std::string Matcher::Forced(size_t most) {
   for (Machine::State state = state_; forced.size() < most;) {
     if (shared_->machine.Accepts(state)) break;
     const ByteSet live = shared_->machine.LiveBytes(state);
-    if (live.Count() != 1) break;
+    if (live.Count() != 1 || shared_->machine.exhausted()) break;
     forced.push_back(static_cast<char>(live.First()));
     state = shared_->machine.Next(state, live.First());
   }
   return forced;
 }
 
-std::string Matcher::WayToEnd() {
+Result<std::string> Matcher::WayToEnd() {
   Begin();
   return shared_->machine.WayToEnd(state_);
 }

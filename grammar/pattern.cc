@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/check.h"
 #include "grammar/pattern_syntax.h"
@@ -70,6 +71,12 @@ class Translator {
  private:
   static Placed Everywhere(Term term) { return {{{{term, term}, {term, term}}}}; }
 
+  // Each set once, as large ones take long.
+  Term CharacterOf(const CodePoints& characters) {
+    const auto [at, is_new] = characters_.try_emplace(characters, Terms::kNothing);
+    if (is_new) at->second = Character(terms_, characters, spelling_);
+    return at->second;
+  }
   Placed Place(const PatternNode& node);
   Placed Joined(const Placed& first, const Placed& second);
   Placed Repeated(const Placed& part, int32_t min, int32_t max);
@@ -80,13 +87,14 @@ class Translator {
   Terms& terms_;
   Spelling spelling_;
   Term any_;  // any text
+  std::map<CodePoints, Term> characters_;
 };
 
 // A part without look-aheads.
 Placed Translator::Place(const PatternNode& node) {
   switch (node.kind) {
     case Kind::kCharacter:
-      return Everywhere(Character(terms_, node.characters, spelling_));
+      return Everywhere(CharacterOf(node.characters));
     case Kind::kTextStart:
       return {{{{Terms::kNothing, Terms::kNothing}, {Terms::kEmpty, Terms::kEmpty}}}};
     case Kind::kTextEnd:

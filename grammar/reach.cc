@@ -9,6 +9,8 @@ namespace {
 
 // Derivatives that are looked at before a language counts as too intricate.
 constexpr size_t kLargestClosure = 24;
+// What must still come of a language that is not too intricate.
+constexpr size_t kLongestNeeded = 1'000;
 
 }  // namespace
 
@@ -114,7 +116,9 @@ Reach::Span Reach::OfIntersection(Term term) {
   if (!closure) return {};
   int64_t needed = 0;
   for (const Term state : *closure) {
-    needed = std::max(needed, static_cast<int64_t>(terms_.Shortest(state).size()));
+    const auto shortest = terms_.Shortest(state, kLongestNeeded);
+    if (!shortest) return {};
+    needed = std::max(needed, static_cast<int64_t>(shortest->size()));
   }
   return {std::max<int64_t>(most - needed, 0), needed == 0};
 }

@@ -12,6 +12,8 @@ namespace {
 constexpr int64_t kMostCounted = 256;
 // A set of used items has a bit for each.
 constexpr size_t kMostDistinct = 64;
+// Values that are looked at to find these.
+constexpr size_t kMostCandidates = 1'000;
 
 }  // namespace
 
@@ -33,7 +35,8 @@ Result<Expr> SchemaCompiler::ArrayOf(const ArrayFacts& facts) {
 }
 
 Result<Expr> SchemaCompiler::PlainArray(const ArrayFacts& facts) {
-  const auto [min, max] = facts.items;
+  const int64_t min = facts.items.min;
+  const int64_t max = facts.items.max;
   const auto prefix = std::min(static_cast<int64_t>(facts.prefix.size()), max);
   // From the last item back: what may come behind each.
   const Expr rest = RuleOf(facts.rest);
@@ -60,8 +63,8 @@ Result<Expr> SchemaCompiler::ArrayContaining(const ArrayFacts& facts) {
   const bool counted_exactly = wanted.count.max != kNoLimit;
   const int64_t most_wanted = counted_exactly ? wanted.count.max + 1 : wanted.count.min;
   const int64_t most_items = facts.items.max == kNoLimit ? facts.items.min : facts.items.max;
-  if (facts.contains.size() > 1 || !facts.prefix.empty() ||
-      (most_wanted + 1) * (most_items + 1) > kMostCounted) {
+  if (facts.contains.size() > 1 || !facts.prefix.empty() || most_wanted > kMostCounted ||
+      most_items > kMostCounted || (most_wanted + 1) * (most_items + 1) > kMostCounted) {
     FULMEN_TRY(LeaveOut(nullptr, "contains", "with other keywords of arrays, or large counts"));
     ArrayFacts without = facts;
     without.contains.clear();
@@ -149,6 +152,7 @@ Result<std::optional<std::vector<Json>>> SchemaCompiler::FewValues(const Claims&
       if (type == JsonType::kNull) candidates = {Json()};
       if (type == JsonType::kBoolean) candidates = {Json(false), Json(true)};
       if (facts.values) candidates = *facts.values;
+      if (candidates.size() > kMostCandidates) return std::nullopt;
       if (candidates.empty() && !(facts.values && facts.values->empty())) return std::nullopt;
       for (const Json& value : candidates) {
         if (!IsAmong(facts, type, value)) continue;

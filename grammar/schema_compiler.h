@@ -12,6 +12,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -37,7 +38,7 @@ class SchemaCompiler {
  private:
   friend class SchemaExpansion;
 
-  Claim Resolved(Claim claim) const;
+  Claim Resolved(Claim claim);
   // The rule of all claims together. It is defined later, by DefineOpenRules.
   Expr RuleOf(Claims claims);
   Status DefineOpenRules(size_t down_to);
@@ -45,6 +46,7 @@ class SchemaCompiler {
   // Alternatives for values of `type`, each a list of facts that all hold.
   Result<std::vector<Facts>> Expand(const Claims& claims, JsonType type);
 
+  Status GoDeeper();  // depth_ goes back when all went well
   // No value of `type` is allowed by both schemas: false where that is not known.
   Result<bool> Disjoint(const Json& a, const Json& b, JsonType type);
 
@@ -93,11 +95,13 @@ class SchemaCompiler {
   const Json& root_;
   SchemaOptions options_;
   std::vector<std::string>& left_out_;
+  std::set<std::tuple<const Json*, std::string, std::string>> told_;  // of these, where and what
   SchemaIndex index_;
   std::deque<Json> own_;
   std::map<const Json*, const Json*> constants_;
   std::map<Claims, Expr> rules_;
   std::vector<std::pair<Claims, Expr>> open_;  // declared, but not defined
+  int depth_ = 0;                              // of questions within questions
   std::map<std::tuple<const Json*, const Json*, JsonType>, bool> disjoint_;
   std::map<std::string, Term> patterns_;
   Claims building_;
@@ -108,7 +112,8 @@ class SchemaCompiler {
   Expr comma_;
 };
 
-// Whether a schema says nothing that its values must keep to.
+// Whether a schema says nothing that its values must keep to; and, but for one keyword.
 bool AllowsEverything(const Json& schema);
+bool SaysNothingBut(const Json& schema, std::string_view keyword);
 
 }  // namespace fulmen

@@ -13,6 +13,9 @@ namespace {
 // A schema that needs more is refused: what it would take grows with the power of its negations.
 constexpr size_t kMostAlternatives = 512;
 constexpr int64_t kMostSteps = 20'000;
+// In steps of Terms::Allow: to look for keywords, and to copy a part of what is known.
+constexpr int64_t kStepsForKeyword = 10;
+constexpr int64_t kStepsForPart = 10;
 
 bool IsOfType(const Json& value, JsonType type) {
   switch (type) {
@@ -57,14 +60,18 @@ void AddClaims(Claims& into, const Claims& more) {
 
 }  // namespace
 
-bool AllowsEverything(const Json& schema) {
-  if (schema.is_boolean()) return schema.get<bool>();
+bool SaysNothingBut(const Json& schema, std::string_view keyword) {
   static const std::set<std::string, std::less<>> kNotes{
       "$schema",     "$id",       "id",         "$comment",    "$defs",
       "definitions", "title",     "default",    "example",     "examples",
       "readOnly",    "writeOnly", "deprecated", "description", "$anchor"};
-  return std::ranges::all_of(schema.items(),
-                             [](const auto& item) { return kNotes.contains(item.key()); });
+  return std::ranges::all_of(schema.items(), [&](const auto& item) {
+    return item.key() == keyword || kNotes.contains(item.key());
+  });
+}
+
+bool AllowsEverything(const Json& schema) {
+  return schema.is_boolean() ? schema.get<bool>() : SaysNothingBut(schema, "");
 }
 
 void SchemaExpansion::MergeArray(ArrayFacts& into, const ArrayFacts& more) {
@@ -83,9 +90,8 @@ void SchemaExpansion::MergeArray(ArrayFacts& into, const ArrayFacts& more) {
 void SchemaExpansion::Merge(Facts& into, const Facts& more) {
   if (more.values) {
     if (into.values) {
-      std::erase_if(*into.values, [&](const Json& value) {
-        return std::ranges::find(*more.values, value) == more.values->end();
-      });
+      const std::set<Json> others(more.values->begin(), more.values->end());
+      std::erase_if(*into.values, [&](const Json& value) { return !others.contains(value); });
     } else {
       into.values = more.values;
     }
@@ -114,13 +120,21 @@ Result<std::vector<Facts>> SchemaExpansion::Run(const Claims& claims) {
   return std::move(alternatives_);
 }
 
-Status SchemaExpansion::Resolve(State state) {
-  // In the order of the document, so that properties keep it.
+void SchemaExpansion::Choose(Options options, State& state) {
+  state.choices.push_back(std::make_shared<const Options>(std::move(options)));
+}
+
+// In the order of the document, so that properties keep it.
+Status SchemaExpansion::ResolveOpen(State& state) {
   for (size_t at = 0; at < state.open.size() && !state.dead; ++at) {
     const Claim claim = state.open[at];
-    if (state.resolved.contains({claim.schema, !claim.holds})) return {};
+    if (state.resolved.contains({claim.schema, !claim.holds})) {
+      state.dead = true;
+      return {};
+    }
     if (!state.resolved.insert(claim).second) continue;
-    if (++steps_ > kMostSteps) {
+    compiler_.terms_.Spend(kStepsForKeyword * static_cast<int64_t>(claim.schema->size()));
+    if (++steps_ > kMostSteps || compiler_.terms_.exhausted()) {
       return Fail(ErrorCode::kUnsupported, "{}/anyOf: too many combinations of alternatives",
                   compiler_.index_.PathOf(*claim.schema));
     }
@@ -129,27 +143,45 @@ Status SchemaExpansion::Resolve(State state) {
     const auto next = state.open.begin() + static_cast<std::ptrdiff_t>(at) + 1;
     std::rotate(next, state.open.begin() + before, state.open.end());
   }
-  if (state.dead) return {};
-  if (state.choices.empty()) {
-    if (std::ranges::find(alternatives_, state.facts) == alternatives_.end()) {
-      alternatives_.push_back(std::move(state.facts));
-    }
-    if (alternatives_.size() > kMostAlternatives) {
-      return Fail(ErrorCode::kUnsupported, "{}/anyOf: more than {} combinations of alternatives",
-                  compiler_.Here(), kMostAlternatives);
-    }
-    return {};
-  }
   state.open.clear();
-  const Options options = std::move(state.choices.front());
-  state.choices.erase(state.choices.begin());
-  for (const Option& option : options) {
-    State next = &option == &options.back() ? std::move(state) : state;
-    Append(next.open, option.claims);
-    Merge(next.facts, option.facts);
-    FULMEN_TRY(Resolve(std::move(next)));
+  return {};
+}
+
+Status SchemaExpansion::Keep(Facts facts) {
+  if (std::ranges::find(alternatives_, facts) == alternatives_.end()) {
+    alternatives_.push_back(std::move(facts));
+  }
+  if (alternatives_.size() > kMostAlternatives) {
+    return Fail(ErrorCode::kUnsupported, "{}/anyOf: more than {} combinations of alternatives",
+                compiler_.Here(), kMostAlternatives);
   }
   return {};
+}
+
+Status SchemaExpansion::Resolve(State state) {
+  for (;;) {
+    FULMEN_TRY(ResolveOpen(state));
+    if (state.dead) return {};
+    if (state.choices.empty()) return Keep(std::move(state.facts));
+    const std::shared_ptr<const Options> options = std::move(state.choices.front());
+    state.choices.erase(state.choices.begin());
+    if (options->empty()) return {};
+    // The last one goes on here, the others on copies.
+    for (size_t at = 0; at + 1 < options->size(); ++at) {
+      compiler_.terms_.Spend(StepsToCopy(state));
+      State next = state;
+      Take((*options)[at], next);
+      FULMEN_TRY(compiler_.GoDeeper());
+      FULMEN_TRY(Resolve(std::move(next)));
+      --compiler_.depth_;
+    }
+    Take(options->back(), state);
+  }
+}
+
+void SchemaExpansion::Take(const Option& option, State& state) {
+  Append(state.open, option.claims);
+  Merge(state.facts, option.facts);
 }
 
 bool SchemaExpansion::TypeAllows(const Json& schema, JsonType type) {
@@ -171,6 +203,17 @@ bool SchemaExpansion::RefuseType(const Claims& claims, JsonType type) {
     return claim.holds && claim.schema->is_object() && !claim.schema->contains("$ref") &&
            !TypeAllows(*claim.schema, type);
   });
+}
+
+// What it takes to copy a state, roughly.
+int64_t SchemaExpansion::StepsToCopy(const State& state) {
+  const ObjectFacts& object = state.facts.object;
+  size_t size = state.resolved.size() + state.choices.size() + object.required.size() +
+                object.forbidden.size() + state.facts.excluded.size() +
+                state.facts.array.prefix.size();
+  if (state.facts.values) size += state.facts.values->size();
+  for (const ObjectFacts::Group& group : object.groups) size += 1 + group.properties.size();
+  return kStepsForPart * static_cast<int64_t>(size);
 }
 
 Status SchemaExpansion::Assert(const Json& schema, State& state) {
@@ -229,7 +272,7 @@ void SchemaExpansion::AssertValues(const Json& schema, State& state) {
     }
     state.dead = state.dead || all.facts.values->empty();
     if (HasParts(type_)) {
-      state.choices.push_back(std::move(each));
+      Choose(std::move(each), state);
     } else {
       Merge(state.facts, all.facts);
     }
@@ -241,7 +284,7 @@ Status SchemaExpansion::AssertApplicators(const Json& schema, State& state) {
   if (const Json& any = Member(schema, "anyOf"); any.is_array()) {
     Options options;
     for (const Json& part : any) options.push_back({{{&part, true}}, {}});
-    state.choices.push_back(std::move(options));
+    Choose(std::move(options), state);
   }
   FULMEN_TRY(AssertOneOf(schema, state));
   if (schema.contains("not")) state.open.push_back({&schema["not"], false});
@@ -250,7 +293,7 @@ Status SchemaExpansion::AssertApplicators(const Json& schema, State& state) {
     Option no{{{&schema["if"], false}}, {}};
     if (schema.contains("then")) yes.claims.push_back({&schema["then"], true});
     if (schema.contains("else")) no.claims.push_back({&schema["else"], true});
-    state.choices.push_back({std::move(yes), std::move(no)});
+    Choose({std::move(yes), std::move(no)}, state);
   }
   for (const char* keyword : {"$dynamicRef", "$recursiveRef"}) {
     if (schema.contains(keyword)) {
@@ -274,7 +317,7 @@ Status SchemaExpansion::AssertOneOf(const Json& schema, State& state) {
     }
     options.push_back(std::move(option));
   }
-  state.choices.push_back(std::move(options));
+  Choose(std::move(options), state);
   return {};
 }
 
@@ -314,7 +357,7 @@ Status SchemaExpansion::Deny(const Json& schema, State& state) {
   if (options.empty()) {
     state.dead = true;
   } else {
-    state.choices.push_back(std::move(options));
+    Choose(std::move(options), state);
   }
   return {};
 }

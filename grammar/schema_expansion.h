@@ -1,6 +1,7 @@
 // The resolution of claims into plain facts; see grammar/schema_compiler.h.
 #pragma once
 
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -32,11 +33,16 @@ class SchemaExpansion {
     std::vector<Claim> open;  // yet to be resolved
     std::set<Claim> resolved;
     Facts facts;
-    std::vector<Options> choices;  // yet to be taken
+    std::vector<std::shared_ptr<const Options>> choices;  // yet to be taken
     bool dead = false;
   };
 
   Status Resolve(State state);
+  Status ResolveOpen(State& state);
+  Status Keep(Facts facts);
+  static void Choose(Options options, State& state);
+  static void Take(const Option& option, State& state);
+  static int64_t StepsToCopy(const State& state);
   Status ResolveClaim(const Claim& claim, State& state);
   Status Assert(const Json& schema, State& state);
   Status Deny(const Json& schema, State& state);

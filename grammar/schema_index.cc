@@ -7,6 +7,9 @@
 namespace fulmen {
 namespace {
 
+// Among so many members finding one by looking at each takes too long.
+constexpr size_t kLargeObject = 32;
+
 // `reference` as seen from a document at `base`, in the way of RFC 3986 as far as names of schemas
 // need it.
 std::string ResolveUri(const std::string& base, const std::string& reference) {
@@ -52,32 +55,6 @@ std::string Unescaped(std::string_view text) {
     }
   }
   return plain;
-}
-
-// The place that a JSON pointer names in `place`; null where there is none.
-const Json* FollowPointer(const Json& place, std::string_view pointer) {
-  const Json* at = &place;
-  while (!pointer.empty()) {
-    const size_t end = std::min(pointer.find('/', 1), pointer.size());
-    std::string name;
-    for (size_t index = 1; index < end; ++index) {
-      const bool tilde = pointer[index] == '~' && index + 1 < end;
-      if (tilde) ++index;
-      name.push_back(!tilde ? pointer[index] : pointer[index] == '1' ? '/' : '~');
-    }
-    pointer.remove_prefix(end);
-    if (at->is_array()) {
-      const bool digits = !name.empty() && name.size() < 10 &&
-                          name.find_first_not_of("0123456789") == std::string::npos;
-      if (!digits || std::stoul(name) >= at->size()) return nullptr;
-      at = &(*at)[std::stoul(name)];
-    } else if (at->is_object() && at->contains(name)) {
-      at = &(*at)[name];
-    } else {
-      return nullptr;
-    }
-  }
-  return at;
 }
 
 std::string PointerEscaped(std::string_view name) {
@@ -140,6 +117,41 @@ void SchemaIndex::Add(const Json& place, const Json* resource, const std::string
       Add(value, resource, here);
     }
   }
+}
+
+const Json* SchemaIndex::MemberOf(const Json& object, const std::string& name) const {
+  if (!object.is_object()) return nullptr;
+  if (object.size() < kLargeObject) return object.contains(name) ? &object[name] : nullptr;
+  const auto [members, is_new] = members_.try_emplace(&object);
+  if (is_new) {
+    for (const auto& [key, value] : object.items()) members->second.emplace(key, &value);
+  }
+  const auto found = members->second.find(name);
+  return found == members->second.end() ? nullptr : found->second;
+}
+
+const Json* SchemaIndex::FollowPointer(const Json& place, std::string_view pointer) const {
+  const Json* at = &place;
+  while (!pointer.empty()) {
+    const size_t end = std::min(pointer.find('/', 1), pointer.size());
+    std::string name;
+    for (size_t index = 1; index < end; ++index) {
+      const bool tilde = pointer[index] == '~' && index + 1 < end;
+      if (tilde) ++index;
+      name.push_back(!tilde ? pointer[index] : pointer[index] == '1' ? '/' : '~');
+    }
+    pointer.remove_prefix(end);
+    if (at->is_array()) {
+      const bool digits = !name.empty() && name.size() < 10 &&
+                          name.find_first_not_of("0123456789") == std::string::npos;
+      if (!digits || std::stoul(name) >= at->size()) return nullptr;
+      at = &(*at)[std::stoul(name)];
+    } else {
+      at = MemberOf(*at, name);
+      if (at == nullptr) return nullptr;
+    }
+  }
+  return at;
 }
 
 Result<const Json*> SchemaIndex::Resolve(const Json& schema, const std::string& reference) const {

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -23,6 +24,9 @@ class SchemaIndex {
   bool RefStandsAlone() const { return ref_stands_alone_; }
 
  private:
+  // The place that a JSON pointer names in `place`; null where there is none.
+  const Json* FollowPointer(const Json& place, std::string_view pointer) const;
+  const Json* MemberOf(const Json& object, const std::string& name) const;
   void Add(const Json& place, const Json* resource, const std::string& base);
 
   const Json& root_;
@@ -33,6 +37,8 @@ class SchemaIndex {
     std::string base;      // that id
   };
   std::map<const Json*, Home> homes_;  // of objects that have a reference
+  // Members by name, of the large objects into which references were followed.
+  mutable std::map<const Json*, std::unordered_map<std::string, const Json*>> members_;
 };
 
 }  // namespace fulmen

@@ -232,6 +232,9 @@ Status SchemaExpansion::DenyArray(const Json& schema, Options& options) {
   const Json* prefix = PrefixOf(schema);
   const size_t first = prefix == nullptr ? 0 : prefix->size();
   for (size_t item = 0; item < first; ++item) {
+    // Each has a list of its own.
+    compiler_.terms_.Spend(4 * static_cast<int64_t>(item));
+    if (compiler_.terms_.exhausted()) break;
     ArrayFacts& array = options.emplace_back().facts.array;
     array.items.min = static_cast<int64_t>(item) + 1;
     array.prefix.resize(item + 1);

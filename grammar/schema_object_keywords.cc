@@ -93,7 +93,7 @@ Status SchemaExpansion::AssertDependencies(const Json& schema, State& state) {
     }
     Option without;
     without.facts.object.forbidden.push_back(name);
-    state.choices.push_back({std::move(without), std::move(with)});
+    Choose({std::move(without), std::move(with)}, state);
   }
   return {};
 }

@@ -2,6 +2,7 @@
 // named, then others.
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 
 #include "grammar/characters.h"
 #include "grammar/schema_compiler.h"
@@ -13,6 +14,10 @@ namespace {
 constexpr size_t kMostPatterns = 6;
 // Counting properties takes a rule for each property and count.
 constexpr int64_t kMostCounted = 20'000;
+// Denials of closed objects, each of which asks for a key that another one does not know.
+constexpr size_t kMostExisting = 6;
+// In steps of Terms::Allow: what one group says of a key.
+constexpr int64_t kStepsToLookUp = 5;
 
 bool Has(const std::vector<std::string>& names, const std::string& name) {
   return std::ranges::find(names, name) != names.end();
@@ -50,17 +55,30 @@ Term SchemaCompiler::KeyTerm(Term name) {
 
 namespace {
 
-// What all groups say of a key, given which patterns it matches.
-template <class Matches>
-Claims ClaimsOf(const std::vector<ObjectFacts::Group>& groups, const std::string* name,
-                const Matches& matches) {
-  Claims claims;
+// The properties of a group, by name.
+using ByName = std::unordered_map<std::string_view, Claim>;
+
+std::vector<ByName> PropertiesByName(const std::vector<ObjectFacts::Group>& groups) {
+  std::vector<ByName> all;
   for (const ObjectFacts::Group& group : groups) {
+    all.emplace_back(group.properties.begin(), group.properties.end());
+  }
+  return all;
+}
+
+// What all groups say of a key, given which patterns it matches. Nobody named it if `by_name` is
+// empty.
+template <class Matches>
+Claims ClaimsOf(const std::vector<ObjectFacts::Group>& groups, const std::vector<ByName>& by_name,
+                std::string_view name, const Matches& matches) {
+  Claims claims;
+  for (size_t at = 0; at < groups.size(); ++at) {
+    const ObjectFacts::Group& group = groups[at];
     bool known = false;
-    for (const auto& [property, claim] : group.properties) {
-      if (name == nullptr || property != *name) continue;
-      claims.push_back(claim);
-      known = true;
+    if (!by_name.empty()) {
+      const auto claim = by_name[at].find(name);
+      known = claim != by_name[at].end();
+      if (known) claims.push_back(claim->second);
     }
     for (const auto& [pattern, claim] : group.patterns) {
       if (!matches(pattern)) continue;
@@ -96,12 +114,16 @@ Result<SchemaCompiler::Properties> SchemaCompiler::PropertiesOf(const ObjectFact
   FULMEN_ASSIGN(const Term allowed_names, StringsOf(facts.names));
   const std::vector<std::string> names = NamesIn(facts);
   const std::set<std::string> required(facts.required.begin(), facts.required.end());
+  const std::set<std::string> forbidden(facts.forbidden.begin(), facts.forbidden.end());
+  const std::vector<ByName> by_name = PropertiesByName(facts.groups);
+  terms_.Spend(kStepsToLookUp * static_cast<int64_t>(names.size() * facts.groups.size()));
+  if (terms_.exhausted()) return all;
   for (const std::string& name : names) {
     const std::string spelled = JsonSpelling(name);
-    const Claims claims = ClaimsOf(facts.groups, &name, [&](const std::string& pattern) {
+    const Claims claims = ClaimsOf(facts.groups, by_name, name, [&](const std::string& pattern) {
       return terms_.Matches(patterns_.at(pattern), spelled);
     });
-    const bool possible = !Has(facts.forbidden, name) && !RefuseAll(claims) &&
+    const bool possible = !forbidden.contains(name) && !RefuseAll(claims) &&
                           (facts.names.empty() || terms_.Matches(allowed_names, spelled));
     if (!possible && !required.contains(name)) continue;
     const Expr value = possible ? RuleOf(claims) : grammar_.Choice({});
@@ -124,11 +146,10 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
   for (const ObjectFacts::Group& group : facts.groups) {
     for (const auto& [pattern, claim] : group.patterns) {
       if (!Has(patterns, pattern)) patterns.push_back(pattern);
+      if (patterns.size() <= kMostPatterns) continue;
+      return Fail(ErrorCode::kUnsupported, "{}/patternProperties: more than {} patterns together",
+                  Here(), kMostPatterns);
     }
-  }
-  if (patterns.size() > kMostPatterns) {
-    return Fail(ErrorCode::kUnsupported, "{}/patternProperties: more than {} patterns together",
-                Here(), kMostPatterns);
   }
   std::vector<Term> excluded;
   for (const std::string& name : names) excluded.push_back(terms_.Literal(JsonSpelling(name)));
@@ -138,7 +159,7 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
     const auto matches = [&](const std::string& pattern) {
       return (signs >> (std::ranges::find(patterns, pattern) - patterns.begin()) & 1) != 0;
     };
-    const Claims claims = ClaimsOf(facts.groups, nullptr, matches);
+    const Claims claims = ClaimsOf(facts.groups, {}, "", matches);
     if (RefuseAll(claims)) continue;
     std::vector<Term> name{others};
     // What matches a pattern is a string without being asked.
@@ -194,8 +215,9 @@ Expr SchemaCompiler::NextProperty(Properties& all, size_t index, int64_t count) 
 
 Result<Expr> SchemaCompiler::ObjectOf(const ObjectFacts& facts) {
   if (!facts.exists.empty()) return ObjectWithOther(facts);
+  const std::set<std::string> forbidden(facts.forbidden.begin(), facts.forbidden.end());
   for (const std::string& name : facts.required) {
-    if (Has(facts.forbidden, name)) return grammar_.Choice({});
+    if (forbidden.contains(name)) return grammar_.Choice({});
   }
   FULMEN_ASSIGN(Properties all, PropertiesOf(facts));
   const int64_t required = all.required_from[0];
@@ -218,8 +240,13 @@ Result<Expr> SchemaCompiler::ObjectOf(const ObjectFacts& facts) {
       all.count = {};
     }
   }
-  for (size_t index = all.named.size() + 1; index > 0 && all.count == CountRange{}; --index) {
-    NextProperty(all, index - 1, 0);  // from the last one back, so that no call goes deep
+  // From the last one back, so that no call goes deep.
+  const bool counts = all.count != CountRange{};
+  for (auto index = static_cast<int64_t>(all.named.size()); index >= 0; --index) {
+    const int64_t most = counts ? std::min(index, all.count.max - 1) : 0;
+    for (int64_t count = 0; count <= most; ++count) {
+      NextProperty(all, static_cast<size_t>(index), count);
+    }
   }
   const Expr inside = NextProperty(all, 0, 0);
   return InBrackets('{', inside, '}', may_be_empty);
@@ -227,6 +254,10 @@ Result<Expr> SchemaCompiler::ObjectOf(const ObjectFacts& facts) {
 
 // An object with some key to which "additional" of a denied schema applies: one of the named ones.
 Result<Expr> SchemaCompiler::ObjectWithOther(const ObjectFacts& facts) {
+  if (facts.exists.size() > kMostExisting) {
+    return Fail(ErrorCode::kUnsupported, "{}/not: more than {} closed objects denied together",
+                Here(), kMostExisting);
+  }
   const ObjectFacts::Group& wanted = facts.exists.back();
   ObjectFacts rest = facts;
   rest.exists.pop_back();
@@ -247,6 +278,7 @@ Result<Expr> SchemaCompiler::ObjectWithOther(const ObjectFacts& facts) {
         {.properties = {{name, *wanted.additional}}, .patterns = {}, .additional = {}});
     FULMEN_ASSIGN(const Expr way, ObjectOf(with));
     ways.push_back(way);
+    if (terms_.exhausted()) break;
   }
   FULMEN_ASSIGN(const Properties all, PropertiesOf(rest));
   if (all.extra) {

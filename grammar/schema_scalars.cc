@@ -82,8 +82,10 @@ Result<Term> SchemaCompiler::StringsOf(const Claims& claims) {
 
 Term SchemaCompiler::NumbersOf(const Facts& facts) {
   Term all = NumberTerm(terms_, facts.number);
-  for (const Json& value : facts.excluded) {
-    all = terms_.Intersect(terms_.Without(all, NumberEqualTo(terms_, value)), PlainNumber(terms_));
+  std::vector<Term> excluded;
+  for (const Json& value : facts.excluded) excluded.push_back(NumberEqualTo(terms_, value));
+  if (!excluded.empty()) {
+    all = terms_.Intersect(terms_.Without(all, terms_.Union(excluded)), PlainNumber(terms_));
   }
   if (!facts.values) return all;
   std::vector<Term> values;

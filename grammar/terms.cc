@@ -10,6 +10,9 @@
 namespace fulmen {
 namespace {
 
+// Parts in parts deeper than this would take too much of a stack. Patterns nest some hundreds deep.
+constexpr uint32_t kDeepest = 2'000;
+
 uint64_t HashOf(Terms::Kind kind, std::span<const uint32_t> words) {
   uint64_t hash = static_cast<uint64_t>(kind) + 0x9E3779B97F4A7C15;
   for (const uint32_t word : words) hash = InternTable::Mix(hash, word);
@@ -31,13 +34,73 @@ Term Terms::Intern(Kind kind, uint8_t flags, std::span<const uint32_t> words) {
     return nodes_[term].kind == kind && std::ranges::equal(WordsOf(term), words);
   };
   if (nodes_.size() >= limit_) exhausted_ = true;
+  Spend(static_cast<int64_t>(words.size()));
   if (exhausted_) return kNothing;
   const Term term = table_.FindOrAdd(HashOf(kind, words), fresh, is_it);
   if (term != fresh) return term;
   nodes_.push_back({kind, flags, Known::kNo, static_cast<uint32_t>(words_.size()),
-                    static_cast<uint32_t>(words.size())});
+                    static_cast<uint32_t>(words.size()), 0, 0});
   words_.insert(words_.end(), words.begin(), words.end());
-  return term;
+  nodes_[term].first_bytes = IndexOf(FindFirstBytes(term));
+  nodes_[term].depth = DepthOf(term);
+  if (nodes_[term].depth <= kDeepest) return term;
+  exhausted_ = true;
+  return kNothing;
+}
+
+uint32_t Terms::IndexOf(const ByteSet& bytes) {
+  uint64_t hash = 0;
+  for (const uint64_t word : bytes.words()) hash = InternTable::Mix(hash, word);
+  const auto fresh = static_cast<uint32_t>(byte_sets_.size());
+  const uint32_t index =
+      byte_set_table_.FindOrAdd(hash, fresh, [&](uint32_t at) { return byte_sets_[at] == bytes; });
+  if (index == fresh) byte_sets_.push_back(bytes);
+  return index;
+}
+
+uint32_t Terms::DepthOf(Term term) const {
+  uint32_t depth = 0;
+  for (const Term part : Parts(term)) {
+    // What is derived in one loop is not deeper for it.
+    const bool goes_on = nodes_[term].kind == Kind::kConcat && part == Parts(term)[1] &&
+                         nodes_[part].kind == Kind::kConcat;
+    depth = std::max(depth, nodes_[part].depth + (goes_on ? 0 : 1));
+  }
+  return depth;
+}
+
+ByteSet Terms::FindFirstBytes(Term term) const {
+  const std::span<const Term> parts = Parts(term);
+  switch (nodes_[term].kind) {
+    case Kind::kNothing:
+    case Kind::kEmpty:
+      return {};
+    case Kind::kBytes:
+      return BytesOf(term);
+    case Kind::kConcat:
+      return Nullable(parts[0]) ? FirstBytes(parts[0]) | FirstBytes(parts[1])
+                                : FirstBytes(parts[0]);
+    case Kind::kUnion: {
+      ByteSet bytes;
+      for (const Term part : parts) bytes |= FirstBytes(part);
+      return bytes;
+    }
+    case Kind::kIntersect: {
+      ByteSet bytes = ByteSet::All();
+      for (const Term part : parts) bytes &= FirstBytes(part);
+      return bytes;
+    }
+    case Kind::kNot:
+      return ByteSet::All();
+    case Kind::kRepeat:
+      return FirstBytes(parts[0]);
+    case Kind::kMultiple: {
+      ByteSet bytes = ByteSet::Range('0', '9');
+      bytes.Insert('.');
+      return bytes;
+    }
+  }
+  return {};
 }
 
 uint8_t Terms::FlagsOf(Kind kind, std::span<const uint32_t> words) const {
@@ -126,13 +189,7 @@ Terms::Bounds Terms::BoundsOf(Term term) const {
 
 Term Terms::Bytes(const ByteSet& bytes) {
   if (bytes.IsEmpty()) return kNothing;
-  uint64_t hash = 0;
-  for (const uint64_t word : bytes.words()) hash = InternTable::Mix(hash, word);
-  const auto fresh = static_cast<uint32_t>(byte_sets_.size());
-  const uint32_t index =
-      byte_set_table_.FindOrAdd(hash, fresh, [&](uint32_t at) { return byte_sets_[at] == bytes; });
-  if (index == fresh) byte_sets_.push_back(bytes);
-  const std::array<uint32_t, 1> words{index};
+  const std::array<uint32_t, 1> words{IndexOf(bytes)};
   return Intern(Kind::kBytes, FlagsOf(Kind::kBytes, {}), words);
 }
 
@@ -204,6 +261,7 @@ bool Terms::Normalise(Kind kind, size_t begin) {
     }
   }
   for (size_t at = given; at < parts_.size(); ++at) keep(parts_[at]);
+  Spend(static_cast<int64_t>(parts_.size() - begin));
   parts_.resize(end);
   if (has_bytes) {
     const Term together = Bytes(bytes);

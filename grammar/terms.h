@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -63,12 +64,13 @@ class Terms {
   // Whether any string is in it. Searches where intersections and complements leave no other way;
   // what a search learnt is kept. A search too long exhausts the terms.
   bool Live(Term term);
-  // A shortest string of it; it must be live.
-  std::string Shortest(Term term);
+  // A shortest string of it, which must be live; nullopt if it has more than `most` bytes or takes
+  // too long to find, which exhausts the terms.
+  std::optional<std::string> Shortest(Term term, size_t most);
   // Whether `text` is in it.
   bool Matches(Term term, std::string_view text);
   // Bytes that some string of it may begin with: a superset where complements hide which.
-  ByteSet FirstBytes(Term term) const;
+  const ByteSet& FirstBytes(Term term) const { return byte_sets_[nodes_[term].first_bytes]; }
 
   // True: there are finitely many strings in it, infinitely many. Both false: not known.
   bool KnownFinite(Term term) const { return (nodes_[term].flags & kFinite) != 0; }
@@ -99,9 +101,17 @@ class Terms {
   // the first `shared` terms are the same in both.
   std::vector<Term> Import(const Terms& other, std::span<const Term> terms, size_t shared);
 
-  // From now on derivatives may take so many steps, each of some ten nanoseconds; then the terms
-  // are exhausted. A search or a walk for whoever asked must not cost others their time.
+  // From now on work may take so many steps, each of some ten nanoseconds; then the terms are
+  // exhausted. A search or a walk for whoever asked must not cost others their time.
   void Allow(int64_t steps) { steps_left_ = steps; }
+  // Counts steps that were taken elsewhere for the same question.
+  void Spend(int64_t steps) {
+    steps_left_ -= steps;
+    if (steps_left_ < 0) exhausted_ = true;
+  }
+  void GiveUp() { exhausted_ = true; }
+  // So many terms more than there are now may be made.
+  void MakeRoom(size_t terms) { limit_ = size() + terms; }
 
   size_t size() const { return nodes_.size(); }
   bool exhausted() const { return exhausted_; }
@@ -122,6 +132,8 @@ class Terms {
     Known known;
     uint32_t begin;  // of its words
     uint32_t count;
+    uint32_t depth;        // of parts in parts, as deep as deriving goes
+    uint32_t first_bytes;  // an index of byte_sets_
   };
   // The words of a kMultiple: the divisor, what is left over by the digits so far, and how many
   // more may follow the point, which has come or not.
@@ -129,6 +141,9 @@ class Terms {
 
   Term Intern(Kind kind, uint8_t flags, std::span<const uint32_t> words);
   uint8_t FlagsOf(Kind kind, std::span<const uint32_t> words) const;
+  uint32_t DepthOf(Term term) const;
+  ByteSet FindFirstBytes(Term term) const;
+  uint32_t IndexOf(const ByteSet& bytes);
   std::span<const uint32_t> WordsOf(Term term) const {
     return {words_.data() + nodes_[term].begin, nodes_[term].count};
   }
@@ -139,14 +154,17 @@ class Terms {
   bool Normalise(Kind kind, size_t begin);
   Term DeriveConcat(Term term, uint8_t byte, ByteSet& same);
   Term DeriveMultiple(Term term, uint8_t byte, ByteSet& same);
+  Known KnownOf(Term term) const;
   bool Search(Term term);
+  bool AppendShortest(Term term, size_t most, std::string& text);
+  std::optional<std::string> SearchShortest(Term start, size_t most);
 
   size_t limit_;
   bool exhausted_ = false;
   int64_t steps_left_ = INT64_MAX;
   std::vector<Node> nodes_;
   std::vector<uint32_t> words_;
-  std::vector<ByteSet> byte_sets_;  // the one word of a kBytes is an index of these
+  std::vector<ByteSet> byte_sets_;  // each once; the one word of a kBytes is an index of these
   InternTable byte_set_table_;
   InternTable table_;
   std::vector<Term> parts_;  // a stack of parts under way, so that deriving allocates nothing

@@ -54,7 +54,7 @@ Result<std::string> Walk(const Matcher& start, const TokenTrie& tokens, RandomSt
     text += tokens.BytesOf(token);
     FULMEN_TRY(matcher.Accept(token));
   }
-  const std::string rest = matcher.WayToEnd();
+  FULMEN_ASSIGN(const std::string rest, matcher.WayToEnd());
   FULMEN_TRY(matcher.AcceptText(rest));
   if (!matcher.CanEnd()) return Fail(ErrorCode::kCorrupt, "no end behind {}{}", text, rest);
   return text + rest;
