@@ -275,7 +275,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("driver")
     parser.add_argument("tokenizer")
-    parser.add_argument("--schemas", type=int, default=400)
+    parser.add_argument("--schemas", type=int, default=1500)
     parser.add_argument("--walks", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
