@@ -128,8 +128,9 @@ bool Grammar::ProductiveNow(const Node& node, const IsProductive& productive) {
 }
 
 void Grammar::FindProductive() {
-  const std::vector<bool> productive = LeastSet(
-      ReachAll(), [this](const Node& node, const auto& known) { return ProductiveNow(node, known); });
+  const std::vector<bool> productive =
+      LeastSet(ReachAll(),
+               [this](const Node& node, const auto& known) { return ProductiveNow(node, known); });
   for (Expr expr = 0; expr < nodes_.size(); ++expr) nodes_[expr].productive = productive[expr];
 }
 

@@ -13,7 +13,7 @@ namespace {
 // What a machine may grow to in one go. A mask of the largest vocabulary reaches a fraction of it.
 constexpr size_t kMostStates = 100'000;
 // Ways to read one text. Schemas with many alternatives have some hundreds.
-constexpr size_t kMostThreads = 10'000;
+constexpr size_t kMostThreads = 100'000;
 // What it takes to look at a frame, and to make a state, in steps of Terms::Allow.
 constexpr int64_t kStepsToExpand = 10;
 constexpr int64_t kStepsForState = 20;

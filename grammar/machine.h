@@ -111,7 +111,7 @@ class Machine {
   std::vector<StateNode> states_;
   InternTable state_table_;
   size_t thread_bytes_ = 0;
-  std::vector<State> next_;        // 256 for each state
+  std::vector<State> next_;  // 256 for each state
   // Once a way to the end was asked for: of each expression, and of what is left of each stack.
   std::vector<Shortest> shortest_;
   std::vector<int64_t> to_end_;

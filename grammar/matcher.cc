@@ -18,9 +18,10 @@ constexpr size_t kMostMasks = 256;
 constexpr int64_t kMostWork = 4'000'000;
 
 tl::unexpected<Error> TooLong() {
-  return Fail(ErrorCode::kUnsupported,
-              "which tokens may come next takes too long to find out: the grammar has too many ways "
-              "to read the text so far");
+  return Fail(
+      ErrorCode::kUnsupported,
+      "which tokens may come next takes too long to find out: the grammar has too many ways "
+      "to read the text so far");
 }
 
 }  // namespace

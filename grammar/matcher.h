@@ -36,8 +36,8 @@ class Matcher {
   // The bytes that must come next, whatever the choice of tokens, `most` at most; "" where there is
   // a choice, to end included.
   std::string Forced(size_t most);
-  // Bytes with which the text would be whole. An error if they are more than a megabyte, or take too
-  // long to find.
+  // Bytes with which the text would be whole. An error if they are more than a megabyte, or take
+  // too long to find.
   Result<std::string> WayToEnd();
 
  private:

@@ -42,12 +42,15 @@ void Trim(PatternNode& node, bool front) {
     node.max = node.min;
   } else if (node.kind == Kind::kSequence) {
     std::vector<PatternNode>& parts = node.parts;
-    const auto edge = [&] { return front ? parts.begin() : parts.end() - 1; };
-    while (!parts.empty() && edge()->kind == Kind::kRepeat && edge()->min == 0 &&
-           !DependsOnPlace(*edge())) {
-      parts.erase(edge());
+    const auto is_needed = [](const PatternNode& part) {
+      return part.kind != Kind::kRepeat || part.min != 0 || DependsOnPlace(part);
+    };
+    if (front) {
+      parts.erase(parts.begin(), std::ranges::find_if(parts, is_needed));
+    } else {
+      parts.erase(std::find_if(parts.rbegin(), parts.rend(), is_needed).base(), parts.end());
     }
-    if (!parts.empty()) Trim(*edge(), front);
+    if (!parts.empty()) Trim(front ? parts.front() : parts.back(), front);
   }
 }
 
