@@ -7,6 +7,8 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -18,8 +20,11 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/units.h"
+#include "cli/input.h"
 #include "cli/progress.h"
 #include "engine/engine.h"
+#include "grammar/json_schema.h"
+#include "tokenizer/tokenizer.h"
 
 namespace fulmen {
 namespace {
@@ -54,10 +59,12 @@ class Distribution {
 
 class Load {
  public:
-  Load(Session& session, const LoadSettings& settings)
+  Load(Session& session, const LoadSettings& settings, const Tokenizer* tokenizer,
+       std::shared_ptr<const Grammar> grammar)
       : settings_(settings),
         vocab_(session.model.config.vocab_size),
-        engine_(session.model, nullptr, session.compute, EngineOptionsFor(session, true)),
+        grammar_(std::move(grammar)),
+        engine_(session.model, tokenizer, session.compute, EngineOptionsFor(session, true)),
         random_(settings.seed),
         wanted_(settings.requests.value_or(4 * settings.clients)) {
     shared_ = RandomIds(settings.shared);
@@ -220,6 +227,7 @@ class Load {
     request.prompt = client->said;
     request.borders = {settings_.shared};
     request.max_tokens = OneOf(settings_.generated);
+    request.grammar = grammar_;
     request.key = std::to_string(client - &clients_.front());
     const auto id = engine_.Submit(
         request, [this, client](RequestId, const Event& event) { Hear(*client, event); });
@@ -251,6 +259,7 @@ class Load {
 
   const LoadSettings& settings_;
   int64_t vocab_;
+  std::shared_ptr<const Grammar> grammar_;  // of the answers; may be null
   Engine engine_;
   RandomStream random_;
   int64_t wanted_;
@@ -306,8 +315,23 @@ void AddLoadOptions(Command& command, LoadSettings& settings, bool& load) {
       .Add("--think S", settings.think_seconds,
            "Seconds between an answer and its client's next request, on average", {0, 1e6})
       .Needs({"--load"});
+  command.Add("--schema FILE", settings.schema, "Hold all answers to this JSON Schema")
+      .Needs({"--load"});
   command.Add("--seed N", settings.seed, "Other tokens, lengths and times").Needs({"--load"});
 }
+
+namespace {
+
+Result<std::shared_ptr<const Grammar>> GrammarOf(const std::string& schema_path) {
+  FULMEN_ASSIGN(const Json schema, ReadJsonInput(schema_path));
+  auto grammar = std::make_shared<Grammar>();
+  std::vector<std::string> left_out;
+  FULMEN_ASSIGN(const Expr root, AddJsonSchema(*grammar, schema, {.strict = true}, left_out));
+  FULMEN_TRY(grammar->Finish(root));
+  return grammar;
+}
+
+}  // namespace
 
 Status BenchLoad(Session& session, const LoadSettings& settings) {
   const Config& config = session.model.config;
@@ -319,7 +343,13 @@ Status BenchLoad(Session& session, const LoadSettings& settings) {
                 settings.turns, std::ranges::max(settings.prompts),
                 std::ranges::max(settings.generated), config.max_position);
   }
-  Load load(session, settings);
+  std::optional<Tokenizer> tokenizer;
+  std::shared_ptr<const Grammar> grammar;
+  if (!settings.schema.empty()) {
+    FULMEN_ASSIGN(tokenizer, Tokenizer::Load(session.files));
+    FULMEN_ASSIGN(grammar, GrammarOf(settings.schema));
+  }
+  Load load(session, settings, tokenizer ? &*tokenizer : nullptr, grammar);
   FULMEN_TRY(load.Run());
   if (settings.json) {
     Json json = load.ToJson();

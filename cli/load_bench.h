@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -20,6 +21,7 @@ struct LoadSettings {
   int64_t turns = 1;         // of a conversation, whose prompts hold all that was said before
   double think_seconds = 0;  // between an answer and the next turn, on average
   uint64_t seed = 1;         // of tokens, lengths and times
+  std::string schema;        // a file: answers are held to this JSON Schema
   bool json = false;
   bool quiet = false;
 };
