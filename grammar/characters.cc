@@ -31,8 +31,9 @@ Term Utf8Range(Terms& terms, std::string_view first, std::string_view last, size
   if (at + 1 == first.size()) return ByteRange(terms, low, high);
   const std::string lowest(first.size(), '\x80');
   const std::string highest(first.size(), '\xBF');
-  if (low == high)
+  if (low == high) {
     return terms.Concat(ByteRange(terms, low, low), Utf8Range(terms, first, last, at + 1));
+  }
   const auto tail_is = [&](std::string_view bytes, const std::string& filler) {
     return bytes.substr(at + 1) == std::string_view(filler).substr(at + 1);
   };
@@ -94,8 +95,8 @@ std::string EscapeOf(uint32_t character) {
 }
 
 const CodePoints& EscapedCharacters() {
-  static const CodePoints kEscaped({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}});
-  return kEscaped;
+  static const CodePoints escaped({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}});
+  return escaped;
 }
 
 Term AnyCase(Terms& terms, std::string_view hex_digits) {
@@ -189,8 +190,9 @@ Term AnyJsonCharacter(Terms& terms) {
   const Term others = hex4(terms.Union(terms.Concat(AnyCase(terms, "0123456789abcef"), hex),
                                        terms.Concat(d, AnyCase(terms, "01234567"))));
   ByteSet letters;
-  for (const char letter : std::string_view("\"\\/bfnrt"))
+  for (const char letter : std::string_view("\"\\/bfnrt")) {
     letters.Insert(static_cast<uint8_t>(letter));
+  }
   return terms.Union(std::vector{Utf8Characters(terms, EscapedCharacters().Complement()),
                                  terms.Concat(terms.Literal("\\"), terms.Bytes(letters)), others,
                                  terms.Concat(high, low)});

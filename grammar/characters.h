@@ -17,6 +17,7 @@ class CodePoints {
   struct Range {
     uint32_t first;
     uint32_t last;
+    // NOLINTNEXTLINE(modernize-use-nullptr): what it warns of is not there
     friend auto operator<=>(const Range&, const Range&) = default;
   };
 
@@ -28,6 +29,7 @@ class CodePoints {
   const std::vector<Range>& ranges() const { return ranges_; }
   bool Has(uint32_t character) const;
   CodePoints Complement() const;
+  // NOLINTNEXTLINE(modernize-use-nullptr): what it warns of is not there
   friend auto operator<=>(const CodePoints&, const CodePoints&) = default;
   friend CodePoints operator|(const CodePoints& a, const CodePoints& b);
   friend CodePoints operator&(const CodePoints& a, const CodePoints& b);

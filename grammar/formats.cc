@@ -19,7 +19,7 @@
 namespace fulmen {
 namespace {
 
-using std::string_literals::operator""s;
+using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls): it is used
 
 // Dates of the years 0001 to 9999 (RFC 3339; there is no year 0 in most calendars' programs).
 std::string Date() {
@@ -184,8 +184,8 @@ Term Labels(Terms& terms, Term label, int32_t fewest, int32_t most) {
 }
 
 const CodePoints& AsciiAlphanumerics() {
-  static const CodePoints kCharacters({{'0', '9'}, {'A', 'Z'}, {'a', 'z'}});
-  return kCharacters;
+  static const CodePoints characters({{'0', '9'}, {'A', 'Z'}, {'a', 'z'}});
+  return characters;
 }
 
 Term AsciiHost(Terms& terms, int32_t fewest_labels) {
@@ -205,7 +205,7 @@ bool IsStable(uint32_t character) {
 // Of the letters that RFC 5892 allows, those of some scripts that run from left to right and in
 // which any letter may follow any other: Latin, Greek, Cyrillic; kana, ideographs and Hangul.
 const CodePoints& HostLetters() {
-  static const CodePoints kLetters = [] {
+  static const CodePoints letters = [] {
     std::vector<CodePoints::Range> ranges{{'0', '9'},       {'a', 'z'},       {0x3041, 0x3096},
                                           {0x30A1, 0x30FA}, {0x4E00, 0x9FA5}, {0xAC00, 0xD7A3}};
     const CodePoints small = *UnicodeSet("Ll");
@@ -217,7 +217,7 @@ const CodePoints& HostLetters() {
     }
     return CodePoints(std::move(ranges));
   }();
-  return kLetters;
+  return letters;
 }
 
 Term InternationalHost(Terms& terms, int32_t fewest_labels) {

@@ -110,7 +110,7 @@ TEST(Formats, OfResources) {
                                        "a\n"};
   std::vector<std::string> not_uris = never;
   not_uris.insert(not_uris.end(), references.begin(), references.end());
-  not_uris.push_back("http://a/\u00E9");
+  not_uris.emplace_back("http://a/\u00E9");
   std::vector<std::string> either = uris;
   either.insert(either.end(), references.begin(), references.end());
   std::vector<std::string> iris = uris;

@@ -1,5 +1,6 @@
 #include "grammar/gbnf.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -11,7 +12,7 @@
 namespace fulmen {
 namespace {
 
-using std::string_literals::operator""s;
+using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls): it is used
 
 std::shared_ptr<const Grammar> GrammarOf(const std::string& text) {
   auto grammar = std::make_shared<Grammar>();
@@ -194,7 +195,7 @@ TEST(Gbnf, OfManyRulesIsRead) {
   chain += "r20000 ::= \"b\"";
   for (int rule = 0; rule < 40; ++rule) {
     const std::string name = "r" + std::to_string(rule);
-    doubled += "r" + std::to_string(rule + 1) + " ::= " + name + " " + name + "\n";
+    doubled += fmt::format("r{} ::= {} {}\n", rule + 1, name, name);
   }
   for (const std::string& text : {chain, doubled}) {
     Grammar grammar;

@@ -142,8 +142,8 @@ bool Grammar::MayMatch(Expr expr) {
       reached.all.push_back(part);
     }
   };
-  for (size_t at = 0; at < reached.all.size(); ++at) {
-    const Node& node = nodes_[reached.all[at]];
+  for (size_t at = 0; at < reached.all.size();) {
+    const Node& node = nodes_[reached.all[at++]];
     for (const Expr part : node.parts) reach(part);
     if (node.kind == Kind::kRule) reach(rules_[node.rule].body);
   }

@@ -206,9 +206,9 @@ Result<std::shared_ptr<const Grammar>> Compile(const Hostile& hostile, bool stri
 }
 
 std::shared_ptr<const TokenTrie> SmallVocabulary() {
-  static const auto kTokens =
+  static const auto tokens =
       TokenTrie::Build(*Tokenizer::Load(testing::GoldenFolder("tokenizer/small")));
-  return kTokens;
+  return tokens;
 }
 
 void ExpectAWayToEnd(Matcher matcher) {

@@ -134,7 +134,7 @@ void Machine::ExpandDistinct(const Frame& frame, std::vector<uint32_t>& open) {
   }
 }
 
-Machine::State Machine::Intern(std::vector<Thread> threads, bool accepts) {
+Machine::State Machine::Intern(const std::vector<Thread>& threads, bool accepts) {
   std::vector<Thread> all;
   for (const Thread& thread : threads) {
     if (terms_.Nullable(thread.term)) {
@@ -176,7 +176,7 @@ Machine::State Machine::Step(State state, uint8_t byte) {
     const Term term = terms_.Derive(thread.term, byte, same);
     if (term != Terms::kNothing) threads.push_back({term, thread.stack});
   }
-  const State next = threads.empty() ? kDead : Intern(std::move(threads), false);
+  const State next = threads.empty() ? kDead : Intern(threads, false);
   for (const uint64_t& word : same.words()) {
     const size_t first = size_t{state} * 256 + 64 * (&word - same.words().data());
     for (uint64_t left = word; left != 0; left &= left - 1) {
@@ -211,7 +211,7 @@ Machine::State Machine::CopyTo(Machine& other, State state) const {
     }
     threads[at] = {terms[at], copies[threads[at].stack]};
   }
-  return other.Intern(std::move(threads), states_[state].accepts);
+  return other.Intern(threads, states_[state].accepts);
 }
 
 size_t Machine::MemoryBytes() const {

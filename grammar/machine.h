@@ -39,6 +39,7 @@ class Machine {
   struct Thread {
     Term term;
     uint32_t stack;
+    // NOLINTNEXTLINE(modernize-use-nullptr): what it warns of is not there
     friend auto operator<=>(const Thread&, const Thread&) = default;
   };
   const std::vector<Thread>& ThreadsOf(State state) const { return states_[state].threads; }
@@ -78,7 +79,7 @@ class Machine {
   };
 
   State Step(State state, uint8_t byte);
-  State Intern(std::vector<Thread> threads, bool accepts);
+  State Intern(const std::vector<Thread>& threads, bool accepts);
   uint32_t Push(Expr expr, uint64_t progress, uint32_t below);
   // What may come next when `stack` is all that is left.
   const Heads& HeadsOf(uint32_t stack);

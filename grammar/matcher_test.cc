@@ -170,8 +170,9 @@ TEST(Matcher, ForgetsStatesThatHaveGrownTooMany) {
   }
   ASSERT_TRUE(behind.AcceptText("\"ab\""));
   EXPECT_TRUE(behind.MustEnd());
-  for (int round = 0; round < 1'000; ++round)
+  for (int round = 0; round < 1'000; ++round) {
     ASSERT_TRUE(matcher.AcceptText(std::string(200, 'a')));
+  }
   EXPECT_FALSE(matcher.AcceptText("a"));
   EXPECT_TRUE(matcher.AcceptText("\""));
 }

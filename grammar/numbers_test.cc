@@ -126,7 +126,8 @@ std::vector<std::string> PlainTexts(const std::vector<Json>& near) {
   for (const std::string& size : sizes) {
     for (const std::string sign : {"", "-"}) {
       const std::string zeros = size.find('.') == std::string::npos ? ".00" : "0";
-      texts.insert(texts.end(), {sign + size, sign + size + zeros});
+      texts.insert(texts.end(),
+                   {fmt::format("{}{}", sign, size), fmt::format("{}{}{}", sign, size, zeros)});
     }
   }
   return texts;
@@ -200,7 +201,7 @@ TEST(Numbers, AreSpelledWithExponentsAsPythonDoes) {
                                        "+307", "-05", "-06", "-07", "-08", "-300", "-320"}) {
       for (const std::string sign : {"", "-"}) {
         std::string text = sign;
-        text += mantissa + "e" + exponent;
+        text += fmt::format("{}e{}", mantissa, exponent);
         texts.push_back(text);
       }
     }
@@ -211,7 +212,7 @@ TEST(Numbers, AreSpelledWithExponentsAsPythonDoes) {
     NumberFacts facts;
     facts.lower.push_back({pick(), random.Next() % 2 == 0});
     if (random.Next() % 2 == 0) facts.upper.push_back({pick(), random.Next() % 2 == 0});
-    if (random.Next() % 3 == 0) facts.multiple_of.push_back(1);
+    if (random.Next() % 3 == 0) facts.multiple_of.emplace_back(1);
     if (random.Next() % 3 == 0) facts.upper.swap(facts.lower);
     Terms terms;
     const Term term = NumberTerm(terms, facts);

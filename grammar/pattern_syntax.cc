@@ -21,33 +21,33 @@ constexpr int kDeepest = 200;
 constexpr int kMostLookAheads = 100;
 
 const CodePoints& Digits() {
-  static const CodePoints kDigits({{'0', '9'}});
-  return kDigits;
+  static const CodePoints digits({{'0', '9'}});
+  return digits;
 }
 
 const CodePoints& WordCharacters() {
-  static const CodePoints kWord({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}});
-  return kWord;
+  static const CodePoints word({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}});
+  return word;
 }
 
 const CodePoints& LineEnds() {
-  static const CodePoints kLineEnds({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}});
-  return kLineEnds;
+  static const CodePoints line_ends({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}});
+  return line_ends;
 }
 
 // White space and line ends, as ECMA-262 has them.
 const CodePoints& Spaces() {
-  static const CodePoints kSpaces({{'\t', '\r'},
-                                   {' ', ' '},
-                                   {0xA0, 0xA0},
-                                   {0x1680, 0x1680},
-                                   {0x2000, 0x200A},
-                                   {0x2028, 0x2029},
-                                   {0x202F, 0x202F},
-                                   {0x205F, 0x205F},
-                                   {0x3000, 0x3000},
-                                   {0xFEFF, 0xFEFF}});
-  return kSpaces;
+  static const CodePoints spaces({{'\t', '\r'},
+                                  {' ', ' '},
+                                  {0xA0, 0xA0},
+                                  {0x1680, 0x1680},
+                                  {0x2000, 0x200A},
+                                  {0x2028, 0x2029},
+                                  {0x202F, 0x202F},
+                                  {0x205F, 0x205F},
+                                  {0x3000, 0x3000},
+                                  {0xFEFF, 0xFEFF}});
+  return spaces;
 }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -100,7 +100,7 @@ class Reader {
   Result<uint32_t> ReadHex(int digits);
   Result<CodePoints> ReadProperty(bool negative);
   Result<std::optional<Counts>> ReadCounts();
-  Result<int32_t> ReadCount(std::string_view digits);
+  Result<int32_t> ReadCount(std::string_view digits) const;
 
   bool AtEnd() const { return at_ == text_.size(); }
   char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
@@ -252,7 +252,7 @@ Result<std::optional<Reader::Counts>> Reader::ReadCounts() {
   return counts;
 }
 
-Result<int32_t> Reader::ReadCount(std::string_view digits) {
+Result<int32_t> Reader::ReadCount(std::string_view digits) const {
   int64_t count = 0;
   for (const char digit : digits) {
     count = count * 10 + (digit - '0');

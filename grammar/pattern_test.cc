@@ -13,7 +13,7 @@
 namespace fulmen {
 namespace {
 
-using std::string_literals::operator""s;
+using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls): it is used
 
 struct Case {
   std::string pattern;
@@ -230,7 +230,7 @@ Oracle RandomAtom(RandomStream& random, int depth) {
 }
 
 Oracle RandomPiece(RandomStream& random, int depth) {
-  const Oracle atom = RandomAtom(random, depth);
+  Oracle atom = RandomAtom(random, depth);
   if (atom.looks || random.Next() % 3 != 0) return atom;
   const int min = static_cast<int>(random.Next() % 4);
   const bool unbounded = random.Next() % 3 == 0;

@@ -39,7 +39,7 @@ class Reach {
   Span OfIntersection(Term term);
   // Derivatives of `term` by all texts of the characters, if each of these is a beginning; nullopt
   // also if there are too many to look at.
-  std::optional<std::vector<Term>> Closure(Term term);
+  std::optional<std::vector<Term>> Closure(Term start);
 
   Terms& terms_;
   Term character_;

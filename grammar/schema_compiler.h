@@ -76,7 +76,7 @@ class SchemaCompiler {
   struct Properties;
   Result<Properties> PropertiesOf(const ObjectFacts& facts);
   Status AddExtras(const ObjectFacts& facts, const std::vector<std::string>& names,
-                   Term allowed_names, Properties& properties);
+                   Term allowed_names, Properties& all);
   Expr AfterProperty(Properties& all, size_t index, int64_t count);
   Expr NextProperty(Properties& all, size_t index, int64_t count);
   Term KeyTerm(Term name);

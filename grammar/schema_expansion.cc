@@ -61,12 +61,12 @@ void AddClaims(Claims& into, const Claims& more) {
 }  // namespace
 
 bool SaysNothingBut(const Json& schema, std::string_view keyword) {
-  static const std::set<std::string, std::less<>> kNotes{
+  static const std::set<std::string, std::less<>> notes{
       "$schema",     "$id",       "id",         "$comment",    "$defs",
       "definitions", "title",     "default",    "example",     "examples",
       "readOnly",    "writeOnly", "deprecated", "description", "$anchor"};
   return std::ranges::all_of(schema.items(), [&](const auto& item) {
-    return item.key() == keyword || kNotes.contains(item.key());
+    return item.key() == keyword || notes.contains(item.key());
   });
 }
 

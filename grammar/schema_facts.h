@@ -20,6 +20,7 @@ enum class JsonType : uint8_t { kNull, kBoolean, kNumber, kString, kArray, kObje
 struct Claim {
   const Json* schema;
   bool holds;
+  // NOLINTNEXTLINE(modernize-use-nullptr): what it warns of is not there
   friend auto operator<=>(const Claim&, const Claim&) = default;
 };
 // All of these; in rising order, none twice.

@@ -70,8 +70,9 @@ std::optional<std::string> PathTo(const Json& at, const Json& place) {
   if (&at == &place) return "";
   if (!at.is_structured()) return std::nullopt;
   for (const auto& [key, value] : at.items()) {
-    if (const auto path = PathTo(value, place))
+    if (const auto path = PathTo(value, place)) {
       return fmt::format("/{}{}", PointerEscaped(key), *path);
+    }
   }
   return std::nullopt;
 }

@@ -104,7 +104,7 @@ bool WantsIntegers(const Json& schema) {
 
 Status SchemaExpansion::AssertNumber(const Json& schema, State& state) {
   NumberFacts& number = state.facts.number;
-  if (WantsIntegers(schema)) number.multiple_of.push_back(1);
+  if (WantsIntegers(schema)) number.multiple_of.emplace_back(1);
   for (const auto& [keyword, value] : BoundsOf(schema)) {
     (keyword.lower ? number.lower : number.upper).push_back({*value, keyword.open});
   }
@@ -121,7 +121,7 @@ Status SchemaExpansion::AssertNumber(const Json& schema, State& state) {
 
 Status SchemaExpansion::DenyNumber(const Json& schema, Options& options) {
   if (WantsIntegers(schema)) {
-    options.emplace_back().facts.number.not_multiple_of.push_back(1);
+    options.emplace_back().facts.number.not_multiple_of.emplace_back(1);
   }
   for (const auto& [keyword, value] : BoundsOf(schema)) {
     NumberFacts& number = options.emplace_back().facts.number;

@@ -180,8 +180,9 @@ Status SchemaCompiler::AddExtras(const ObjectFacts& facts, const std::vector<std
 // or a comma and one of them.
 Expr SchemaCompiler::AfterProperty(Properties& all, size_t index, int64_t count) {
   std::vector<Expr> ways;
-  if (all.required_from[index] == 0 && count >= all.count.min)
+  if (all.required_from[index] == 0 && count >= all.count.min) {
     ways.push_back(grammar_.Sequence({}));
+  }
   if (count < all.count.max && (index < all.named.size() || all.extra)) {
     ways.push_back(grammar_.Sequence({comma_, NextProperty(all, index, count)}));
   }

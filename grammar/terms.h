@@ -63,7 +63,7 @@ class Terms {
   Term Derive(Term term, uint8_t byte, ByteSet& same);
   // Whether any string is in it. Searches where intersections and complements leave no other way;
   // what a search learnt is kept. A search too long exhausts the terms.
-  bool Live(Term term);
+  bool Live(Term start);
   // A shortest string of it, which must be live; nullopt if it has more than `most` bytes or takes
   // too long to find, which exhausts the terms.
   std::optional<std::string> Shortest(Term term, size_t most);
@@ -155,7 +155,7 @@ class Terms {
   Term DeriveConcat(Term term, uint8_t byte, ByteSet& same);
   Term DeriveMultiple(Term term, uint8_t byte, ByteSet& same);
   Known KnownOf(Term term) const;
-  bool Search(Term term);
+  bool Search(Term start);
   bool AppendShortest(Term term, size_t most, std::string& text);
   std::optional<std::string> SearchShortest(Term start, size_t most);
 

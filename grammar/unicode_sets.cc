@@ -78,7 +78,7 @@ struct Run {
 };
 
 const std::vector<Run>& Runs() {
-  static const std::vector<Run> kRuns = [] {
+  static const std::vector<Run> all = [] {
     std::vector<Run> runs;
     for (uint32_t character = 0; character <= kLast; ++character) {
       const auto category =
@@ -90,7 +90,7 @@ const std::vector<Run>& Runs() {
     }
     return runs;
   }();
-  return kRuns;
+  return all;
 }
 
 }  // namespace
