@@ -47,11 +47,7 @@ class AnswerGrammarMaker {
         std::vector{Terms::kEverything, terms().Literal(marker), Terms::kEverything}));
   }
 
-  Term Space() {
-    ByteSet bytes;
-    for (const char byte : {' ', '\t', '\n', '\r'}) bytes.Insert(static_cast<uint8_t>(byte));
-    return terms().Repeat(terms().Bytes(bytes), 0, kMostSpace);
-  }
+  Term Space() { return JsonWhitespace(terms(), kMostSpace); }
 
   Expr Thought(Expr then) {
     const Term thought = terms().Concat(std::vector{

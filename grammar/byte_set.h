@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <string_view>
 
 namespace fulmen {
 
@@ -12,6 +13,11 @@ class ByteSet {
   constexpr ByteSet() = default;
   static constexpr ByteSet All() { return ByteSet().Complement(); }
   static constexpr ByteSet Of(uint8_t byte) { return Range(byte, byte); }
+  static constexpr ByteSet Of(std::string_view bytes) {
+    ByteSet set;
+    for (const char byte : bytes) set.Insert(static_cast<uint8_t>(byte));
+    return set;
+  }
   // `first` to `last`, both included.
   static constexpr ByteSet Range(uint8_t first, uint8_t last) {
     ByteSet set;

@@ -178,6 +178,10 @@ Term Spelled(Terms& terms, std::string_view text, Spelling spelling) {
   return terms.Literal(spelling == Spelling::kText ? std::string(text) : JsonSpelling(text));
 }
 
+Term JsonWhitespace(Terms& terms, int32_t longest) {
+  return terms.Repeat(terms.Bytes(ByteSet::Of(" \t\n\r")), 0, longest);
+}
+
 Term AnyJsonCharacter(Terms& terms) {
   const Term hex = AnyCase(terms, "0123456789abcdef");
   const Term d = AnyCase(terms, "d");
@@ -189,10 +193,7 @@ Term AnyJsonCharacter(Terms& terms) {
   const Term low = hex4(terms.Concat(d, AnyCase(terms, "cdef")));
   const Term others = hex4(terms.Union(terms.Concat(AnyCase(terms, "0123456789abcef"), hex),
                                        terms.Concat(d, AnyCase(terms, "01234567"))));
-  ByteSet letters;
-  for (const char letter : std::string_view("\"\\/bfnrt")) {
-    letters.Insert(static_cast<uint8_t>(letter));
-  }
+  const ByteSet letters = ByteSet::Of("\"\\/bfnrt");
   return terms.Union(std::vector{Utf8Characters(terms, EscapedCharacters().Complement()),
                                  terms.Concat(terms.Literal("\\"), terms.Bytes(letters)), others,
                                  terms.Concat(high, low)});

@@ -53,6 +53,9 @@ Term Character(Terms& terms, const CodePoints& characters, Spelling spelling);
 Term Spelled(Terms& terms, std::string_view text, Spelling spelling);
 std::string JsonSpelling(std::string_view text);
 
+// Spaces, tabs and line breaks, `longest` of them at most.
+Term JsonWhitespace(Terms& terms, int32_t longest);
+
 // One character of a JSON string in any spelling that RFC 8259 has for it, pairs of surrogates in
 // one; surrogates that have no partner are not characters.
 Term AnyJsonCharacter(Terms& terms);

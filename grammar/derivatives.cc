@@ -90,9 +90,8 @@ Term Terms::DeriveMultiple(Term term, uint8_t byte, ByteSet& same) {
     words[kRemainder] = static_cast<uint32_t>(value % words[kDivisor]);
     if (words[kAfterPoint] != 0) --words[kDecimalsLeft];
   } else {
-    ByteSet others = ByteSet::Range('0', '9');
-    others.Insert('.');
-    same &= others.Has(byte) ? ByteSet::Of(byte) : others.Complement();
+    const ByteSet& known = FirstBytes(term);
+    same &= known.Has(byte) ? ByteSet::Of(byte) : known.Complement();
     return kNothing;
   }
   same &= ByteSet::Of(byte);

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/printable.h"
-#include "base/utf8.h"
+#include "grammar/text_cursor.h"
 
 namespace fulmen {
 namespace {
@@ -36,9 +36,9 @@ GbnfNode Joined(Kind kind, std::vector<GbnfNode> parts) {
   return {.kind = kind, .parts = std::move(parts)};
 }
 
-class Reader {
+class Reader : private TextCursor {
  public:
-  explicit Reader(std::string_view text) : text_(text) {}
+  explicit Reader(std::string_view text) : TextCursor(text) {}
 
   Result<std::vector<GbnfRule>> Read();
 
@@ -50,7 +50,6 @@ class Reader {
     std::optional<GbnfNode> body = {};
   };
 
-  Status CheckUtf8();
   Status ReadRule();
   Result<GbnfNode> ReadChoice();
   Result<GbnfNode> ReadSequence();
@@ -70,13 +69,6 @@ class Reader {
     return found->second;
   }
 
-  bool AtEnd() const { return at_ == text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
-  bool Take(std::string_view expected) {
-    if (!text_.substr(at_).starts_with(expected)) return false;
-    at_ += expected.size();
-    return true;
-  }
   // And comments, which end with their line.
   void SkipSpace() {
     while (!AtEnd()) {
@@ -111,18 +103,11 @@ class Reader {
     return fmt::format("line {}, column {} of the grammar", std::ranges::count(before, '\n') + 1,
                        column + 1);
   }
-  std::string Found() const {
-    if (AtEnd()) return "its end";
-    const Utf8Char next = DecodeUtf8(text_.data() + at_, text_.data() + text_.size());
-    return '"' + Printable(text_.substr(at_, next.bytes)) + '"';
-  }
   tl::unexpected<Error> Expected(std::string_view what) const {
     return Fail(ErrorCode::kInvalidArgument, "expected {} in {}, found {}", what, Place(at_),
                 Found());
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
   int depth_ = 0;
   std::vector<Named> rules_;
   std::unordered_map<std::string_view, size_t> indices_;
@@ -133,7 +118,9 @@ Result<std::vector<GbnfRule>> Reader::Read() {
     return Fail(ErrorCode::kUnsupported, "expected a grammar of at most {} bytes, found {}",
                 kLongest, text_.size());
   }
-  FULMEN_TRY(CheckUtf8());
+  if (const size_t end = EndOfUtf8(); end < text_.size()) {
+    return Fail(ErrorCode::kInvalidArgument, "expected UTF-8 in {}", Place(end));
+  }
   for (SkipSpace(); !AtEnd(); SkipSpace()) FULMEN_TRY(ReadRule());
   if (!indices_.contains("root")) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -149,17 +136,6 @@ Result<std::vector<GbnfRule>> Reader::Read() {
     rules.push_back({std::string(rule.name), *std::move(rule.body)});
   }
   return rules;
-}
-
-Status Reader::CheckUtf8() {
-  for (size_t at = 0; at < text_.size();) {
-    const Utf8Char next = DecodeUtf8(text_.data() + at, text_.data() + text_.size());
-    if (next.kind != Utf8Char::Kind::kValid) {
-      return Fail(ErrorCode::kInvalidArgument, "expected UTF-8 in {}", Place(at));
-    }
-    at += next.bytes;
-  }
-  return {};
 }
 
 Status Reader::ReadRule() {
@@ -291,7 +267,7 @@ Result<uint32_t> Reader::ReadCharacter() {
         return Expected("an escape: one of n, r, t, x, u, U, or a mark");
     }
   }
-  const Utf8Char next = DecodeUtf8(text_.data() + at_, text_.data() + text_.size());
+  const Utf8Char next = Next();
   at_ += next.bytes;
   return next.code;
 }

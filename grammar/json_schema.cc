@@ -25,12 +25,6 @@ constexpr size_t kMostNotes = 100;
 // Rules of a whole schema. The largest published ones take some thousands.
 constexpr size_t kMostRules = 50'000;
 
-Term Whitespace(Terms& terms, int32_t longest) {
-  ByteSet bytes;
-  for (const char byte : {' ', '\t', '\n', '\r'}) bytes.Insert(static_cast<uint8_t>(byte));
-  return terms.Repeat(terms.Bytes(bytes), 0, longest);
-}
-
 }  // namespace
 
 void Sort(Claims& claims) {
@@ -49,7 +43,7 @@ SchemaCompiler::SchemaCompiler(Grammar& grammar, const Json& root, const SchemaO
       plain_character_(Character(terms_, CodePoints::All(), Spelling::kJson)),
       any_character_(AnyJsonCharacter(terms_)),
       counted_character_(CountedCharacter()),
-      whitespace_(Whitespace(terms_, options.longest_whitespace)),
+      whitespace_(JsonWhitespace(terms_, options.longest_whitespace)),
       comma_(grammar_.Lexeme(
           terms_.Concat(std::vector{whitespace_, terms_.Literal(","), whitespace_}))) {}
 
@@ -109,7 +103,8 @@ Result<std::vector<Facts>> SchemaCompiler::Expand(const Claims& claims, JsonType
 }
 
 Result<Expr> SchemaCompiler::BuildValue(const Claims& claims) {
-  building_ = claims;
+  // What is compared on the way to an alternative is built in between.
+  Claims outer = std::exchange(building_, claims);
   std::vector<Term> scalars;
   for (const JsonType type :
        {JsonType::kNull, JsonType::kBoolean, JsonType::kNumber, JsonType::kString}) {
@@ -130,6 +125,7 @@ Result<Expr> SchemaCompiler::BuildValue(const Claims& claims) {
     FULMEN_ASSIGN(const Expr object, ObjectOf(facts.object));
     ways.push_back(object);
   }
+  building_ = std::move(outer);
   return grammar_.Choice(std::move(ways));
 }
 
@@ -198,11 +194,6 @@ Status SchemaCompiler::LeaveOut(const Json* schema, std::string_view keyword,
   return {};
 }
 
-const Json* SchemaCompiler::Own(Json schema) {
-  own_.push_back(std::move(schema));
-  return &own_.back();
-}
-
 const Json* SchemaCompiler::SchemaOfConstant(const Json& value) {
   const auto [at, is_new] = constants_.try_emplace(&value);
   if (!is_new) return at->second;
@@ -221,7 +212,8 @@ const Json* SchemaCompiler::SchemaOfConstant(const Json& value) {
       schema["required"].push_back(name);
     }
   }
-  return constants_[&value] = Own(std::move(schema));
+  own_.push_back(std::move(schema));
+  return constants_[&value] = &own_.back();
 }
 
 Result<Expr> AddJsonSchema(Grammar& grammar, const Json& schema, const SchemaOptions& options,

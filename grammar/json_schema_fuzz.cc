@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "grammar/json_schema.h"
 #include "grammar/machine.h"
+#include "grammar/testing/fuzz_input.h"
 
 namespace fulmen {
 namespace {
@@ -25,36 +26,13 @@ std::optional<Machine> Compile(const Json& schema, bool strict) {
   return Machine(std::move(grammar));
 }
 
-// How many of the bytes may come; from where each leads, the end can be reached.
-size_t Walk(Machine& machine, std::string_view text) {
-  Machine::State state = machine.start();
-  size_t read = 0;
-  for (;; ++read) {
-    const Result<std::string> rest = machine.WayToEnd(state);
-    FULMEN_CHECK(rest || machine.exhausted() || rest.error().code == ErrorCode::kUnsupported,
-                 "no way to the end behind {}", text.substr(0, read));
-    Machine::State end = state;
-    for (const char byte : rest.value_or("").substr(0, 1000)) {
-      end = machine.Next(end, static_cast<uint8_t>(byte));
-    }
-    FULMEN_CHECK(!rest || rest->size() > 1000 || machine.exhausted() || machine.Accepts(end),
-                 "{} does not lead to the end", *rest);
-    if (read == text.size()) break;
-    const Machine::State next = machine.Next(state, static_cast<uint8_t>(text[read]));
-    if (next == Machine::kDead) break;
-    state = next;
-  }
-  return read;
-}
-
 void Read(std::string_view source, std::string_view text) {
   const Result<Json> schema = ParseJson(source, "schema");
   if (!schema) return;
   std::optional<Machine> lenient = Compile(*schema, false);
   std::optional<Machine> strict = Compile(*schema, true);
-  const std::string_view begin = text.substr(0, 64);
-  const size_t read_leniently = lenient ? Walk(*lenient, begin) : 0;
-  const size_t read_strictly = strict ? Walk(*strict, begin) : 0;
+  const size_t read_leniently = lenient ? testing::CheckedWalk(*lenient, text) : 0;
+  const size_t read_strictly = strict ? testing::CheckedWalk(*strict, text) : 0;
   const bool both = lenient && strict && !lenient->exhausted() && !strict->exhausted();
   FULMEN_CHECK(!both || read_leniently == read_strictly, "{} bytes leniently, {} strictly",
                read_leniently, read_strictly);
@@ -64,10 +42,7 @@ void Read(std::string_view source, std::string_view text) {
 }  // namespace fulmen
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const std::string_view input(reinterpret_cast<const char*>(data), size);
-  constexpr std::string_view kSeparator = "\n---\n";
-  const size_t end = input.find(kSeparator);
-  const size_t begin = end == std::string_view::npos ? size : end + kSeparator.size();
-  fulmen::Read(input.substr(0, end), input.substr(begin));
+  const fulmen::testing::FuzzInput input(data, size);
+  fulmen::Read(input.source, input.text);
   return 0;
 }

@@ -139,6 +139,16 @@ TEST(JsonSchema, RefusesWhatItCannotEnforceByNameAndPlace) {
   EXPECT_FALSE(lenient(R"({"a":[1]})"));
 }
 
+// Its alternatives are compared before it is built.
+TEST(JsonSchema, NamesThePlaceBehindAlternatives) {
+  EXPECT_EQ(Allowed(R"({"properties":{"a":{"uniqueItems":true,"type":"array","oneOf":[
+                        {"items":{"type":"array","items":{"minimum":1}},"minItems":1},
+                        {"maxItems":0}]}}})")
+                .error(),
+            "#/properties/a/uniqueItems: items that are not one of a few values, which cannot be "
+            "enforced exactly");
+}
+
 TEST(JsonSchema, FindsThatNothingIsAllowed) {
   EXPECT_EQ(Allowed("false").error(), "no text at all is allowed");
   EXPECT_EQ(Allowed(R"({"type":"string","minLength":3,"maxLength":2})").error(),

@@ -77,8 +77,7 @@ void Matcher::Shared::AddSlice(Machine::State state, size_t index, TokenMask& ma
   if (slice.up_to.empty()) return AddByWalking(state, slice, mask);
   Reach::Span span{0, true};
   for (const Machine::Thread& thread : machine.ThreadsOf(state)) {
-    const Reach::Span other = reaches[index].Of(thread.term);
-    span = {std::max(span.all, other.all), span.none && other.none};
+    span = span | reaches[index].Of(thread.term);
   }
   const auto longest = static_cast<int64_t>(slice.up_to.size()) - 1;
   if (span.all > 0) {

@@ -310,15 +310,9 @@ Term PlainNumber(Terms& terms) {
 }
 
 Term AnyNumber(Terms& terms) {
-  ByteSet e;
-  e.Insert('e');
-  e.Insert('E');
-  ByteSet sign;
-  sign.Insert('+');
-  sign.Insert('-');
   const Term digits = terms.Repeat(terms.Bytes(ByteSet::Range('0', '9')), 1, Terms::kUnbounded);
-  const Term exponent =
-      terms.Concat(std::vector{terms.Bytes(e), terms.Optional(terms.Bytes(sign)), digits});
+  const Term exponent = terms.Concat(std::vector{
+      terms.Bytes(ByteSet::Of("eE")), terms.Optional(terms.Bytes(ByteSet::Of("+-"))), digits});
   return terms.Concat(PlainNumber(terms), terms.Optional(exponent));
 }
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/printable.h"
-#include "base/utf8.h"
+#include "grammar/text_cursor.h"
 #include "grammar/unicode_sets.h"
 
 namespace fulmen {
@@ -69,9 +69,9 @@ PatternNode Joined(Kind kind, std::vector<PatternNode> parts) {
   return {.kind = kind, .looks = looks, .parts = std::move(parts)};
 }
 
-class Reader {
+class Reader : private TextCursor {
  public:
-  explicit Reader(std::string_view text) : text_(text) {}
+  explicit Reader(std::string_view text) : TextCursor(text) {}
 
   Result<PatternNode> Read();
 
@@ -102,22 +102,10 @@ class Reader {
   Result<std::optional<Counts>> ReadCounts();
   Result<int32_t> ReadCount(std::string_view digits) const;
 
-  bool AtEnd() const { return at_ == text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
-  bool Take(std::string_view expected) {
-    if (!text_.substr(at_).starts_with(expected)) return false;
-    at_ += expected.size();
-    return true;
-  }
   uint32_t TakeCharacter() {
-    const Utf8Char next = DecodeUtf8(text_.data() + at_, text_.data() + text_.size());
+    const Utf8Char next = Next();
     at_ += next.bytes;
     return next.code;
-  }
-  std::string Found() const {
-    if (AtEnd()) return "its end";
-    const Utf8Char next = DecodeUtf8(text_.data() + at_, text_.data() + text_.size());
-    return '"' + Printable(text_.substr(at_, next.bytes)) + '"';
   }
   tl::unexpected<Error> Expected(std::string_view what) const {
     return Fail(ErrorCode::kInvalidArgument, "expected {} at byte {} of the pattern, found {}",
@@ -128,8 +116,6 @@ class Reader {
                 begin + 1);
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
   int depth_ = 0;
   int look_aheads_ = 0;
 };
@@ -139,14 +125,9 @@ Result<PatternNode> Reader::Read() {
     return Fail(ErrorCode::kUnsupported, "expected a pattern of at most {} bytes, found {}",
                 kLongest, text_.size());
   }
-  while (!AtEnd()) {
-    const Utf8Char next = DecodeUtf8(text_.data() + at_, text_.data() + text_.size());
-    if (next.kind != Utf8Char::Kind::kValid) {
-      return Fail(ErrorCode::kInvalidArgument, "expected UTF-8 at byte {} of the pattern", at_ + 1);
-    }
-    at_ += next.bytes;
+  if (const size_t end = EndOfUtf8(); end < text_.size()) {
+    return Fail(ErrorCode::kInvalidArgument, "expected UTF-8 at byte {} of the pattern", end + 1);
   }
-  at_ = 0;
   FULMEN_ASSIGN(PatternNode whole, ReadChoice());
   if (!AtEnd()) return Expected("a \"(\" before the \")\"");
   return whole;

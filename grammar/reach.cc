@@ -62,8 +62,7 @@ Reach::Span Reach::OfUnion(Term term) {
   Span span{0, true};
   const std::vector<Term> parts(terms_.Parts(term).begin(), terms_.Parts(term).end());
   for (const Term part : parts) {
-    const Span other = Of(part);
-    span = {std::max(span.all, other.all), span.none && other.none};
+    span = span | Of(part);
   }
   return span;
 }

@@ -2,6 +2,7 @@
 // lets a mask take thousands of tokens at once.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <unordered_map>
@@ -23,6 +24,10 @@ class Reach {
   struct Span {
     int64_t all = 0;    // every text of so many of the characters or fewer is such a beginning
     bool none = false;  // and none of more is
+    // Of two languages together.
+    friend Span operator|(const Span& a, const Span& b) {
+      return {std::max(a.all, b.all), a.none && b.none};
+    }
   };
   Span Of(Term term);
 

@@ -85,9 +85,7 @@ class SchemaCompiler {
   // Null stands for what is being built.
   Status LeaveOut(const Json* schema, std::string_view keyword, std::string_view reason);
   std::string Here() const;  // the place in the schema of what is being built
-  // A schema of our own making, which stays where it is.
-  const Json* Own(Json schema);
-  // What allows `value` alone, an array or object.
+  // A schema of our own making that allows `value` alone, an array or object.
   const Json* SchemaOfConstant(const Json& value);
 
   Grammar& grammar_;

@@ -94,11 +94,8 @@ ByteSet Terms::FindFirstBytes(Term term) const {
       return ByteSet::All();
     case Kind::kRepeat:
       return FirstBytes(parts[0]);
-    case Kind::kMultiple: {
-      ByteSet bytes = ByteSet::Range('0', '9');
-      bytes.Insert('.');
-      return bytes;
-    }
+    case Kind::kMultiple:
+      return ByteSet::Of(".0123456789");
   }
   return {};
 }

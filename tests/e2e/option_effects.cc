@@ -5,10 +5,6 @@
 namespace fulmen::testing {
 namespace {
 
-void Append(Effects& effects, const Effects& more) {
-  effects.insert(effects.end(), more.begin(), more.end());
-}
-
 Effects RunEffects() {
   const std::string model = "-m ../in/model -n 8 --ignore-eos --temperature 0 ";
   const std::string nano = "-n 60 --temperature 0 ";
@@ -43,61 +39,6 @@ Effects RunEffects() {
   };
   Append(effects, SamplingEffects("Hi -m ../in/model --ignore-eos"));
   return effects;
-}
-
-Effects LogitsEffects() {
-  const std::string base = "--tokens ../in/ids.json --out out ";
-  const std::string model = "-m ../in/model " + base;
-  return {
-      {"--model", base, model},
-      {"--kernels", model + "--kernels ref", model + "--kernels cpu"},
-      {"--tokens", model, "-m ../in/model --out out --tokens ../in/other-ids.json"},
-      {"--out", model, "-m ../in/model --tokens ../in/ids.json --out other"},
-      {"--last", model, model + "--last 1"},
-      {"--hidden", model, model + "--hidden"},
-      {"--state", model, model + "--state"},
-      {"--experts", model, model + "--experts"},
-      {"--kv-type", model, model + "--kv-type bf16"},
-  };
-}
-
-Effects GenerateEffects() {
-  const std::string base = "--tokens ../in/ids.json ";
-  const std::string nano = "--tokens ../in/chat-ids.json -n 60 ";
-  const std::string chance = "--tokens ../in/chat-ids.json -n 200 --temperature 3 --seed 7 ";
-  Effects effects = {
-      {"--model", base, base + "-m ../in/model"},
-      {"--tokens", "-m ../in/model " + base, "-m ../in/model --tokens ../in/other-ids.json"},
-      {"--kv-type", chance, chance + "--kv-type bf16"},
-      {"--max-tokens", base, base + "-n 3"},
-      {"--json", base, base + "--json"},
-      {"--stop-at-eos", nano, nano + "--stop-at-eos"},
-  };
-  Append(effects, SamplingEffects(base + "-m ../in/model"));
-  return effects;
-}
-
-Effects PerplexityEffects() {
-  const std::string base = "-m ../in/model --json -f ../in/book.txt ";
-  return {
-      {"--model", "-f ../in/book.txt", "-f ../in/book.txt -m ../in/model"},
-      {"--file", "-m ../in/model -f ../in/short.txt", "-m ../in/model -f ../in/book.txt"},
-      {"--kv-type", base, base + "--kv-type bf16"},
-      {"--context", base, base + "--context 4"},
-      {"--against", base, base + "--against ../in/model"},
-      {"--kernels", base, base + "--kernels ref"},
-      {"--json", "-m ../in/model -f ../in/book.txt", base},
-  };
-}
-
-Effects MasksEffects() {
-  const std::string base = "--json --cases ../in/cases.jsonl ";
-  return {
-      {"--model", base, base + "-m ../in/model"},
-      {"--cases", base, "--json --cases ../in/twice.jsonl", "", "\"schemas\":2,"},
-      {"--json", "--cases ../in/cases.jsonl", base, "", "\"passing\":0"},
-      {"--failures", base, base + "--failures", "", "\"a: a valid"},
-  };
 }
 
 Effects TokenizeEffects() {
@@ -406,15 +347,10 @@ Effects SessionExpireEffects() {
 }  // namespace
 
 std::map<std::string, Effects> AllEffects() {
-  return {
+  std::map<std::string, Effects> effects = {
       {"", {{"--version", "--help", "--version"}}},
       {"run", RunEffects()},
       {"inspect", InspectEffects()},
-      {"eval", {}},
-      {"eval logits", LogitsEffects()},
-      {"eval generate", GenerateEffects()},
-      {"eval perplexity", PerplexityEffects()},
-      {"eval masks", MasksEffects()},
       {"train", TrainEffects()},
       {"train bench", TrainBenchEffects()},
       {"train data", DataEffects()},
@@ -440,6 +376,8 @@ std::map<std::string, Effects> AllEffects() {
       {"completion", {}},
       {"manual", {}},
   };
+  effects.merge(EvalEffects());
+  return effects;
 }
 
 std::vector<Measured> ThreadEffects() {

@@ -20,7 +20,13 @@ struct Effect {
 
 using Effects = std::vector<Effect>;
 
+inline void Append(Effects& effects, const Effects& more) {
+  effects.insert(effects.end(), more.begin(), more.end());
+}
+
 Effects PullEffects();
+// By command, as AllEffects.
+std::map<std::string, Effects> EvalEffects();
 // Those of sampling; `base` is a command line that leaves the length open.
 Effects SamplingEffects(const std::string& base);
 
