@@ -26,6 +26,21 @@ using RmsNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& we
 using GatedRmsNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
                                 float epsilon, ConstMatrix gate, Matrix out);
 
+// out[t][c] = (x[t][c] - mean(x[t])) / sqrt(variance(x[t]) + epsilon) * weight[c] + bias[c], the
+// variance that of the row itself: the mean of squared deviations. weight and bias are one row
+// [1, C] each. out may be x. Ba, Kiros and Hinton, "Layer Normalization" (2016), eq. 3 and 4.
+using LayerNormFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
+                             const WeightMatrix& bias, float epsilon, Matrix out);
+
+// out[t][c] = x[t][c] + bias[c]; bias is one row [1, C]. out may be x.
+using AddBiasFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& bias, Matrix out);
+
+// out = gelu(x + bias), gelu(v) = v P(N <= v) for a standard normal N: the exact one, by the error
+// function, not its approximation by tanh. out may be x. With v = x + bias rounded to float32, the
+// error is (8 + v^2 / 2) 2^-24 of the result at most, or 1e-30. Hendrycks and Gimpel, "Gaussian
+// Error Linear Units" (2016), section 2.
+using BiasGeluFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& bias, Matrix out);
+
 // out = alpha * residual + beta * branch; out may be either input. MiniMax-01 report, section 4.2.
 using ResidualFn = void (*)(KernelContext&, float alpha, ConstMatrix residual, float beta,
                             ConstMatrix branch, Matrix out);
@@ -69,6 +84,21 @@ using RmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const WeightMa
 using GatedRmsNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
                                         float epsilon, ConstMatrix gate, Matrix dy, Matrix dgate,
                                         Matrix out, std::span<float> dweight);
+
+// dx = gradient of layer_norm with respect to x, given dy, that of its output, and `skip`, that of
+// the sum which adds x itself to what the block gave: x + f(layer_norm(x)). `skip` may be empty. dx
+// may be dy or skip. dweight [C] and dbias [C] += the gradients of weight and bias.
+using LayerNormBackwardFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& weight,
+                                     float epsilon, ConstMatrix dy, ConstMatrix skip, Matrix dx,
+                                     std::span<float> dweight, std::span<float> dbias);
+
+// dbias [C] += the gradient of the bias of add_bias, the sum of dy over its rows.
+using AddBiasBackwardFn = void (*)(KernelContext&, ConstMatrix dy, std::span<float> dbias);
+
+// dx = gradient of bias_gelu with respect to x, given that of its output; dx may be dy or x.
+// dbias [C] += the gradient of the bias.
+using BiasGeluBackwardFn = void (*)(KernelContext&, ConstMatrix x, const WeightMatrix& bias,
+                                    ConstMatrix dy, Matrix dx, std::span<float> dbias);
 
 // dtable[tokens[t]] += dy[t], tokens in order; dtable [vocab, C].
 using EmbeddingBackwardFn = void (*)(KernelContext&, std::span<const int32_t> tokens,

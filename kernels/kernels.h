@@ -25,6 +25,9 @@ struct Kernels {
   EmbeddingFn embedding = nullptr;
   RmsNormFn rms_norm = nullptr;
   GatedRmsNormFn gated_rms_norm = nullptr;
+  LayerNormFn layer_norm = nullptr;
+  AddBiasFn add_bias = nullptr;
+  BiasGeluFn bias_gelu = nullptr;
   ResidualFn residual = nullptr;
   RowHealthFn row_health = nullptr;
   GatherRowsFn gather_rows = nullptr;
@@ -38,6 +41,7 @@ struct Kernels {
   LightningStateFn lightning_state = nullptr;
   StoreKvFn store_kv = nullptr;
   SoftmaxAttentionFn softmax_attention = nullptr;
+  BidirectionalAttentionFn bidirectional_attention = nullptr;
   TopKRouterFn top_k_router = nullptr;
   MoeFn moe = nullptr;
 };

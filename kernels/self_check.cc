@@ -30,6 +30,16 @@ void CheckRows(Checker<Kernels>& checker) {
     k.gated_rms_norm(c, View(x, kTokens), norm.view, 1e-5F, View(other, kTokens),
                      View(out[0], kTokens));
   });
+  const WeightTensor bias(1, kWidth, 12);
+  checker.Compare("layer_norm", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
+    k.layer_norm(c, View(x, kTokens), norm.view, bias.view, 1e-5F, View(out[0], kTokens));
+  });
+  checker.Compare("add_bias", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
+    k.add_bias(c, View(x, kTokens), bias.view, View(out[0], kTokens));
+  });
+  checker.Compare("bias_gelu", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
+    k.bias_gelu(c, View(x, kTokens), bias.view, View(out[0], kTokens));
+  });
   checker.Compare("residual", nothing, [&](const Kernels& k, KernelContext& c, Outputs& out) {
     k.residual(c, 3.5F, View(x, kTokens), 1.25F, View(other, kTokens), View(out[0], kTokens));
   });
@@ -153,6 +163,13 @@ void CheckAttention(Checker<Kernels>& checker) {
         k.softmax_attention(c, View(queries, kTokens), cache, slices, View(out[0], kTokens),
                             View(out[3], kTokens));
       });
+  checker.Compare("bidirectional_attention", {nothing, Nothing(kTokens * kHeads)},
+                  [&](const Kernels& k, KernelContext& c, Outputs& out) {
+                    const PackedAttention attention = {View(queries, kTokens), View(keys, kTokens),
+                                                       View(keys, kTokens), kHeadDim, starts};
+                    k.bidirectional_attention(c, attention, View(out[0], kTokens),
+                                              View(out[1], kTokens));
+                  });
 }
 
 void CheckExperts(Checker<Kernels>& checker) {

@@ -1,4 +1,4 @@
-// Causal softmax attention with grouped keys (GQA) over a paged KV cache.
+// Softmax attention with grouped keys (GQA): causal over a paged KV cache, and of whole slices.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,9 @@ using SoftmaxAttentionFn = void (*)(KernelContext&, ConstMatrix queries, const K
 void CheckSoftmax(ConstMatrix queries, const KvCache& cache, const Slices& slices, ConstMatrix out,
                   ConstMatrix log_sums);
 
-// Training: slices that begin their sequences, with borders `starts`. Queries [T, heads * head_dim]
-// and keys [T, kv_heads * head_dim] are already rotated; values as keys.
+// Slices that begin their sequences, with borders `starts`, and of which no keys are kept. Queries
+// [T, heads * head_dim] and keys [T, kv_heads * head_dim] are already rotated, where they are at
+// all; values as keys. Head h reads KV head h / (heads / kv_heads).
 struct PackedAttention {
   ConstMatrix queries;
   ConstMatrix keys;
@@ -39,14 +40,21 @@ struct PackedAttention {
   std::span<const int64_t> starts;
 };
 
-// Gradients with respect to queries, keys and values, overwritten, given dout and what the forward
-// pass left. The probabilities are computed again, block by block. Dao, "FlashAttention-2" (2023),
-// algorithm 2.
+// Every query sees all keys of its slice: the attention of encoders, of images among others.
+// Scores, out, log_sums and bounded memory as in softmax_attention. The bits of a slice depend on
+// nothing but its rows. Vaswani et al., "Attention Is All You Need" (2017), section 3.2.
+using BidirectionalAttentionFn = void (*)(KernelContext&, const PackedAttention& attention,
+                                          Matrix out, Matrix log_sums);
+
+// Gradients of softmax_attention, and of bidirectional_attention, with respect to queries, keys and
+// values, overwritten, given dout and what the forward
+// pass left; log_sums is not empty. The probabilities are computed again, block by block. Dao,
+// "FlashAttention-2" (2023), algorithm 2.
 using SoftmaxAttentionBackwardFn = void (*)(KernelContext&, const PackedAttention& attention,
                                             ConstMatrix out, ConstMatrix log_sums, ConstMatrix dout,
                                             Matrix dqueries, Matrix dkeys, Matrix dvalues);
 
-// As CheckSoftmax.
+// As CheckSoftmax; log_sums may be empty.
 void CheckPacked(const PackedAttention& attention, ConstMatrix out, ConstMatrix log_sums);
 
 }  // namespace fulmen

@@ -21,6 +21,9 @@ struct TrainingKernels {
   Kernels forward;
   RmsNormBackwardFn rms_norm_backward = nullptr;
   GatedRmsNormBackwardFn gated_rms_norm_backward = nullptr;
+  LayerNormBackwardFn layer_norm_backward = nullptr;
+  AddBiasBackwardFn add_bias_backward = nullptr;
+  BiasGeluBackwardFn bias_gelu_backward = nullptr;
   EmbeddingBackwardFn embedding_backward = nullptr;
   LinearBackwardInputFn linear_backward_input = nullptr;
   LinearBackwardWeightFn linear_backward_weight = nullptr;
@@ -29,6 +32,7 @@ struct TrainingKernels {
   LinearBackwardWeightFn router_backward_weight = nullptr;
   LightningAttentionBackwardFn lightning_attention_backward = nullptr;
   SoftmaxAttentionBackwardFn softmax_attention_backward = nullptr;
+  SoftmaxAttentionBackwardFn bidirectional_attention_backward = nullptr;
   TopKRouterBackwardFn top_k_router_backward = nullptr;
   RouterStatisticsFn router_statistics = nullptr;
   RouterLossBackwardFn router_loss_backward = nullptr;

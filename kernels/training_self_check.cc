@@ -41,6 +41,18 @@ void CheckRows(TrainingChecker& checker) {
                                               View(other, kTokens), View(out[0], kTokens),
                                               View(out[1], kTokens), View(out[2], kTokens), out[3]);
                   });
+  checker.Compare(
+      "layer_norm_backward", {nothing, before, before}, [&](const K& k, C& c, Outputs& out) {
+        k.layer_norm_backward(c, View(x, kTokens), norm.view, 1e-5F, View(dy, kTokens),
+                              View(other, kTokens), View(out[0], kTokens), out[1], out[2]);
+      });
+  checker.Compare("add_bias_backward", {before}, [&](const K& k, C& c, Outputs& out) {
+    k.add_bias_backward(c, View(dy, kTokens), out[0]);
+  });
+  checker.Compare("bias_gelu_backward", {nothing, before}, [&](const K& k, C& c, Outputs& out) {
+    k.bias_gelu_backward(c, View(x, kTokens), norm.view, View(dy, kTokens), View(out[0], kTokens),
+                         out[1]);
+  });
   checker.Compare("embedding_backward", {Values(kWidth * kWidth, 6)},
                   [&](const K& k, C& c, Outputs& out) {
                     const std::array<int32_t, kTokens> tokens = {5, 0, 74, 1, 1, 8, 40, 3, 2};
@@ -99,14 +111,16 @@ void CheckSoftmax(TrainingChecker& checker) {
   // What the forward pass left need not be true of these operands to tell two tables apart.
   const std::vector<float> attended = Values(size, 19);
   const std::vector<float> log_sums(static_cast<size_t>(kTokens * kHeads), 1.0F);
-  checker.Compare("softmax_attention_backward",
-                  {Nothing(size), Nothing(kTokens * kHeadDim), Nothing(kTokens * kHeadDim)},
-                  [&](const K& k, C& c, Outputs& out) {
-                    k.softmax_attention_backward(c, attention, View(attended, kTokens),
-                                                 View(log_sums, kTokens), View(dout, kTokens),
-                                                 View(out[0], kTokens), View(out[1], kTokens),
-                                                 View(out[2], kTokens));
-                  });
+  const auto check = [&](const char* name, SoftmaxAttentionBackwardFn K::*backward) {
+    checker.Compare(name, {Nothing(size), Nothing(kTokens * kHeadDim), Nothing(kTokens * kHeadDim)},
+                    [&](const K& k, C& c, Outputs& out) {
+                      (k.*backward)(c, attention, View(attended, kTokens), View(log_sums, kTokens),
+                                    View(dout, kTokens), View(out[0], kTokens),
+                                    View(out[1], kTokens), View(out[2], kTokens));
+                    });
+  };
+  check("softmax_attention_backward", &K::softmax_attention_backward);
+  check("bidirectional_attention_backward", &K::bidirectional_attention_backward);
 }
 
 constexpr std::array<int32_t, kTokens* kChosen> kChoice = {2, 0, 1, 0, 0, 1, 2, 1, 1,

@@ -83,31 +83,60 @@ HWY_INLINE void Map(const float* a, const float* b, int64_t count, float* to,
   }
 }
 
-HWY_INLINE float SumOfSquares(const float* HWY_RESTRICT x, int64_t count) {
+// add(sum, vector) for all vectors of x, from 0 on, and the sum of the lanes. Lanes behind the last
+// element are left out.
+template <class Add>
+HWY_INLINE float SumOver(const float* HWY_RESTRICT x, int64_t count, const Add& add) {
   const Floats d;
   const int64_t lanes = LaneCount();
   // Four sums, for one would wait for its own last addition.
   FloatsV sums[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
   int64_t c = 0;
   for (; c + 4 * lanes <= count; c += 4 * lanes) {
-    for (int i = 0; i < 4; ++i) {
-      const FloatsV value = hn::LoadU(d, x + c + i * lanes);
-      sums[i] = hn::MulAdd(value, value, sums[i]);
-    }
+    for (int i = 0; i < 4; ++i) sums[i] = add(sums[i], hn::LoadU(d, x + c + i * lanes));
   }
-  for (; c < count; c += lanes) {
-    const int64_t rest = std::min(lanes, count - c);
-    const FloatsV value =
-        rest == lanes ? hn::LoadU(d, x + c) : WidenFirst(d, x + c, static_cast<size_t>(rest));
-    sums[0] = hn::MulAdd(value, value, sums[0]);
+  for (; c + lanes <= count; c += lanes) sums[0] = add(sums[0], hn::LoadU(d, x + c));
+  if (c < count) {
+    const auto rest = static_cast<size_t>(count - c);
+    sums[0] =
+        hn::IfThenElse(hn::FirstN(d, rest), add(sums[0], WidenFirst(d, x + c, rest)), sums[0]);
   }
   const FloatsV sum = hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]));
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+HWY_INLINE float SumOfSquares(const float* x, int64_t count) {
+  return SumOver(x, count,
+                 [](FloatsV sum, FloatsV value) HWY_ATTR { return hn::MulAdd(value, value, sum); });
+}
+
 // 1 / sqrt(mean of x^2 + epsilon)
 HWY_INLINE float NormScale(const float* x, int64_t count, float epsilon) {
   return 1.0F / std::sqrt(SumOfSquares(x, count) / static_cast<float>(count) + epsilon);
+}
+
+// How layer_norm shifts and scales a row.
+struct RowMoments {
+  FloatsV mean;
+  FloatsV scale;  // 1 / sqrt(variance + epsilon)
+
+  HWY_INLINE FloatsV Normalised(FloatsV value) const {
+    return hn::Mul(hn::Sub(value, mean), scale);
+  }
+};
+
+// The variance is summed over deviations from the mean, for a row may lie far from 0.
+HWY_INLINE RowMoments MomentsOf(const float* x, int64_t count, float epsilon) {
+  const Floats d;
+  const auto width = static_cast<float>(count);
+  const float sum =
+      SumOver(x, count, [](FloatsV s, FloatsV value) HWY_ATTR { return hn::Add(s, value); });
+  const FloatsV mean = hn::Set(d, sum / width);
+  const float squares = SumOver(x, count, [mean](FloatsV s, FloatsV value) HWY_ATTR {
+    const FloatsV deviation = hn::Sub(value, mean);
+    return hn::MulAdd(deviation, deviation, s);
+  });
+  return {mean, hn::Set(d, 1.0F / std::sqrt(squares / width + epsilon))};
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

@@ -33,6 +33,17 @@ void Embedding(KernelContext& context, std::span<const int32_t> tokens, const We
   });
 }
 
+// Calls visit(row) for all rows, on all threads; `cost` as in ForParts.
+template <class Visit>
+void ForRows(KernelContext& context, int64_t rows, int64_t cols, int64_t cost, const Visit& visit) {
+  const int64_t grouped = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, cols));
+  const int64_t work = rows * cols * cost / LaneCount();
+  ForTasks(context.pool, (rows + grouped - 1) / grouped, work, [&](int64_t task, int) {
+    const int64_t end = std::min(rows, (task + 1) * grouped);
+    for (int64_t t = task * grouped; t < end; ++t) visit(t);
+  });
+}
+
 // out = finish(rms_norm(x), row, column, columns left), vector by vector.
 template <class Finish>
 void NormRows(KernelContext& context, ConstMatrix x, const WeightMatrix& weight, float epsilon,
@@ -44,18 +55,13 @@ void NormRows(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
   Workspace::Frame frame(context.scratch);
   float* widened = context.scratch.Allocate<float>(x.cols);
   WidenElements(weight, 0, 0, x.cols, widened);
-  const int64_t work = x.rows * x.cols * cost / LaneCount();
-  const int64_t grouped = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, x.cols));
-  ForTasks(context.pool, (x.rows + grouped - 1) / grouped, work, [&](int64_t task, int) HWY_ATTR {
-    const int64_t end = std::min(x.rows, (task + 1) * grouped);
-    for (int64_t t = task * grouped; t < end; ++t) {
-      const FloatsV scale = hn::Set(Floats(), NormScale(x.row(t), x.cols, epsilon));
-      for (int64_t c = 0; c < x.cols; c += LaneCount()) {
-        const int64_t left = x.cols - c;
-        const FloatsV normed =
-            hn::Mul(hn::Mul(LoadPart(x.row(t) + c, left), scale), LoadPart(widened + c, left));
-        StorePart(finish(normed, t, c, left), out.row(t) + c, left);
-      }
+  ForRows(context, x.rows, x.cols, cost, [&](int64_t t) HWY_ATTR {
+    const FloatsV scale = hn::Set(Floats(), NormScale(x.row(t), x.cols, epsilon));
+    for (int64_t c = 0; c < x.cols; c += LaneCount()) {
+      const int64_t left = x.cols - c;
+      const FloatsV normed =
+          hn::Mul(hn::Mul(LoadPart(x.row(t) + c, left), scale), LoadPart(widened + c, left));
+      StorePart(finish(normed, t, c, left), out.row(t) + c, left);
     }
   });
 }
@@ -74,6 +80,52 @@ void GatedRmsNorm(KernelContext& context, ConstMatrix x, const WeightMatrix& wei
     return hn::Mul(normed, Sigmoid(Floats(), LoadPart(gate.row(t) + c, left)));
   };
   NormRows(context, x, weight, epsilon, 16, out, finish);
+}
+
+void LayerNorm(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
+               const WeightMatrix& bias, float epsilon, Matrix out) {
+  FULMEN_CHECK(weight.rows == 1 && weight.cols == x.cols && bias.rows == 1 && bias.cols == x.cols &&
+                   out.cols == x.cols && out.rows == x.rows,
+               "x is [{}, {}], out [{}, {}], weight {}, bias {}", x.rows, x.cols, out.rows,
+               out.cols, Describe(weight), Describe(bias));
+  const Workspace::Frame frame(context.scratch);
+  float* weights = context.scratch.Allocate<float>(x.cols);
+  float* biases = context.scratch.Allocate<float>(x.cols);
+  WidenElements(weight, 0, 0, x.cols, weights);
+  WidenElements(bias, 0, 0, x.cols, biases);
+  ForRows(context, x.rows, x.cols, 6, [&](int64_t t) HWY_ATTR {
+    const RowMoments moments = MomentsOf(x.row(t), x.cols, epsilon);
+    for (int64_t c = 0; c < x.cols; c += LaneCount()) {
+      const int64_t left = x.cols - c;
+      const FloatsV normalised = moments.Normalised(LoadPart(x.row(t) + c, left));
+      StorePart(hn::MulAdd(normalised, LoadPart(weights + c, left), LoadPart(biases + c, left)),
+                out.row(t) + c, left);
+    }
+  });
+}
+
+// out = function(x + bias), vector by vector.
+template <class Function>
+void BiasRows(KernelContext& context, ConstMatrix x, const WeightMatrix& bias, int64_t cost,
+              Matrix out, const Function& function) {
+  FULMEN_CHECK(bias.rows == 1 && bias.cols == x.cols && out.cols == x.cols && out.rows == x.rows,
+               "x is [{}, {}], out [{}, {}], bias {}", x.rows, x.cols, out.rows, out.cols,
+               Describe(bias));
+  const Workspace::Frame frame(context.scratch);
+  float* biases = context.scratch.Allocate<float>(x.cols);
+  WidenElements(bias, 0, 0, x.cols, biases);
+  ForParts(context, x.rows, x.cols, cost, [&](int64_t row, int64_t column, int64_t count) {
+    Map(x.row(row) + column, biases + column, count, out.row(row) + column, function);
+  });
+}
+
+void AddBias(KernelContext& context, ConstMatrix x, const WeightMatrix& bias, Matrix out) {
+  BiasRows(context, x, bias, 1, out, [](FloatsV a, FloatsV b) HWY_ATTR { return hn::Add(a, b); });
+}
+
+void BiasGelu(KernelContext& context, ConstMatrix x, const WeightMatrix& bias, Matrix out) {
+  BiasRows(context, x, bias, 30, out,
+           [](FloatsV a, FloatsV b) HWY_ATTR { return Gelu(Floats(), hn::Add(a, b)); });
 }
 
 struct WeightedSum {
@@ -141,6 +193,9 @@ void Fill(Kernels& kernels) {
   kernels.embedding = Embedding;
   kernels.rms_norm = RmsNorm;
   kernels.gated_rms_norm = GatedRmsNorm;
+  kernels.layer_norm = LayerNorm;
+  kernels.add_bias = AddBias;
+  kernels.bias_gelu = BiasGelu;
   kernels.residual = Residual;
   kernels.row_health = CheckRows;
   kernels.gather_rows = GatherRows;

@@ -16,11 +16,16 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// Rows whose gradients of a norm's weight are summed by one task. Their sums are then added block
+// Rows whose gradients of a weight or bias are summed by one task. Their sums are then added block
 // by block, so that no order depends on threads.
-constexpr int64_t kNormRows = 32;
+constexpr int64_t kSummedRows = 32;
 
 HWY_INLINE float SumLanes(FloatsV v) { return hn::GetLane(hn::SumOfLanes(Floats(), v)); }
+
+// sum += x
+void AddTo(const float* x, int64_t count, float* sum) {
+  Map(x, sum, count, sum, [](FloatsV a, FloatsV b) HWY_ATTR { return hn::Add(a, b); });
+}
 
 // One row of rms_norm_backward; `sums` has the gradient of the weight added, `skip` may be null.
 // With r = 1 / sqrt(mean x^2 + epsilon), dx = r (weight dy - x r^2 mean(x weight dy)).
@@ -66,26 +71,35 @@ void NormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, co
   }
 }
 
-// Calls row(t, weight, sums) for all rows, with the weight widened and sums to which the gradient
-// of the weight is added; these end in dweight.
+// Calls row(t, sums) for all rows, where `sums` are what it adds to: those of `totals`, end to end.
+// Sums of blocks of rows end in `totals`, added in the order of rows.
 template <class Row>
-void ForNormRows(KernelContext& context, int64_t rows, const WeightMatrix& weight, int64_t cost,
-                 std::span<float> dweight, const Row& row) {
-  const auto width = static_cast<int64_t>(dweight.size());
-  Workspace::Frame frame(context.scratch);
-  float* widened = context.scratch.Allocate<float>(width);
-  WidenElements(weight, 0, 0, width, widened);
-  const int64_t blocks = (rows + kNormRows - 1) / kNormRows;
+void ForSummedRows(KernelContext& context, int64_t rows, int64_t cost,
+                   std::initializer_list<std::span<float>> totals, const Row& row) {
+  int64_t width = 0;
+  for (const std::span<float> total : totals) width += std::ssize(total);
+  const Workspace::Frame frame(context.scratch);
+  const int64_t blocks = (rows + kSummedRows - 1) / kSummedRows;
   const Matrix sums = context.scratch.AllocateMatrix(blocks, width);
   ForTasks(context.pool, blocks, cost * rows * width / LaneCount(), [&](int64_t block, int) {
     std::fill_n(sums.row(block), width, 0.0F);
-    const int64_t end = std::min(rows, (block + 1) * kNormRows);
-    for (int64_t t = block * kNormRows; t < end; ++t) row(t, widened, sums.row(block));
+    const int64_t end = std::min(rows, (block + 1) * kSummedRows);
+    for (int64_t t = block * kSummedRows; t < end; ++t) row(t, sums.row(block));
   });
   for (int64_t block = 0; block < blocks; ++block) {
-    Map(sums.row(block), dweight.data(), width, dweight.data(),
-        [](FloatsV a, FloatsV b) HWY_ATTR { return hn::Add(a, b); });
+    const float* from = sums.row(block);
+    for (const std::span<float> total : totals) {
+      AddTo(from, std::ssize(total), total.data());
+      from += total.size();
+    }
   }
+}
+
+// The weight of a norm, or a bias, as float32.
+const float* Widened(Workspace& workspace, const WeightMatrix& row) {
+  float* widened = workspace.Allocate<float>(row.cols);
+  WidenElements(row, 0, 0, row.cols, widened);
+  return widened;
 }
 
 void CheckShapes(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy, ConstMatrix dx,
@@ -102,12 +116,13 @@ void RmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& 
                      float epsilon, ConstMatrix dy, const SkipConnection& skip, Matrix dx,
                      std::span<float> dweight) {
   CheckShapes(x, weight, dy, dx, dweight);
-  ForNormRows(
-      context, x.rows, weight, 4, dweight, [&](int64_t t, const float* widened, float* sums) {
-        const float* skip_gradient = skip.gradient.data == nullptr ? nullptr : skip.gradient.row(t);
-        NormRow(x.row(t), widened, epsilon, dy.row(t), skip.scale, skip_gradient, x.cols, dx.row(t),
-                sums);
-      });
+  const Workspace::Frame frame(context.scratch);
+  const float* weights = Widened(context.scratch, weight);
+  ForSummedRows(context, x.rows, 4, {dweight}, [&](int64_t t, float* sums) {
+    const float* skip_gradient = skip.gradient.data == nullptr ? nullptr : skip.gradient.row(t);
+    NormRow(x.row(t), weights, epsilon, dy.row(t), skip.scale, skip_gradient, x.cols, dx.row(t),
+            sums);
+  });
 }
 
 // One row of gated_rms_norm_backward, up to the norm: dy becomes the gradient of its output.
@@ -137,12 +152,89 @@ void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMat
                  "x is [{}, {}], and one of gate, dgate and out [{}, {}]", x.rows, x.cols, m.rows,
                  m.cols);
   }
-  ForNormRows(
-      context, x.rows, weight, 24, dweight, [&](int64_t t, const float* widened, float* sums) {
-        const float scale = NormScale(x.row(t), x.cols, epsilon);
-        GateRow(x.row(t), widened, scale, gate.row(t), x.cols, dy.row(t), dgate.row(t), out.row(t));
-        NormRow(x.row(t), widened, epsilon, dy.row(t), 0.0F, nullptr, x.cols, dy.row(t), sums);
-      });
+  const Workspace::Frame frame(context.scratch);
+  const float* weights = Widened(context.scratch, weight);
+  ForSummedRows(context, x.rows, 24, {dweight}, [&](int64_t t, float* sums) {
+    const float scale = NormScale(x.row(t), x.cols, epsilon);
+    GateRow(x.row(t), weights, scale, gate.row(t), x.cols, dy.row(t), dgate.row(t), out.row(t));
+    NormRow(x.row(t), weights, epsilon, dy.row(t), 0.0F, nullptr, x.cols, dy.row(t), sums);
+  });
+}
+
+// One row of layer_norm_backward; `sums` has the gradients of the weight and, behind them, of the
+// bias added, `skip` may be null. With n the normalised x, s = 1 / sqrt(variance + epsilon) and g =
+// weight dy, dx = s (g - mean(g) - n mean(n g)) + skip.
+void LayerNormRow(const float* x, const float* HWY_RESTRICT weight, float epsilon, const float* dy,
+                  const float* skip, int64_t count, float* dx, float* HWY_RESTRICT sums) {
+  const Floats d;
+  const int64_t lanes = LaneCount();
+  const RowMoments moments = MomentsOf(x, count, epsilon);
+  // Two sums each, for one would wait for its own last addition.
+  FloatsV gradients[2] = {hn::Zero(d), hn::Zero(d)};
+  FloatsV products[2] = {hn::Zero(d), hn::Zero(d)};
+  for (int64_t c = 0; c < count; c += 2 * lanes) {
+    HWY_UNROLL(2)
+    for (int i = 0; i < 2; ++i) {
+      const int64_t at = c + i * lanes;
+      const int64_t left = count - at;
+      if (left <= 0) break;
+      const FloatsV gradient = hn::Mul(LoadPart(weight + at, left), LoadPart(dy + at, left));
+      gradients[i] = hn::Add(gradients[i], gradient);
+      products[i] = hn::MulAdd(moments.Normalised(LoadPart(x + at, left)), gradient, products[i]);
+    }
+  }
+  const auto width = static_cast<float>(count);
+  const FloatsV mean = hn::Set(d, SumLanes(hn::Add(gradients[0], gradients[1])) / width);
+  const FloatsV shared = hn::Set(d, SumLanes(hn::Add(products[0], products[1])) / width);
+  float* HWY_RESTRICT bias_sums = sums + count;
+  for (int64_t c = 0; c < count; c += lanes) {
+    const int64_t left = count - c;
+    const FloatsV normalised = moments.Normalised(LoadPart(x + c, left));
+    const FloatsV gradient = LoadPart(dy + c, left);
+    StorePart(hn::MulAdd(gradient, normalised, LoadPart(sums + c, left)), sums + c, left);
+    StorePart(hn::Add(gradient, LoadPart(bias_sums + c, left)), bias_sums + c, left);
+    const FloatsV direct = hn::MulSub(LoadPart(weight + c, left), gradient, mean);
+    const FloatsV skipped = skip == nullptr ? hn::Zero(d) : LoadPart(skip + c, left);
+    StorePart(hn::MulAdd(moments.scale, hn::NegMulAdd(normalised, shared, direct), skipped), dx + c,
+              left);
+  }
+}
+
+void LayerNormBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
+                       float epsilon, ConstMatrix dy, ConstMatrix skip, Matrix dx,
+                       std::span<float> dweight, std::span<float> dbias) {
+  CheckShapes(x, weight, dy, dx, dweight);
+  FULMEN_CHECK(dbias.size() == dweight.size(), "dweight [{}], dbias [{}]", dweight.size(),
+               dbias.size());
+  const Workspace::Frame frame(context.scratch);
+  const float* weights = Widened(context.scratch, weight);
+  ForSummedRows(context, x.rows, 5, {dweight, dbias}, [&](int64_t t, float* sums) {
+    LayerNormRow(x.row(t), weights, epsilon, dy.row(t),
+                 skip.data == nullptr ? nullptr : skip.row(t), x.cols, dx.row(t), sums);
+  });
+}
+
+void AddBiasBackward(KernelContext& context, ConstMatrix dy, std::span<float> dbias) {
+  FULMEN_CHECK(std::ssize(dbias) == dy.cols, "dy is [{}, {}], dbias [{}]", dy.rows, dy.cols,
+               dbias.size());
+  ForSummedRows(context, dy.rows, 1, {dbias},
+                [&](int64_t t, float* sums) { AddTo(dy.row(t), dy.cols, sums); });
+}
+
+void BiasGeluBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& bias,
+                      ConstMatrix dy, Matrix dx, std::span<float> dbias) {
+  CheckShapes(x, bias, dy, dx, dbias);
+  const Workspace::Frame frame(context.scratch);
+  const float* biases = Widened(context.scratch, bias);
+  ForSummedRows(context, x.rows, 34, {dbias}, [&](int64_t t, float* sums) HWY_ATTR {
+    for (int64_t c = 0; c < x.cols; c += LaneCount()) {
+      const int64_t left = x.cols - c;
+      const FloatsV value = hn::Add(LoadPart(x.row(t) + c, left), LoadPart(biases + c, left));
+      const FloatsV gradient = hn::Mul(LoadPart(dy.row(t) + c, left), GeluSlope(Floats(), value));
+      StorePart(gradient, dx.row(t) + c, left);
+      StorePart(hn::Add(gradient, LoadPart(sums + c, left)), sums + c, left);
+    }
+  });
 }
 
 // A task has a range of columns, so that every row is added by one task, in the order of tokens.
@@ -163,8 +255,7 @@ void EmbeddingBackward(KernelContext& context, std::span<const int32_t> tokens, 
     const int64_t count = std::min(width, dy.cols - column);
     for (int64_t t = 0; t < dy.rows; ++t) {
       float* sum = dtable.row(tokens[static_cast<size_t>(t)]) + column;
-      Map(dy.row(t) + column, sum, count, sum,
-          [](FloatsV a, FloatsV b) HWY_ATTR { return hn::Add(a, b); });
+      AddTo(dy.row(t) + column, count, sum);
     }
   });
 }
@@ -172,6 +263,9 @@ void EmbeddingBackward(KernelContext& context, std::span<const int32_t> tokens, 
 void Fill(TrainingKernels& kernels) {
   kernels.rms_norm_backward = RmsNormBackward;
   kernels.gated_rms_norm_backward = GatedRmsNormBackward;
+  kernels.layer_norm_backward = LayerNormBackward;
+  kernels.add_bias_backward = AddBiasBackward;
+  kernels.bias_gelu_backward = BiasGeluBackward;
   kernels.embedding_backward = EmbeddingBackward;
 }
 

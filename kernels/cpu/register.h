@@ -17,6 +17,7 @@ void RegisterRope(Kernels& kernels);
 void RegisterLightningAttention(Kernels& kernels);
 void RegisterKvCache(Kernels& kernels);
 void RegisterSoftmaxAttention(Kernels& kernels);
+void RegisterBidirectionalAttention(Kernels& kernels);
 void RegisterRouter(Kernels& kernels);
 
 }  // namespace fulmen::cpu

@@ -14,11 +14,12 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/softmax-inl.h"
 
-// Dao, "FlashAttention-2" (2023), algorithm 2. One task is the heads of one KV head over a range of
-// keys, whose gradients it owns; key blocks outside, query blocks inside, five products each. What
-// it adds to the gradients of queries is kept apart and summed over the ranges at the end, so that
-// bits do not depend on threads. A document has four ranges at most: memory is about three times
-// the queries, 300 MB for 65,536 tokens and 6 heads of 64.
+// Dao, "FlashAttention-2" (2023), algorithm 2, causal or not. One task is the heads of one KV head
+// over a range of keys, whose gradients it owns; key blocks outside, query blocks inside, five
+// products each. What it adds to the gradients of queries is kept apart and summed over the ranges
+// at the end, so that bits do not depend on threads. A document has four ranges at most: memory is
+// about three times the queries, 300 MB for 65,536 tokens and 6 heads of 64, or four times where
+// all see all.
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
@@ -69,9 +70,12 @@ struct KeyTask {
   int64_t kv_head;
   int64_t first;
   int64_t end;
-  Matrix dqueries;  // [group * rows(), padded head_dim]: queries from `first` on, head after head
+  bool causal;
+  Matrix dqueries;  // [group * rows(), padded head_dim]: queries that see `first`, head after head
 
-  int64_t rows() const { return document.rows - first; }
+  // The first query that sees a key.
+  int64_t FirstQuery(int64_t key) const { return causal ? key : 0; }
+  int64_t rows() const { return document.rows - FirstQuery(first); }
 };
 
 struct Gradients {
@@ -110,19 +114,18 @@ BackwardScratch AllocateBackwardScratch(Workspace& workspace, int64_t dim) {
 
 // One block of keys and one of queries of one head; positions within the document.
 struct BlockPair {
-  int64_t keys_first, keys;
+  int64_t keys;
   int64_t queries_first, queries;
   int64_t head;
+  bool diagonal;     // queries do not see the keys behind their own
   bool new_keys;     // nothing has been added to dk and dv
   bool new_queries;  // nor to dqueries
-
-  bool diagonal() const { return queries_first == keys_first; }
 };
 
 // The transposed products: `to` += weights^T b, of which keys see no earlier query.
 void AddToKeys(const BlockPair& pair, ConstMatrix weights, ConstMatrix b, const float* scale,
                Matrix to) {
-  if (!pair.diagonal()) {
+  if (!pair.diagonal) {
     Product<true>(pair.queries, weights, b, scale, to.Rows(0, pair.keys));
     return;
   }
@@ -141,18 +144,18 @@ void BackwardPair(const PackedAttention& attention, const KeyTask& task, const G
              ScoreScale(attention), scratch.q);
   CopyPadded(Head(attention, gradients.dout.Rows(row, pair.queries), pair.head), scratch.dout);
   const int64_t group_head = pair.head % Group(attention);
-  const Matrix dqueries =
-      task.dqueries.Rows(group_head * task.rows() + pair.queries_first - task.first, pair.queries);
+  const Matrix dqueries = task.dqueries.Rows(
+      group_head * task.rows() + pair.queries_first - task.FirstQuery(task.first), pair.queries);
   const int64_t width = PadColumns(pair.keys);
   for (int64_t r = 0; r < pair.queries; r += kProductRows) {
     const int64_t tile = std::min(kProductRows, pair.queries - r);
-    const int64_t depth = pair.diagonal() ? std::min(pair.keys, r + tile) : pair.keys;
+    const int64_t depth = pair.diagonal ? std::min(pair.keys, r + tile) : pair.keys;
     const Matrix scores = scratch.scores.Rows(r, tile).Cols(0, PadColumns(depth));
     const Matrix dscores = scratch.dscores.Rows(r, tile).Cols(0, scores.cols);
     Product(dim, scratch.q.Rows(r, tile), scratch.kt, nullptr, scores);
     Product(dim, scratch.dout.Rows(r, tile), scratch.vt, nullptr, dscores);
     for (int64_t i = 0; i < tile; ++i) {
-      const int64_t visible = pair.diagonal() ? std::min(pair.keys, r + i + 1) : pair.keys;
+      const int64_t visible = pair.diagonal ? std::min(pair.keys, r + i + 1) : pair.keys;
       GradientRow(scores.cols, visible, gradients.log_sums.row(row + r + i)[pair.head],
                   gradients.deltas.row(row + r + i)[pair.head], scores.row(i), dscores.row(i));
       std::fill(scores.row(i) + scores.cols, scores.row(i) + width, 0.0F);
@@ -177,13 +180,14 @@ void Backward(const PackedAttention& attention, const KeyTask& task, const Gradi
     CopyPadded(k, scratch.k);
     Transpose(Head(attention, attention.values.Rows(at, keys), task.kv_head), scratch.vt);
     for (int64_t g = 0; g < group; ++g) {
-      for (int64_t first = start; first < task.document.rows; first += kKeyBlock) {
-        const BlockPair pair = {.keys_first = start,
-                                .keys = keys,
+      const int64_t begin = task.FirstQuery(start);
+      for (int64_t first = begin; first < task.document.rows; first += kKeyBlock) {
+        const BlockPair pair = {.keys = keys,
                                 .queries_first = first,
                                 .queries = std::min(kKeyBlock, task.document.rows - first),
                                 .head = task.kv_head * group + g,
-                                .new_keys = g == 0 && first == start,
+                                .diagonal = task.causal && first == start,
+                                .new_keys = g == 0 && first == begin,
                                 .new_queries = start == task.first};
         BackwardPair(attention, task, gradients, pair, scratch);
       }
@@ -203,12 +207,12 @@ struct Ranges {
   int64_t count;
 };
 
-// Cuts the keys of a document so that each range sees about as many pairs: the first keys are seen
-// by most queries.
-int64_t RangeStart(int64_t tokens, int64_t range, int64_t ranges) {
+// Cuts the keys of a document so that each range sees about as many pairs: if causal, the first
+// keys are seen by most queries.
+int64_t RangeStart(int64_t tokens, int64_t range, int64_t ranges, bool causal) {
   if (range == ranges) return tokens;
   const double left = 1.0 - static_cast<double>(range) / static_cast<double>(ranges);
-  const double start = static_cast<double>(tokens) * (1.0 - std::sqrt(left));
+  const double start = static_cast<double>(tokens) * (1.0 - (causal ? std::sqrt(left) : left));
   return std::llround(start / static_cast<double>(kKeyBlock)) * kKeyBlock;
 }
 
@@ -218,7 +222,7 @@ struct KeyTasks {
 };
 
 KeyTasks MakeKeyTasks(Workspace& workspace, const PackedAttention& attention,
-                      std::span<const Slice> documents) {
+                      std::span<const Slice> documents, bool causal) {
   const int64_t kv_heads = KvHeads(attention);
   const int64_t pairs = static_cast<int64_t>(documents.size()) * kv_heads;
   KeyTask* tasks = workspace.Allocate<KeyTask>(pairs * kMaxRanges);
@@ -232,8 +236,9 @@ KeyTasks MakeKeyTasks(Workspace& workspace, const PackedAttention& attention,
       KeyTask& task = tasks[count++];
       task = {.document = document,
               .kv_head = pair % kv_heads,
-              .first = RangeStart(document.rows, range, cuts),
-              .end = RangeStart(document.rows, range + 1, cuts),
+              .first = RangeStart(document.rows, range, cuts, causal),
+              .end = RangeStart(document.rows, range + 1, cuts, causal),
+              .causal = causal,
               .dqueries = {}};
       task.dqueries =
           workspace.AllocateMatrix(Group(attention) * task.rows(), PadColumns(attention.head_dim));
@@ -252,9 +257,9 @@ void WriteQueryGradients(const PackedAttention& attention, std::span<const KeyTa
   for (int64_t t = 0; t < all.rows(); ++t) {
     float* HWY_RESTRICT sum = all.dqueries.row(group_head * all.rows() + t);
     for (const KeyTask& range : ranges.subspan(1)) {
-      if (t < range.first) break;
-      const float* HWY_RESTRICT add =
-          range.dqueries.row(group_head * range.rows() + t - range.first);
+      const int64_t query = t - range.FirstQuery(range.first);
+      if (query < 0) break;
+      const float* HWY_RESTRICT add = range.dqueries.row(group_head * range.rows() + query);
       for (int64_t i = 0; i < dim; ++i) sum[i] += add[i];
     }
     std::transform(sum, sum + dim, out.row(all.document.first + t),
@@ -263,15 +268,18 @@ void WriteQueryGradients(const PackedAttention& attention, std::span<const KeyTa
 }
 
 // Pairs of a query and a key it sees.
-int64_t SeenPairs(std::span<const Slice> documents) {
+int64_t SeenPairs(std::span<const Slice> documents, bool causal) {
   int64_t pairs = 0;
-  for (const Slice& document : documents) pairs += document.rows * (document.rows + 1) / 2;
+  for (const Slice& document : documents) {
+    pairs += document.rows * (causal ? (document.rows + 1) / 2 : document.rows);
+  }
   return pairs;
 }
 
-void SoftmaxAttentionBackward(KernelContext& context, const PackedAttention& attention,
-                              ConstMatrix out, ConstMatrix log_sums, ConstMatrix dout,
-                              Matrix dqueries, Matrix dkeys, Matrix dvalues) {
+template <bool kCausal>
+void AttentionBackward(KernelContext& context, const PackedAttention& attention, ConstMatrix out,
+                       ConstMatrix log_sums, ConstMatrix dout, Matrix dqueries, Matrix dkeys,
+                       Matrix dvalues) {
   CheckPacked(attention, out, log_sums);
   CheckPacked({.queries = dqueries,
                .keys = dkeys,
@@ -297,12 +305,12 @@ void SoftmaxAttentionBackward(KernelContext& context, const PackedAttention& att
                }
              }
            });
-  const KeyTasks keys = MakeKeyTasks(workspace, attention, documents);
+  const KeyTasks keys = MakeKeyTasks(workspace, attention, documents, kCausal);
   const BackwardScratch* scratch = AllocatePerThread(
       context, [&] { return AllocateBackwardScratch(workspace, attention.head_dim); });
   const Gradients gradients = {
       .log_sums = log_sums, .deltas = deltas, .dout = dout, .dkeys = dkeys, .dvalues = dvalues};
-  const int64_t work = 5 * SeenPairs(documents) * out.cols / TileLanes();
+  const int64_t work = 5 * SeenPairs(documents, kCausal) * out.cols / TileLanes();
   ForTasks(
       context.pool, static_cast<int64_t>(keys.tasks.size()), work, [&](int64_t index, int worker) {
         Backward(attention, keys.tasks[static_cast<size_t>(index)], gradients, scratch[worker]);
@@ -318,7 +326,8 @@ void SoftmaxAttentionBackward(KernelContext& context, const PackedAttention& att
 }
 
 void Fill(TrainingKernels& kernels) {
-  kernels.softmax_attention_backward = SoftmaxAttentionBackward;
+  kernels.softmax_attention_backward = AttentionBackward</*kCausal=*/true>;
+  kernels.bidirectional_attention_backward = AttentionBackward</*kCausal=*/false>;
 }
 
 }  // namespace

@@ -94,6 +94,7 @@ Result<Kernels> KernelsFor(std::string_view target) {
   RegisterLightningAttention(kernels);
   RegisterKvCache(kernels);
   RegisterSoftmaxAttention(kernels);
+  RegisterBidirectionalAttention(kernels);
   RegisterRouter(kernels);
   CheckComplete(kernels, kernels.name);
   return kernels;

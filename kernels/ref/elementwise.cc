@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/ref/normal.h"
 #include "kernels/ref/operations.h"
 
 namespace fulmen::ref {
@@ -25,6 +26,21 @@ void NormRows(ConstMatrix x, const WeightMatrix& weight, float epsilon, Matrix o
     for (int64_t c = 0; c < x.cols; ++c) {
       const double weighted = scale * double{weights[static_cast<size_t>(c)]};
       out.row(t)[c] = static_cast<float>(x.row(t)[c] * weighted * factor(t, c));
+    }
+  }
+}
+
+// function(x + bias), element by element.
+template <class Function>
+void BiasRows(ConstMatrix x, const WeightMatrix& bias, Matrix out, const Function& function) {
+  FULMEN_CHECK(bias.rows == 1 && bias.cols == x.cols && out.cols == x.cols && out.rows == x.rows,
+               "x is [{}, {}], out [{}, {}], bias {}", x.rows, x.cols, out.rows, out.cols,
+               Describe(bias));
+  const std::vector<float> biases = Dequantize(bias);
+  for (int64_t t = 0; t < x.rows; ++t) {
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double sum = double{x.row(t)[c]} + double{biases[static_cast<size_t>(c)]};
+      out.row(t)[c] = static_cast<float>(function(sum));
     }
   }
 }
@@ -60,6 +76,32 @@ void GatedRmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, flo
                "x is [{}, {}], gate [{}, {}], out [{}, {}], weight {}", x.rows, x.cols, gate.rows,
                gate.cols, out.rows, out.cols, Describe(weight));
   NormRows(x, weight, epsilon, out, [&](int64_t t, int64_t c) { return Sigmoid(gate.row(t)[c]); });
+}
+
+void LayerNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, const WeightMatrix& bias,
+               float epsilon, Matrix out) {
+  FULMEN_CHECK(weight.rows == 1 && weight.cols == x.cols && bias.rows == 1 && bias.cols == x.cols &&
+                   out.cols == x.cols && out.rows == x.rows,
+               "x is [{}, {}], out [{}, {}], weight {}, bias {}", x.rows, x.cols, out.rows,
+               out.cols, Describe(weight), Describe(bias));
+  const std::vector<float> weights = Dequantize(weight);
+  const std::vector<float> biases = Dequantize(bias);
+  for (int64_t t = 0; t < x.rows; ++t) {
+    const RowMoments moments(x.row(t), x.cols, epsilon);
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const auto i = static_cast<size_t>(c);
+      out.row(t)[c] = static_cast<float>(moments.Normalised(x.row(t)[c]) * double{weights[i]} +
+                                         double{biases[i]});
+    }
+  }
+}
+
+void AddBias(KernelContext&, ConstMatrix x, const WeightMatrix& bias, Matrix out) {
+  BiasRows(x, bias, out, [](double sum) { return sum; });
+}
+
+void BiasGelu(KernelContext&, ConstMatrix x, const WeightMatrix& bias, Matrix out) {
+  BiasRows(x, bias, out, [](double sum) { return sum * NormalCdf(sum); });
 }
 
 void Silu(KernelContext&, ConstMatrix x, Matrix out) {

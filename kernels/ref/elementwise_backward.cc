@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/ref/normal.h"
 #include "kernels/ref/training_operations.h"
 
 namespace fulmen::ref {
@@ -33,6 +34,10 @@ void RmsNormRow(const float* x, const std::vector<float>& weight, float epsilon,
   }
 }
 
+void Narrow(const std::vector<double>& sums, std::span<float> to) {
+  std::ranges::transform(sums, to.begin(), [](double sum) { return static_cast<float>(sum); });
+}
+
 void CheckShapes(ConstMatrix x, const WeightMatrix& weight, ConstMatrix dy, ConstMatrix dx,
                  std::span<const float> dweight) {
   const int64_t width = x.cols;
@@ -58,7 +63,7 @@ void RmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, 
     };
     RmsNormRow(x.row(t), factors, epsilon, gradient, dx.row(t), sums);
   }
-  std::ranges::transform(sums, dweight.begin(), [](double sum) { return static_cast<float>(sum); });
+  Narrow(sums, dweight);
 }
 
 void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMatrix& weight,
@@ -81,7 +86,69 @@ void GatedRmsNormBackward(KernelContext& context, ConstMatrix x, const WeightMat
     const auto gradient = [&](int64_t c) { return gradients[static_cast<size_t>(c)]; };
     RmsNormRow(x.row(t), factors, epsilon, gradient, dy.row(t), sums);
   }
-  std::ranges::transform(sums, dweight.begin(), [](double sum) { return static_cast<float>(sum); });
+  Narrow(sums, dweight);
+}
+
+void LayerNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
+                       ConstMatrix dy, ConstMatrix skip, Matrix dx, std::span<float> dweight,
+                       std::span<float> dbias) {
+  CheckShapes(x, weight, dy, dx, dweight);
+  FULMEN_CHECK(dbias.size() == dweight.size(), "dweight [{}], dbias [{}]", dweight.size(),
+               dbias.size());
+  const auto width = static_cast<double>(x.cols);
+  const std::vector<float> factors = Dequantize(weight);
+  std::vector<double> weight_sums(dweight.begin(), dweight.end());
+  std::vector<double> bias_sums(dbias.begin(), dbias.end());
+  for (int64_t t = 0; t < x.rows; ++t) {
+    const RowMoments moments(x.row(t), x.cols, epsilon);
+    // Of the gradient of the normalised values, and of its product with them.
+    double mean = 0.0;
+    double mean_product = 0.0;
+    const auto gradient = [&](int64_t c) {
+      return double{dy.row(t)[c]} * double{factors[static_cast<size_t>(c)]};
+    };
+    for (int64_t c = 0; c < x.cols; ++c) {
+      mean += gradient(c) / width;
+      mean_product += gradient(c) * moments.Normalised(x.row(t)[c]) / width;
+    }
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double normalised = moments.Normalised(x.row(t)[c]);
+      const double skipped = skip.data == nullptr ? 0.0 : double{skip.row(t)[c]};
+      weight_sums[static_cast<size_t>(c)] += double{dy.row(t)[c]} * normalised;
+      bias_sums[static_cast<size_t>(c)] += double{dy.row(t)[c]};
+      dx.row(t)[c] = static_cast<float>(
+          moments.scale * (gradient(c) - mean - normalised * mean_product) + skipped);
+    }
+  }
+  Narrow(weight_sums, dweight);
+  Narrow(bias_sums, dbias);
+}
+
+void AddBiasBackward(KernelContext&, ConstMatrix dy, std::span<float> dbias) {
+  FULMEN_CHECK(std::ssize(dbias) == dy.cols, "dy is [{}, {}], dbias [{}]", dy.rows, dy.cols,
+               dbias.size());
+  for (int64_t c = 0; c < dy.cols; ++c) {
+    double sum = dbias[static_cast<size_t>(c)];
+    for (int64_t t = 0; t < dy.rows; ++t) sum += double{dy.row(t)[c]};
+    dbias[static_cast<size_t>(c)] = static_cast<float>(sum);
+  }
+}
+
+void BiasGeluBackward(KernelContext&, ConstMatrix x, const WeightMatrix& bias, ConstMatrix dy,
+                      Matrix dx, std::span<float> dbias) {
+  CheckShapes(x, bias, dy, dx, dbias);
+  const std::vector<float> biases = Dequantize(bias);
+  std::vector<double> sums(dbias.begin(), dbias.end());
+  for (int64_t t = 0; t < x.rows; ++t) {
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const double value = double{x.row(t)[c]} + double{biases[static_cast<size_t>(c)]};
+      const double slope = NormalCdf(value) + value * NormalDensity(value);
+      const double gradient = double{dy.row(t)[c]} * slope;
+      sums[static_cast<size_t>(c)] += gradient;
+      dx.row(t)[c] = static_cast<float>(gradient);
+    }
+  }
+  Narrow(sums, dbias);
 }
 
 void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,

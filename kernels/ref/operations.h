@@ -13,6 +13,10 @@ void Embedding(KernelContext&, std::span<const int32_t> tokens, const WeightMatr
                Matrix out);
 void RmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon, Matrix out);
 void Silu(KernelContext&, ConstMatrix x, Matrix out);
+void LayerNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, const WeightMatrix& bias,
+               float epsilon, Matrix out);
+void AddBias(KernelContext&, ConstMatrix x, const WeightMatrix& bias, Matrix out);
+void BiasGelu(KernelContext&, ConstMatrix x, const WeightMatrix& bias, Matrix out);
 void GatedRmsNorm(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                   ConstMatrix gate, Matrix out);
 void Residual(KernelContext&, float alpha, ConstMatrix residual, float beta, ConstMatrix branch,
@@ -34,6 +38,8 @@ void StoreKv(KernelContext&, ConstMatrix keys, ConstMatrix values, const Slices&
              const KvCache& cache);
 void SoftmaxAttention(KernelContext&, ConstMatrix queries, const KvCache& cache,
                       const Slices& slices, Matrix out, Matrix log_sums);
+void BidirectionalAttention(KernelContext&, const PackedAttention& attention, Matrix out,
+                            Matrix log_sums);
 void TopKRouter(KernelContext&, ConstMatrix logits, MatrixView<int32_t> experts, Matrix weights);
 
 }  // namespace fulmen::ref

@@ -74,7 +74,7 @@ void Store(const KvCache& cache, std::byte* tile, const float* x, int64_t d, Pla
   StoreAt(tile, place.element, Quantize(x[d], scale));
 }
 
-// What one KV head of a sequence keeps of its first positions: [context, dim] each.
+// What one KV head of a sequence has at its first positions: [context, dim] each.
 struct Context {
   std::vector<float> keys;
   std::vector<float> values;
@@ -88,6 +88,16 @@ struct Context {
         keys.push_back(Load(cache, key_tile, KeyPlace(d, p)));
         values.push_back(Load(cache, value_tile, ValuePlace(d, p, dim)));
       }
+    }
+  }
+  // Rows [first, end).
+  Context(const PackedAttention& attention, int64_t first, int64_t end, int64_t kv_head) {
+    const int64_t dim = attention.head_dim;
+    for (int64_t p = first; p < end; ++p) {
+      const float* key = attention.keys.row(p) + kv_head * dim;
+      const float* value = attention.values.row(p) + kv_head * dim;
+      keys.insert(keys.end(), key, key + dim);
+      values.insert(values.end(), value, value + dim);
     }
   }
 };
@@ -155,6 +165,27 @@ void SoftmaxAttention(KernelContext&, ConstMatrix queries, const KvCache& cache,
                                        slices.position(s) + t + 1, out.row(row) + h * dim);
           if (log_sums.data != nullptr) log_sums.row(row)[h] = static_cast<float>(log_sum);
         }
+      }
+    }
+  }
+}
+
+void BidirectionalAttention(KernelContext&, const PackedAttention& attention, Matrix out,
+                            Matrix log_sums) {
+  CheckPacked(attention, out, log_sums);
+  const int64_t dim = attention.head_dim;
+  const int64_t heads = attention.queries.cols / dim;
+  const int64_t group = attention.queries.cols / attention.keys.cols;
+  const Slices slices = {.starts = attention.starts, .positions = {}};
+  for (int64_t s = 0; s < slices.count(); ++s) {
+    const int64_t first = slices.first(s);
+    const int64_t end = first + slices.rows(s);
+    for (int64_t h = 0; h < heads; ++h) {
+      const Context seen(attention, first, end, h / group);
+      for (int64_t row = first; row < end; ++row) {
+        const double log_sum = Query(attention.queries.row(row) + h * dim, seen, dim, end - first,
+                                     out.row(row) + h * dim);
+        if (log_sums.data != nullptr) log_sums.row(row)[h] = static_cast<float>(log_sum);
       }
     }
   }

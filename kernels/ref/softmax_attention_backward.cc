@@ -23,11 +23,11 @@ struct Outputs {
   ConstMatrix dout;
 };
 
-// Writes the gradient of one head's queries; adds to dkeys and dvalues [end - first, dim], which
-// all heads of a KV head share.
+// Writes the gradient of one head's queries, which see earlier keys only if causal; adds to dkeys
+// and dvalues [end - first, dim], which all heads of a KV head share.
 void BackwardHead(const PackedAttention& a, const Outputs& outputs, int64_t head, int64_t kv,
-                  int64_t first, int64_t end, Matrix dqueries, std::vector<double>& dkeys,
-                  std::vector<double>& dvalues) {
+                  int64_t first, int64_t end, bool causal, Matrix dqueries,
+                  std::vector<double>& dkeys, std::vector<double>& dvalues) {
   const int64_t dim = a.head_dim;
   const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
   std::vector<double> dquery(static_cast<size_t>(dim));
@@ -37,7 +37,7 @@ void BackwardHead(const PackedAttention& a, const Outputs& outputs, int64_t head
     // What the normalisation takes back: sum over positions of probability times its gradient.
     const double shared = Dot(dout, outputs.out.row(t) + head * dim, dim);
     std::fill(dquery.begin(), dquery.end(), 0.0);
-    for (int64_t p = first; p <= t; ++p) {
+    for (int64_t p = first; p < (causal ? t + 1 : end); ++p) {
       const float* key = a.keys.row(p) + kv * dim;
       const double score = scale * Dot(query, key, dim);
       const double probability = std::exp(score - double{outputs.log_sums.row(t)[head]});
@@ -56,12 +56,9 @@ void BackwardHead(const PackedAttention& a, const Outputs& outputs, int64_t head
   }
 }
 
-}  // namespace
-
-void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, ConstMatrix out,
-                              ConstMatrix log_sums, ConstMatrix dout, Matrix dqueries, Matrix dkeys,
-                              Matrix dvalues) {
-  CheckPacked(attention, out, log_sums);
+void Backward(const PackedAttention& attention, const Outputs& outputs, bool causal,
+              Matrix dqueries, Matrix dkeys, Matrix dvalues) {
+  CheckPacked(attention, outputs.out, outputs.log_sums);
   const int64_t dim = attention.head_dim;
   const int64_t group = Heads(attention) / KvHeads(attention);
   for (size_t i = 0; i + 1 < attention.starts.size(); ++i) {
@@ -71,7 +68,7 @@ void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, 
       std::vector<double> dk(static_cast<size_t>((end - first) * dim));
       std::vector<double> dv(dk.size());
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
-        BackwardHead(attention, {out, log_sums, dout}, h, kv, first, end, dqueries, dk, dv);
+        BackwardHead(attention, outputs, h, kv, first, end, causal, dqueries, dk, dv);
       }
       for (int64_t p = first; p < end; ++p) {
         for (int64_t d = 0; d < dim; ++d) {
@@ -82,6 +79,20 @@ void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, 
       }
     }
   }
+}
+
+}  // namespace
+
+void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, ConstMatrix out,
+                              ConstMatrix log_sums, ConstMatrix dout, Matrix dqueries, Matrix dkeys,
+                              Matrix dvalues) {
+  Backward(attention, {out, log_sums, dout}, /*causal=*/true, dqueries, dkeys, dvalues);
+}
+
+void BidirectionalAttentionBackward(KernelContext&, const PackedAttention& attention,
+                                    ConstMatrix out, ConstMatrix log_sums, ConstMatrix dout,
+                                    Matrix dqueries, Matrix dkeys, Matrix dvalues) {
+  Backward(attention, {out, log_sums, dout}, /*causal=*/false, dqueries, dkeys, dvalues);
 }
 
 }  // namespace fulmen::ref

@@ -16,6 +16,12 @@ void RmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, 
 void GatedRmsNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
                           ConstMatrix gate, Matrix dy, Matrix dgate, Matrix out,
                           std::span<float> dweight);
+void LayerNormBackward(KernelContext&, ConstMatrix x, const WeightMatrix& weight, float epsilon,
+                       ConstMatrix dy, ConstMatrix skip, Matrix dx, std::span<float> dweight,
+                       std::span<float> dbias);
+void AddBiasBackward(KernelContext&, ConstMatrix dy, std::span<float> dbias);
+void BiasGeluBackward(KernelContext&, ConstMatrix x, const WeightMatrix& bias, ConstMatrix dy,
+                      Matrix dx, std::span<float> dbias);
 void EmbeddingBackward(KernelContext&, std::span<const int32_t> tokens, ConstMatrix dy,
                        Matrix dtable);
 
@@ -35,6 +41,10 @@ void LightningAttentionBackward(KernelContext&, ConstMatrix qkv, std::span<const
 void SoftmaxAttentionBackward(KernelContext&, const PackedAttention& attention, ConstMatrix out,
                               ConstMatrix log_sums, ConstMatrix dout, Matrix dqueries, Matrix dkeys,
                               Matrix dvalues);
+
+void BidirectionalAttentionBackward(KernelContext&, const PackedAttention& attention,
+                                    ConstMatrix out, ConstMatrix log_sums, ConstMatrix dout,
+                                    Matrix dqueries, Matrix dkeys, Matrix dvalues);
 
 void TopKRouterBackward(KernelContext&, MatrixView<const int32_t> experts, ConstMatrix weights,
                         ConstMatrix dweights, Matrix dlogits);
