@@ -25,6 +25,9 @@ pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
 pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
 pkg_check_modules(libzstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(libxxhash REQUIRED IMPORTED_TARGET libxxhash)
+foreach(library libjpeg libpng libwebp libwebpdemux libgif libexif)  # images/
+  pkg_check_modules(${library} REQUIRED IMPORTED_TARGET ${library})
+endforeach()
 
 find_program(CCACHE ccache)
 if(CCACHE)

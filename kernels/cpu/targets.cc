@@ -1,84 +1,12 @@
 #include "kernels/cpu/targets.h"
 
-#include <fmt/ranges.h>
-#include <hwy/highway.h>
-
-#include <cstdlib>
+#include <fmt/core.h>
 
 #include "kernels/cpu/register.h"
 #include "kernels/cpu/register_training.h"
 #include "kernels/operations.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 namespace fulmen::cpu {
-namespace {
-
-std::mutex& TargetMutex() {
-  static std::mutex mutex;
-  return mutex;
-}
-
-// Neither Highway 1.0.3 nor __builtin_cpu_supports of Clang 14 knows AVX-VNNI. The operating system
-// keeps its registers wherever it does so for AVX2.
-bool HasAvxVnni() {
-#if HWY_ARCH_X86
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
-  return (eax >> 4 & 1) != 0;
-#else
-  return false;
-#endif
-}
-
-std::vector<Target> AllTargets() {
-  std::vector<Target> targets;
-  for (const int64_t bit : hwy::SupportedAndGeneratedTargets()) {
-    if (bit == HWY_AVX2 && HasAvxVnni()) targets.push_back({"AVX2_VNNI", bit, true});
-    targets.push_back({hwy::TargetName(bit), bit, false});
-  }
-  return targets;
-}
-
-}  // namespace
-
-ScopedTarget::ScopedTarget(int64_t targets) : lock_(TargetMutex()) {
-  hwy::GetChosenTarget().Update(targets);
-}
-ScopedTarget::~ScopedTarget() { hwy::GetChosenTarget().DeInit(); }
-
-std::vector<std::string> Targets() {
-  std::vector<std::string> names;
-  for (const Target& target : AllTargets()) names.push_back(target.name);
-  return names;
-}
-
-Result<Target> FindTarget(std::string_view name) {
-  for (const Target& target : AllTargets()) {
-    if (name == target.name) return target;
-  }
-  return Fail(ErrorCode::kUnsupported,
-              "the CPU target must be one of {} on this machine, but it is \"{}\"",
-              fmt::join(Targets(), ", "), name);
-}
-
-Result<std::string> ChosenTarget() {
-  const char* wanted = std::getenv("FULMEN_CPU_TARGET");
-  if (wanted != nullptr && *wanted != '\0') {
-    const Result<Target> target = FindTarget(wanted);
-    if (!target) return Fail(target.error().code, "FULMEN_CPU_TARGET: {}", target.error().message);
-    return wanted;
-  }
-  const std::vector<std::string> available = Targets();
-  if (available.empty()) {
-    return Fail(ErrorCode::kUnsupported,
-                "this processor has none of the instruction sets the cpu kernels are built for; "
-                "the ref kernels (FULMEN_KERNELS=ref) run anywhere");
-  }
-  return available.front();
-}
 
 Result<Kernels> KernelsFor(std::string_view target) {
   FULMEN_ASSIGN(const Target found, FindTarget(target));

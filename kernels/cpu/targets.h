@@ -1,47 +1,17 @@
-// The instruction sets this build holds kernels for and this processor can run.
+// The operations as built for each instruction set.
 #pragma once
 
-#include <cstdint>
-#include <mutex>
-#include <string>
 #include <string_view>
-#include <vector>
 
+#include "base/cpu_targets.h"
 #include "kernels/kernels.h"
 #include "kernels/training_kernels.h"
 
 namespace fulmen::cpu {
 
-// Best first, e.g. {"AVX3_DL", "AVX3", "AVX2_VNNI", "AVX2", "SSE4"}. Empty when the processor is
-// older than all. AVX2_VNNI are the kernels of AVX2 with the products of bytes of AVX-VNNI, which
-// give the same bits.
-std::vector<std::string> Targets();
-// FULMEN_CPU_TARGET, or the best. Fails when that is not one of Targets(), or there are none.
-Result<std::string> ChosenTarget();
-struct Target {
-  std::string name;
-  int64_t bit;  // Highway's
-  bool avx_vnni;
-};
-// One of Targets().
-Result<Target> FindTarget(std::string_view name);
-
-// The operations as built for `target`, not yet checked against `ref`.
+// For one of Targets(), not yet checked against `ref`.
 Result<Kernels> KernelsFor(std::string_view target);
 Result<TrainingKernels> TrainingKernelsFor(std::string_view target,
                                            Precision precision = Precision::kFloat32);
-
-// While it lives, HWY_DYNAMIC_DISPATCH chooses the best target of the mask `targets`. Highway keeps
-// the choice in one process-wide variable, so scopes of several threads wait for each other.
-class ScopedTarget {
- public:
-  explicit ScopedTarget(int64_t targets);
-  ~ScopedTarget();
-  ScopedTarget(const ScopedTarget&) = delete;
-  ScopedTarget& operator=(const ScopedTarget&) = delete;
-
- private:
-  std::unique_lock<std::mutex> lock_;
-};
 
 }  // namespace fulmen::cpu
