@@ -149,4 +149,6 @@ Result<bool> BoolMember(const Json& value, std::string_view key, bool otherwise,
               Shown(member));
 }
 
+double ShortestDecimal(float value) { return std::stod(fmt::format("{}", value)); }
+
 }  // namespace fulmen

@@ -25,6 +25,8 @@ std::string Shown(const Json& value);
 
 // The value as a whole number from `low` to `high`; nullopt for all else, 3.0 included.
 std::optional<int64_t> IntegerIn(const Json& value, int64_t low, int64_t high);
+// The shortest decimal that reads back as the same float, not the digits of its double.
+double ShortestDecimal(float value);
 
 // The member `key` of the object `value`; null when absent or when `value` is no object. The time
 // grows with the number of members before it.

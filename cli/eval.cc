@@ -37,20 +37,20 @@ struct EvalOptions {
   bool stop_at_eos = false;
 };
 
-Result<std::vector<NamedIds>> ReadPrompts(const std::string& path, const Config& config) {
+Result<std::vector<NamedPrompt>> ReadPrompts(const std::string& path, const Config& config) {
   FULMEN_ASSIGN(const Json json, ReadJsonInput(path));
   return ParsePrompts(json, config, InputName(path));
 }
 
-int64_t TotalTokens(const std::vector<NamedIds>& prompts) {
+int64_t TotalTokens(const std::vector<NamedPrompt>& prompts) {
   int64_t total = 0;
-  for (const NamedIds& prompt : prompts) total += static_cast<int64_t>(prompt.ids.size());
+  for (const NamedPrompt& prompt : prompts) total += static_cast<int64_t>(prompt.ids.size());
   return total;
 }
 
 Status EvalLogits(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
-  FULMEN_ASSIGN(const std::vector<NamedIds> prompts,
+  FULMEN_ASSIGN(const std::vector<NamedPrompt> prompts,
                 ReadPrompts(options.tokens, session->model.config));
   const InterruptGuard interrupt;
   Progress progress(options.quiet ? "" : "computing logits", TotalTokens(prompts));
@@ -84,14 +84,15 @@ struct Continuations {
 };
 
 // Continues every prompt, with the rest of `request`.
-Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& prompts,
+Result<Continuations> Continue(Session& session, const std::vector<NamedPrompt>& prompts,
                                Request request, const InterruptGuard& interrupt, bool quiet) {
   const auto count = static_cast<int64_t>(prompts.size());
   Progress progress(quiet ? "" : "generating", TotalTokens(prompts) + count * request.max_tokens);
   Engine engine(session.model, nullptr, session.compute, EngineOptionsFor(session, false));
   Continuations continuations;
-  for (const NamedIds& prompt : prompts) {
+  for (const NamedPrompt& prompt : prompts) {
     request.prompt = prompt.ids;
+    request.images = prompt.images;
     int64_t prompt_read = 0;
     GenerateHooks hooks;
     hooks.on_prompt_read = [&](const PromptProgress& read) {
@@ -116,7 +117,7 @@ Result<Continuations> Continue(Session& session, const std::vector<NamedIds>& pr
 
 Status EvalGenerate(const EvalOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
-  FULMEN_ASSIGN(const std::vector<NamedIds> prompts,
+  FULMEN_ASSIGN(const std::vector<NamedPrompt> prompts,
                 ReadPrompts(options.tokens, session->model.config));
   Request request;
   request.sampling = options.sampling.Apply({});
@@ -142,7 +143,10 @@ Status EvalGenerate(const EvalOptions& options) {
 }
 
 void AddTokensOption(Command& command, std::string& tokens) {
-  command.Add("--tokens FILE", tokens, "JSON: a list of ids, or {NAME: ids}; - is standard input")
+  command
+      .Add("--tokens FILE", tokens,
+           "JSON: a list of ids, or {NAME: ids}, where for ids may stand {\"ids\": ids, "
+           "\"images\": [FILE, …]} with one image token for each image; - is standard input")
       .Required();
 }
 

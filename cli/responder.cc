@@ -60,8 +60,9 @@ Responder::Responder(Session& session, const Tokenizer& tokenizer, const Interru
       conversation_(std::move(conversation)),
       keeper_(keeper) {}
 
-Result<GenerateResult> Responder::Answer(const std::string& message) {
-  FULMEN_ASSIGN(Request request, conversation_.AddUser(message));
+Result<GenerateResult> Responder::Answer(const std::string& message,
+                                         const std::vector<std::string>& images) {
+  FULMEN_ASSIGN(Request request, conversation_.AddUser(message, images));
   request.sampling = options_.sampling;
   request.sampling.seed += turns_;
   request.max_tokens = options_.max_tokens;

@@ -30,6 +30,7 @@ Engine::Engine(const Model& model, const Tokenizer* tokenizer, const Compute& co
       limits_{model.config.vocab_size, model.config.max_position, forbidden_},
       grammars_(std::make_unique<Grammars>()),
       scheduler_(options_.scheduler) {
+  if (model.config.vision) limits_.image_token = model.config.vision->image_token;
   if (pool_.page_bytes() > 0) {
     const int64_t pages = options_.memory.most_page_bytes / pool_.page_bytes();
     if (pages < pool_.PagesOf(limits_.max_position)) {
@@ -69,6 +70,8 @@ Result<RequestId> Engine::Submit(const Request& request, EventSink sink) {
   ticket->space = request.space;
   ticket->deadline = request.deadline;
   ticket->borders = request.borders;
+  ticket->images = request.images;
+  ticket->features.resize(request.images.size());
   ticket->answers = request.choices;
   ticket->usage.prompt_tokens = std::ssize(request.prompt);
   ticket->submitted = Now();
@@ -138,6 +141,7 @@ bool Engine::Step() {
     Publish();
     return more;
   }
+  EncodeImages(items);
   Batch batch = MakeBatch(items);
   if (!batch.members.empty()) {
     RunBatch(batch);

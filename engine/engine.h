@@ -57,6 +57,7 @@ struct EngineStats {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of these, not read again
   int64_t output_tokens = 0;
+  int64_t image_tiles = 0;  // that the vision tower has seen
   std::array<int64_t, 4> misses = {};  // lookups by MissCause
   int64_t snapshots = 0;
   int64_t evictions = 0;
@@ -121,6 +122,11 @@ class Engine {
   bool MakeRoomToGrow(Answer& answer, int64_t tokens);
   bool SuspendFor(const Answer& answer);
   void Suspend(Answer& answer);
+  // Images, between schedule and run: image_step.cc.
+  void EncodeImages(const std::vector<Scheduler::Item>& items);
+  int64_t Readable(const Answer& answer, int64_t tokens) const;
+  void AddImages(const Member& member, int64_t first_row, ForwardBatch& forward) const;
+  void ReleaseImages(Ticket& ticket);
   // Run and postprocess: step.cc.
   Batch MakeBatch(const std::vector<Scheduler::Item>& items);
   void AddSnapshots(Batch& batch, size_t index);

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "grammar/matcher.h"
 #include "grammar/token_trie.h"
+#include "model/vision.h"
 
 namespace fulmen {
 
@@ -22,6 +23,9 @@ struct Engine::Ticket {
   std::string space;
   double deadline;
   std::vector<int64_t> borders;
+  std::vector<PromptImage> images;
+  // What the tower made of each: from its first tile on, until all answers have read it.
+  std::vector<std::unique_ptr<ImageFeatures>> features;
   int64_t answers;  // that have not ended
   Usage usage;
   Status status;

@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "engine/answer_parser.h"
+#include "engine/prompt_images.h"
 #include "engine/sampler.h"
 #include "grammar/grammar.h"
 
@@ -32,6 +33,7 @@ std::string_view FinishReasonName(FinishReason reason);  // "stop", "tool_calls"
 
 struct Request {
   std::vector<int32_t> prompt;   // at least one token
+  std::vector<PromptImage> images;  // that tokens of it stand for, in their order
   std::vector<int64_t> borders;  // positions in it where messages end, rising: where others that
                                  // begin alike are likely to part from it
   SamplingParams sampling;       // of the first choice; each further one has the next seed

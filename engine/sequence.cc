@@ -20,6 +20,28 @@ Status CheckIds(const std::vector<int32_t>& ids, int64_t vocab_size, std::string
   return {};
 }
 
+Status CheckImages(const Request& request, const SequenceLimits& limits) {
+  if (!request.images.empty() && !limits.image_token) {
+    return Fail(ErrorCode::kInvalidArgument, "the model reads no images");
+  }
+  int64_t read = 0;
+  for (const PromptImage& image : request.images) {
+    const auto length = std::ssize(request.prompt);
+    bool placed = image.first >= read && image.end() <= length;
+    for (int64_t i = image.first; placed && i < image.end(); ++i) {
+      placed = request.prompt[static_cast<size_t>(i)] == *limits.image_token;
+    }
+    if (!placed) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "an image of {} tokens stands at {} of the prompt, where not as many image tokens "
+                  "are",
+                  image.end() - image.first, image.first);
+    }
+    read = image.end();
+  }
+  return {};
+}
+
 Status CheckRequest(const Request& request, const SequenceLimits& limits,
                     const Tokenizer* tokenizer) {
   const int64_t length = std::ssize(request.prompt);
@@ -30,6 +52,7 @@ Status CheckRequest(const Request& request, const SequenceLimits& limits,
                 limits.max_position);
   }
   FULMEN_TRY(CheckIds(request.prompt, limits.vocab_size, "prompt"));
+  FULMEN_TRY(CheckImages(request, limits));
   if (request.max_tokens < 0) {
     return Fail(ErrorCode::kInvalidArgument, "max_tokens must be at least 0, not {}",
                 request.max_tokens);
@@ -109,6 +132,11 @@ Sequence::Sequence(const Request& request, const SequenceLimits& limits, const T
   tokens_.reserve(request.prompt.size());
   keys_.reserve(request.prompt.size());
   for (const int32_t token : request.prompt) Append(token);
+  for (const PromptImage& image : request.images) {
+    for (int64_t i = image.first; i < image.end(); ++i) {
+      keys_[static_cast<size_t>(i)] = ImageKey(*image.image, i - image.first);
+    }
+  }
   sampler_.AddHistory(request.prompt);
 }
 

@@ -26,6 +26,7 @@ struct SequenceLimits {
   int64_t vocab_size = 0;
   int64_t max_position = 0;            // context limit in tokens
   std::span<const int32_t> forbidden;  // ids never to be sampled
+  std::optional<int32_t> image_token = {};
 };
 
 // Not thread safe. Movable.

@@ -13,8 +13,9 @@ Engine::Batch Engine::MakeBatch(const std::vector<Scheduler::Item>& items) {
   for (const Scheduler::Item& item : items) {
     Answer& answer = *answers_.at(item.id);
     // Another may have been suspended to make room for those before it.
-    if (!answer.state || !MakeRoomToGrow(answer, item.tokens)) continue;
-    batch.members.push_back({&answer, item.tokens, item.tokens == answer.sequence.unread()});
+    const int64_t tokens = Readable(answer, item.tokens);
+    if (tokens == 0 || !answer.state || !MakeRoomToGrow(answer, tokens)) continue;
+    batch.members.push_back({&answer, tokens, tokens == answer.sequence.unread()});
   }
   // Who made room for a later one is not in the batch any more.
   std::erase_if(batch.members, [](const Member& member) { return !member.answer->state; });
@@ -51,6 +52,7 @@ void Engine::RunBatch(Batch& batch) {
     const Sequence& sequence = member.answer->sequence;
     const auto unread =
         std::span(sequence.tokens()).subspan(static_cast<size_t>(sequence.position()));
+    AddImages(member, std::ssize(forward.tokens), forward);
     forward.Add(unread.first(static_cast<size_t>(member.tokens)), *member.answer->state,
                 member.wants_logits ? 1 : 0);
   }
@@ -70,7 +72,9 @@ void Engine::RunBatch(Batch& batch) {
 void Engine::Postprocess(Batch& batch) {
   std::vector<size_t> sampling;  // members whose next token is due, in the order of their logits
   for (size_t i = 0; i < batch.members.size(); ++i) {
-    batch.members[i].answer->sequence.Read(batch.members[i].tokens);
+    Answer& answer = *batch.members[i].answer;
+    answer.sequence.Read(batch.members[i].tokens);
+    ReleaseImages(*answer.ticket);
     if (batch.members[i].wants_logits) sampling.push_back(i);
   }
   KeepSnapshots(batch);

@@ -4,24 +4,26 @@
 
 #include "formats/safetensors.h"
 #include "model/forward.h"
+#include "model/vision.h"
 
 namespace fulmen {
 namespace {
 
 using Declarations = std::vector<SafetensorsWriter::Declaration>;
 
-int64_t LogitRows(const NamedIds& prompt, const LogitsOptions& options) {
+int64_t LogitRows(const NamedPrompt& prompt, const LogitsOptions& options) {
   const auto tokens = static_cast<int64_t>(prompt.ids.size());
   return options.last > 0 ? std::min(options.last, tokens) : tokens;
 }
 
-Declarations Declare(const Config& config, const std::vector<NamedIds>& prompts,
+Declarations Declare(const Config& config, const std::vector<NamedPrompt>& prompts,
                      const LogitsOptions& options) {
   Declarations tensors;
-  for (const NamedIds& prompt : prompts) {
+  for (const NamedPrompt& prompt : prompts) {
     const auto tokens = static_cast<int64_t>(prompt.ids.size());
     const std::string& name = prompt.name;
     const Shape choices = {config.layer_count(), tokens, config.experts_per_token};
+    if (!prompt.images.empty()) tensors.push_back({name + ".ids", DType::kI64, {tokens}});
     tensors.push_back(
         {name + ".logits", DType::kF32, {LogitRows(prompt, options), config.vocab_size}});
     if (options.hidden) {
@@ -76,7 +78,7 @@ class Gathered {
   std::vector<T> whole_;
 };
 
-Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& prompt,
+Status WritePrompt(const Model& model, const Compute& compute, const NamedPrompt& prompt,
                    const LogitsOptions& options, SafetensorsWriter& writer,
                    const std::function<void(int64_t)>& progress, const std::atomic<bool>* cancel) {
   const Config& config = model.config;
@@ -89,6 +91,13 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& p
   Gathered<float> routing_weights(options.experts, layers, tokens, k, chunk);
   const ForwardCapture capture = {hidden.chunk(), experts.chunk(), routing_weights.chunk()};
 
+  std::vector<ImageFeatures> features;
+  for (const PromptImage& image : prompt.images) {
+    features.emplace_back(image.image, *config.vision, compute.context.scratch.memory());
+  }
+  if (!prompt.images.empty()) {
+    FULMEN_TRY(WriteValues(writer, std::vector<int64_t>(prompt.ids.begin(), prompt.ids.end())));
+  }
   StatePool states(config, {.kv_type = options.kv_type});
   FULMEN_ASSIGN(SequenceState state, states.Create());
   std::vector<float> logits(
@@ -100,8 +109,18 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& p
     const int64_t rows = std::clamp(first + count - first_row, int64_t{0}, count);
     const std::span ids =
         std::span(prompt.ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count));
-    FULMEN_TRY(Forward(model, compute, ids, state, Matrix(logits.data(), rows, config.vocab_size),
-                       capture));
+    FULMEN_TRY(state.Reserve(count));
+    ForwardBatch batch;
+    batch.Add(ids, state, rows);
+    for (size_t i = 0; i < features.size(); ++i) {
+      if (prompt.images[i].IsIn(first, first + count)) {
+        features[i].Encode(model, compute, features[i].tiles_left());
+      }
+      AddImageRows(prompt.images[i], features[i].matrix(), first, first + count, 0, batch);
+    }
+    FULMEN_TRY(Forward(model, compute, batch, Matrix(logits.data(), rows, config.vocab_size),
+                       capture)
+                   .front());
     FULMEN_TRY(writer.Write(
         std::as_bytes(std::span(logits).first(static_cast<size_t>(rows * config.vocab_size)))));
     hidden.Take(first, count);
@@ -126,12 +145,12 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedIds& p
 
 }  // namespace
 
-Status WriteLogits(const Model& model, const Compute& compute, const std::vector<NamedIds>& prompts,
+Status WriteLogits(const Model& model, const Compute& compute, const std::vector<NamedPrompt>& prompts,
                    const LogitsOptions& options, const std::string& path,
                    const std::function<void(int64_t)>& progress, const std::atomic<bool>* cancel) {
   FULMEN_ASSIGN(SafetensorsWriter writer,
                 SafetensorsWriter::Create(path, Declare(model.config, prompts, options)));
-  for (const NamedIds& prompt : prompts) {
+  for (const NamedPrompt& prompt : prompts) {
     FULMEN_TRY(WritePrompt(model, compute, prompt, options, writer, progress, cancel));
   }
   return writer.Finish();

@@ -75,8 +75,16 @@ Result<NamedJson> ModelFiles::ReadConfig() const {
 }
 
 Result<std::optional<NamedJson>> ModelFiles::ReadGenerationConfig() const {
+  return ReadJsonIfThere("generation_config.json");
+}
+
+Result<std::optional<NamedJson>> ModelFiles::ReadPreprocessorConfig() const {
+  return ReadJsonIfThere("preprocessor_config.json");
+}
+
+Result<std::optional<NamedJson>> ModelFiles::ReadJsonIfThere(const char* name) const {
   if (gguf_) return std::nullopt;
-  const std::string path = PathOf("generation_config.json");
+  const std::string path = PathOf(name);
   std::error_code unreadable;  // reading will say why
   if (!fs::exists(path, unreadable) && !unreadable) return std::nullopt;
   FULMEN_ASSIGN(Json json, ReadJsonFile(path));

@@ -54,6 +54,8 @@ class ModelFiles {
   Result<NamedJson> ReadConfig() const;
   // generation_config.json; nullopt where there is none.
   Result<std::optional<NamedJson>> ReadGenerationConfig() const;
+  // preprocessor_config.json, which says what becomes of images; nullopt where there is none.
+  Result<std::optional<NamedJson>> ReadPreprocessorConfig() const;
   // Any part may be missing.
   Result<TokenizerSource> ReadTokenizer() const;
   Result<Checkpoint> OpenTensors() const;
@@ -65,6 +67,7 @@ class ModelFiles {
   // Of a file of the folder.
   std::string PathOf(const char* name) const;
   Result<std::optional<NamedText>> ReadIfThere(const char* name) const;
+  Result<std::optional<NamedJson>> ReadJsonIfThere(const char* name) const;
 
   std::string path_;
   std::shared_ptr<const GgufModel> gguf_;

@@ -31,10 +31,9 @@ TensorView TensorView::Rows(int64_t first, int64_t count) const {
 }
 
 WeightMatrix AsWeight(const TensorView& tensor) {
-  FULMEN_CHECK(tensor.shape.size() == 1 || tensor.shape.size() == 2, "shape {}",
-               ShapeString(tensor.shape));
-  return {tensor.data, tensor.dtype, tensor.shape.size() == 2 ? tensor.rows() : 1,
-          tensor.shape.back()};
+  FULMEN_CHECK(!tensor.shape.empty(), "a scalar is no weight");
+  const int64_t rows = tensor.shape.size() == 1 ? 1 : tensor.rows();
+  return {tensor.data, tensor.dtype, rows, ElementCount(tensor.shape) / rows};
 }
 
 }  // namespace fulmen

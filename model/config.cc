@@ -51,17 +51,14 @@ constexpr const char* kNativeLightning = "linear_attention";
 constexpr const char* kNativeSoftmax = "full_attention";
 constexpr std::string_view kVisionArchitecture = "MiniMaxVL01ForConditionalGeneration";
 
-// The shortest decimal that reads back as the same float, not the digits of its double.
-double Shortest(float value) { return std::stod(fmt::format("{}", value)); }
-
 bool IsOriginal(const std::string& architecture) {
   return std::find(kOriginalArchitectures.begin(), kOriginalArchitectures.end(), architecture) !=
          kOriginalArchitectures.end();
 }
 
 std::string ReadArchitecture(JsonFields& fields) {
-  const std::string known =
-      fmt::format("{} and {}", fmt::join(kOriginalArchitectures, ", "), kNativeArchitecture);
+  const std::string known = fmt::format("{}, {} and {}", fmt::join(kOriginalArchitectures, ", "),
+                                        kNativeArchitecture, kVisionArchitecture);
   const Json* list = fields.Find("architectures");
   if (list == nullptr || !list->is_array() || list->size() != 1 || !list->front().is_string()) {
     fields.Refuse(ErrorCode::kCorrupt,
@@ -70,10 +67,7 @@ std::string ReadArchitecture(JsonFields& fields) {
     return "";
   }
   auto name = list->front().get<std::string>();
-  if (name == kVisionArchitecture) {
-    fields.Refuse(ErrorCode::kUnsupported,
-                  "architecture {} (text with images) is not supported yet; {} are", name, known);
-  } else if (!IsOriginal(name) && name != kNativeArchitecture) {
+  if (!IsOriginal(name) && name != kNativeArchitecture && name != kVisionArchitecture) {
     fields.Refuse(ErrorCode::kUnsupported, "architecture {} is not known; {} are",
                   Shown(list->front()), known);
   }
@@ -212,7 +206,7 @@ Json CommonFields(const Config& config) {
   json["max_position_embeddings"] = config.max_position;
   json["num_local_experts"] = config.experts;
   json["num_experts_per_tok"] = config.experts_per_token;
-  json["rms_norm_eps"] = Shortest(config.rms_norm_epsilon);
+  json["rms_norm_eps"] = ShortestDecimal(config.rms_norm_epsilon);
   json["hidden_act"] = "silu";
   json["tie_word_embeddings"] = config.tied_embeddings;
   json["bos_token_id"] = nullptr;
@@ -234,12 +228,12 @@ Json OriginalFields(const Config& config) {
   json["model_type"] = m1 ? "minimax_m1" : "minimax_text_01";
   json["attn_type_list"] = kinds;
   json["postnorm"] = config.post_norm;
-  json["layernorm_full_attention_alpha"] = Shortest(config.softmax_residual.alpha);
-  json["layernorm_full_attention_beta"] = Shortest(config.softmax_residual.beta);
-  json["layernorm_linear_attention_alpha"] = Shortest(config.lightning_residual.alpha);
-  json["layernorm_linear_attention_beta"] = Shortest(config.lightning_residual.beta);
-  json["layernorm_mlp_alpha"] = Shortest(config.mlp_residual.alpha);
-  json["layernorm_mlp_beta"] = Shortest(config.mlp_residual.beta);
+  json["layernorm_full_attention_alpha"] = ShortestDecimal(config.softmax_residual.alpha);
+  json["layernorm_full_attention_beta"] = ShortestDecimal(config.softmax_residual.beta);
+  json["layernorm_linear_attention_alpha"] = ShortestDecimal(config.lightning_residual.alpha);
+  json["layernorm_linear_attention_beta"] = ShortestDecimal(config.lightning_residual.beta);
+  json["layernorm_mlp_alpha"] = ShortestDecimal(config.mlp_residual.alpha);
+  json["layernorm_mlp_beta"] = ShortestDecimal(config.mlp_residual.beta);
   json["shared_intermediate_size"] = 0;
   json["shared_moe_mode"] = "sigmoid";
   return json;
@@ -253,26 +247,18 @@ Json NativeFields(const Config& config) {
   for (const LayerKind kind : config.layers) {
     json["layer_types"].push_back(kind == LayerKind::kSoftmax ? kNativeSoftmax : kNativeLightning);
   }
-  json["full_attn_alpha_factor"] = Shortest(config.softmax_residual.alpha);
-  json["full_attn_beta_factor"] = Shortest(config.softmax_residual.beta);
-  json["linear_attn_alpha_factor"] = Shortest(config.lightning_residual.alpha);
-  json["linear_attn_beta_factor"] = Shortest(config.lightning_residual.beta);
-  json["mlp_alpha_factor"] = Shortest(config.mlp_residual.alpha);
-  json["mlp_beta_factor"] = Shortest(config.mlp_residual.beta);
+  json["full_attn_alpha_factor"] = ShortestDecimal(config.softmax_residual.alpha);
+  json["full_attn_beta_factor"] = ShortestDecimal(config.softmax_residual.beta);
+  json["linear_attn_alpha_factor"] = ShortestDecimal(config.lightning_residual.alpha);
+  json["linear_attn_beta_factor"] = ShortestDecimal(config.lightning_residual.beta);
+  json["mlp_alpha_factor"] = ShortestDecimal(config.mlp_residual.alpha);
+  json["mlp_beta_factor"] = ShortestDecimal(config.mlp_residual.beta);
   return json;
 }
 
-}  // namespace
-
-Result<Config> ParseConfig(const Json& json, const std::string& where) {
-  if (!json.is_object()) {
-    return Fail(ErrorCode::kCorrupt, "{}: expected an object, found {}", where, Shown(json));
-  }
+// The fields of a model of text, into `config`, whose scheme is known.
+Result<Config> ParseText(const Json& json, const std::string& where, Config config) {
   JsonFields fields(json, where);
-  Config config;
-  config.architecture = ReadArchitecture(fields);
-  FULMEN_TRY(fields.status());
-  config.native = !IsOriginal(config.architecture);
   RefuseUnsupported(fields);
   ReadLayers(fields, config);
   ReadGeometry(fields, kNames, config);
@@ -299,15 +285,68 @@ Result<Config> ParseConfig(const Json& json, const std::string& where) {
   return config;
 }
 
+// The released text_config has 8192 positions, fewer than one large image has tokens: it is what
+// training went up to, not what the model can read. Its API took so many.
+constexpr int64_t kVisionPositions = 1'000'192;
+
+Result<Config> ParseWithVision(const Json& json, const std::string& where) {
+  const Json* text = JsonFields::Find(json, "text_config");
+  if (text == nullptr || !text->is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: text_config should be an object, found {}", where,
+                text == nullptr ? "nothing" : Shown(*text));
+  }
+  Config config;
+  config.architecture = kVisionArchitecture;
+  config.native = JsonFields::Find(*text, "attn_type_list") == nullptr;
+  FULMEN_ASSIGN(config, ParseText(*text, where + ": text_config", std::move(config)));
+  FULMEN_ASSIGN(config.vision, ParseVisionConfig(json, config.vocab_size, where));
+  JsonFields fields(json, where);
+  config.tied_embeddings = fields.Boolean("tie_word_embeddings", config.tied_embeddings);
+  FULMEN_TRY(fields.status());
+  if (config.max_position <= LargestImage(config.vision->tiles)) {
+    config.max_position = kVisionPositions;
+  }
+  return config;
+}
+
+}  // namespace
+
+Result<Config> ParseConfig(const Json& json, const std::string& where) {
+  if (!json.is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: expected an object, found {}", where, Shown(json));
+  }
+  JsonFields fields(json, where);
+  Config config;
+  config.architecture = ReadArchitecture(fields);
+  FULMEN_TRY(fields.status());
+  if (config.architecture == kVisionArchitecture) return ParseWithVision(json, where);
+  config.native = !IsOriginal(config.architecture);
+  return ParseText(json, where, std::move(config));
+}
+
 Result<Config> ReadConfig(const ModelFiles& files) {
   if (files.gguf()) return ConfigFromGguf(*files.gguf());
-  FULMEN_ASSIGN(const NamedJson config, files.ReadConfig());
-  return ParseConfig(config.json, config.where);
+  FULMEN_ASSIGN(const NamedJson json, files.ReadConfig());
+  FULMEN_ASSIGN(Config config, ParseConfig(json.json, json.where));
+  if (!config.vision) return config;
+  FULMEN_ASSIGN(const std::optional<NamedJson> preprocessor, files.ReadPreprocessorConfig());
+  if (preprocessor) {
+    FULMEN_TRY(ReadPreprocessorConfig(preprocessor->json, preprocessor->where, *config.vision));
+  }
+  return config;
 }
 
 Json ConfigToJson(const Config& config, const std::string& dtype) {
-  Json json = config.native ? NativeFields(config) : OriginalFields(config);
-  json.update(CommonFields(config));
+  Json text = config.native ? NativeFields(config) : OriginalFields(config);
+  text.update(CommonFields(config));
+  Json json = text;
+  if (config.vision) {
+    json = VisionConfigToJson(*config.vision);
+    json["architectures"] = {kVisionArchitecture};
+    json["model_type"] = "minimax_vl_01";
+    json["tie_word_embeddings"] = config.tied_embeddings;
+    json["text_config"] = std::move(text);
+  }
   json["torch_dtype"] = dtype;
   return json;
 }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
 #include "formats/model_files.h"
+#include "model/vision_config.h"
 
 namespace fulmen {
 
@@ -45,6 +47,7 @@ struct Config {
   ResidualScale softmax_residual;
   ResidualScale mlp_residual;
   std::vector<int32_t> eos_ids;  // may be empty; the tokenizer may name more
+  std::optional<VisionConfig> vision = {};  // of a model that reads images
 
   int64_t layer_count() const { return static_cast<int64_t>(layers.size()); }
   int64_t attention_size() const { return heads * head_dim; }
@@ -52,7 +55,8 @@ struct Config {
 };
 
 // From a config.json of the original scheme (MiniMaxText01ForCausalLM, MiniMaxM1ForCausalLM) or the
-// Transformers-native one (MiniMaxForCausalLM). Untrusted input: contradictions, absurd sizes and
+// Transformers-native one (MiniMaxForCausalLM), or of a model with images
+// (MiniMaxVL01ForConditionalGeneration), whose text half has either. Untrusted input: contradictions, absurd sizes and
 // features we do not have are errors that name the field. `where` names the file.
 Result<Config> ParseConfig(const Json& json, const std::string& where);
 // Of a model's files, of either kind.

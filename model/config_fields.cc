@@ -19,6 +19,7 @@ bool IsSwitchedOff(const Json& value) {
   if (value.is_boolean()) return !value.get<bool>();
   if (value.is_number()) return value.get<double>() == 0;
   if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  if (value.is_array()) return std::ranges::all_of(value, IsSwitchedOff);
   return false;
 }
 

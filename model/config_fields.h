@@ -32,7 +32,8 @@ void CheckRotaryDim(JsonFields& fields, const char* name, const Config& config);
 float ReadEpsilon(JsonFields& fields, const char* name);
 // 1 where absent.
 float ReadResidualWeight(JsonFields& fields, const char* name);
-// Refuses fields that switch on a feature we do not have. Absent, null, false, 0 and "" switch off.
+// Refuses fields that switch on a feature we do not have. Absent, null, false, 0 and "" switch off,
+// and so do lists of these.
 void RefuseSwitchedOn(JsonFields& fields, std::span<const char* const> names);
 
 bool HasSoftmax(const Config& config);

@@ -46,6 +46,16 @@ double ShareRead(const TensorRow& row, const Config& config, const DecodeStep& s
 int64_t ParameterCount(const Config& config) {
   int64_t count = 0;
   for (const TensorRow& row : TensorTable()) count += Elements(row, config, config.experts);
+  return count + VisionParameterCount(config);
+}
+
+int64_t VisionParameterCount(const Config& config) {
+  if (!config.vision) return 0;
+  int64_t count = 0;
+  for (const TensorRow& row : VisionTensorTable()) {
+    const bool in_layer = row.member.index() == 4;
+    count += ElementCount(TensorShape(row, config)) * (in_layer ? config.vision->layers : 1);
+  }
   return count;
 }
 
@@ -99,6 +109,7 @@ double DecodeBytes(const Model& model, const DecodeStep& step, DType kv_type) {
   const Config& config = model.config;
   double bytes = 0;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    if (row.in_vision()) return;
     const WeightMatrix& weight = TensorAt<WeightMatrix>(model.weights, row, layer, expert);
     bytes += ShareRead(row, config, step) * static_cast<double>(weight.bytes());
   });

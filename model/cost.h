@@ -32,8 +32,10 @@ double DecodeBytes(const Model& model, const DecodeStep& step, DType kv_type);
 // block; the keys and values of the block read, the token's own written.
 double LightningDecodeBytes(const Config& config);
 
-// Parameters in all, and those one token uses without embedding and head.
+// Parameters in all, of these in the vision half, and those one token uses without embedding and
+// head.
 int64_t ParameterCount(const Config& config);
+int64_t VisionParameterCount(const Config& config);
 int64_t ActiveParameterCount(const Config& config);
 
 }  // namespace fulmen

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "model/forward_pass.h"
+#include "model/vision.h"
 
 namespace fulmen {
 namespace {
@@ -51,6 +52,10 @@ class BatchForward {
     const Matrix hidden = Allocate(rows_);
     compute_.kernels.embedding(compute_.context, batch_.tokens, model_.weights.token_embedding,
                                hidden);
+    for (const ForwardBatch::ImageRows& image : batch_.images) {
+      PackFeatures(model_, compute_, image.features, image.rows,
+                   hidden.Rows(image.first, std::ssize(image.rows)));
+    }
     CheckHealth(-1, hidden);
     for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
       CaptureHidden(layer, hidden);
@@ -85,6 +90,10 @@ class BatchForward {
     for (const int32_t token : batch_.tokens) {
       FULMEN_CHECK(token >= 0 && token < model_.config.vocab_size, "token {} of a vocabulary of {}",
                    token, model_.config.vocab_size);
+    }
+    for (const ForwardBatch::ImageRows& image : batch_.images) {
+      FULMEN_CHECK(image.first >= 0 && image.first + std::ssize(image.rows) <= rows_,
+                   "rows {} .. of an image in a batch of {}", image.first, rows_);
     }
     for (const SequenceState* sequence : batch_.sequences) {
       FULMEN_CHECK(sequence->pool() == batch_.sequences.front()->pool(),

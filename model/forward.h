@@ -26,6 +26,13 @@ struct ForwardBatch {
     SequenceState* fork;  // ForkAt() of it, after at least one of its tokens; not owned
   };
   std::vector<Snapshot> snapshots = {};  // by sequence, then by position
+  // Rows of the batch that are read as rows of an image: their tokens count for nothing.
+  struct ImageRows {
+    int64_t first;              // of the T rows
+    ConstMatrix features;       // the tower's output over all tiles of the image
+    std::vector<int64_t> rows;  // one for each, of FeatureRows() (model/vision.h)
+  };
+  std::vector<ImageRows> images = {};
 
   // `logits`: of how many of the last tokens the logits are wanted.
   void Add(std::span<const int32_t> ids, SequenceState& sequence, int64_t logits);

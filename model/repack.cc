@@ -14,7 +14,9 @@ constexpr size_t kFetchedAhead = size_t{256} << 20;
 template <class Weights, class Visit>
 void ForEachFactor(const Config& config, Weights& weights, const Visit& visit) {
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    if (row.Is(&ModelWeights::token_embedding)) return;
+    if (row.Is(&ModelWeights::token_embedding) || row.Is(&VisionWeights::position_embedding)) {
+      return;
+    }
     visit(TensorAt<WeightMatrix>(weights, row, layer, expert));
   });
   if (config.tied_embeddings) visit(weights.head);

@@ -32,12 +32,18 @@ void FillBlock(uint64_t block_key, int64_t count, float scale, T* out, const Con
   }
 }
 
+bool IsNorm(const TensorRow& row) {
+  if (!row.in_vision()) return row.dims[1] == Dim::kNone;
+  return row.Is(&VisionWeights::norm) || row.Is(&VisionLayerWeights::attention_norm) ||
+         row.Is(&VisionLayerWeights::mlp_norm);
+}
+
 // Elements [first, first + count) of a tensor.
 void FillTensor(const TensorInstance& tensor, DType type, uint64_t seed, int64_t first,
                 int64_t count, ThreadPool& pool, std::byte* out) {
-  const bool is_norm = tensor.shape.size() == 1;
-  if (is_norm) return FillOnes(type, count, out);
-  const float deviation = RandomDeviation(*tensor.row, tensor.shape.back());
+  if (IsNorm(*tensor.row)) return FillOnes(type, count, out);
+  const int64_t fan_in = ElementCount(tensor.shape) / tensor.shape.front();
+  const float deviation = RandomDeviation(*tensor.row, fan_in);
   const uint64_t stream = RandomStreamOf(seed, tensor.name);
   const int64_t blocks = (count + kRandomBlock - 1) / kRandomBlock;
   pool.ParallelFor(blocks, [&](int64_t block, int) {
@@ -137,6 +143,8 @@ uint64_t RandomStreamOf(uint64_t seed, const std::string& name) {
 }
 
 float RandomDeviation(const TensorRow& row, int64_t fan_in) {
+  constexpr float kVector = 0.02F;  // what CLIP begins with
+  if (row.in_vision() && row.dims[1] == Dim::kNone) return kVector;
   return row.Is(&ModelWeights::token_embedding) ? 1.0F
                                                 : 1.0F / std::sqrt(static_cast<float>(fan_in));
 }

@@ -33,7 +33,7 @@ void FillRandom(DType type, uint64_t stream, int64_t first, int64_t count, float
                 std::byte* out);
 
 // The stream of a tensor, and the deviation its values should have: that of 1/sqrt(fan-in), but 1
-// for the embedding.
+// for the embedding and 0.02 for vectors of the vision half.
 uint64_t RandomStreamOf(uint64_t seed, const std::string& name);
 float RandomDeviation(const TensorRow& row, int64_t fan_in);
 // Ones: what norms hold. `type` is F32, BF16 or F16.

@@ -13,16 +13,17 @@
 namespace fulmen {
 namespace {
 
-// The place of `tensor` in the scheme that `stored` is of.
-TensorSource SourceIn(const StoredAs& stored, const TensorInstance& tensor, const Config& config) {
+// The place of `tensor` in a scheme.
+TensorSource SourceIn(std::string_view pattern, Placement placement, const TensorInstance& tensor,
+                      const Config& config) {
   TensorSource source;
   source.tensor = tensor;
-  source.stored_name = TensorName(stored.name, tensor.layer, tensor.expert);
+  source.stored_name = TensorName(pattern, tensor.layer, tensor.expert);
   source.stored_shape = tensor.shape;
-  source.stacked = stored.placement != Placement::kWhole;
+  source.stacked = placement != Placement::kWhole;
   if (!source.stacked) return source;
-  if (stored.placement != Placement::kStacked) source.stored_shape[0] *= 2;
-  if (stored.placement == Placement::kSecondHalf) source.first_row = tensor.shape[0];
+  if (placement != Placement::kStacked) source.stored_shape[0] *= 2;
+  if (placement == Placement::kSecondHalf) source.first_row = tensor.shape[0];
   source.stored_shape.insert(source.stored_shape.begin(), config.experts);
   return source;
 }
@@ -40,9 +41,13 @@ std::string MissingMessage(std::span<const TensorSource> sources) {
 // Every place where `tensor` may be: in a checkpoint of GGUF, or in any other.
 std::vector<TensorSource> SourcesOf(const TensorInstance& tensor, const Config& config, bool gguf) {
   const TensorRow& row = *tensor.row;
-  if (gguf) return {SourceIn(row.gguf, tensor, config)};
-  std::vector<TensorSource> sources = {SourceIn(row.original, tensor, config)};
-  if (!row.native.name.empty()) sources.push_back(SourceIn(row.native, tensor, config));
+  if (gguf) return {SourceIn(row.gguf.name, row.gguf.placement, tensor, config)};
+  const std::string original = OriginalPattern(row, config);
+  const std::string native = NativePattern(row, config);
+  std::vector<TensorSource> sources = {SourceIn(original, row.original.placement, tensor, config)};
+  if (native != original) {
+    sources.push_back(SourceIn(native, row.native.placement, tensor, config));
+  }
   return sources;
 }
 
@@ -60,11 +65,15 @@ Status CheckLeftovers(const Config& config, const std::set<std::string_view>& na
   for (const std::string_view name : names) {
     if (claimed.contains(name) || IsStoredConstant(name)) continue;
     // Writers may store the head although the config says that the embedding serves as one.
-    if (config.tied_embeddings && name == RowOf(&ModelWeights::head).original.name) continue;
-    if (IsVisionName(name)) {
+    if (config.tied_embeddings && (name == OriginalPattern(RowOf(&ModelWeights::head), config) ||
+                                   name == NativePattern(RowOf(&ModelWeights::head), config))) {
+      continue;
+    }
+    if (!config.vision && IsVisionName(name)) {
       return Fail(ErrorCode::kUnsupported,
-                  "{}: tensor \"{}\" belongs to a vision model, which is not supported yet", where,
-                  name);
+                  "{}: tensor \"{}\" belongs to a model with images, but the config describes one "
+                  "of text",
+                  where, name);
     }
     return Fail(ErrorCode::kUnsupported,
                 "{}: the config calls for no tensor \"{}\" (it describes {} layers of {} experts)",
@@ -77,6 +86,7 @@ template <class Tensor>
 void Arrange(const Config& config, std::span<const Tensor> tensors, ModelTensors<Tensor>& model) {
   model.layers.resize(config.layers.size());
   for (auto& layer : model.layers) layer.experts.resize(static_cast<size_t>(config.experts));
+  if (config.vision) model.vision.layers.resize(static_cast<size_t>(config.vision->layers));
   size_t next = 0;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
     FULMEN_CHECK(next < tensors.size(), "{} tensors, the config calls for more", tensors.size());
@@ -86,9 +96,10 @@ void Arrange(const Config& config, std::span<const Tensor> tensors, ModelTensors
   if (config.tied_embeddings) model.head = model.token_embedding;
 }
 
-// Norms and routers are small, and a router's choices change with little.
+// Norms and routers are small, and a router's choices change with little; positions are added.
 bool MayBeQuantized(const TensorRow& row) {
-  return row.dims[1] != Dim::kNone && !row.Is(&LayerWeights::router);
+  return row.dims[1] != Dim::kNone && !row.Is(&LayerWeights::router) &&
+         !row.Is(&VisionWeights::position_embedding);
 }
 
 Status CheckType(const TensorSource& source, DType type, const Checkpoint& checkpoint) {
@@ -96,7 +107,7 @@ Status CheckType(const TensorSource& source, DType type, const Checkpoint& check
   if (IsWeightType(type) && (quantized || !IsQuantized(type))) return {};
   return Fail(ErrorCode::kUnsupported, "{}: tensor \"{}\" has type {}, {} may be F32, F16 or BF16",
               checkpoint.FileOf(source.stored_name), source.stored_name, DTypeName(type),
-              IsWeightType(type) ? "norms and routers" : "weights");
+              IsWeightType(type) ? "norms, biases, positions and routers" : "weights");
 }
 
 Result<WeightMatrix> FetchTensor(const TensorSource& source, const Checkpoint& checkpoint) {
@@ -135,14 +146,24 @@ double SlopeTolerance(DType dtype, double slope, double head_slope) {
   return slope * (0x1p-20 + rounding) + subnormal + head_slope * kEpsilonPlaced;
 }
 
+auto FindSlopes(const Checkpoint& checkpoint, int64_t layer) {
+  auto found = checkpoint.tensors().end();
+  for (const char* prefix : {"model.", "language_model.model.", "model.language_model."}) {
+    if (found != checkpoint.tensors().end()) break;
+    found = checkpoint.tensors().find(
+        fmt::format("{}layers.{}.self_attn.slope_rate", prefix, layer));
+  }
+  return found;
+}
+
 // Refuses a `slope_rate` of a lightning layer that contradicts the config's slopes: the layer was
 // trained with those. The other stored constants follow from it.
 Status CheckStoredSlopes(const Config& config, const Checkpoint& checkpoint) {
   const std::vector<float> head_slopes = LightningDecay(config, 0);
   for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
-    const std::string name = TensorName("model.layers.{L}.self_attn.slope_rate", layer, -1);
-    const auto found = checkpoint.tensors().find(name);
+    const auto found = FindSlopes(checkpoint, layer);
     if (found == checkpoint.tensors().end()) continue;
+    const std::string& name = found->first;
     const TensorView& stored = found->second;
     if (!IsWeightType(stored.dtype) || IsQuantized(stored.dtype) ||
         stored.elements() != config.heads) {

@@ -105,7 +105,8 @@ bool HasTokenizer(const TokenizerSource& source) {
 std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix) {
   std::vector<FileTensor> tensors;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    if (expert > 0) return;  // in the stack of expert 0
+    if (row.in_vision()) return;  // in a file of its own
+    if (expert > 0) return;       // in the stack of expert 0
     const DType type = TypeInMix(mix, config, row, layer);
     Shape shape = TensorShape(row, config);
     if (row.per_expert()) shape.insert(shape.begin(), config.experts);

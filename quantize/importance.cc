@@ -19,6 +19,7 @@ struct Factor {
 std::vector<Factor> Factors(const Config& config) {
   std::vector<Factor> factors;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
+    if (row.in_vision()) return;
     const bool vector = TensorShape(row, config).size() < 2;
     const bool looked_up = row.Is(&ModelWeights::token_embedding) && !config.tied_embeddings;
     if (expert > 0 || vector || looked_up || row.Is(&LayerWeights::router)) return;

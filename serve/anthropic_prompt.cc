@@ -154,7 +154,11 @@ ApiResult<void> AnthropicPrompt::AddBlock(const Json& block, const std::string& 
       return ChangeTool(fields, type == "tool_addition");
     }
     if (type == "tool_result" && role_ == Role::kUser) return AddToolResult(fields);
-    return NoSuchBlock(path, type, "text, tool_result, tool_addition or tool_removal");
+    if (type == "image" && role_ == Role::kUser) {
+      FULMEN_API_TRY(CheckAnswered(path));
+      return AddImage(fields, path);
+    }
+    return NoSuchBlock(path, type, "text, image, tool_result, tool_addition or tool_removal");
   }
   if (type == "tool_use") return AddToolUse(fields);
   if (type == "thinking") {
@@ -175,12 +179,26 @@ ApiResult<void> AnthropicPrompt::AddText(std::string text, const std::string& pa
   if (role_ == Role::kSystem && text.starts_with(kBillingHeader)) return {};
   if (role_ == Role::kUser) FULMEN_API_TRY(CheckAnswered(path));
   ends_with_thinking_ = false;
-  if (!text_) {
-    text_ = std::move(text);
-  } else {
-    if (role_ != Role::kAssistant) *text_ += '\n';
-    *text_ += text;
+  content_.AddText(text, role_ == Role::kAssistant ? "" : "\n");
+  return {};
+}
+
+ApiResult<void> AnthropicPrompt::AddImage(const Fields& block, const std::string& path) {
+  FULMEN_API_ASSIGN(const Fields source, Fields::Of(block.At("source"), block.PathOf("source")));
+  FULMEN_API_ASSIGN(const std::string type, source.NeededString("type"));
+  if (type == "url") {
+    FULMEN_API_ASSIGN(std::string url, source.NeededString("url"));
+    content_.AddImage(std::move(url), path);
+    return {};
   }
+  if (type != "base64") {
+    return ApiFail(ApiErrorKind::kUnsupported, source.PathOf("type"),
+                   "images come in the request (base64) or from a URL (url), found {}",
+                   fulmen::Shown(type));
+  }
+  FULMEN_API_ASSIGN(const std::string media_type, source.NeededString("media_type"));
+  FULMEN_API_ASSIGN(const std::string data, source.NeededString("data"));
+  content_.AddImage(fmt::format("data:{};base64,{}", media_type, data), path);
   return {};
 }
 
@@ -225,7 +243,7 @@ ApiResult<std::string> AnthropicPrompt::ResultText(const Fields& block) {
     const std::string path = block.PathOf("content", i);
     FULMEN_API_ASSIGN(const Fields part, Fields::Of(content[i], path));
     FULMEN_API_ASSIGN(const std::string type, part.NeededString("type"));
-    if (i > 0) all += '\n';
+    if (i > 0 && type != "image") all += '\n';
     if (type == "text") {
       FULMEN_API_ASSIGN(const std::string text, part.NeededString("text"));
       all += text;
@@ -233,8 +251,11 @@ ApiResult<std::string> AnthropicPrompt::ResultText(const Fields& block) {
       FULMEN_API_ASSIGN(const std::string name, part.NeededString("tool_name"));
       FULMEN_API_TRY(tools_.Show(name, true, part.PathOf("tool_name")));
       all += fmt::format("The tool {} is available.", name);
+    } else if (type == "image") {
+      // No chat format has a place for it among results: it stands in the user's text behind them.
+      FULMEN_API_TRY(AddImage(part, path));
     } else {
-      return NoSuchBlock(path, type, "text or tool_reference");
+      return NoSuchBlock(path, type, "text, image or tool_reference");
     }
   }
   return all;
@@ -252,13 +273,14 @@ ApiResult<void> AnthropicPrompt::ChangeTool(const Fields& block, bool add) {
 }
 
 void AnthropicPrompt::CloseTurn() {
-  const std::optional<std::string> text = std::exchange(text_, std::nullopt);
+  const bool empty = content_.empty();
+  Json content = content_.Take();
   if (role_ != Role::kAssistant) {
     const char* const role = role_ == Role::kUser ? "user" : "system";
-    if (text) messages_.push_back({{"role", role}, {"content", *text}});
+    if (!empty) messages_.push_back({{"role", role}, {"content", std::move(content)}});
     return;
   }
-  Json message = {{"role", "assistant"}, {"content", text.value_or("")}};
+  Json message = {{"role", "assistant"}, {"content", std::move(content)}};
   if (!thinking_.empty()) message["reasoning_content"] = std::exchange(thinking_, "");
   if (!calls_.empty()) message["tool_calls"] = std::exchange(calls_, Json::array());
   if (const auto handle = handle_.value()) message["handle"] = *handle;

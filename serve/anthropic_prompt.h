@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "serve/answer_rules.h"
 #include "serve/api_error.h"
+#include "serve/content_parts.h"
 #include "serve/fields.h"
 #include "serve/generation.h"
 #include "serve/turn_ids.h"
@@ -56,6 +57,7 @@ class AnthropicPrompt {
   ApiResult<void> AddContent(const Json& content, const std::string& path);
   ApiResult<void> AddBlock(const Json& block, const std::string& path);
   ApiResult<void> AddText(std::string text, const std::string& path);
+  ApiResult<void> AddImage(const Fields& block, const std::string& path);
   ApiResult<void> AddToolUse(const Fields& block);
   ApiResult<void> AddToolResult(const Fields& block);
   ApiResult<std::string> ResultText(const Fields& block);
@@ -70,7 +72,7 @@ class AnthropicPrompt {
   // The turn under way.
   Role role_ = Role::kNone;
   std::string path_;                 // of its last message
-  std::optional<std::string> text_;  // nullopt: it has none
+  ContentParts content_;
   std::string thinking_;
   bool ends_with_thinking_ = false;
   Json calls_ = Json::array();

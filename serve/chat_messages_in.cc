@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/content_parts.h"
 #include "serve/fields.h"
 #include "serve/request_json.h"
 #include "serve/turn_ids.h"
@@ -71,6 +72,7 @@ class MessageReader {
     FULMEN_API_ASSIGN(const Fields fields, Fields::Of(message, std::move(path)));
     FULMEN_API_ASSIGN(const std::string role, fields.NeededString("role"));
     FULMEN_API_TRY(fields.String("name"));
+    if (role != "tool" && role != "function" && role != "user") ShowResultImages();
     if (role == "assistant") return AddAssistant(message, fields, is_last);
     if (is_last && rules_.continues_final) {
       return fields.Wrong("role", "\"assistant\", for a last message to be continued");
@@ -84,16 +86,39 @@ class MessageReader {
     return fields.Wrong("role", "system, developer, user, assistant, tool or function");
   }
 
-  Json Take() && { return std::move(messages_); }
+  Json Take() && {
+    ShowResultImages();
+    return std::move(messages_);
+  }
 
  private:
   ApiResult<void> AddText(Json& message, const Fields& fields, const char* role) {
     Json out = ObjectFor(2);
     Set(out, "role", role);
-    FULMEN_API_ASSIGN(std::string content, Content(message, fields, "\n"));
-    Set(out, "content", std::move(content));
+    ContentParts content = std::exchange(result_images_, ContentParts());
+    FULMEN_API_TRY(Content(message, fields, "\n", content));
+    Set(out, "content", content.Take());
     messages_.push_back(std::move(out));
     return {};
+  }
+
+  // Images among the results of calls have no place there in any chat format: they stand in the
+  // user's message behind these, or make one.
+  void ShowResultImages() {
+    if (result_images_.empty()) return;
+    Json out = ObjectFor(2);
+    Set(out, "role", "user");
+    Set(out, "content", result_images_.Take());
+    messages_.push_back(std::move(out));
+  }
+
+  // Text alone.
+  ApiResult<std::string> Text(Json& message, const Fields& fields, std::string_view between) {
+    ContentParts content;
+    FULMEN_API_TRY(Content(message, fields, between, content));
+    if (!content.has_images()) return content.Take().get<std::string>();
+    return ApiFail(ApiErrorKind::kInvalid, fields.PathOf("content"),
+                   "an assistant's message holds text alone, found an image");
   }
 
   ApiResult<void> AddAssistant(Json& message, const Fields& fields, bool is_last) {
@@ -107,7 +132,7 @@ class MessageReader {
     FULMEN_API_ASSIGN(std::string reasoning, Reasoning(fields));
     std::string content;
     if (fields.Has("content")) {
-      FULMEN_API_ASSIGN(content, Content(message, fields, ""));
+      FULMEN_API_ASSIGN(content, Text(message, fields, ""));
     } else {
       FULMEN_API_ASSIGN(const auto refusal, fields.String("refusal"));
       content = refusal.value_or("");
@@ -146,41 +171,55 @@ class MessageReader {
     }
     if (name) Set(out, "name", *std::move(name));
     if (id) Set(out, "tool_call_id", *std::move(id));
-    FULMEN_API_ASSIGN(std::string content, Content(message, fields, "\n"));
-    Set(out, "content", std::move(content));
+    ContentParts content;
+    FULMEN_API_TRY(Content(message, fields, "\n", content));
+    Set(out, "content", TakeText(content, result_images_));
     messages_.push_back(std::move(out));
     return {};
   }
 
-  // A string, or a list of parts that are joined.
-  ApiResult<std::string> Content(Json& message, const Fields& fields, std::string_view between) {
+  // A string, or a list of parts.
+  ApiResult<void> Content(Json& message, const Fields& fields, std::string_view between,
+                          ContentParts& parts) {
     Json content = fulmen::Take(message, "content");
-    if (content.is_string()) return std::move(content.get_ref<std::string&>());
+    if (content.is_string()) {
+      parts.AddText(content.get_ref<const std::string&>(), between);
+      return {};
+    }
     if (!content.is_array() || content.empty()) {
       message["content"] = std::move(content);
       return fields.Wrong("content", "a string or a list of parts");
     }
-    std::string joined;
     for (size_t i = 0; i < content.size(); ++i) {
-      if (i > 0) joined += between;
-      FULMEN_API_ASSIGN(const std::string text, Part(content[i], fields.PathOf("content", i)));
-      joined += text;
+      FULMEN_API_TRY(Part(content[i], fields.PathOf("content", i), between, parts));
     }
-    return joined;
+    return {};
   }
 
-  ApiResult<std::string> Part(const Json& part, std::string path) const {
-    FULMEN_API_ASSIGN(const Fields fields, Fields::Of(part, std::move(path)));
+  ApiResult<void> Part(const Json& part, const std::string& path, std::string_view between,
+                       ContentParts& parts) const {
+    FULMEN_API_ASSIGN(const Fields fields, Fields::Of(part, path));
     FULMEN_API_ASSIGN(const std::string type, fields.NeededString("type"));
-    if (type == "text" || type == "refusal") return fields.NeededString(type);
-    constexpr std::string_view kOthers[] = {"image_url", "image",     "input_image", "input_audio",
-                                            "audio_url", "video_url", "file"};
+    if (type == "text" || type == "refusal") {
+      FULMEN_API_ASSIGN(const std::string text, fields.NeededString(type));
+      parts.AddText(text, between);
+      return {};
+    }
+    if (type == "image_url") {
+      FULMEN_API_ASSIGN(std::string url, ImageUrlOf(fields));
+      parts.AddImage(std::move(url), path);
+      return {};
+    }
+    constexpr std::string_view kOthers[] = {"image",     "input_image", "input_audio",
+                                            "audio_url", "video_url",   "file"};
     if (std::ranges::find(kOthers, type) == std::end(kOthers)) {
-      return fields.Wrong("type", "text or refusal");
+      return fields.Wrong("type", "text, image_url or refusal");
     }
     const std::string model = rules_.model.empty() ? "" : fmt::format(" {}", rules_.model);
     return ApiFail(ApiErrorKind::kUnsupported, fields.PathOf("type"),
-                   "the model{} reads text alone, found a part of the type {}", model, type);
+                   "the model{} reads text and parts of the type image_url, found one of the type "
+                   "{}",
+                   model, type);
   }
 
   static ApiResult<std::string> Reasoning(const Fields& fields) {
@@ -257,6 +296,7 @@ class MessageReader {
 
   const MessageRules& rules_;
   Json messages_ = Json::array();
+  ContentParts result_images_;          // of the results just read
   std::set<std::string> ids_;           // of all calls so far
   std::deque<std::string> unanswered_;  // names of the functions called last
 };

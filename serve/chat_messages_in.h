@@ -24,7 +24,8 @@ struct MessageRules {
 // The field `messages` of a request, moved out of it: texts are not copied. What comes out has
 //   role               developer is system, function is tool
 //   content            one string: the parts of a list, joined by line ends, an assistant's as they
-//                      are; refusals count as text
+//                      are; refusals count as text. Where there are images, the list of
+//                      ContentParts::Take(); those of results stand in a user's message behind them
 //   reasoning_content  of assistants, under whichever name (or in <think> tags at the start of the
 //                      content) it came
 //   handle             of assistants that make calls, from the ids of these (turn_ids.h)

@@ -99,18 +99,41 @@ std::vector<int32_t> EncodeWithTurns(const Tokenizer& tokenizer,
   return ids;
 }
 
+// Reads the images of a chat, and makes room for them among its tokens.
+ApiResult<std::vector<PromptImage>> PlaceImages(const ServedModel& model, const ChatPrompt& chat,
+                                                std::vector<int32_t>& ids) {
+  const ImageReader* reader = model.images().get();
+  if (reader == nullptr) return {};
+  std::vector<std::shared_ptr<const TiledImage>> images;
+  for (const ImagePart& part : ImageParts(chat.messages)) {
+    auto image = reader->Read(part.url, part.path);
+    if (!image) return tl::unexpected(ToApiError(image.error(), part.path));
+    images.push_back(*std::move(image));
+  }
+  auto placed = ExpandImages(images, reader->image_token(), ids);
+  if (!placed) return tl::unexpected(ToApiError(placed.error(), "messages"));
+  return *std::move(placed);
+}
+
 ApiResult<Prompt> MakeChatPrompt(const ServedModel& model, const ChatPrompt& chat,
                                  const RecallAnswer& recall) {
+  if (model.images() == nullptr) {
+    for (const ImagePart& part : ImageParts(chat.messages)) {
+      return ApiFail(ApiErrorKind::kUnsupported, part.path,
+                     "the model {} reads text alone, found an image", model.name());
+    }
+  }
   FULMEN_API_ASSIGN(const std::vector<PromptPiece> pieces, ChatPieces(model, chat));
   const AnswerFormat format = AnswerFormatOf(*model.format(), HasTools(chat));
   auto turns = RecallTurns(model, chat.messages, format, recall);
-  Prompt prompt = {.ids = {}, .format = format};
+  Prompt prompt = {.ids = {}, .images = {}, .format = format};
   if (chat.continue_final) {
     if (!turns.empty()) turns.back().reset();
     // Its beginning is there already, without thoughts.
     if (!pieces.empty() && pieces.back().in_loss) prompt.format.reasoning = false;
   }
   prompt.ids = EncodeWithTurns(model.tokenizer(), pieces, turns);
+  FULMEN_API_ASSIGN(prompt.images, PlaceImages(model, chat, prompt.ids));
   return prompt;
 }
 
@@ -230,6 +253,7 @@ ApiResult<Request> MakeRequest(const ServedModel& model, const Generation& gener
   request.script = ScriptFor(model, generation);
   request.borders = MessageBorders(model.tokenizer(), prompt.ids);
   request.prompt = std::move(prompt.ids);
+  request.images = std::move(prompt.images);
   request.priority = generation.priority;
   return request;
 }

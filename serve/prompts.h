@@ -21,9 +21,10 @@ namespace fulmen {
 // known any more.
 using RecallAnswer = std::function<std::optional<std::vector<int32_t>>(std::string_view handle)>;
 
-// The tokens of a prompt alone, and where messages begin in it.
+// The tokens of a prompt, and the images that some of them stand for.
 struct Prompt {
   std::vector<int32_t> ids;
+  std::vector<PromptImage> images;
   AnswerFormat format;
 };
 // Linear in the prompt, which may be megabytes: not for the I/O thread. Assistant turns with a

@@ -5,28 +5,37 @@
 namespace fulmen {
 namespace {
 
-// The texts of a message's or an output's parts, which are one text to the model.
-ApiResult<std::string> TextOfParts(const Fields& item, std::string_view field, bool own) {
+// A message's or an output's parts. Texts are one to the model, an assistant's `own` as they are.
+ApiResult<void> ReadParts(const Fields& item, std::string_view field, bool own,
+                          ContentParts& parts) {
   const Json& content = item.At(field);
-  if (content.is_string()) return content.get<std::string>();
+  const std::string_view between = own ? "" : "\n";
+  if (content.is_string()) {
+    parts.AddText(content.get_ref<const std::string&>(), between);
+    return {};
+  }
   if (!content.is_array()) return item.Wrong(field, "a string or a list of parts");
-  std::string all;
   for (size_t i = 0; i < content.size(); ++i) {
     const std::string path = item.PathOf(field, i);
     FULMEN_API_ASSIGN(const Fields part, Fields::Of(content[i], path));
     FULMEN_API_ASSIGN(const std::string type, part.NeededString("type"));
+    if (type == "input_image" && !own) {
+      FULMEN_API_ASSIGN(std::string url, ImageUrlOf(part));
+      parts.AddImage(std::move(url), path);
+      continue;
+    }
     if (type == "input_image" || type == "input_file" || type == "input_audio") {
-      return ApiFail(ApiErrorKind::kUnsupported, path, "parts of type {} are not supported", type);
+      return ApiFail(ApiErrorKind::kUnsupported, path, "parts of type {} are not supported{}", type,
+                     own ? " here" : "");
     }
     const bool refusal = type == "refusal";
     if (!refusal && type != "input_text" && type != "output_text" && type != "text") {
-      return part.Wrong("type", "input_text, output_text or refusal");
+      return part.Wrong("type", "input_text, input_image, output_text or refusal");
     }
     FULMEN_API_ASSIGN(const std::string text, part.NeededString(refusal ? "refusal" : "text"));
-    if (i > 0 && !own) all += '\n';
-    all += text;
+    parts.AddText(text, between);
   }
-  return all;
+  return {};
 }
 
 }  // namespace
@@ -44,8 +53,14 @@ ApiResult<void> ResponsesItems::Add(const Json& item, const std::string& path) {
                  *type);
 }
 
+void ResponsesItems::AddInstructions(const std::string& text) {
+  Enter(Role::kSystem);
+  content_.AddText(text, "\n");
+}
+
 Json ResponsesItems::TakeMessages() {
   CloseTurn();
+  ShowResultImages();
   return std::exchange(messages_, Json::array());
 }
 
@@ -57,25 +72,33 @@ ApiResult<void> ResponsesItems::AddMessage(const Fields& item) {
     return item.Wrong("role", "user, assistant, system or developer");
   }
   if (assistant) FULMEN_API_TRY(NoteId(item, "id"));
-  FULMEN_API_ASSIGN(const std::string text, TextOfParts(item, "content", assistant));
-  AddText(system ? Role::kSystem : (assistant ? Role::kAssistant : Role::kUser), text);
-  return {};
+  Enter(system ? Role::kSystem : (assistant ? Role::kAssistant : Role::kUser));
+  if (system && !content_.empty()) content_.AddText("", "\n");  // a blank line between
+  return ReadParts(item, "content", assistant, content_);
 }
 
 // Users' messages stay apart, and so do system texts between them.
-void ResponsesItems::AddText(Role role, const std::string& text) {
+void ResponsesItems::Enter(Role role) {
   const bool goes_on =
       role == role_ && (role == Role::kAssistant || (role == Role::kSystem && messages_.empty()));
   if (!goes_on) CloseTurn();
-  if (goes_on && role == Role::kSystem) text_ += "\n\n";
+  if (role == Role::kUser) {
+    content_.AddImages(std::exchange(result_images_, ContentParts()));
+  } else {
+    ShowResultImages();
+  }
   role_ = role;
-  text_ += text;
+}
+
+void ResponsesItems::ShowResultImages() {
+  if (result_images_.empty()) return;
+  messages_.push_back({{"role", "user"}, {"content", result_images_.Take()}});
 }
 
 ApiResult<void> ResponsesItems::AddReasoning(const Fields& item) {
   FULMEN_API_TRY(NoteId(item, "id"));
   FULMEN_API_TRY(NoteId(item, "encrypted_content"));
-  AddText(Role::kAssistant, "");
+  Enter(Role::kAssistant);
   FULMEN_API_ASSIGN(const Json* content, item.List("content"));
   for (size_t i = 0; i < content->size(); ++i) {
     FULMEN_API_ASSIGN(const Fields part, Fields::Of((*content)[i], item.PathOf("content", i)));
@@ -95,7 +118,7 @@ ApiResult<void> ResponsesItems::AddCall(const Fields& item) {
   }
   FULMEN_API_TRY(NoteId(item, "id"));
   FULMEN_API_TRY(NoteId(item, "call_id"));
-  AddText(Role::kAssistant, "");
+  Enter(Role::kAssistant);
   calls_made_.insert(id);
   calls_.push_back({{"id", id},
                     {"type", "function"},
@@ -108,9 +131,11 @@ ApiResult<void> ResponsesItems::AddCallOutput(const Fields& item) {
   if (!calls_made_.contains(id)) {
     return item.Wrong("call_id", "the call_id of a function_call before it");
   }
-  FULMEN_API_ASSIGN(const std::string text, TextOfParts(item, "output", false));
+  ContentParts parts;
+  FULMEN_API_TRY(ReadParts(item, "output", false, parts));
   CloseTurn();
-  messages_.push_back({{"role", "tool"}, {"tool_call_id", id}, {"content", text}});
+  std::string text = TakeText(parts, result_images_);
+  messages_.push_back({{"role", "tool"}, {"tool_call_id", id}, {"content", std::move(text)}});
   return {};
 }
 
@@ -131,7 +156,7 @@ void ResponsesItems::CloseTurn() {
   const char* const name = role == Role::kAssistant ? "assistant"
                            : role == Role::kUser    ? "user"
                                                     : "system";
-  Json message = {{"role", name}, {"content", std::exchange(text_, "")}};
+  Json message = {{"role", name}, {"content", content_.Take()}};
   if (!reasoning_.empty()) message["reasoning_content"] = std::exchange(reasoning_, "");
   if (!calls_.empty()) message["tool_calls"] = std::exchange(calls_, Json::array());
   if (handle_) message["handle"] = *std::exchange(handle_, std::nullopt);

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "serve/api_error.h"
+#include "serve/content_parts.h"
 #include "serve/fields.h"
 #include "serve/turn_ids.h"
 
@@ -16,7 +17,7 @@ namespace fulmen {
 // what an assistant thought, said and called between two messages of others becomes one turn.
 class ResponsesItems {
  public:
-  void AddInstructions(const std::string& text) { AddText(Role::kSystem, text); }
+  void AddInstructions(const std::string& text);
   // An item, or a message without the type that says so. References are no items.
   ApiResult<void> Add(const Json& item, const std::string& path);
   Json TakeMessages();
@@ -29,15 +30,17 @@ class ResponsesItems {
   ApiResult<void> AddCall(const Fields& item);
   ApiResult<void> AddCallOutput(const Fields& item);
   ApiResult<void> NoteId(const Fields& item, std::string_view field);
-  void AddText(Role role, const std::string& text);
+  void Enter(Role role);
+  void ShowResultImages();
   void CloseTurn();
 
   Json messages_ = Json::array();
+  ContentParts result_images_;  // of the results just read, for the user's message behind them
   std::set<std::string> calls_made_;  // their call_id
 
   // The turn under way.
   Role role_ = Role::kNone;
-  std::string text_;
+  ContentParts content_;
   std::string reasoning_;
   Json calls_ = Json::array();
   std::optional<std::string> handle_;

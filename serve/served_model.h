@@ -11,6 +11,7 @@
 
 #include "engine/engine.h"
 #include "engine/generate.h"
+#include "engine/image_reader.h"
 #include "kernels/compute.h"
 #include "model/weights.h"
 #include "serve/grammar_cache.h"
@@ -32,6 +33,7 @@ class ServedModel {
     std::optional<int64_t> max_tokens;  // where a request does not say; nullopt: all of the context
     EngineOptions engine;
     std::shared_ptr<const Script> script;
+    std::shared_ptr<const ImageReader> images;  // of a model that reads them, else null
   };
   // `model` and what `compute` refers to must outlive it. The engine runs from here on.
   ServedModel(const Model& model, Tokenizer tokenizer, const Compute& compute, Options options);
@@ -56,6 +58,7 @@ class ServedModel {
   const std::string& identity() const { return options_.engine.model_identity; }
   const StatePool::Options& memory() const { return options_.engine.memory; }
   int64_t created() const { return created_; }  // seconds since 1970
+  const std::shared_ptr<const ImageReader>& images() const { return options_.images; }
   const Script* script() const { return options_.script.get(); }
   GrammarCache& grammars() { return grammars_; }
   Engine& engine() { return engine_; }

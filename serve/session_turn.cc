@@ -76,11 +76,15 @@ ApiResult<std::unique_ptr<SessionTurn>> SessionTurn::Begin(SessionStore& store,
     session = **std::move(found);
     FULMEN_API_TRY(CheckAgrees(session, model, split.system));
   }
+  auto conversation = Conversation::Resume(model.tokenizer(), session, model.images());
+  if (!conversation) return tl::unexpected(ToApiError(conversation.error(), "session"));
   std::unique_ptr<SessionTurn> turn(
-      new SessionTurn(store, session, is_new, Conversation(model.tokenizer(), session)));
+      new SessionTurn(store, session, is_new, *std::move(conversation)));
   auto request = turn->conversation_.Add(split.rest, chat.tools);
   if (!request) return tl::unexpected(ToApiError(request.error()));
-  turn->prompt_ = {.ids = std::move(request->prompt), .format = request->format};
+  turn->prompt_ = {.ids = std::move(request->prompt),
+                   .images = std::move(request->images),
+                   .format = request->format};
   return turn;
 }
 

@@ -1,0 +1,49 @@
+#include "engine/image_reader.h"
+
+#include <fmt/core.h>
+
+#include "images/data_url.h"
+
+namespace fulmen {
+
+Result<std::shared_ptr<const TiledImage>> ImageReader::Read(const std::string& url,
+                                                            const std::string& where) const {
+  std::string bytes;
+  if (url.starts_with("data:")) {
+    FULMEN_ASSIGN(bytes, ParseDataUrl(url, limits_.bytes, where));
+  } else if (fetch_) {
+    FULMEN_ASSIGN(bytes, fetch_(url));
+  } else {
+    return Fail(ErrorCode::kUnsupported,
+                "{}: an image is expected as a data URL, as in data:image/png;base64,…; others are "
+                "not fetched here",
+                where);
+  }
+  return ReadBytes(bytes, where);
+}
+
+Result<std::shared_ptr<const TiledImage>> ImageReader::ReadBytes(std::string_view bytes,
+                                                                 const std::string& where) const {
+  FULMEN_ASSIGN(const Image image, DecodeImage(bytes, limits_, where));
+  FULMEN_ASSIGN(TiledImage tiles, MakeTiles(image, vision_.tiles));
+  return std::make_shared<const TiledImage>(std::move(tiles));
+}
+
+std::vector<ImagePart> ImageParts(const Json& messages) {
+  std::vector<ImagePart> images;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const Json& content = Member(messages[i], "content");
+    for (size_t p = 0; content.is_array() && p < content.size(); ++p) {
+      const Json& type = Member(content[p], "type");
+      if (type != "image_url" && type != "image") continue;
+      const Json& url = Member(Member(content[p], "image_url"), "url");
+      const Json& path = Member(content[p], "path");
+      images.push_back({url.is_string() ? url.get<std::string>() : "",
+                        path.is_string() ? path.get<std::string>()
+                                         : fmt::format("messages[{}].content[{}]", i, p)});
+    }
+  }
+  return images;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,212 @@
+#include "model/vision_config.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "model/json_fields.h"
+
+namespace fulmen {
+namespace {
+
+constexpr int64_t kMaxTile = int64_t{1} << 12;
+constexpr int64_t kMaxSide = int64_t{1} << 14;  // of a grid
+constexpr int64_t kMaxWidth = int64_t{1} << 16;
+constexpr int64_t kMaxTowerLayers = int64_t{1} << 10;
+constexpr size_t kMaxPinpoints = 1024;
+
+// Refuses a field that should have one value, where it has another.
+void Demand(JsonFields& fields, const char* name, const Json& expected) {
+  const Json* found = fields.Find(name);
+  if (found == nullptr || *found == expected) return;
+  fields.Refuse(ErrorCode::kUnsupported, "{} should be {}, found {}", name, expected.dump(),
+                Shown(*found));
+}
+
+// Grids are written [rows, columns] or [columns, rows]; every list is symmetric but for its order.
+void ReadPinpoints(JsonFields& fields, TileRules& tiles) {
+  const Json* list = fields.Find("image_grid_pinpoints");
+  if (list == nullptr) {
+    tiles.pinpoints = ReleasedPinpoints();
+    return;
+  }
+  if (!list->is_array() || list->empty() || list->size() > kMaxPinpoints) {
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "image_grid_pinpoints should list 1 to {} pairs of sides, found {}",
+                  kMaxPinpoints, Shown(*list));
+    return;
+  }
+  for (const Json& pair : *list) {
+    std::array<int64_t, 2> sides = {};
+    bool good = pair.is_array() && pair.size() == sides.size();
+    for (size_t i = 0; good && i < sides.size(); ++i) {
+      sides[i] = IntegerIn(pair[i], 1, kMaxSide).value_or(0);
+      good = sides[i] > 0;
+    }
+    if (!good) {
+      fields.Refuse(ErrorCode::kCorrupt,
+                    "image_grid_pinpoints should hold pairs of sides up to {}, found {}", kMaxSide,
+                    Shown(pair));
+      return;
+    }
+    tiles.pinpoints.push_back({.width = sides[1], .height = sides[0]});
+  }
+}
+
+void ReadTower(JsonFields& fields, VisionConfig& vision) {
+  Demand(fields, "hidden_act", "gelu");
+  Demand(fields, "num_channels", 3);
+  vision.width = fields.Integer("hidden_size", kMaxWidth);
+  vision.heads = fields.Integer("num_attention_heads", kMaxWidth);
+  vision.ffn_size = fields.Integer("intermediate_size", kMaxWidth);
+  vision.layers = fields.Integer("num_hidden_layers", kMaxTowerLayers);
+  vision.norm_epsilon = static_cast<float>(fields.Number("layer_norm_eps", 1e-12, 1, 1e-5));
+  vision.tiles.tile = fields.Integer("image_size", kMaxTile);
+  vision.tiles.patch = fields.Integer("patch_size", kMaxTile);
+  if (vision.width % vision.heads != 0) {
+    fields.Refuse(ErrorCode::kCorrupt, "hidden_size {} should be a multiple of "
+                  "num_attention_heads {}", vision.width, vision.heads);
+  }
+}
+
+// Three numbers, one per channel.
+void ReadChannels(JsonFields& fields, const char* name, double low, std::array<float, 3>& values) {
+  const Json* list = fields.Find(name);
+  if (list == nullptr) return;
+  for (size_t c = 0; c < values.size(); ++c) {
+    const bool good = list->is_array() && list->size() == values.size() && (*list)[c].is_number() &&
+                      (*list)[c].get<double>() >= low && (*list)[c].get<double>() <= 1e3;
+    if (!good) {
+      fields.Refuse(ErrorCode::kCorrupt, "{} should list three numbers from {:g} to 1000, found {}",
+                    name, low, Shown(*list));
+      return;
+    }
+    values[c] = (*list)[c].get<float>();
+  }
+}
+
+}  // namespace
+
+Normalisation ClipNormalisation() {
+  return {.mean = {0.48145466F, 0.4578275F, 0.40821073F},
+          .std = {0.26862954F, 0.26130258F, 0.27577711F}};
+}
+
+std::vector<Size> ReleasedPinpoints() {
+  constexpr int64_t kTile = 336;
+  constexpr int64_t kMost = 6;  // tiles of the long side
+  std::vector<Size> sizes;
+  for (int64_t rows = 1; rows <= kMost; ++rows) {
+    for (int64_t columns = 1; columns <= kMost; ++columns) {
+      const bool square = rows == 4 && columns == 4;
+      if (std::min(rows, columns) > 3 && !square) continue;
+      sizes.push_back({.width = columns * kTile, .height = rows * kTile});
+    }
+  }
+  return sizes;
+}
+
+int64_t LargestImage(const TileRules& tiles) {
+  const int64_t side = tiles.tile / tiles.patch;
+  int64_t most = 0;
+  for (const Size& size : tiles.pinpoints) {
+    most = std::max(most, size.height / tiles.patch * (size.width / tiles.patch + 1));
+  }
+  return side * side + most;
+}
+
+Result<VisionConfig> ParseVisionConfig(const Json& json, int64_t vocab_size,
+                                       const std::string& where) {
+  const Json* tower = JsonFields::Find(json, "vision_config");
+  if (tower == nullptr || !tower->is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: vision_config should be an object, found {}", where,
+                tower == nullptr ? "nothing" : Shown(*tower));
+  }
+  VisionConfig vision;
+  vision.normalisation = ClipNormalisation();
+  JsonFields inner(*tower, where + ": vision_config");
+  ReadTower(inner, vision);
+  FULMEN_TRY(inner.status());
+
+  JsonFields fields(json, where);
+  Demand(fields, "projector_hidden_act", "gelu");
+  Demand(fields, "vision_feature_layer", -1);
+  Demand(fields, "vision_feature_select_strategy", "default");
+  Demand(fields, "multimodal_projector_bias", true);
+  ReadPinpoints(fields, vision.tiles);
+  const char* name =
+      fields.Find("image_token_index") != nullptr ? "image_token_index" : "image_token_id";
+  const Json* token = fields.Find(name);
+  const std::optional<int64_t> id =
+      token == nullptr ? std::nullopt : IntegerIn(*token, 0, vocab_size - 1);
+  if (!id) {
+    fields.Refuse(ErrorCode::kCorrupt, "{} should be a token from 0 to {}, found {}", name,
+                  vocab_size - 1, token == nullptr ? "nothing" : Shown(*token));
+  }
+  FULMEN_TRY(fields.status());
+  vision.image_token = static_cast<int32_t>(*id);
+  FULMEN_TRY(CheckTileRules(vision.tiles, where));
+  return vision;
+}
+
+Status ReadPreprocessorConfig(const Json& json, const std::string& where, VisionConfig& vision) {
+  if (!json.is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: expected an object, found {}", where, Shown(json));
+  }
+  JsonFields fields(json, where);
+  Demand(fields, "process_image_mode", "anyres");
+  Demand(fields, "patch_size", vision.tiles.patch);
+  if (const Json* size = fields.Find("size"); size != nullptr && size->is_array()) {
+    Demand(fields, "size", Json{vision.tiles.tile, vision.tiles.tile});
+  }
+  ReadChannels(fields, "image_mean", -1e3, vision.normalisation.mean);
+  ReadChannels(fields, "image_std", 1e-6, vision.normalisation.std);
+  return fields.status();
+}
+
+namespace {
+
+Json PinpointsToJson(const TileRules& tiles) {
+  Json list = Json::array();
+  for (const Size& size : tiles.pinpoints) list.push_back({size.height, size.width});
+  return list;
+}
+
+}  // namespace
+
+Json VisionConfigToJson(const VisionConfig& vision) {
+  Json json;
+  json["image_token_index"] = vision.image_token;
+  json["image_grid_pinpoints"] = PinpointsToJson(vision.tiles);
+  json["image_seq_length"] = vision.patches();
+  json["projector_hidden_act"] = "gelu";
+  json["vision_feature_layer"] = -1;
+  json["vision_feature_select_strategy"] = "default";
+  json["vision_config"] = {{"model_type", "clip_vision_model"},
+                           {"hidden_act", "gelu"},
+                           {"hidden_size", vision.width},
+                           {"image_size", vision.tiles.tile},
+                           {"intermediate_size", vision.ffn_size},
+                           {"layer_norm_eps", ShortestDecimal(vision.norm_epsilon)},
+                           {"num_attention_heads", vision.heads},
+                           {"num_channels", 3},
+                           {"num_hidden_layers", vision.layers},
+                           {"patch_size", vision.tiles.patch}};
+  return json;
+}
+
+Json PreprocessorConfigToJson(const VisionConfig& vision) {
+  const auto decimals = [](const std::array<float, 3>& values) {
+    Json list = Json::array();
+    for (const float value : values) list.push_back(ShortestDecimal(value));
+    return list;
+  };
+  return {{"image_grid_pinpoints", PinpointsToJson(vision.tiles)},
+          {"image_mean", decimals(vision.normalisation.mean)},
+          {"image_std", decimals(vision.normalisation.std)},
+          {"patch_size", vision.tiles.patch},
+          {"process_image_mode", "anyres"},
+          {"size", {vision.tiles.tile, vision.tiles.tile}}};
+}
+
+}  // namespace fulmen
