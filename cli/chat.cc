@@ -8,14 +8,16 @@
 
 #include "base/console.h"
 #include "base/printable.h"
+#include "cli/image_files.h"
 #include "cli/line_reader.h"
 
 namespace fulmen {
 namespace {
 
-constexpr std::string_view kHelp = R"(  /clear   starts over (/reset does, too)
-  /help    shows this
-  /exit    leaves (/quit, Ctrl-D, and Ctrl-C on an empty line do, too)
+constexpr std::string_view kHelp = R"(  /image FILE  shows a picture with what you say next
+  /clear       starts over (/reset does, too)
+  /help        shows this
+  /exit        leaves (/quit, Ctrl-D, and Ctrl-C on an empty line do, too)
 Several lines are one turn when they are pasted, when all but the last end in \, or between
 """ and """, where a text may also begin with a slash. Alt-Enter begins a new line. Ctrl-C stops an
 answer, and clears a line half typed.
@@ -41,11 +43,29 @@ bool IsCommand(std::string_view turn) {
   return turn.starts_with('/') && turn.find('\n') == std::string_view::npos;
 }
 
+// A picture for the next turn.
+void AddImage(const std::string& file, const Responder& responder,
+              std::vector<std::string>& images) {
+  const Result<std::string> url =
+      responder.reads_images()
+          ? ImageUrlOfFile(file)
+          : Fail(ErrorCode::kUnsupported, "the model reads text alone, and no pictures");
+  if (url) {
+    images.push_back(*url);
+  } else {
+    Say("fulmen: {}\n", PrintableMessage(url.error()));
+  }
+}
+
 // False when the user leaves.
-bool Obey(std::string_view command, Responder& responder) {
+bool Obey(std::string_view command, Responder& responder, std::vector<std::string>& images) {
+  constexpr std::string_view kImage = "/image ";
   if (command == "/exit" || command == "/quit") return false;
-  if (command == "/clear" || command == "/reset") {
+  if (command.starts_with(kImage)) {
+    AddImage(std::string(WithoutSpaces(command.substr(kImage.size()))), responder, images);
+  } else if (command == "/clear" || command == "/reset") {
     responder.Reset();
+    images.clear();
   } else {
     Say("{}{}", command == "/help" ? "" : "There is no such command. There are:\n", kHelp);
   }
@@ -55,7 +75,8 @@ bool Obey(std::string_view command, Responder& responder) {
 }  // namespace
 
 Result<ChatEnd> Chat(Responder& responder, const InterruptGuard& interrupt,
-                     std::optional<std::string> first, const ChatOptions& options) {
+                     std::optional<std::string> first, std::vector<std::string> images,
+                     const ChatOptions& options) {
   LineReader reader("> ", interrupt);
   if (options.hints) SayText(Greeting(responder.format(), options.raw));
   while (true) {
@@ -75,13 +96,14 @@ Result<ChatEnd> Chat(Responder& responder, const InterruptGuard& interrupt,
         return ChatEnd::kLeft;
       }
       if (IsCommand(turn)) {
-        if (!Obey(WithoutSpaces(turn), responder)) return ChatEnd::kLeft;
+        if (!Obey(WithoutSpaces(turn), responder, images)) return ChatEnd::kLeft;
         continue;
       }
       message = UnwrapBlock(turn);
     }
     if (WithoutSpaces(message).empty()) continue;
-    const Result<GenerateResult> result = responder.Answer(message);
+    const Result<GenerateResult> result =
+        responder.Answer(message, std::exchange(images, {}));
     if (result) {
       if (options.timings) Say("{}\n", responder.TimingLine(*result));
     } else if (reader.interactive() && result.error().code == ErrorCode::kInvalidArgument) {

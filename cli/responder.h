@@ -49,6 +49,7 @@ class Responder {
   void Reset() { conversation_.Reset(); }
 
   std::optional<ChatFormat> format() const { return format_; }
+  bool reads_images() const { return session_.model.config.vision.has_value(); }
   // "[prompt: 7 tokens in 0.01 s (700.0 tokens/s); answer: …]"
   std::string TimingLine(const GenerateResult& result) const;
 

@@ -12,6 +12,7 @@
 #include "cli/chat.h"
 #include "cli/commands.h"
 #include "cli/format_options.h"
+#include "cli/image_files.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
@@ -33,6 +34,7 @@ struct RunOptions {
   FormatOptions format;
   std::optional<std::string> prompt;
   std::optional<std::string> file;
+  std::vector<std::string> images;  // files
   bool chat = false;
   std::string system;
   bool raw = false;
@@ -58,6 +60,11 @@ Status CheckOptions(const RunOptions& options) {
   if (options.chat && options.file == "-") {
     return Fail(ErrorCode::kInvalidArgument,
                 "--chat reads standard input itself, so -f cannot be -");
+  }
+  const auto stdin_images = std::ranges::count(options.images, "-");
+  if (stdin_images > 1 || (stdin_images == 1 && (options.chat || !options.prompt))) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "standard input is for one thing: --image - needs the prompt on the command line");
   }
   if (options.format.schema == "-" || options.format.grammar == "-") {
     return Fail(ErrorCode::kInvalidArgument,
@@ -141,6 +148,19 @@ Json ToJson(const GenerateResult& result, uint64_t seed, double load_seconds,
   return json;
 }
 
+// As data URLs.
+Result<std::vector<std::string>> ReadImages(const std::vector<std::string>& files,
+                                            const Model& model) {
+  if (!files.empty() && !model.config.vision) {
+    return Fail(ErrorCode::kUnsupported, "--image: the model reads text alone, and no pictures");
+  }
+  std::vector<std::string> images;
+  for (const std::string& file : files) {
+    FULMEN_ASSIGN(images.emplace_back(), ImageUrlOfFile(file));
+  }
+  return images;
+}
+
 Status Run(const RunOptions& options) {
   FULMEN_ASSIGN(const std::optional<std::string> prompt, ReadPrompt(options));
 
@@ -149,6 +169,7 @@ Status Run(const RunOptions& options) {
   FULMEN_ASSIGN(const std::unique_ptr<Session> session, OpenSession(options.session));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(session->files));
   FULMEN_ASSIGN(std::optional<ChatFormat> format, ChooseFormat(options, tokenizer));
+  FULMEN_ASSIGN(std::vector<std::string> images, ReadImages(options.images, session->model));
   std::optional<SessionKeeper> keeper;
   if (options.session_name) {
     FULMEN_ASSIGN(keeper,
@@ -170,18 +191,23 @@ Status Run(const RunOptions& options) {
   const double load_seconds = SecondsSince(start);
 
   const InterruptGuard interrupt;
-  Responder responder(*session, tokenizer, interrupt, format,
-                      keeper ? Conversation(tokenizer, keeper->session())
-                             : Conversation(tokenizer, format, options.system),
-                      answer, keeper ? &*keeper : nullptr);
+  const std::shared_ptr<const ImageReader> reader = ImageReaderFor(session->model);
+  std::optional<Conversation> conversation;
+  if (keeper) {
+    FULMEN_ASSIGN(conversation, Conversation::Resume(tokenizer, keeper->session(), reader));
+  } else {
+    conversation.emplace(tokenizer, format, options.system, reader);
+  }
+  Responder responder(*session, tokenizer, interrupt, format, *std::move(conversation), answer,
+                      keeper ? &*keeper : nullptr);
   if (options.chat) {
     FULMEN_ASSIGN(const ChatEnd end,
-                  Chat(responder, interrupt, prompt,
+                  Chat(responder, interrupt, prompt, std::move(images),
                        {.raw = options.raw, .hints = !options.quiet, .timings = options.verbose}));
     if (end == ChatEnd::kInterrupted) throw ExitWith{InterruptGuard::ExitStatus()};
     return {};
   }
-  FULMEN_ASSIGN(const GenerateResult result, responder.Answer(*prompt));
+  FULMEN_ASSIGN(const GenerateResult result, responder.Answer(*prompt, images));
   if (options.json) {
     Print("{}\n", Dump(ToJson(result, answer.sampling.seed, load_seconds, session->repacked_bytes),
                        options.pretty));
@@ -208,6 +234,9 @@ void AddRunCommand(Command& program) {
   command.Add("-f,--file FILE", options->file,
               "A file with the prompt, taken as it is to its last newline; - is standard input, "
               "which is read when there is no prompt");
+  command.Add("--image FILE", options->images,
+              "A picture to look at (PNG, JPEG, WebP, GIF, BMP), before the prompt; may be given "
+              "several times, in order; - is standard input");
   command.Add("--chat", options->chat, "Talk: several turns, typed or one per line of input")
       .Excludes({"--json"});
   command.Add("--system TEXT", options->system, "What the model is told before the first turn");
@@ -234,6 +263,7 @@ void AddRunCommand(Command& program) {
   command.Examples({
       "fulmen run \"What is Fulmen?\"",
       "fulmen run -p \"What is 12 + 7?\" --temperature 0 -n 60",
+      "fulmen run -m MiniMax-VL-01 --image photo.jpg \"What is in the picture?\"",
       "fulmen run -m MiniMax-M1 --chat --system \"You are a patient teacher.\"",
       "fulmen run --session trip \"I leave for Lisbon on Tuesday.\"",
       "fulmen run \"Tom lives in Rome. Where does Tom live?\" --schema /tmp/answer.json --compact",

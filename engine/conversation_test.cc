@@ -115,7 +115,7 @@ TEST_F(ConversationTest, AKeptConversationGoesOnAsIfItHadNotEnded) {
       saved.system = system;
       stops_.clear();
       for (const std::string message : {"Hello", "Caf\xc3\xa9 <end_of_sentence>", "Why?"}) {
-        Conversation taken_up(NanoTokenizer(), saved);
+        Conversation taken_up = ValueOrDie(Conversation::Resume(NanoTokenizer(), saved));
         EXPECT_EQ(taken_up.messages(), live.messages());
         const Request request = ValueOrDie(live.AddUser(message));
         EXPECT_EQ(ValueOrDie(taken_up.AddUser(message)).prompt, request.prompt);

@@ -29,6 +29,12 @@ Result<std::shared_ptr<const TiledImage>> ImageReader::ReadBytes(std::string_vie
   return std::make_shared<const TiledImage>(std::move(tiles));
 }
 
+std::shared_ptr<const ImageReader> ImageReaderFor(const Model& model, DecodeLimits limits,
+                                                  ImageReader::Fetch fetch) {
+  if (!model.config.vision) return nullptr;
+  return std::make_shared<const ImageReader>(*model.config.vision, limits, std::move(fetch));
+}
+
 std::vector<ImagePart> ImageParts(const Json& messages) {
   std::vector<ImagePart> images;
   for (size_t i = 0; i < messages.size(); ++i) {

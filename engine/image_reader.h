@@ -13,6 +13,7 @@
 #include "images/decode.h"
 #include "images/tiles.h"
 #include "model/vision_config.h"
+#include "model/weights.h"
 
 namespace fulmen {
 
@@ -39,6 +40,10 @@ class ImageReader {
   DecodeLimits limits_;
   Fetch fetch_;
 };
+
+// Null for a model that reads text alone.
+std::shared_ptr<const ImageReader> ImageReaderFor(const Model& model, DecodeLimits limits = {},
+                                                  ImageReader::Fetch fetch = {});
 
 // An image in the messages of a chat, in the shape of the OpenAI API.
 struct ImagePart {

@@ -1,0 +1,14 @@
+// Picture files that the command line names.
+#pragma once
+
+#include <string>
+
+#include "base/status.h"
+
+namespace fulmen {
+
+// The file, "-" being standard input, as a data URL: what a message holds of it, and so what is
+// kept of it in a session.
+Result<std::string> ImageUrlOfFile(const std::string& path);
+
+}  // namespace fulmen
