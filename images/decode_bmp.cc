@@ -159,7 +159,7 @@ Result<Image> DecodeBmp(std::string_view bytes, const DecodeLimits& limits,
     return Fail(ErrorCode::kCorrupt,
                 "{}: expected a BMP image, found one whose header contradicts itself", where);
   }
-  Image image{width, height, {}};
+  Image image = Unfilled(header.size);
   const int64_t count = image.width * image.height;
   if (header.has_alpha()) {
     image.rgb.resize(static_cast<size_t>(count * 3));

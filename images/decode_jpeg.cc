@@ -144,10 +144,8 @@ Result<Image> DecodeJpeg(std::string_view bytes, const DecodeLimits& limits,
     return Fail(ErrorCode::kUnsupported,
                 "{}: expected a JPEG image of 1, 3 or 4 channels, found {}", where, channels);
   }
-  const auto [width, height] = reader.size();
-  Image image{width, height, {}};
-  image.rgb.reserve(static_cast<size_t>(width * height * 3));
-  std::vector<uint8_t> row(static_cast<size_t>(width * 4));
+  Image image = Unfilled(reader.size());
+  std::vector<uint8_t> row(static_cast<size_t>(image.width * 4));
   if (!reader.ReadPixels(row, image.rgb)) return tl::unexpected(reader.Problem(where));
   return Upright(std::move(image), ExifOrientation(reader.Exif()));
 }
