@@ -65,15 +65,16 @@ Result<Header> ReadHeader(std::string_view bytes, const std::string& where) {
     header.size = {LittleEndian16(bytes, 18), LittleEndian16(bytes, 20)};
     header.bits = LittleEndian16(bytes, 24);
   } else if (header.header == kCommonHeader || header.header == 108 || header.header == 124) {
-    const size_t masks = header.header == kCommonHeader ? 12 : 0;
-    if (bytes.size() < kFileHeader + header.header + masks) {
-      return Torn(kFileHeader + header.header + masks, bytes, where);
-    }
+    size_t headers = kFileHeader + header.header;
+    if (bytes.size() < headers) return Torn(headers, bytes, where);
+    header.compression = LittleEndian32(bytes, 30);
+    // Masks follow the common header, and are part of the later ones.
+    if (header.header == kCommonHeader && header.compression == kBitFields) headers += 12;
+    if (bytes.size() < headers) return Torn(headers, bytes, where);
     header.size.width = static_cast<int32_t>(LittleEndian32(bytes, 18));
     // Negative where rows begin at the top.
     header.size.height = std::abs(int64_t{static_cast<int32_t>(LittleEndian32(bytes, 22))});
     header.bits = LittleEndian16(bytes, 28);
-    header.compression = LittleEndian32(bytes, 30);
     header.colours = LittleEndian32(bytes, 46);
     ReadMasks(bytes, header);
   } else {
@@ -159,7 +160,7 @@ Result<Image> DecodeBmp(std::string_view bytes, const DecodeLimits& limits,
     return Fail(ErrorCode::kCorrupt,
                 "{}: expected a BMP image, found one whose header contradicts itself", where);
   }
-  Image image{width, height, {}};
+  Image image = Unfilled(header.size);
   const int64_t count = image.width * image.height;
   if (header.has_alpha()) {
     image.rgb.resize(static_cast<size_t>(count * 3));

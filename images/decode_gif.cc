@@ -134,7 +134,7 @@ Result<Image> GifReader::Decode(const DecodeLimits& limits) {
                   std::max(gif_->SHeight, frame.Top + frame.Height)};
   FULMEN_TRY(CheckSize(size, limits, where_));
   const auto colours = Colours();
-  Image canvas{size.width, size.height, {}};
+  Image canvas = Unfilled(size);
   canvas.rgb.resize(static_cast<size_t>(size.width * size.height * 3));
   const auto& background = colours[transparent_.value_or(0)];
   for (auto at = canvas.rgb.begin(); at != canvas.rgb.end();) {

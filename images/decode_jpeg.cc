@@ -52,6 +52,17 @@ class JpegReader {
   Size size() const { return {jpeg_.image_width, jpeg_.image_height}; }
   int channels() const { return jpeg_.num_components; }
 
+  // Valid until ReadPixels, which frees it.
+  std::string_view Exif() const {
+    using namespace std::string_view_literals;
+    for (jpeg_saved_marker_ptr marker = jpeg_.marker_list; marker != nullptr;
+         marker = marker->next) {
+      const std::string_view data(reinterpret_cast<const char*>(marker->data), marker->data_length);
+      if (data.starts_with("Exif\0"sv)) return data;
+    }
+    return {};
+  }
+
   // Appends to `rgb`, which has room. `row` is scratch memory for a row of CMYK or grey.
   bool ReadPixels(std::vector<uint8_t>& row, std::vector<uint8_t>& rgb) {
     if (setjmp(jump_) != 0) return false;
@@ -66,16 +77,6 @@ class JpegReader {
     }
     jpeg_finish_decompress(&jpeg_);
     return true;
-  }
-
-  std::string_view Exif() const {
-    using namespace std::string_view_literals;
-    for (jpeg_saved_marker_ptr marker = jpeg_.marker_list; marker != nullptr;
-         marker = marker->next) {
-      const std::string_view data(reinterpret_cast<const char*>(marker->data), marker->data_length);
-      if (data.starts_with("Exif\0"sv)) return data;
-    }
-    return {};
   }
 
   Error Problem(const std::string& where) {
@@ -144,12 +145,11 @@ Result<Image> DecodeJpeg(std::string_view bytes, const DecodeLimits& limits,
     return Fail(ErrorCode::kUnsupported,
                 "{}: expected a JPEG image of 1, 3 or 4 channels, found {}", where, channels);
   }
-  const auto [width, height] = reader.size();
-  Image image{width, height, {}};
-  image.rgb.reserve(static_cast<size_t>(width * height * 3));
-  std::vector<uint8_t> row(static_cast<size_t>(width * 4));
+  const int orientation = ExifOrientation(reader.Exif());
+  Image image = Unfilled(reader.size());
+  std::vector<uint8_t> row(static_cast<size_t>(image.width * 4));
   if (!reader.ReadPixels(row, image.rgb)) return tl::unexpected(reader.Problem(where));
-  return Upright(std::move(image), ExifOrientation(reader.Exif()));
+  return Upright(std::move(image), orientation);
 }
 
 }  // namespace fulmen

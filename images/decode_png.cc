@@ -117,7 +117,7 @@ Result<Image> DecodePng(std::string_view bytes, const DecodeLimits& limits,
   Size size;
   if (!reader.ReadHeader(size)) return tl::unexpected(reader.Problem(where));
   FULMEN_TRY(CheckSize(size, limits, where));
-  Image image{size.width, size.height, {}};
+  Image image = Unfilled(size);
   std::vector<uint8_t> rgba;
   if (!reader.ReadPixels(image, rgba) || !reader.ReadEnd()) {
     return tl::unexpected(reader.Problem(where));

@@ -53,8 +53,8 @@ Result<Image> DecodeWebp(std::string_view bytes, const DecodeLimits& limits,
     return Fail(ErrorCode::kCorrupt,
                 "{}: expected a WebP image, found one whose pixels cannot be decoded", where);
   }
-  Image image{size.width, size.height,
-              std::vector<uint8_t>(static_cast<size_t>(size.width * size.height * 3))};
+  Image image = Unfilled(size);
+  image.rgb.resize(static_cast<size_t>(size.width * size.height * 3));
   const bool alpha = (WebPDemuxGetI(parts.get(), WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG) != 0;
   const int64_t pixels = size.width * size.height;
   if (alpha) {

@@ -28,6 +28,9 @@ Result<Image> DecodeBmp(std::string_view bytes, const DecodeLimits& limits,
 // Fails where a picture has no pixels, or more than allowed.
 Status CheckSize(Size size, const DecodeLimits& limits, const std::string& where);
 
+// Without pixels yet, but with room for them, which costs nothing until it is written to.
+Image Unfilled(Size size);
+
 // Writes `count` pixels of red, green, blue and alpha onto white.
 void FlattenOntoWhite(const uint8_t* rgba, int64_t count, uint8_t* rgb);
 

@@ -1,5 +1,6 @@
-// The products of bytes and weights are exact: a weight of 22 bits is two of 11, and pairs of
-// 16-bit numbers are multiplied and added up in 32 bits.
+// The products of bytes and weights are exact whole numbers: a weight is two numbers of 11 bits, of
+// which pairs are multiplied in 16 bits, or three of 8 bits where there is an instruction for four
+// products of bytes. Sums may wrap around on the way; what they come to in the end fits.
 #include "images/resample_fast.h"
 
 #include <algorithm>
@@ -19,50 +20,76 @@
 #define FULMEN_IMAGES_RESAMPLE_FAST_ONCE
 namespace fulmen {
 
-// Weights of a window two at a time, as 16-bit numbers in one word. Windows are filled up with
-// weights of 0 to whole fours.
-struct PairedAxis {
-  static constexpr int kLowBits = kWeightBits / 2;
-  struct Pair {
-    int32_t high;
-    int32_t low;
-  };
+// Weights of four pixels beside each other, in the form that an instruction set multiplies.
+using FourWeights = std::array<int32_t, 4>;
+
+// Windows filled up with weights of 0 to whole fours.
+struct FoursAxis {
   struct Window {
     int64_t first;
-    int64_t pairs;
+    int64_t fours;
   };
   std::vector<Window> windows;
-  std::vector<Pair> pairs;  // [result, stride]
+  std::vector<FourWeights> weights;  // [result, stride]
   int64_t stride = 0;
 
-  explicit PairedAxis(const ResampleAxis& axis)
-      : pairs(axis.windows.size() * static_cast<size_t>((axis.taps + 3) / 4 * 2)),
-        stride((axis.taps + 3) / 4 * 2) {
-    const auto paired = [](int32_t even, int32_t odd) {
-      return static_cast<int32_t>(static_cast<uint32_t>(odd) << 16 |
-                                  (static_cast<uint32_t>(even) & 0xFFFF));
-    };
-    for (size_t i = 0; i < axis.windows.size(); ++i) {
-      const auto [first, count] = axis.windows[i];
-      windows.push_back({first, (count + 3) / 4 * 2});
-      const int32_t* weights = axis.weights_of(static_cast<int64_t>(i));
-      for (int64_t j = 0; j < count; j += 2) {
-        const int32_t even = weights[j];
-        const int32_t odd = j + 1 < count ? weights[j + 1] : 0;
-        constexpr int32_t low = (1 << kLowBits) - 1;
-        pairs[i * static_cast<size_t>(stride) + static_cast<size_t>(j / 2)] = {
-            paired(even >> kLowBits, odd >> kLowBits), paired(even & low, odd & low)};
-      }
-    }
-  }
-  const Pair* pairs_of(int64_t i) const { return pairs.data() + i * stride; }
+  const FourWeights* weights_of(int64_t i) const { return weights.data() + i * stride; }
   // Behind the last source pixel that is read, zero weights included.
   int64_t end() const {
     int64_t end = 0;
-    for (const Window& window : windows) end = std::max(end, window.first + 2 * window.pairs);
+    for (const Window& window : windows) end = std::max(end, window.first + 4 * window.fours);
     return end;
   }
 };
+
+// `split` is a function from four weights to FourWeights.
+FoursAxis InFours(const ResampleAxis& axis, FourWeights (*split)(const int32_t* weights)) {
+  FoursAxis fours;
+  fours.stride = (axis.taps + 3) / 4;
+  fours.weights.resize(axis.windows.size() * static_cast<size_t>(fours.stride));
+  for (size_t i = 0; i < axis.windows.size(); ++i) {
+    const auto [first, count] = axis.windows[i];
+    fours.windows.push_back({first, (count + 3) / 4});
+    const int32_t* weights = axis.weights_of(static_cast<int64_t>(i));
+    for (int64_t j = 0; j < count; j += 4) {
+      std::array<int32_t, 4> four = {};
+      std::copy_n(weights + j, std::min<int64_t>(4, count - j), four.begin());
+      fours.weights[i * static_cast<size_t>(fours.stride) + static_cast<size_t>(j / 4)] =
+          split(four.data());
+    }
+  }
+  return fours;
+}
+
+// Weights 0 and 2, and 1 and 3, as pairs of 16 bits: their upper and their lower halves.
+constexpr int kLowBits = kWeightBits / 2;
+FourWeights SplitInTwo(const int32_t* weights) {
+  const auto paired = [](int32_t even, int32_t odd) {
+    return static_cast<int32_t>(static_cast<uint32_t>(odd) << 16 |
+                                (static_cast<uint32_t>(even) & 0xFFFF));
+  };
+  constexpr int32_t low = (1 << kLowBits) - 1;
+  return {paired(weights[0] >> kLowBits, weights[2] >> kLowBits),
+          paired(weights[0] & low, weights[2] & low),
+          paired(weights[1] >> kLowBits, weights[3] >> kLowBits),
+          paired(weights[1] & low, weights[3] & low)};
+}
+
+// Each as 2^16 a + 2^8 b + c of signed bytes; the result is four a, four b, four c.
+FourWeights SplitInThree(const int32_t* weights) {
+  std::array<uint32_t, 4> split = {};
+  for (int i = 0; i < 4; ++i) {
+    int32_t rest = weights[i];
+    for (int part = 2; part >= 0; --part) {
+      const auto byte = static_cast<int8_t>(rest);
+      split[static_cast<size_t>(part)] |= uint32_t{static_cast<uint8_t>(byte)} << (8 * i);
+      rest = (rest - byte) >> 8;
+    }
+  }
+  FourWeights words;
+  for (size_t part = 0; part < 4; ++part) words[part] = static_cast<int32_t>(split[part]);
+  return words;
+}
 
 }  // namespace fulmen
 #endif
@@ -83,30 +110,69 @@ constexpr int64_t kRows = kVectorBytes / 16;  // of a batch
 constexpr int64_t kPixels = 4;                // of the result, made together: 12 bytes of a block
 constexpr int64_t kOverrun = 16;  // bytes that a load or store may reach behind what is needed
 
-// Sums of products of weights and bytes, the weights' halves apart.
+// Sums of products, the parts of weights apart. Each lane of `bytes` is four neighbours.
+#if HWY_TARGET <= HWY_AVX3_DL
+struct Sums {
+  IntsV a, b, c;
+  static constexpr auto kSplit = &SplitInThree;
+
+  HWY_INLINE void Add(BytesV bytes, const FourWeights& weights) {
+    a = AddProducts(a, bytes, weights[0]);
+    b = AddProducts(b, bytes, weights[1]);
+    c = AddProducts(c, bytes, weights[2]);
+  }
+  HWY_INLINE IntsV Total() const {
+    return hn::Add(hn::ShiftLeft<16>(a), hn::Add(hn::ShiftLeft<8>(b), c));
+  }
+
+ private:
+  // Highway 1.0.3 does not tell the compiler that AVX3_DL has this instruction.
+  static HWY_INLINE IntsV AddProducts(IntsV sum, BytesV bytes, int32_t four) {
+    const IntsV weights = hn::Set(Ints(), four);
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(bytes.raw), "v"(weights.raw));
+    return sum;
+  }
+};
+HWY_INLINE Sums NoSums() {
+  const IntsV zero = hn::Zero(Ints());
+  return {zero, zero, zero};
+}
+#else
 struct Sums {
   IntsV high, low;
   IntsV odd_high, odd_low;  // stay zero where the instruction set adds up neighbours
+  static constexpr auto kSplit = &SplitInTwo;
 
-  // Each lane of `bytes` is two bytes widened to 16 bits.
-  HWY_INLINE void Add(BytesV bytes, IntsV high_pair, IntsV low_pair) {
-    const auto shorts = hn::BitCast(Shorts(), bytes);
-    high = hn::ReorderWidenMulAccumulate(Ints(), shorts, hn::BitCast(Shorts(), high_pair), high,
-                                         odd_high);
-    low = hn::ReorderWidenMulAccumulate(Ints(), shorts, hn::BitCast(Shorts(), low_pair), low,
-                                        odd_low);
+  HWY_INLINE void Add(BytesV bytes, const FourWeights& weights) {
+    const hn::RebindToUnsigned<Shorts> du;
+    const auto words = hn::BitCast(du, bytes);
+    AddPairs(hn::And(words, hn::Set(du, 0xFF)), weights[0], weights[1]);
+    AddPairs(hn::ShiftRight<8>(words), weights[2], weights[3]);
   }
-  HWY_INLINE IntsV Rounded() const {
-    const IntsV all_high = hn::RearrangeToOddPlusEven(high, odd_high);
-    const IntsV all_low = hn::RearrangeToOddPlusEven(low, odd_low);
-    const IntsV sum = hn::Add(hn::ShiftLeft<PairedAxis::kLowBits>(all_high), all_low);
-    return hn::ShiftRight<kWeightBits>(hn::Add(sum, hn::Set(Ints(), 1 << (kWeightBits - 1))));
+  HWY_INLINE IntsV Total() const {
+    return hn::Add(hn::ShiftLeft<kLowBits>(hn::RearrangeToOddPlusEven(high, odd_high)),
+                   hn::RearrangeToOddPlusEven(low, odd_low));
+  }
+
+ private:
+  HWY_INLINE void AddPairs(hn::Vec<hn::RebindToUnsigned<Shorts> > pairs, int32_t high_weights,
+                           int32_t low_weights) {
+    const auto shorts = hn::BitCast(Shorts(), pairs);
+    const auto weights = [](int32_t two)
+                             HWY_ATTR { return hn::BitCast(Shorts(), hn::Set(Ints(), two)); };
+    high = hn::ReorderWidenMulAccumulate(Ints(), shorts, weights(high_weights), high, odd_high);
+    low = hn::ReorderWidenMulAccumulate(Ints(), shorts, weights(low_weights), low, odd_low);
   }
 };
-
 HWY_INLINE Sums NoSums() {
   const IntsV zero = hn::Zero(Ints());
   return {zero, zero, zero, zero};
+}
+#endif
+
+HWY_INLINE IntsV Rounded(const Sums& sums) {
+  return hn::ShiftRight<kWeightBits>(
+      hn::Add(sums.Total(), hn::Set(Ints(), 1 << (kWeightBits - 1))));
 }
 
 // Bytes of four vectors of numbers, clipped: in each block those of a, then b, c, e.
@@ -149,36 +215,28 @@ HWY_INLINE void StoreBlocks(D d, hn::Vec<D> bytes, uint8_t* const* rows, int64_t
   }
 }
 
-// 255 stands for a zero byte: of four pixels, red, green and blue of two beside each other,
-// widened.
-alignas(16) constexpr uint8_t kFirstPair[16] = {0, 255, 3, 255, 1,   255, 4,   255,
-                                                2, 255, 5, 255, 255, 255, 255, 255};
-alignas(16) constexpr uint8_t kSecondPair[16] = {6, 255, 9,  255, 7,   255, 10,  255,
-                                                 8, 255, 11, 255, 255, 255, 255, 255};
+// Of four pixels: four times red, green, blue, and zeros, for which 255 stands.
+alignas(16) constexpr uint8_t kByColour[16] = {0, 3, 6, 9,  1,   4,   7,   10,
+                                               2, 5, 8, 11, 255, 255, 255, 255};
 // Drops every fourth byte.
 alignas(16) constexpr uint8_t kThree[16] = {0,  1,  2,  4,  5,   6,   8,   9,
                                             10, 12, 13, 14, 255, 255, 255, 255};
 
 // One pixel of each row.
-HWY_INLINE IntsV ResizePixel(const PairedAxis& axis, int64_t i, const uint8_t* const* rows) {
-  const Bytes d;
-  const auto first_pair = hn::LoadDup128(d, kFirstPair);
-  const auto second_pair = hn::LoadDup128(d, kSecondPair);
-  const auto [first, pairs] = axis.windows[static_cast<size_t>(i)];
-  const PairedAxis::Pair* pair = axis.pairs_of(i);
-  int64_t offset = first * 3;
+HWY_INLINE IntsV ResizePixel(const FoursAxis& axis, int64_t i, const uint8_t* const* rows) {
+  const auto by_colour = hn::LoadDup128(Bytes(), kByColour);
+  const auto [first, fours] = axis.windows[static_cast<size_t>(i)];
+  const FourWeights* weights = axis.weights_of(i);
+  const int64_t offset = first * 3;
   Sums sums = NoSums();
-  for (int64_t j = 0; j < pairs; j += 2, offset += 12) {
-    const BytesV four = LoadBlocks(d, rows, offset);
-    sums.Add(hn::TableLookupBytesOr0(four, first_pair), hn::Set(Ints(), pair[j].high),
-             hn::Set(Ints(), pair[j].low));
-    sums.Add(hn::TableLookupBytesOr0(four, second_pair), hn::Set(Ints(), pair[j + 1].high),
-             hn::Set(Ints(), pair[j + 1].low));
+  for (int64_t j = 0; j < fours; ++j) {
+    const BytesV pixels = LoadBlocks(Bytes(), rows, offset + 12 * j);
+    sums.Add(hn::TableLookupBytesOr0(pixels, by_colour), weights[j]);
   }
-  return sums.Rounded();
+  return Rounded(sums);
 }
 
-void ResizeBatch(const PairedAxis& axis, const uint8_t* const* from, uint8_t* const* to) {
+void ResizeBatch(const FoursAxis& axis, const uint8_t* const* from, uint8_t* const* to) {
   const auto count = static_cast<int64_t>(axis.windows.size());
   const auto three = hn::LoadDup128(Bytes(), kThree);
   for (int64_t i = 0; i < count; i += kPixels) {
@@ -189,25 +247,25 @@ void ResizeBatch(const PairedAxis& axis, const uint8_t* const* from, uint8_t* co
   }
 }
 
-// A vector's bytes of a row of the result, of as many rows as the window has.
-HWY_INLINE void ResizeColumns(const PairedAxis::Window& window, const PairedAxis::Pair* pair,
-                              const uint8_t* const* rows, int64_t x, uint8_t* to) {
+// A vector's bytes of a row of the result, of four rows for each four of the window.
+HWY_INLINE void ResizeColumns(int64_t fours, const FourWeights* weights, const uint8_t* const* rows,
+                              int64_t x, uint8_t* to) {
   const Bytes d;
-  const BytesV zero = hn::Zero(d);
+  const Shorts ds;
   Sums sums[4] = {NoSums(), NoSums(), NoSums(), NoSums()};
-  for (int64_t j = 0; j < window.pairs; ++j) {
-    const BytesV even = hn::LoadU(d, rows[2 * j] + x);
-    const BytesV odd = hn::LoadU(d, rows[2 * j + 1] + x);
-    const IntsV high = hn::Set(Ints(), pair[j].high);
-    const IntsV low = hn::Set(Ints(), pair[j].low);
-    const BytesV lower = hn::InterleaveLower(d, even, odd);
-    const BytesV upper = hn::InterleaveUpper(d, even, odd);
-    sums[0].Add(hn::InterleaveLower(d, lower, zero), high, low);
-    sums[1].Add(hn::InterleaveUpper(d, lower, zero), high, low);
-    sums[2].Add(hn::InterleaveLower(d, upper, zero), high, low);
-    sums[3].Add(hn::InterleaveUpper(d, upper, zero), high, low);
+  for (int64_t j = 0; j < fours; ++j, rows += 4) {
+    const auto row = [&](int64_t k) HWY_ATTR { return hn::LoadU(d, rows[k] + x); };
+    const BytesV row0 = row(0), row1 = row(1), row2 = row(2), row3 = row(3);
+    const auto lower01 = hn::BitCast(ds, hn::InterleaveLower(d, row0, row1));
+    const auto upper01 = hn::BitCast(ds, hn::InterleaveUpper(d, row0, row1));
+    const auto lower23 = hn::BitCast(ds, hn::InterleaveLower(d, row2, row3));
+    const auto upper23 = hn::BitCast(ds, hn::InterleaveUpper(d, row2, row3));
+    sums[0].Add(hn::BitCast(d, hn::InterleaveLower(ds, lower01, lower23)), weights[j]);
+    sums[1].Add(hn::BitCast(d, hn::InterleaveUpper(ds, lower01, lower23)), weights[j]);
+    sums[2].Add(hn::BitCast(d, hn::InterleaveLower(ds, upper01, upper23)), weights[j]);
+    sums[3].Add(hn::BitCast(d, hn::InterleaveUpper(ds, upper01, upper23)), weights[j]);
   }
-  hn::StoreU(Clip(sums[0].Rounded(), sums[1].Rounded(), sums[2].Rounded(), sums[3].Rounded()), d,
+  hn::StoreU(Clip(Rounded(sums[0]), Rounded(sums[1]), Rounded(sums[2]), Rounded(sums[3])), d,
              to + x);
 }
 
@@ -218,7 +276,8 @@ class RowSource {
   RowSource(const Image& image, int64_t width, int64_t height)
       : image_(image),
         keeps_width_(width == image.width),
-        axis_(keeps_width_ ? ResampleAxis{} : MakeResampleAxis(image.width, width)),
+        axis_(keeps_width_ ? FoursAxis{}
+                           : InFours(MakeResampleAxis(image.width, width), Sums::kSplit)),
         last_byte_(axis_.end() * 3 + kOverrun),
         stride_((width + kPixels) * 3 + kVectorBytes),
         kept_(keeps_width_ ? 0 : height + kRows),
@@ -256,7 +315,7 @@ class RowSource {
 
   const Image& image_;
   bool keeps_width_;
-  PairedAxis axis_;
+  FoursAxis axis_;
   int64_t last_byte_;  // how far behind a row's start loads reach
   int64_t stride_;
   int64_t kept_;
@@ -265,13 +324,12 @@ class RowSource {
   int64_t done_ = 0;
 };
 
-void ResizeColumnsOfRow(const PairedAxis& axis, int64_t i, const std::vector<const uint8_t*>& rows,
+void ResizeColumnsOfRow(const FoursAxis& axis, int64_t i, const std::vector<const uint8_t*>& rows,
                         int64_t bytes, uint8_t* to) {
-  const PairedAxis::Window& window = axis.windows[static_cast<size_t>(i)];
-  const PairedAxis::Pair* pair = axis.pairs_of(i);
+  const int64_t fours = axis.windows[static_cast<size_t>(i)].fours;
   // The last vector of a row begins where it just fits in.
   for (int64_t x = 0; x < bytes; x += kVectorBytes) {
-    ResizeColumns(window, pair, rows.data(), std::min(x, bytes - kVectorBytes), to);
+    ResizeColumns(fours, axis.weights_of(i), rows.data(), std::min(x, bytes - kVectorBytes), to);
   }
 }
 
@@ -283,18 +341,18 @@ void ResizeFast(const Image& image, MatrixView<uint8_t> out) {
     return;
   }
   const ResampleAxis exact = MakeResampleAxis(image.height, out.rows);
-  const PairedAxis axis(exact);
+  const FoursAxis axis = InFours(exact, Sums::kSplit);
   RowSource source(image, out.cols / 3, exact.taps);
   // Narrower rows than a vector are resized in a copy.
   const bool narrow = out.cols < kVectorBytes;
-  std::vector<uint8_t> copies(narrow ? static_cast<size_t>((2 * axis.stride + 1) * kVectorBytes)
+  std::vector<uint8_t> copies(narrow ? static_cast<size_t>((4 * axis.stride + 1) * kVectorBytes)
                                      : 0);
-  std::vector<const uint8_t*> rows(static_cast<size_t>(2 * axis.stride));
+  std::vector<const uint8_t*> rows(static_cast<size_t>(4 * axis.stride));
   for (int64_t i = 0; i < out.rows; ++i) {
     const auto [first, count] = exact.windows[static_cast<size_t>(i)];
     source.SkipTo(first);
     const uint8_t* row = nullptr;
-    for (int64_t j = 0; j < 2 * axis.windows[static_cast<size_t>(i)].pairs; ++j) {
+    for (int64_t j = 0; j < 4 * axis.windows[static_cast<size_t>(i)].fours; ++j) {
       if (j < count) row = source.Row(first + j);
       if (narrow && j < count) {
         uint8_t* copy = copies.data() + j * kVectorBytes;
@@ -304,7 +362,7 @@ void ResizeFast(const Image& image, MatrixView<uint8_t> out) {
       rows[static_cast<size_t>(j)] = row;  // of weight 0 behind the window
     }
     if (narrow) {
-      uint8_t* result = copies.data() + 2 * axis.stride * kVectorBytes;
+      uint8_t* result = copies.data() + 4 * axis.stride * kVectorBytes;
       ResizeColumnsOfRow(axis, i, rows, kVectorBytes, result);
       std::copy_n(result, out.cols, out.row(i));
     } else {

@@ -1,0 +1,59 @@
+#include "base/base64.h"
+
+#include <array>
+#include <cstdint>
+
+#include "base/printable.h"
+
+namespace fulmen {
+namespace {
+
+constexpr uint8_t kNone = 255;
+
+constexpr std::array<uint8_t, 256> Values() {
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::array<uint8_t, 256> values = {};
+  values.fill(kNone);
+  for (size_t i = 0; i < kAlphabet.size(); ++i) {
+    values[static_cast<uint8_t>(kAlphabet[i])] = static_cast<uint8_t>(i);
+  }
+  return values;
+}
+
+}  // namespace
+
+Result<std::string> DecodeBase64(std::string_view text, const std::string& where) {
+  static constexpr std::array<uint8_t, 256> values = Values();
+  if (text.size() % 4 != 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: expected base64 padded to whole groups of 4 characters, found {} characters",
+                where, text.size());
+  }
+  const size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
+  const std::string_view digits = text.substr(0, text.size() - padding);
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3);
+  uint32_t held = 0;  // bits that are no byte yet, the last `count` of it
+  int count = 0;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    const uint8_t value = values[static_cast<uint8_t>(digits[i])];
+    if (value == kNone) {
+      return Fail(ErrorCode::kInvalidArgument, "{}: expected base64, found \"{}\" at character {}",
+                  where, Printable(digits.substr(i, 1)), i + 1);
+    }
+    held = held << 6 | value;
+    count += 6;
+    if (count >= 8) {
+      count -= 8;
+      bytes += static_cast<char>(held >> count);
+    }
+  }
+  if ((held & ((1U << count) - 1)) != 0) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: expected base64, found bits behind the last byte that are not zero", where);
+  }
+  return bytes;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,7 @@
+// libFuzzer target: any bytes as a WebP file.
+#include "images/testing/check_decoder.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  fulmen::testing::CheckDecoder(&fulmen::DecodeWebp, data, size);
+  return 0;
+}
