@@ -1,5 +1,6 @@
 #include "base/base64.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -9,10 +10,10 @@ namespace fulmen {
 namespace {
 
 constexpr uint8_t kNone = 255;
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 constexpr std::array<uint8_t, 256> Values() {
-  constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::array<uint8_t, 256> values = {};
   values.fill(kNone);
   for (size_t i = 0; i < kAlphabet.size(); ++i) {
@@ -22,6 +23,22 @@ constexpr std::array<uint8_t, 256> Values() {
 }
 
 }  // namespace
+
+std::string EncodeBase64(std::string_view bytes) {
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    uint32_t group = 0;
+    for (size_t b = 0; b < 3; ++b) {
+      group = group << 8 | (b < count ? static_cast<uint8_t>(bytes[i + b]) : 0);
+    }
+    for (size_t digit = 0; digit < 4; ++digit) {
+      text += digit > count ? '=' : kAlphabet[group >> (18 - 6 * digit) & 63];
+    }
+  }
+  return text;
+}
 
 Result<std::string> DecodeBase64(std::string_view text, const std::string& where) {
   static constexpr std::array<uint8_t, 256> values = Values();

@@ -8,6 +8,8 @@
 
 namespace fulmen {
 
+std::string EncodeBase64(std::string_view bytes);
+
 // Takes only what an encoder writes: the standard alphabet without white space, padded to whole
 // fours, the bits behind the last byte zero. So no two texts stand for the same bytes. `where`
 // names the text in errors.

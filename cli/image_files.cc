@@ -1,13 +1,21 @@
 #include "cli/image_files.h"
 
+#include <fmt/core.h>
+
 #include "base/base64.h"
 #include "cli/input.h"
+#include "images/decode.h"
 
 namespace fulmen {
 
 Result<std::string> ImageUrlOfFile(const std::string& path) {
   FULMEN_ASSIGN(const std::string bytes, ReadInput(path));
-  return "data:image/*;base64," + EncodeBase64(bytes);
+  const std::string_view type = MediaTypeOf(bytes);
+  if (type.empty()) {
+    return Fail(ErrorCode::kUnsupported,
+                "{}: expected a picture (PNG, JPEG, WebP, GIF or BMP), found none", InputName(path));
+  }
+  return fmt::format("data:{};base64,{}", type, EncodeBase64(bytes));
 }
 
 }  // namespace fulmen

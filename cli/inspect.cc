@@ -76,6 +76,19 @@ Json SummaryJson(const ModelSummary& summary) {
   json["expert_width"] = config.ffn_size;
   json["post_norm"] = config.post_norm;
   json["tied_embeddings"] = config.tied_embeddings;
+  if (config.vision) {
+    const VisionConfig& vision = *config.vision;
+    json["vision"] = {{"parameters", VisionParameterCount(config)},
+                      {"layers", vision.layers},
+                      {"width", vision.width},
+                      {"heads", vision.heads},
+                      {"ffn_width", vision.ffn_size},
+                      {"tile", vision.tiles.tile},
+                      {"patch", vision.tiles.patch},
+                      {"grids", vision.tiles.pinpoints.size()},
+                      {"most_tokens_per_image", LargestImage(vision.tiles)},
+                      {"image_token", vision.image_token}};
+  }
   return json;
 }
 
@@ -96,6 +109,13 @@ void PrintSummary(const ModelSummary& summary) {
                                    config.experts_per_token));
   PrintLine("width", fmt::format("{} hidden, {} vocabulary{}", config.hidden_size,
                                  config.vocab_size, config.tied_embeddings ? ", tied head" : ""));
+  if (config.vision) {
+    const VisionConfig& vision = *config.vision;
+    PrintLine("vision", fmt::format("{} layers of width {}, {} heads; tiles of {} in patches of {}, "
+                                    "up to {} tokens per image",
+                                    vision.layers, vision.width, vision.heads, vision.tiles.tile,
+                                    vision.tiles.patch, LargestImage(vision.tiles)));
+  }
   PrintLine("context limit", fmt::format("{} tokens", config.max_position));
   PrintLine("parameters",
             fmt::format("{} in total, {} active per token ({} with embedding and head)",

@@ -110,6 +110,7 @@ Result<Config> BuildConfig(const SynthCommandOptions& options) {
   config.max_position = geometry.max_position.value_or(config.max_position);
   config.rope_base = geometry.rope_base.value_or(config.rope_base);
   config.tied_embeddings = geometry.tied;
+  if (config.vision) config.vision->image_token = static_cast<int32_t>(config.vocab_size - 1);
   return ParseConfig(ConfigToJson(config, "float32"), "the model asked for");
 }
 
@@ -138,7 +139,9 @@ Status WriteFolder(const SynthCommandOptions& options, const Config& config, con
   synth.seed = options.seed;
   synth.shard_bytes = options.shard_bytes.value_or(synth.shard_bytes);
   synth.force = options.force;
-  if (const std::optional<TokenizerSource> tokenizer = StandInTokenizer(config.vocab_size)) {
+  const ChatFormat format = config.vision ? ChatFormat::kVl01 : ChatFormat::kText01;
+  if (const std::optional<TokenizerSource> tokenizer =
+          StandInTokenizer(config.vocab_size, format)) {
     synth.beside = {{"tokenizer.json", tokenizer->tokenizer_json->text},
                     {"tokenizer_config.json", tokenizer->tokenizer_config->text}};
   }
@@ -187,8 +190,10 @@ void AddSynthCommand(Command& program) {
   command
       .Add("--preset NAME", options->preset,
            "small (16 layers, 0.7 billion parameters), text-01-slice (2 layers of the published "
-           "geometry) or train-37m (8 layers, what `train bench` is judged on)")
-      .Choices({"small", "text-01-slice", "train-37m"});
+           "geometry), train-37m (8 layers, what `train bench` is judged on), or with images: "
+           "vl-small (a tower of 6 layers before small) or vl-01-slice (the published tower before "
+           "text-01-slice)")
+      .Choices(PresetNames());
   command.Add("--seed N", options->seed, "The same seed writes the same bytes");
   command
       .Add(

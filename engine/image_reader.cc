@@ -9,8 +9,8 @@ namespace fulmen {
 Result<std::shared_ptr<const TiledImage>> ImageReader::Read(const std::string& url,
                                                             const std::string& where) const {
   std::string bytes;
-  if (url.starts_with("data:")) {
-    FULMEN_ASSIGN(bytes, ParseDataUrl(url, limits_.bytes, where));
+  if (IsDataUrl(url)) {
+    FULMEN_ASSIGN(bytes, DecodeDataUrl(url, limits_.bytes, where));
   } else if (fetch_) {
     FULMEN_ASSIGN(bytes, fetch_(url));
   } else {

@@ -8,6 +8,14 @@ namespace fulmen {
 
 using namespace std::string_view_literals;
 
+std::string_view MediaTypeOf(std::string_view bytes) {
+  if (bytes.starts_with("\x89PNG\r\n\x1a\n"sv)) return "image/png";
+  if (bytes.starts_with("\xff\xd8\xff"sv)) return "image/jpeg";
+  if (bytes.starts_with("RIFF"sv) && bytes.substr(0, 12).ends_with("WEBP"sv)) return "image/webp";
+  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return "image/gif";
+  return bytes.starts_with("BM"sv) ? "image/bmp" : "";
+}
+
 Result<Image> DecodeImage(std::string_view bytes, const DecodeLimits& limits,
                           const std::string& where) {
   // Decoders count bytes in an int.
@@ -16,15 +24,12 @@ Result<Image> DecodeImage(std::string_view bytes, const DecodeLimits& limits,
     return Fail(ErrorCode::kInvalidArgument, "{}: the image has {} bytes, at most {} are allowed",
                 where, bytes.size(), most);
   }
-  if (bytes.starts_with("\x89PNG\r\n\x1a\n"sv)) return DecodePng(bytes, limits, where);
-  if (bytes.starts_with("\xff\xd8\xff"sv)) return DecodeJpeg(bytes, limits, where);
-  if (bytes.starts_with("RIFF"sv) && bytes.substr(0, 12).ends_with("WEBP"sv)) {
-    return DecodeWebp(bytes, limits, where);
-  }
-  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) {
-    return DecodeGif(bytes, limits, where);
-  }
-  if (bytes.starts_with("BM"sv)) return DecodeBmp(bytes, limits, where);
+  const std::string_view type = MediaTypeOf(bytes);
+  if (type == "image/png") return DecodePng(bytes, limits, where);
+  if (type == "image/jpeg") return DecodeJpeg(bytes, limits, where);
+  if (type == "image/webp") return DecodeWebp(bytes, limits, where);
+  if (type == "image/gif") return DecodeGif(bytes, limits, where);
+  if (type == "image/bmp") return DecodeBmp(bytes, limits, where);
   return Fail(ErrorCode::kUnsupported,
               "{}: expected a PNG, JPEG, WebP, GIF or BMP image, found {} bytes that begin none of "
               "these",

@@ -16,6 +16,9 @@
 
 namespace fulmen {
 
+// "image/png", "image/jpeg", "image/webp", "image/gif" or "image/bmp", or "" for none of these.
+std::string_view MediaTypeOf(std::string_view bytes);
+
 // What is larger is refused before memory is taken for it.
 struct DecodeLimits {
   int64_t bytes = int64_t{64} << 20;  // of the file

@@ -214,6 +214,11 @@ Status WriteModelFiles(const Config& config, const ModelFolder& contents, const 
     FULMEN_TRY(WriteFileAtomically(staging.path() + "/" + name, text));
     names.push_back(name);
   }
+  if (config.vision) {
+    names.emplace_back("preprocessor_config.json");
+    FULMEN_TRY(WriteFileAtomically(staging.path() + "/" + names.back(),
+                                   PreprocessorConfigToJson(*config.vision).dump(2) + "\n"));
+  }
   names.emplace_back("config.json");
   FULMEN_TRY(WriteFileAtomically(staging.path() + "/config.json", json.dump(2) + "\n"));
   return staging.Publish(names);

@@ -1,5 +1,7 @@
 #include "model/synth.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -70,7 +72,9 @@ void SetDeepNorm(Config& config) {
   config.lightning_residual = config.softmax_residual = config.mlp_residual = {alpha, 1};
 }
 
-Result<Config> PresetConfig(std::string_view name) {
+namespace {
+
+Result<Config> TextPreset(std::string_view name) {
   Config config;
   config.architecture = "MiniMaxText01ForCausalLM";
   config.vocab_size = 32000;
@@ -106,10 +110,38 @@ Result<Config> PresetConfig(std::string_view name) {
     config.max_position = 131072;
     config.layers = LayerPattern(8, 8);
   } else {
-    return Fail(ErrorCode::kInvalidArgument,
-                "unknown preset \"{}\", expected small, text-01-slice or train-37m", name);
+    return Fail(ErrorCode::kInvalidArgument, "unknown preset \"{}\", expected one of {}", name,
+                fmt::join(PresetNames(), ", "));
   }
   SetDeepNorm(config);
+  return config;
+}
+
+// What reads the images of a model with a preset's text half.
+VisionConfig PresetVision(bool small, int64_t vocab_size) {
+  VisionConfig vision;
+  vision.tiles = {.tile = 336, .patch = 14, .pinpoints = ReleasedPinpoints()};
+  vision.normalisation = ClipNormalisation();
+  vision.width = small ? 384 : 1024;
+  vision.heads = small ? 6 : 16;
+  vision.ffn_size = 4 * vision.width;
+  vision.layers = small ? 6 : 24;
+  vision.image_token = static_cast<int32_t>(vocab_size - 1);  // of the tokenizers made up
+  return vision;
+}
+
+}  // namespace
+
+std::vector<std::string> PresetNames() {
+  return {"small", "text-01-slice", "train-37m", "vl-small", "vl-01-slice"};
+}
+
+Result<Config> PresetConfig(std::string_view name) {
+  const bool small = name == "vl-small";
+  if (!small && name != "vl-01-slice") return TextPreset(name);
+  FULMEN_ASSIGN(Config config, TextPreset(small ? "small" : "text-01-slice"));
+  config.architecture = "MiniMaxVL01ForConditionalGeneration";
+  config.vision = PresetVision(small, config.vocab_size);
   return config;
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/dtype.h"
 #include "base/status.h"
@@ -21,7 +22,8 @@ std::vector<LayerKind> LayerPattern(int64_t layers, int64_t softmax_every);
 // DeepNorm's residual weight, (2 * layers)^(1/4), for every kind of branch.
 void SetDeepNorm(Config& config);
 
-// "small", "text-01-slice" or "train-37m".
+// Geometries by name; those of "vl-" have a vision half beside the text half of another.
+std::vector<std::string> PresetNames();
 Result<Config> PresetConfig(std::string_view name);
 
 // Values close to a normal distribution with mean 0 and the given deviation, at most 3.47 of them

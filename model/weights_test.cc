@@ -181,7 +181,7 @@ TEST(LoadModel, RefusesWhatContradictsTheConfig) {
   expect(problem([&](Tensors& t) { t["model.layers.2.input_layernorm.weight"] = small; }),
          "the config calls for no tensor \"model.layers.2.input_layernorm.weight\"");
   expect(problem([&](Tensors& t) { t["vision_tower.patch.weight"] = small; }),
-         "belongs to a vision model, which is not supported yet");
+         "belongs to a model with images, but the config describes one of text");
   EXPECT_EQ(problem([&](Tensors& t) {
               t["model.layers.1.self_attn.rotary_emb.inv_freq"] = small;
               t["model.layers.0.self_attn.key_decay"] = small;

@@ -26,14 +26,14 @@ BpeMerges Words(int64_t count) {
 
 }  // namespace
 
-std::optional<TokenizerSource> StandInTokenizer(int64_t vocabulary) {
+std::optional<TokenizerSource> StandInTokenizer(int64_t vocabulary, ChatFormat format) {
   const std::vector<std::string> special = FamilySpecialTokens();
   const int64_t words = vocabulary - kBytes - static_cast<int64_t>(special.size());
   if (words < 0) return std::nullopt;
   TokenizerSource source;
   source.where = "a tokenizer made up";
   source.tokenizer_json = {TokenizerJson(Words(words), special), source.where};
-  source.tokenizer_config = {TokenizerConfigJson(ChatFormat::kText01), source.where};
+  source.tokenizer_config = {TokenizerConfigJson(format), source.where};
   return source;
 }
 
