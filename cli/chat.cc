@@ -102,8 +102,7 @@ Result<ChatEnd> Chat(Responder& responder, const InterruptGuard& interrupt,
       message = UnwrapBlock(turn);
     }
     if (WithoutSpaces(message).empty()) continue;
-    const Result<GenerateResult> result =
-        responder.Answer(message, std::exchange(images, {}));
+    const Result<GenerateResult> result = responder.Answer(message, std::exchange(images, {}));
     if (result) {
       if (options.timings) Say("{}\n", responder.TimingLine(*result));
     } else if (reader.interactive() && result.error().code == ErrorCode::kInvalidArgument) {

@@ -20,8 +20,9 @@ struct ChatOptions {
 
 enum class ChatEnd : uint8_t { kLeft, kInterrupted };
 
-// Answers `first`, when there is one, with `images` (data URLs), and then what is typed or piped in, until the user leaves or
-// the input ends. Ctrl-C ends an answer and no more where the user is at a terminal.
+// Answers `first`, when there is one, with `images` (data URLs), and then what is typed or piped
+// in, until the user leaves or the input ends. Ctrl-C ends an answer and no more where the user is
+// at a terminal.
 Result<ChatEnd> Chat(Responder& responder, const InterruptGuard& interrupt,
                      std::optional<std::string> first, std::vector<std::string> images,
                      const ChatOptions& options);

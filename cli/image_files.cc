@@ -13,7 +13,8 @@ Result<std::string> ImageUrlOfFile(const std::string& path) {
   const std::string_view type = MediaTypeOf(bytes);
   if (type.empty()) {
     return Fail(ErrorCode::kUnsupported,
-                "{}: expected a picture (PNG, JPEG, WebP, GIF or BMP), found none", InputName(path));
+                "{}: expected a picture (PNG, JPEG, WebP, GIF or BMP), found none",
+                InputName(path));
   }
   return fmt::format("data:{};base64,{}", type, EncodeBase64(bytes));
 }

@@ -17,6 +17,7 @@
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "engine/strides.h"
+#include "model/cost.h"
 #include "model/summary.h"
 
 namespace fulmen {
@@ -111,10 +112,11 @@ void PrintSummary(const ModelSummary& summary) {
                                  config.vocab_size, config.tied_embeddings ? ", tied head" : ""));
   if (config.vision) {
     const VisionConfig& vision = *config.vision;
-    PrintLine("vision", fmt::format("{} layers of width {}, {} heads; tiles of {} in patches of {}, "
-                                    "up to {} tokens per image",
-                                    vision.layers, vision.width, vision.heads, vision.tiles.tile,
-                                    vision.tiles.patch, LargestImage(vision.tiles)));
+    PrintLine("vision",
+              fmt::format("{} layers of width {}, {} heads; tiles of {} in patches of {}, "
+                          "up to {} tokens per image",
+                          vision.layers, vision.width, vision.heads, vision.tiles.tile,
+                          vision.tiles.patch, LargestImage(vision.tiles)));
   }
   PrintLine("context limit", fmt::format("{} tokens", config.max_position));
   PrintLine("parameters",

@@ -41,8 +41,9 @@ class Responder {
             std::optional<ChatFormat> format, Conversation conversation, AnswerOptions options,
             SessionKeeper* keeper = nullptr);
 
-  // `images`: URLs, as Conversation::AddUser takes them. An interrupt ends the answer where it is, with kCancelled as its finish reason. After an error
-  // the message counts as not said; after one of the keeper it was answered, and is not kept.
+  // `images`: URLs, as Conversation::AddUser takes them. An interrupt ends the answer where it is,
+  // with kCancelled as its finish reason. After an error the message counts as not said; after one
+  // of the keeper it was answered, and is not kept.
   Result<GenerateResult> Answer(const std::string& message,
                                 const std::vector<std::string>& images = {});
   // Begins anew; the system text stays.

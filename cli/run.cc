@@ -192,13 +192,11 @@ Status Run(const RunOptions& options) {
 
   const InterruptGuard interrupt;
   const std::shared_ptr<const ImageReader> reader = ImageReaderFor(session->model);
-  std::optional<Conversation> conversation;
-  if (keeper) {
-    FULMEN_ASSIGN(conversation, Conversation::Resume(tokenizer, keeper->session(), reader));
-  } else {
-    conversation.emplace(tokenizer, format, options.system, reader);
-  }
-  Responder responder(*session, tokenizer, interrupt, format, *std::move(conversation), answer,
+  FULMEN_ASSIGN(
+      Conversation conversation,
+      keeper ? Conversation::Resume(tokenizer, keeper->session(), reader)
+             : Result<Conversation>(Conversation(tokenizer, format, options.system, reader)));
+  Responder responder(*session, tokenizer, interrupt, format, std::move(conversation), answer,
                       keeper ? &*keeper : nullptr);
   if (options.chat) {
     FULMEN_ASSIGN(const ChatEnd end,

@@ -27,6 +27,7 @@
 #include "cli/signal_pipe.h"
 #include "engine/model_identity.h"
 #include "serve/http_text.h"
+#include "serve/image_fetch.h"
 #include "serve/script.h"
 #include "serve/server.h"
 #include "tokenizer/chat.h"
@@ -47,6 +48,8 @@ struct ServeOptions {
   std::string spill_folder;
   double spill_gigabytes = 20;
   std::string script;
+  ImageFetchRules image_fetch;
+  DecodeLimits images;
   HttpServerOptions http;
   int port = 8080;
   std::vector<std::string> keys;
@@ -183,6 +186,11 @@ Result<Loaded> Load(const ServeOptions& options, const std::string& named,
   }
   served.max_tokens = options.max_tokens;
   served.script = script;
+  ImageFetchRules rules = options.image_fetch;
+  rules.most_bytes = static_cast<size_t>(options.images.bytes);
+  served.images = ImageReaderFor(
+      session.model, options.images,
+      [rules](const std::string& url) -> Result<std::string> { return FetchImage(url, rules); });
   const auto models = static_cast<int64_t>(std::max<size_t>(1, options.models.size()));
   served.engine = EngineOptionsFor(session, /*keep=*/true, models);
   served.engine.scheduler = options.scheduler;
@@ -392,6 +400,25 @@ void AddAnswerOptions(Command& command, ServeOptions& options) {
       .Completes(Completion::kFiles);
 }
 
+void AddImageOptions(Command& command, ServeOptions& options) {
+  command.Group("Images");
+  command
+      .Add("--image-host NAME", options.image_fetch.hosts,
+           "A host that images are fetched from where a request names their URL, as "
+           "images.example, *.images.example or images.example:8443; * is any. Addresses that are "
+           "not public are refused all the same")
+      .Default("none: images come inside of requests");
+  command
+      .Add("--image-private-addresses", options.image_fetch.private_addresses,
+           "Fetch from addresses of this machine and its own network, too")
+      .Needs({"--image-host"});
+  command.Add("--image-bytes N", options.images.bytes, "Size of an image's file at most",
+              {1, int64_t{1} << 30});
+  command.Add("--image-pixels N", options.images.pixels,
+              "Size of an image at most; decoding holds up to 14 bytes for each pixel",
+              {1, int64_t{1} << 30});
+}
+
 void AddMemoryOptions(Command& command, ServeOptions& options) {
   command.Group("Memory");
   AddKvTypeOption(command, options.session);
@@ -428,6 +455,7 @@ void AddServeCommand(Command& program) {
   command.AddConfigFile();
   AddNetworkOptions(command, *options);
   AddAnswerOptions(command, *options);
+  AddImageOptions(command, *options);
   AddMemoryOptions(command, *options);
   command.Examples({
       "fulmen serve",

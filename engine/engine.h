@@ -57,7 +57,7 @@ struct EngineStats {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of these, not read again
   int64_t output_tokens = 0;
-  int64_t image_tiles = 0;  // that the vision tower has seen
+  int64_t image_tiles = 0;             // that the vision tower has seen
   std::array<int64_t, 4> misses = {};  // lookups by MissCause
   int64_t snapshots = 0;
   int64_t evictions = 0;

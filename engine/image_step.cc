@@ -1,5 +1,5 @@
-// What images add to a step of the engine: before their tokens are read, the vision tower sees their
-// tiles, some of them in each step.
+// What images add to a step of the engine: before their tokens are read, the vision tower sees
+// their tiles, some of them in each step.
 #include <algorithm>
 
 #include "engine/engine_internal.h"

@@ -12,8 +12,8 @@ Result<std::vector<PromptImage>> ExpandImages(
     std::vector<int32_t>& ids) {
   const auto places = static_cast<size_t>(std::ranges::count(ids, image_token));
   if (places != images.size()) {
-    return Fail(ErrorCode::kInvalidArgument, "{} images are given for {} image tokens in the prompt",
-                images.size(), places);
+    return Fail(ErrorCode::kInvalidArgument,
+                "{} images are given for {} image tokens in the prompt", images.size(), places);
   }
   std::vector<PromptImage> placed;
   std::vector<int32_t> expanded;

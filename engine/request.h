@@ -32,14 +32,14 @@ enum class FinishReason : uint8_t {
 std::string_view FinishReasonName(FinishReason reason);  // "stop", "tool_calls", "length", …
 
 struct Request {
-  std::vector<int32_t> prompt;   // at least one token
+  std::vector<int32_t> prompt;      // at least one token
   std::vector<PromptImage> images;  // that tokens of it stand for, in their order
-  std::vector<int64_t> borders;  // positions in it where messages end, rising: where others that
-                                 // begin alike are likely to part from it
-  SamplingParams sampling;       // of the first choice; each further one has the next seed
-  int64_t choices = 1;           // answers, which share the reading of the prompt
-  int64_t max_tokens = 0;        // of each answer; 0: the prompt is read, no more
-  int64_t min_tokens = 0;        // before these no stop token is sampled
+  std::vector<int64_t> borders;     // positions in it where messages end, rising: where others that
+                                    // begin alike are likely to part from it
+  SamplingParams sampling;          // of the first choice; each further one has the next seed
+  int64_t choices = 1;              // answers, which share the reading of the prompt
+  int64_t max_tokens = 0;           // of each answer; 0: the prompt is read, no more
+  int64_t min_tokens = 0;           // before these no stop token is sampled
   // The first tokens of the answer, whatever the model says; it reads them all the same. One that
   // the grammar does not allow ends it with kError. For tests of what stands on the engine.
   std::vector<int32_t> script;

@@ -32,10 +32,11 @@ Status CheckImages(const Request& request, const SequenceLimits& limits) {
       placed = request.prompt[static_cast<size_t>(i)] == *limits.image_token;
     }
     if (!placed) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "an image of {} tokens stands at {} of the prompt, where not as many image tokens "
-                  "are",
-                  image.end() - image.first, image.first);
+      return Fail(
+          ErrorCode::kInvalidArgument,
+          "an image of {} tokens stands at {} of the prompt, where not as many image tokens "
+          "are",
+          image.end() - image.first, image.first);
     }
     read = image.end();
   }

@@ -118,9 +118,9 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedPrompt
       }
       AddImageRows(prompt.images[i], features[i].matrix(), first, first + count, 0, batch);
     }
-    FULMEN_TRY(Forward(model, compute, batch, Matrix(logits.data(), rows, config.vocab_size),
-                       capture)
-                   .front());
+    FULMEN_TRY(
+        Forward(model, compute, batch, Matrix(logits.data(), rows, config.vocab_size), capture)
+            .front());
     FULMEN_TRY(writer.Write(
         std::as_bytes(std::span(logits).first(static_cast<size_t>(rows * config.vocab_size)))));
     hidden.Take(first, count);
@@ -145,9 +145,10 @@ Status WritePrompt(const Model& model, const Compute& compute, const NamedPrompt
 
 }  // namespace
 
-Status WriteLogits(const Model& model, const Compute& compute, const std::vector<NamedPrompt>& prompts,
-                   const LogitsOptions& options, const std::string& path,
-                   const std::function<void(int64_t)>& progress, const std::atomic<bool>* cancel) {
+Status WriteLogits(const Model& model, const Compute& compute,
+                   const std::vector<NamedPrompt>& prompts, const LogitsOptions& options,
+                   const std::string& path, const std::function<void(int64_t)>& progress,
+                   const std::atomic<bool>* cancel) {
   FULMEN_ASSIGN(SafetensorsWriter writer,
                 SafetensorsWriter::Create(path, Declare(model.config, prompts, options)));
   for (const NamedPrompt& prompt : prompts) {

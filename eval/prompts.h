@@ -25,6 +25,6 @@ struct NamedPrompt {
 // at least one id, fit the vocabulary and the context limit of `config`. `where` names the source
 // in errors.
 Result<std::vector<NamedPrompt>> ParsePrompts(const Json& json, const Config& config,
-                                           const std::string& where);
+                                              const std::string& where);
 
 }  // namespace fulmen

@@ -46,7 +46,7 @@ struct Config {
   ResidualScale lightning_residual;
   ResidualScale softmax_residual;
   ResidualScale mlp_residual;
-  std::vector<int32_t> eos_ids;  // may be empty; the tokenizer may name more
+  std::vector<int32_t> eos_ids;             // may be empty; the tokenizer may name more
   std::optional<VisionConfig> vision = {};  // of a model that reads images
 
   int64_t layer_count() const { return static_cast<int64_t>(layers.size()); }
@@ -56,8 +56,9 @@ struct Config {
 
 // From a config.json of the original scheme (MiniMaxText01ForCausalLM, MiniMaxM1ForCausalLM) or the
 // Transformers-native one (MiniMaxForCausalLM), or of a model with images
-// (MiniMaxVL01ForConditionalGeneration), whose text half has either. Untrusted input: contradictions, absurd sizes and
-// features we do not have are errors that name the field. `where` names the file.
+// (MiniMaxVL01ForConditionalGeneration), whose text half has either. Untrusted input:
+// contradictions, absurd sizes and features we do not have are errors that name the field. `where`
+// names the file.
 Result<Config> ParseConfig(const Json& json, const std::string& where);
 // Of a model's files, of either kind.
 Result<Config> ReadConfig(const ModelFiles& files);

@@ -204,10 +204,12 @@ TEST(GgufConfig, MatricesMayBeQuantized) {
   const Model silent = Load(quantize("token_embd.weight", {32, 20})).value();
   EXPECT_EQ(silent.unused_ids.size(), 20U);
   EXPECT_EQ(ProblemWith(quantize("blk.0.ffn_gate_inp.weight", {32, 3})),
-            "tensor \"blk.0.ffn_gate_inp.weight\" has type Q8_0, norms, biases, positions and routers may be F32, F16 "
+            "tensor \"blk.0.ffn_gate_inp.weight\" has type Q8_0, norms, biases, positions and "
+            "routers may be F32, F16 "
             "or BF16");
   EXPECT_EQ(ProblemWith(quantize("output_norm.weight", {32})),
-            "tensor \"output_norm.weight\" has type Q8_0, norms, biases, positions and routers may be F32, F16 or "
+            "tensor \"output_norm.weight\" has type Q8_0, norms, biases, positions and routers may "
+            "be F32, F16 or "
             "BF16");
   EXPECT_EQ(ProblemWith([](TinyGguf& file) {
               file.tensors["blk.1.attn_q.weight"] = {{32, 64}, kGgmlI16, 64};

@@ -46,10 +46,10 @@ struct VisionLayerTensors {
 // What makes tokens of an image, in the terms of VisionConfig. All empty in a model of text.
 template <class Tensor>
 struct VisionTensors {
-  Tensor class_embedding;         // [width]
-  Tensor patch_embedding;         // [width, 3 * patch * patch]
-  Tensor position_embedding;      // [1 + patches, width]
-  Tensor norm, norm_bias;         // [width], before the layers
+  Tensor class_embedding;     // [width]
+  Tensor patch_embedding;     // [width, 3 * patch * patch]
+  Tensor position_embedding;  // [1 + patches, width]
+  Tensor norm, norm_bias;     // [width], before the layers
   std::vector<VisionLayerTensors<Tensor>> layers;
   Tensor projector_in, projector_in_bias;    // [hidden, width], [hidden]
   Tensor projector_out, projector_out_bias;  // [hidden, hidden], [hidden]

@@ -358,8 +358,7 @@ void ForEachTensor(const Config& config, const TensorVisitor& visit) {
 std::vector<TensorInstance> ExpectedTensors(const Config& config) {
   std::vector<TensorInstance> tensors;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    tensors.push_back({&row, layer, expert,
-                       TensorName(OriginalPattern(row, config), layer, expert),
+    tensors.push_back({&row, layer, expert, TensorName(OriginalPattern(row, config), layer, expert),
                        TensorShape(row, config)});
   });
   return tensors;

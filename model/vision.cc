@@ -37,9 +37,8 @@ class Tower {
     for (int64_t row = 0; row < rows(); ++row) {
       const int64_t position = row % tokens_;
       positions.push_back(static_cast<int32_t>(position));
-      sources.push_back(position == 0
-                            ? patches.rows
-                            : row / tokens_ * config_.patches() + position - 1);
+      sources.push_back(position == 0 ? patches.rows
+                                      : row / tokens_ * config_.patches() + position - 1);
     }
     compute_.kernels.gather_rows(compute_.context, parts, sources, hidden);
     const Matrix place = Allocate(rows(), config_.width);
@@ -158,8 +157,7 @@ void Project(const Model& model, const Compute& compute, ConstMatrix x, Matrix o
   compute.kernels.add_bias(compute.context, out, weights.projector_out_bias, out);
 }
 
-void FeatureRows(const TileGeometry& geometry, int64_t first,
-                 std::span<int64_t> out) {
+void FeatureRows(const TileGeometry& geometry, int64_t first, std::span<int64_t> out) {
   const int64_t side = geometry.tile / geometry.patch;
   for (size_t i = 0; i < out.size(); ++i) {
     int64_t token = first + static_cast<int64_t>(i);
@@ -237,8 +235,9 @@ void ImageFeatures::Encode(const Model& model, const Compute& compute, int64_t t
 double TowerFlops(const VisionConfig& vision, int64_t tiles) {
   const auto width = static_cast<double>(vision.width);
   const auto tokens = static_cast<double>(1 + vision.patches());
-  const double layer = tokens * (8 * width * width + 4 * width * static_cast<double>(vision.ffn_size)) +
-                       4 * tokens * tokens * width;
+  const double layer =
+      tokens * (8 * width * width + 4 * width * static_cast<double>(vision.ffn_size)) +
+      4 * tokens * tokens * width;
   const double embedding =
       2 * static_cast<double>(vision.patches() * vision.patch_values()) * width;
   return static_cast<double>(tiles) * (static_cast<double>(vision.layers) * layer + embedding);

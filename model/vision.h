@@ -33,11 +33,10 @@ void Project(const Model& model, const Compute& compute, ConstMatrix x, Matrix o
 // over its tiles, or kNewline, the learned vector at the end of a row of patches. The thumbnail's
 // come first, then what padding left of the tiles, row by row over all of them.
 inline constexpr int64_t kNewline = -1;
-void FeatureRows(const TileGeometry& geometry, int64_t first,
-                 std::span<int64_t> out);
+void FeatureRows(const TileGeometry& geometry, int64_t first, std::span<int64_t> out);
 
-// Those rows themselves: out [rows.size(), hidden], of `features`, the tower's output over all tiles
-// of an image.
+// Those rows themselves: out [rows.size(), hidden], of `features`, the tower's output over all
+// tiles of an image.
 void PackFeatures(const Model& model, const Compute& compute, ConstMatrix features,
                   std::span<const int64_t> rows, Matrix out);
 

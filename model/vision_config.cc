@@ -64,8 +64,10 @@ void ReadTower(JsonFields& fields, VisionConfig& vision) {
   vision.tiles.tile = fields.Integer("image_size", kMaxTile);
   vision.tiles.patch = fields.Integer("patch_size", kMaxTile);
   if (vision.width % vision.heads != 0) {
-    fields.Refuse(ErrorCode::kCorrupt, "hidden_size {} should be a multiple of "
-                  "num_attention_heads {}", vision.width, vision.heads);
+    fields.Refuse(ErrorCode::kCorrupt,
+                  "hidden_size {} should be a multiple of "
+                  "num_attention_heads {}",
+                  vision.width, vision.heads);
   }
 }
 

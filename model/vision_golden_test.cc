@@ -85,8 +85,7 @@ class VisionGolden : public ::testing::TestWithParam<Case> {
 
   std::shared_ptr<const TiledImage> Read(const std::string& name) const {
     const auto file = Entry("images", name).at("file").get<std::string>();
-    const Image image =
-        DecodeImage(testing::ReadFileOrDie(folder_ + "/" + file), {}, file).value();
+    const Image image = DecodeImage(testing::ReadFileOrDie(folder_ + "/" + file), {}, file).value();
     return std::make_shared<const TiledImage>(MakeTiles(image, vision().tiles).value());
   }
 
@@ -159,8 +158,7 @@ TEST_P(VisionGolden, TowerProjectorAndPacking) {
     EXPECT_LE(Distance(ToHost(features.matrix()), Floats(*images_, name + ".vision")), kVision);
 
     const Workspace::Frame frame(*scratch_);
-    const Matrix projected =
-        scratch_->AllocateMatrix(features.matrix().rows, config().hidden_size);
+    const Matrix projected = scratch_->AllocateMatrix(features.matrix().rows, config().hidden_size);
     Project(*model_, compute(), features.matrix(), projected);
     EXPECT_LE(Distance(ToHost(projected), Floats(*images_, name + ".projected")), kFeatures);
 
@@ -188,7 +186,8 @@ TEST_P(VisionGolden, EveryLayerOfTheTower) {
                 std::as_writable_bytes(std::span(patches.data, host.size())));
   const Matrix out = scratch_->AllocateMatrix(patches.rows, vision().width);
   const auto count = static_cast<size_t>(tiles * (1 + vision().patches()) * vision().width);
-  std::vector<float> states = testing::NanFilled((vision().layers + 1) * static_cast<int64_t>(count));
+  std::vector<float> states =
+      testing::NanFilled((vision().layers + 1) * static_cast<int64_t>(count));
   VisionTower(*model_, compute(), patches, out, states);
   for (int64_t layer = 0; layer <= vision().layers; ++layer) {
     const auto state = std::span(states).subspan(static_cast<size_t>(layer) * count, count);
@@ -228,8 +227,8 @@ TEST_P(VisionGolden, TheSameBitsInAnyParts) {
   const std::vector<float> expected = Logits(ids, Encode(names, 100), std::ssize(ids), whole.state);
   for (const int64_t chunk : {1, 17, 64}) {
     testing::TestSequence parts(config());
-    EXPECT_TRUE(testing::SameBits(Logits(ids, Encode(names, chunk % 3 + 1), chunk, parts.state),
-                                  expected))
+    EXPECT_TRUE(
+        testing::SameBits(Logits(ids, Encode(names, chunk % 3 + 1), chunk, parts.state), expected))
         << chunk;
   }
 }

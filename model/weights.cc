@@ -150,8 +150,8 @@ auto FindSlopes(const Checkpoint& checkpoint, int64_t layer) {
   auto found = checkpoint.tensors().end();
   for (const char* prefix : {"model.", "language_model.model.", "model.language_model."}) {
     if (found != checkpoint.tensors().end()) break;
-    found = checkpoint.tensors().find(
-        fmt::format("{}layers.{}.self_attn.slope_rate", prefix, layer));
+    found =
+        checkpoint.tensors().find(fmt::format("{}layers.{}.self_attn.slope_rate", prefix, layer));
   }
   return found;
 }

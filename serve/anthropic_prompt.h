@@ -71,7 +71,7 @@ class AnthropicPrompt {
 
   // The turn under way.
   Role role_ = Role::kNone;
-  std::string path_;                 // of its last message
+  std::string path_;  // of its last message
   ContentParts content_;
   std::string thinking_;
   bool ends_with_thinking_ = false;
