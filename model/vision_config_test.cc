@@ -5,13 +5,12 @@
 #include <set>
 #include <string>
 
-#include "base/file_io.h"
 #include "model/config.h"
 #include "model/cost.h"
 #include "model/synth.h"
 #include "model/tensor_table.h"
+#include "model/testing/tiny_vision_model.h"
 #include "model/weights.h"
-#include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
@@ -152,27 +151,10 @@ TEST(VisionConfig, WhatIsNotSupportedOrContradictsIsNamed) {
 
 // A model of random weights with images is one folder that loads as what it was.
 TEST(VisionConfig, ARandomModelLoads) {
-  const testing::TemporaryFolder folder;
-  Config config = PresetConfig("vl-small").value();
-  config.layers = LayerPattern(2, 2);
-  config.hidden_size = config.ffn_size = 32;
-  config.heads = 2;
-  config.kv_heads = 1;
-  config.head_dim = 16;
-  config.rotary_dim = 8;
-  config.experts = 2;
-  config.vocab_size = 64;
-  config.vision->image_token = 63;
-  config.vision->tiles = {.tile = 28, .patch = 14, .pinpoints = {{28, 28}, {56, 28}}};
-  config.vision->width = 32;
-  config.vision->heads = 2;
-  config.vision->ffn_size = 64;
-  config.vision->layers = 2;
-  ThreadPool pool(2);
-  ASSERT_TRUE(WriteRandomModel(config, {}, folder / "m", pool, [](size_t) { return true; }));
-  const Model model = LoadModel(folder / "m").value();
-  EXPECT_EQ(Describe(model.weights.vision.patch_embedding), "BF16 [32, 588]");
-  EXPECT_EQ(Describe(model.weights.vision.position_embedding), "BF16 [5, 32]");
+  const testing::TinyVisionModel tiny;
+  const Model& model = *tiny;
+  EXPECT_EQ(Describe(model.weights.vision.patch_embedding), "F32 [32, 588]");
+  EXPECT_EQ(Describe(model.weights.vision.position_embedding), "F32 [5, 32]");
   EXPECT_EQ(Dequantize(model.weights.vision.layers[1].mlp_norm), std::vector<float>(32, 1));
   EXPECT_NE(Dequantize(model.weights.vision.newline), std::vector<float>(32, 0));
 }
