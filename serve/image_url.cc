@@ -62,8 +62,10 @@ Status Set(CURLU* url, CURLUPart part, const std::string& text, unsigned flags =
 // "" where there is none.
 std::string Part(CURLU* url, CURLUPart part, unsigned flags = 0) {
   char* text = nullptr;
-  if (curl_url_get(url, part, &text, flags) != CURLUE_OK) return "";
-  return std::unique_ptr<char, Closer>(text).get();
+  const CURLUcode code = curl_url_get(url, part, &text, flags);
+  // libcurl 7.88 also leaves a host there that it cannot convert.
+  const std::unique_ptr<char, Closer> owner(text);
+  return code == CURLUE_OK ? text : "";
 }
 
 // Nothing where it could be read in more than one way, as with a '%' that is left.
