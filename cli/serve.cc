@@ -122,6 +122,7 @@ Status CheckOptions(const ServeOptions& options) {
       return Fail(ErrorCode::kInvalidArgument, "--alias should be ALIAS=NAME, found \"{}\"", alias);
     }
   }
+  for (const std::string& host : options.image_fetch.hosts) FULMEN_TRY(CheckImageHost(host));
   return CheckNeighbours(options.http);
 }
 
