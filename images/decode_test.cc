@@ -173,8 +173,9 @@ TEST(Decode, Orientations) {
     const Image upright = Upright(stored, orientation);
     EXPECT_EQ(upright.width, orientation < 5 ? 2 : 3);
     std::string reds;
-    for (size_t i = 0; i < upright.rgb.size(); i += 3)
+    for (size_t i = 0; i < upright.rgb.size(); i += 3) {
       reds += static_cast<char>('0' + upright.rgb[i]);
+    }
     EXPECT_EQ(reds, expected[static_cast<size_t>(orientation)]) << orientation;
   }
   EXPECT_EQ(ExifOrientation("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"s), 6);
