@@ -53,10 +53,10 @@ std::string MadeUpJpeg(int width, int height) {
         light +=
             40.0 / wave * std::sin((x * std::cos(turn) + y * std::sin(turn)) / 400 * wave * wave);
       }
-      light += 8 * (random.Uniform() - 0.5);
-      for (int c = 0; c < 3; ++c) {
-        const double tinted = light + 20 * std::sin((x + y * c) / 170.0);
-        row[static_cast<size_t>(3 * x + c)] = static_cast<uint8_t>(std::clamp(tinted, 0.0, 255.0));
+      light += 32 * (random.Uniform() - 0.5);
+      for (size_t c = 0; c < 3; ++c) {
+        const double tinted = light + 20 * std::sin((x + y * static_cast<double>(c)) / 170.0);
+        row[static_cast<size_t>(x) * 3 + c] = static_cast<uint8_t>(std::clamp(tinted, 0.0, 255.0));
       }
     }
     uint8_t* pixels = row.data();

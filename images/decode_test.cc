@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "images/decoders.h"
+#include "images/tiles.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
@@ -97,9 +98,11 @@ TEST(Decode, BombsAreRefusedByTheirHeaders) {
   const auto bomb = [](std::string bytes, size_t at, const std::string& size) {
     return bytes.replace(at, size.size(), size);
   };
-  std::string png = Seed("png_fuzz/rgba.png");
-  png = bomb(png, 16, "\0\0\xea\x60\0\0\xea\x60"s);
-  EXPECT_NE(Message(png), "");  // its checksum is wrong as well
+  // 60000 x 60000, with the checksum of its header.
+  EXPECT_NE(Message("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0"
+                    "\x0f\xb0\xe2\x15\0\0\0\0IDAT\x35\xaf\x06\x1e"s)
+                .find(refused),
+            std::string::npos);
   const std::string jpeg = Seed("jpeg_fuzz/grey.jpg");
   const size_t frame = jpeg.find("\xff\xc0");
   EXPECT_NE(Message(bomb(jpeg, frame + 5, "\xea\x60\xea\x60")).find(refused), std::string::npos);
@@ -124,6 +127,30 @@ TEST(Decode, NothingToSee) {
             "a.file: expected an image in the GIF file, found none");
 }
 
+// As long as a picture can get: its pixels are right, and the model's grids have no room for it.
+TEST(Decode, LongAndThin) {
+  constexpr int kHeight = 60'000;
+  const auto number = [](uint32_t value) {
+    std::string bytes;
+    for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(value >> shift);
+    return bytes;
+  };
+  // Rows from the top, of one pixel and a byte that fills them up to four.
+  std::string bmp = "BM" + number(54 + 4 * kHeight) + number(0) + number(54) + number(40) +
+                    number(1) + number(static_cast<uint32_t>(-kHeight)) + "\1\0\x18\0"s;
+  bmp.resize(54, '\0');
+  for (int y = 0; y < kHeight; ++y) bmp += number(static_cast<uint32_t>(y));
+  const auto image = DecodeImage(bmp, {}, "thin.bmp");
+  ASSERT_TRUE(image) << image.error().message;
+  ASSERT_EQ(image->size(), (Size{1, kHeight}));
+  EXPECT_EQ(Pixel(*image, 0, 0x1234), (std::array<uint8_t, 3>{0, 0x12, 0x34}));
+  const auto made = MakeTiles(*image, {.pinpoints = {{336, 336}, {336, 2016}}});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(
+      made.error().message,
+      "an image of 1 x 60000 pixels is too thin: in a grid of 336 x 336 nothing is left of it");
+}
+
 // The key is compared before 16 bits become 8: the neighbour differs in its lowest bit.
 TEST(Decode, ColourKeysOf16Bits) {
   const auto image = DecodeImage(Seed("png_fuzz/rgb-16-key.png"), {}, "");
@@ -146,8 +173,9 @@ TEST(Decode, Orientations) {
     const Image upright = Upright(stored, orientation);
     EXPECT_EQ(upright.width, orientation < 5 ? 2 : 3);
     std::string reds;
-    for (size_t i = 0; i < upright.rgb.size(); i += 3)
+    for (size_t i = 0; i < upright.rgb.size(); i += 3) {
       reds += static_cast<char>('0' + upright.rgb[i]);
+    }
     EXPECT_EQ(reds, expected[static_cast<size_t>(orientation)]) << orientation;
   }
   EXPECT_EQ(ExifOrientation("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"s), 6);

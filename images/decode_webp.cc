@@ -23,8 +23,9 @@ tl::unexpected<Error> Torn(std::string_view bytes, const std::string& where) {
 uint8_t* FirstFrame(WebPAnimDecoder* decoder) {
   uint8_t* rgba = nullptr;
   int end_of_frame = 0;
-  if (decoder == nullptr || WebPAnimDecoderGetNext(decoder, &rgba, &end_of_frame) == 0)
+  if (decoder == nullptr || WebPAnimDecoderGetNext(decoder, &rgba, &end_of_frame) == 0) {
     return nullptr;
+  }
   return rgba;
 }
 
@@ -36,8 +37,9 @@ Result<Image> DecodeWebp(std::string_view bytes, const DecodeLimits& limits,
   WebPDemuxState state = WEBP_DEMUX_PARSE_ERROR;
   const std::unique_ptr<WebPDemuxer, decltype(&WebPDemuxDelete)> parts(
       WebPDemuxPartial(&data, &state), &WebPDemuxDelete);
-  if (state == WEBP_DEMUX_PARSING_HEADER || state == WEBP_DEMUX_PARSED_HEADER)
+  if (state == WEBP_DEMUX_PARSING_HEADER || state == WEBP_DEMUX_PARSED_HEADER) {
     return Torn(bytes, where);
+  }
   if (parts == nullptr || state != WEBP_DEMUX_DONE) {
     return Fail(ErrorCode::kCorrupt,
                 "{}: expected a WebP image, found one whose parts contradict each other", where);

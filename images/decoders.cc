@@ -3,6 +3,7 @@
 #include <libexif/exif-data.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -80,13 +81,20 @@ Image Upright(Image stored, int orientation) {
   const uint8_t* corner =
       stored.row(from_bottom ? stored.height - 1 : 0) + (from_right ? (stored.width - 1) * 3 : 0);
   if (swapped) std::swap(right, below);
-  uint8_t* to = upright.rgb.data();
-  for (int64_t y = 0; y < upright.height; ++y) {
-    const uint8_t* from = corner + y * below;
-    for (int64_t x = 0; x < upright.width; ++x, to += 3, from += right) {
-      to[0] = from[0];
-      to[1] = from[1];
-      to[2] = from[2];
+  // By squares that fit in a cache: along one side or the other, rows are left at every pixel.
+  constexpr int64_t kSquare = 32;
+  for (int64_t top = 0; top < upright.height; top += kSquare) {
+    for (int64_t left = 0; left < upright.width; left += kSquare) {
+      const int64_t columns = std::min(kSquare, upright.width - left);
+      for (int64_t y = top; y < std::min(top + kSquare, upright.height); ++y) {
+        const uint8_t* from = corner + y * below + left * right;
+        uint8_t* to = upright.rgb.data() + (y * upright.width + left) * 3;
+        for (int64_t x = 0; x < columns; ++x, to += 3, from += right) {
+          to[0] = from[0];
+          to[1] = from[1];
+          to[2] = from[2];
+        }
+      }
     }
   }
   return upright;

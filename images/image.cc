@@ -1,28 +1,40 @@
 #include "images/image.h"
 
+// For the size of its state.
+#define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
 #include <array>
-#include <memory>
-
-#include "base/check.h"
 
 namespace fulmen {
 
-ImageDigest DigestOf(const Image& image) {
-  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
-                                                                       &XXH3_freeState);
-  FULMEN_CHECK(state != nullptr, "no memory for a digest");
-  std::array<uint8_t, 16> size;  // the same on every machine
-  for (int i = 0; i < 8; ++i) {
-    size[static_cast<size_t>(i)] = static_cast<uint8_t>(image.width >> (8 * i));
-    size[static_cast<size_t>(8 + i)] = static_cast<uint8_t>(image.height >> (8 * i));
+struct PixelDigest::State : XXH3_state_t {};
+
+void PixelDigest::Free::operator()(State* state) const { delete state; }
+
+PixelDigest::PixelDigest(Size size) : state_(new State) {
+  XXH3_128bits_reset(state_.get());
+  std::array<uint8_t, 16> bytes;  // the same on every machine
+  for (size_t i = 0; i < 8; ++i) {
+    bytes[i] = static_cast<uint8_t>(size.width >> (8 * i));
+    bytes[8 + i] = static_cast<uint8_t>(size.height >> (8 * i));
   }
-  XXH3_128bits_reset(state.get());
-  XXH3_128bits_update(state.get(), size.data(), size.size());
-  XXH3_128bits_update(state.get(), image.rgb.data(), image.rgb.size());
-  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
+  Add(bytes.data(), static_cast<int64_t>(bytes.size()));
+}
+
+void PixelDigest::Add(const uint8_t* rgb, int64_t bytes) {
+  XXH3_128bits_update(state_.get(), rgb, static_cast<size_t>(bytes));
+}
+
+ImageDigest PixelDigest::Finish() const {
+  const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
   return {.high = hash.high64, .low = hash.low64};
+}
+
+ImageDigest DigestOf(const Image& image) {
+  PixelDigest digest(image.size());
+  digest.Add(image.rgb.data(), static_cast<int64_t>(image.rgb.size()));
+  return digest.Finish();
 }
 
 }  // namespace fulmen

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace fulmen {
@@ -32,5 +33,21 @@ struct ImageDigest {
   bool operator==(const ImageDigest&) const = default;
 };
 ImageDigest DigestOf(const Image& image);
+
+// The same for whoever goes through the rows anyway: reading them once more from memory takes
+// longer than the digest. Add all of `rgb` in order, in pieces of any size.
+class PixelDigest {
+ public:
+  explicit PixelDigest(Size size);
+  void Add(const uint8_t* rgb, int64_t bytes);
+  ImageDigest Finish() const;
+
+ private:
+  struct State;
+  struct Free {
+    void operator()(State* state) const;
+  };
+  std::unique_ptr<State, Free> state_;
+};
 
 }  // namespace fulmen

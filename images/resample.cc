@@ -62,17 +62,20 @@ Result<ResizeFunction> Choose() {
 
 }  // namespace
 
-void ResizePlainly(const Image& image, MatrixView<uint8_t> out) {
-  CheckResize(image, out);
-  ResizeColumns(ResizeRows(image, out.cols / 3), out);
+ImageDigest ResizePlainly(const Image& image, std::span<const MatrixView<uint8_t>> outs) {
+  CheckResize(image, outs);
+  for (const MatrixView<uint8_t>& out : outs) ResizeColumns(ResizeRows(image, out.cols / 3), out);
+  return DigestOf(image);
 }
 
-void CheckResize(const Image& image, MatrixView<uint8_t> out) {
-  FULMEN_CHECK(image.width > 0 && image.height > 0 && out.rows > 0 && out.cols > 0 &&
-                   out.cols % 3 == 0 &&
+void CheckResize(const Image& image, std::span<const MatrixView<uint8_t>> outs) {
+  FULMEN_CHECK(image.width > 0 && image.height > 0 &&
                    image.rgb.size() == static_cast<size_t>(image.width * image.height * 3),
-               "an image of {} x {} in {} bytes, to [{}, {}]", image.width, image.height,
-               image.rgb.size(), out.rows, out.cols);
+               "an image of {} x {} in {} bytes", image.width, image.height, image.rgb.size());
+  for (const MatrixView<uint8_t>& out : outs) {
+    FULMEN_CHECK(out.rows > 0 && out.cols > 0 && out.cols % 3 == 0, "into [{}, {}]", out.rows,
+                 out.cols);
+  }
 }
 
 Result<ResizeFunction> ResizeFor(std::string_view target) {
@@ -81,11 +84,10 @@ Result<ResizeFunction> ResizeFor(std::string_view target) {
   return FastResize();
 }
 
-Status Resize(const Image& image, MatrixView<uint8_t> out) {
+Result<ImageDigest> Resize(const Image& image, std::span<const MatrixView<uint8_t>> outs) {
   static const Result<ResizeFunction> chosen = Choose();
   if (!chosen) return tl::unexpected<Error>(chosen.error());
-  (*chosen)(image, out);
-  return {};
+  return (*chosen)(image, outs);
 }
 
 }  // namespace fulmen

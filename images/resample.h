@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "base/matrix.h"
@@ -13,16 +14,18 @@
 
 namespace fulmen {
 
-// Writes all of `image` into `out`: a row of it has the 3 * width bytes of a row of the result.
-// `image` and `out` do not overlap, and neither is empty. Holds the rows under way beside them, not
-// a whole picture. Any number of threads may call at once.
-using ResizeFunction = void (*)(const Image& image, MatrixView<uint8_t> out);
+// Writes `image` into each of `outs`, which may have different sizes: a row of an out has the
+// 3 * width bytes of a row of the result. None of these overlap, and none is empty. Holds the rows
+// under way beside them, not a whole picture. Returns the digest of `image`, on whose bytes it
+// comes by. Any number of threads may call at once.
+using ResizeFunction = ImageDigest (*)(const Image& image,
+                                       std::span<const MatrixView<uint8_t>> outs);
 
-// As plainly as possible: the specification.
-void ResizePlainly(const Image& image, MatrixView<uint8_t> out);
+// As plainly as possible: the specification. Does hold a whole picture.
+ImageDigest ResizePlainly(const Image& image, std::span<const MatrixView<uint8_t>> outs);
 // The same bytes faster. `target` is one of cpu::Targets().
 Result<ResizeFunction> ResizeFor(std::string_view target);
 // For the instruction set that the kernels run with (FULMEN_CPU_TARGET), whose choice may fail.
-Status Resize(const Image& image, MatrixView<uint8_t> out);
+Result<ImageDigest> Resize(const Image& image, std::span<const MatrixView<uint8_t>> outs);
 
 }  // namespace fulmen

@@ -33,8 +33,10 @@ ResampleAxis MakeResampleAxis(int64_t in, int64_t out) {
   axis.windows.reserve(static_cast<size_t>(out));
   for (int64_t i = 0; i < out; ++i) {
     const double centre = (static_cast<double>(i) + 0.5) * scale;
-    const auto first = std::max<int64_t>(0, static_cast<int64_t>(centre - reach + 0.5));
-    const auto end = std::min(in, static_cast<int64_t>(centre + reach + 0.5));
+    const double left = centre - reach + 0.5;
+    const double right = centre + reach + 0.5;
+    const int64_t first = std::max<int64_t>(0, static_cast<int64_t>(left));
+    const int64_t end = std::min(in, static_cast<int64_t>(right));
     axis.windows.push_back({first, end - first});
     axis.taps = std::max(axis.taps, end - first);
   }

@@ -3,9 +3,11 @@
 // products of bytes. Sums may wrap around on the way; what they come to in the end fits.
 #include "images/resample_fast.h"
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <span>
 #include <vector>
 
 #include "images/resample_axis.h"
@@ -23,10 +25,12 @@ namespace fulmen {
 // Weights of four pixels beside each other, in the form that an instruction set multiplies.
 using FourWeights = std::array<int32_t, 4>;
 
-// Windows filled up with weights of 0 to whole fours.
+// Windows filled up with weights of 0 to whole fours, which begin anywhere, or at multiples of 4.
+enum class FoursBegin { kAnywhere, kAtMultiples };
+
 struct FoursAxis {
   struct Window {
-    int64_t first;
+    int64_t first;  // source pixel
     int64_t fours;
   };
   std::vector<Window> windows;
@@ -34,36 +38,34 @@ struct FoursAxis {
   int64_t stride = 0;
 
   const FourWeights* weights_of(int64_t i) const { return weights.data() + i * stride; }
-  // Behind the last source pixel that is read, zero weights included.
-  int64_t end() const {
-    int64_t end = 0;
-    for (const Window& window : windows) end = std::max(end, window.first + 4 * window.fours);
-    return end;
-  }
 };
 
 // `split` is a function from four weights to FourWeights.
-FoursAxis InFours(const ResampleAxis& axis, FourWeights (*split)(const int32_t* weights)) {
+FoursAxis InFours(const ResampleAxis& axis, FoursBegin begin,
+                  FourWeights (*split)(const std::array<int32_t, 4>& weights)) {
   FoursAxis fours;
-  fours.stride = (axis.taps + 3) / 4;
+  const int64_t most_before = begin == FoursBegin::kAtMultiples ? 3 : 0;
+  fours.stride = (most_before + axis.taps + 3) / 4;
   fours.weights.resize(axis.windows.size() * static_cast<size_t>(fours.stride));
+  std::vector<std::array<int32_t, 4>> exact(static_cast<size_t>(fours.stride));
   for (size_t i = 0; i < axis.windows.size(); ++i) {
     const auto [first, count] = axis.windows[i];
-    fours.windows.push_back({first, (count + 3) / 4});
-    const int32_t* weights = axis.weights_of(static_cast<int64_t>(i));
-    for (int64_t j = 0; j < count; j += 4) {
-      std::array<int32_t, 4> four = {};
-      std::copy_n(weights + j, std::min<int64_t>(4, count - j), four.begin());
-      fours.weights[i * static_cast<size_t>(fours.stride) + static_cast<size_t>(j / 4)] =
-          split(four.data());
+    const int64_t before = first & most_before;
+    fours.windows.push_back({first - before, (before + count + 3) / 4});
+    std::ranges::fill(exact, std::array<int32_t, 4>{});
+    for (int64_t j = 0; j < count; ++j) {
+      exact[static_cast<size_t>((before + j) / 4)][static_cast<size_t>((before + j) % 4)] =
+          axis.weights_of(static_cast<int64_t>(i))[j];
     }
+    std::ranges::transform(exact, fours.weights.begin() + static_cast<int64_t>(i) * fours.stride,
+                           split);
   }
   return fours;
 }
 
 // Weights 0 and 2, and 1 and 3, as pairs of 16 bits: their upper and their lower halves.
 constexpr int kLowBits = kWeightBits / 2;
-FourWeights SplitInTwo(const int32_t* weights) {
+FourWeights SplitInTwo(const std::array<int32_t, 4>& weights) {
   const auto paired = [](int32_t even, int32_t odd) {
     return static_cast<int32_t>(static_cast<uint32_t>(odd) << 16 |
                                 (static_cast<uint32_t>(even) & 0xFFFF));
@@ -76,9 +78,9 @@ FourWeights SplitInTwo(const int32_t* weights) {
 }
 
 // Each as 2^16 a + 2^8 b + c of signed bytes; the result is four a, four b, four c.
-FourWeights SplitInThree(const int32_t* weights) {
+FourWeights SplitInThree(const std::array<int32_t, 4>& weights) {
   std::array<uint32_t, 4> split = {};
-  for (int i = 0; i < 4; ++i) {
+  for (size_t i = 0; i < 4; ++i) {
     int32_t rest = weights[i];
     for (int part = 2; part >= 0; --part) {
       const auto byte = static_cast<int8_t>(rest);
@@ -99,27 +101,39 @@ namespace fulmen::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-// At most one block of 16 bytes for each row of a batch.
+// A block of 16 bytes of a vector belongs to a row.
 using Ints = hn::CappedTag<int32_t, 16>;
 using Shorts = hn::Repartition<int16_t, Ints>;
 using Bytes = hn::Repartition<uint8_t, Ints>;
 using IntsV = hn::Vec<Ints>;
 using BytesV = hn::Vec<Bytes>;
 constexpr int64_t kVectorBytes = static_cast<int64_t>(hn::MaxLanes(Bytes()));
-constexpr int64_t kRows = kVectorBytes / 16;  // of a batch
+constexpr int64_t kRows = kVectorBytes / 16;
+// Vectors of rows that are resized together, so that each weight is loaded once for them.
+constexpr int64_t kVectors = 2;
+constexpr int64_t kBatch = kVectors * kRows;  // rows
 constexpr int64_t kPixels = 4;                // of the result, made together: 12 bytes of a block
-constexpr int64_t kOverrun = 16;  // bytes that a load or store may reach behind what is needed
 
-// Sums of products, the parts of weights apart. Each lane of `bytes` is four neighbours.
+// Fours: neighbours in the form that they are multiplied in, four bytes in each lane of a vector.
+// Sums: those of their products, the parts of weights apart.
 #if HWY_TARGET <= HWY_AVX3_DL
+struct Fours {
+  BytesV bytes;
+};
+HWY_INLINE Fours MakeFours(BytesV bytes) { return {bytes}; }
+HWY_INLINE Fours LoadFours(const uint8_t* from) { return {hn::LoadU(Bytes(), from)}; }
+HWY_INLINE void StoreFours(const Fours& fours, uint8_t* to) {
+  hn::StoreU(fours.bytes, Bytes(), to);
+}
+
 struct Sums {
   IntsV a, b, c;
   static constexpr auto kSplit = &SplitInThree;
 
-  HWY_INLINE void Add(BytesV bytes, const FourWeights& weights) {
-    a = AddProducts(a, bytes, weights[0]);
-    b = AddProducts(b, bytes, weights[1]);
-    c = AddProducts(c, bytes, weights[2]);
+  HWY_INLINE void Add(const Fours& fours, const FourWeights& weights) {
+    a = AddProducts(a, fours.bytes, weights[0]);
+    b = AddProducts(b, fours.bytes, weights[1]);
+    c = AddProducts(c, fours.bytes, weights[2]);
   }
   HWY_INLINE IntsV Total() const {
     return hn::Add(hn::ShiftLeft<16>(a), hn::Add(hn::ShiftLeft<8>(b), c));
@@ -138,16 +152,35 @@ HWY_INLINE Sums NoSums() {
   return {zero, zero, zero};
 }
 #else
+using ShortsV = hn::Vec<Shorts>;
+struct Fours {
+  ShortsV even, odd;
+};
+HWY_INLINE Fours MakeFours(BytesV bytes) {
+  const hn::RebindToUnsigned<Shorts> du;
+  const auto words = hn::BitCast(du, bytes);
+  return {hn::BitCast(Shorts(), hn::And(words, hn::Set(du, 0xFF))),
+          hn::BitCast(Shorts(), hn::ShiftRight<8>(words))};
+}
+HWY_INLINE Fours LoadFours(const uint8_t* from) {
+  const Bytes d;
+  return {hn::BitCast(Shorts(), hn::LoadU(d, from)),
+          hn::BitCast(Shorts(), hn::LoadU(d, from + kVectorBytes))};
+}
+HWY_INLINE void StoreFours(const Fours& fours, uint8_t* to) {
+  const Bytes d;
+  hn::StoreU(hn::BitCast(d, fours.even), d, to);
+  hn::StoreU(hn::BitCast(d, fours.odd), d, to + kVectorBytes);
+}
+
 struct Sums {
   IntsV high, low;
   IntsV odd_high, odd_low;  // stay zero where the instruction set adds up neighbours
   static constexpr auto kSplit = &SplitInTwo;
 
-  HWY_INLINE void Add(BytesV bytes, const FourWeights& weights) {
-    const hn::RebindToUnsigned<Shorts> du;
-    const auto words = hn::BitCast(du, bytes);
-    AddPairs(hn::And(words, hn::Set(du, 0xFF)), weights[0], weights[1]);
-    AddPairs(hn::ShiftRight<8>(words), weights[2], weights[3]);
+  HWY_INLINE void Add(const Fours& fours, const FourWeights& weights) {
+    AddPairs(fours.even, weights[0], weights[1]);
+    AddPairs(fours.odd, weights[2], weights[3]);
   }
   HWY_INLINE IntsV Total() const {
     return hn::Add(hn::ShiftLeft<kLowBits>(hn::RearrangeToOddPlusEven(high, odd_high)),
@@ -155,13 +188,11 @@ struct Sums {
   }
 
  private:
-  HWY_INLINE void AddPairs(hn::Vec<hn::RebindToUnsigned<Shorts> > pairs, int32_t high_weights,
-                           int32_t low_weights) {
-    const auto shorts = hn::BitCast(Shorts(), pairs);
+  HWY_INLINE void AddPairs(ShortsV pairs, int32_t high_weights, int32_t low_weights) {
     const auto weights = [](int32_t two)
                              HWY_ATTR { return hn::BitCast(Shorts(), hn::Set(Ints(), two)); };
-    high = hn::ReorderWidenMulAccumulate(Ints(), shorts, weights(high_weights), high, odd_high);
-    low = hn::ReorderWidenMulAccumulate(Ints(), shorts, weights(low_weights), low, odd_low);
+    high = hn::ReorderWidenMulAccumulate(Ints(), pairs, weights(high_weights), high, odd_high);
+    low = hn::ReorderWidenMulAccumulate(Ints(), pairs, weights(low_weights), low, odd_low);
   }
 };
 HWY_INLINE Sums NoSums() {
@@ -169,6 +200,7 @@ HWY_INLINE Sums NoSums() {
   return {zero, zero, zero, zero};
 }
 #endif
+constexpr int64_t kFoursBytes = static_cast<int64_t>(sizeof(Fours));
 
 HWY_INLINE IntsV Rounded(const Sums& sums) {
   return hn::ShiftRight<kWeightBits>(
@@ -222,28 +254,82 @@ alignas(16) constexpr uint8_t kByColour[16] = {0, 3, 6, 9,  1,   4,   7,   10,
 alignas(16) constexpr uint8_t kThree[16] = {0,  1,  2,  4,  5,   6,   8,   9,
                                             10, 12, 13, 14, 255, 255, 255, 255};
 
-// One pixel of each row.
-HWY_INLINE IntsV ResizePixel(const FoursAxis& axis, int64_t i, const uint8_t* const* rows) {
-  const auto by_colour = hn::LoadDup128(Bytes(), kByColour);
-  const auto [first, fours] = axis.windows[static_cast<size_t>(i)];
-  const FourWeights* weights = axis.weights_of(i);
-  const int64_t offset = first * 3;
-  Sums sums = NoSums();
-  for (int64_t j = 0; j < fours; ++j) {
-    const BytesV pixels = LoadBlocks(Bytes(), rows, offset + 12 * j);
-    sums.Add(hn::TableLookupBytesOr0(pixels, by_colour), weights[j]);
+// Four pixels of each of these rows, by colour. What is behind a row's end is black, and not read.
+HWY_INLINE BytesV LoadPixels(const uint8_t* const* rows, int64_t at, int64_t row_bytes) {
+  const Bytes d;
+  const auto by_colour = hn::LoadDup128(d, kByColour);
+  if (at + 16 <= row_bytes) {
+    return hn::TableLookupBytesOr0(LoadBlocks(d, rows, at), by_colour);
   }
-  return Rounded(sums);
+  std::array<std::array<uint8_t, 16>, kRows> ends = {};
+  std::array<const uint8_t*, kRows> at_ends;
+  for (size_t k = 0; k < kRows; ++k) {
+    std::copy_n(rows[k] + at, std::min<int64_t>(row_bytes - at, 12), ends[k].begin());
+    at_ends[k] = ends[k].data();
+  }
+  return hn::TableLookupBytesOr0(LoadBlocks(d, at_ends.data(), 0), by_colour);
 }
 
-void ResizeBatch(const FoursAxis& axis, const uint8_t* const* from, uint8_t* const* to) {
+// A batch of source rows in fours, [fours of a row, kVectors], which all results share.
+void PrepareBatch(const Image& image, int64_t first_row, std::vector<uint8_t>& fours) {
+  std::array<const uint8_t*, kBatch> rows;
+  for (int64_t k = 0; k < kBatch; ++k) {
+    rows[static_cast<size_t>(k)] = image.row(std::min(first_row + k, image.height - 1));
+  }
+  const int64_t row_bytes = image.width * 3;
+  uint8_t* to = fours.data();
+  for (int64_t at = 0; at < row_bytes; at += 12) {
+    for (int64_t v = 0; v < kVectors; ++v, to += kFoursBytes) {
+      StoreFours(MakeFours(LoadPixels(rows.data() + v * kRows, at, row_bytes)), to);
+    }
+  }
+}
+
+// Reading the source from memory takes as long as half of the sums: so the rows of the next batch
+// are asked for while those of this one are multiplied.
+class Ahead {
+ public:
+  Ahead(const Image& image, int64_t y)
+      : at_(image.row(std::min(y, image.height))),
+        end_(image.row(std::min(y + kBatch, image.height))) {}
+  HWY_INLINE void Ask() {
+    for (int line = 0; line < 4 && at_ < end_; ++line, at_ += 64) hwy::Prefetch(at_);
+  }
+
+ private:
+  const uint8_t* at_;
+  const uint8_t* end_;
+};
+
+// One pixel of each row.
+HWY_INLINE void ResizePixel(const FoursAxis& axis, int64_t i, const uint8_t* prepared,
+                            IntsV* pixels) {
+  const auto [first, fours] = axis.windows[static_cast<size_t>(i)];
+  const FourWeights* weights = axis.weights_of(i);
+  const uint8_t* from = prepared + first / 4 * kVectors * kFoursBytes;
+  static_assert(kVectors == 2);
+  Sums sums0 = NoSums(), sums1 = NoSums();
+  for (int64_t j = 0; j < fours; ++j, from += 2 * kFoursBytes) {
+    sums0.Add(LoadFours(from), weights[j]);
+    sums1.Add(LoadFours(from + kFoursBytes), weights[j]);
+  }
+  pixels[0] = Rounded(sums0);
+  pixels[1] = Rounded(sums1);
+}
+
+void ResizeBatch(const FoursAxis& axis, const uint8_t* prepared, Ahead& ahead, uint8_t* const* to) {
   const auto count = static_cast<int64_t>(axis.windows.size());
   const auto three = hn::LoadDup128(Bytes(), kThree);
   for (int64_t i = 0; i < count; i += kPixels) {
-    const auto pixel = [&](int64_t k)
-                           HWY_ATTR { return ResizePixel(axis, std::min(i + k, count - 1), from); };
-    const BytesV bytes = Clip(pixel(0), pixel(1), pixel(2), pixel(3));
-    StoreBlocks(Bytes(), hn::TableLookupBytesOr0(bytes, three), to, i * 3);
+    ahead.Ask();
+    IntsV pixels[kPixels][kVectors];
+    for (int64_t k = 0; k < kPixels; ++k) {
+      ResizePixel(axis, std::min(i + k, count - 1), prepared, pixels[k]);
+    }
+    for (int64_t v = 0; v < kVectors; ++v) {
+      const BytesV bytes = Clip(pixels[0][v], pixels[1][v], pixels[2][v], pixels[3][v]);
+      StoreBlocks(Bytes(), hn::TableLookupBytesOr0(bytes, three), to + v * kRows, i * 3);
+    }
   }
 }
 
@@ -260,115 +346,104 @@ HWY_INLINE void ResizeColumns(int64_t fours, const FourWeights* weights, const u
     const auto upper01 = hn::BitCast(ds, hn::InterleaveUpper(d, row0, row1));
     const auto lower23 = hn::BitCast(ds, hn::InterleaveLower(d, row2, row3));
     const auto upper23 = hn::BitCast(ds, hn::InterleaveUpper(d, row2, row3));
-    sums[0].Add(hn::BitCast(d, hn::InterleaveLower(ds, lower01, lower23)), weights[j]);
-    sums[1].Add(hn::BitCast(d, hn::InterleaveUpper(ds, lower01, lower23)), weights[j]);
-    sums[2].Add(hn::BitCast(d, hn::InterleaveLower(ds, upper01, upper23)), weights[j]);
-    sums[3].Add(hn::BitCast(d, hn::InterleaveUpper(ds, upper01, upper23)), weights[j]);
+    sums[0].Add(MakeFours(hn::BitCast(d, hn::InterleaveLower(ds, lower01, lower23))), weights[j]);
+    sums[1].Add(MakeFours(hn::BitCast(d, hn::InterleaveUpper(ds, lower01, lower23))), weights[j]);
+    sums[2].Add(MakeFours(hn::BitCast(d, hn::InterleaveLower(ds, upper01, upper23))), weights[j]);
+    sums[3].Add(MakeFours(hn::BitCast(d, hn::InterleaveUpper(ds, upper01, upper23))), weights[j]);
   }
   hn::StoreU(Clip(Rounded(sums[0]), Rounded(sums[1]), Rounded(sums[2]), Rounded(sums[3])), d,
              to + x);
 }
 
-// Source rows at the width of the result, made in order and kept for as long as a window has them.
-class RowSource {
+// One result, made as the rows of its source come by.
+class Resizing {
  public:
-  // `height` counts the rows of the longest window.
-  RowSource(const Image& image, int64_t width, int64_t height)
+  Resizing(const Image& image, MatrixView<uint8_t> out)
       : image_(image),
-        keeps_width_(width == image.width),
-        axis_(keeps_width_ ? FoursAxis{}
-                           : InFours(MakeResampleAxis(image.width, width), Sums::kSplit)),
-        last_byte_(axis_.end() * 3 + kOverrun),
-        stride_((width + kPixels) * 3 + kVectorBytes),
-        kept_(keeps_width_ ? 0 : height + kRows),
+        out_(out),
+        keeps_width_(out.cols == image.width * 3),
+        keeps_height_(out.rows == image.height),
+        across_(keeps_width_ ? FoursAxis{}
+                             : InFours(MakeResampleAxis(image.width, out.cols / 3),
+                                       FoursBegin::kAtMultiples, Sums::kSplit)),
+        exact_down_(keeps_height_ ? ResampleAxis{} : MakeResampleAxis(image.height, out.rows)),
+        down_(InFours(exact_down_, FoursBegin::kAnywhere, Sums::kSplit)),
+        row_bytes_(std::max(out.cols, kVectorBytes)),
+        stride_(row_bytes_ + kPixels * 3 + 16),  // what stores may write behind a row
+        kept_(exact_down_.taps + kBatch),
         ring_(static_cast<size_t>(kept_ * stride_)),
-        padded_(keeps_width_ ? 0 : static_cast<size_t>(kRows * last_byte_)) {}
+        rows_(static_cast<size_t>(4 * down_.stride)),
+        narrow_row_(out.cols < kVectorBytes ? kVectorBytes : 0) {}
 
-  // Until the next call for a later row.
-  const uint8_t* Row(int64_t y) {
-    if (keeps_width_) return image_.row(y);
-    while (y >= done_) MakeBatch();
-    return ring_.data() + y % kept_ * stride_;
+  // Takes the batch that begins at row `y`, and writes the rows of the result that this completes.
+  void Take(int64_t y, const uint8_t* prepared, Ahead& ahead) {
+    const int64_t end = std::min(y + kBatch, image_.height);
+    std::array<uint8_t*, kBatch> to;
+    for (int64_t k = 0; k < kBatch; ++k) to[static_cast<size_t>(k)] = KeptRow(y + k);
+    if (!keeps_width_) {
+      ResizeBatch(across_, prepared, ahead, to.data());
+    } else {
+      for (int64_t k = y; k < end; ++k) std::copy_n(image_.row(k), out_.cols, KeptRow(k));
+    }
+    if (keeps_height_) {
+      for (; done_ < end; ++done_) std::copy_n(KeptRow(done_), out_.cols, out_.row(done_));
+      return;
+    }
+    for (; done_ < out_.rows && WindowEnd(done_) <= end; ++done_) WriteRow(done_);
   }
-  // Rows before `first` are not asked for.
-  void SkipTo(int64_t first) { done_ = std::max(done_, first); }
 
  private:
-  // Where a row's last loads would end behind the image, they read a copy with zeros behind it.
-  void MakeBatch() {
-    std::array<const uint8_t*, kRows> from;
-    std::array<uint8_t*, kRows> to;
-    for (int64_t k = 0; k < kRows; ++k) {
-      const auto at = static_cast<size_t>(k);
-      const int64_t y = std::min(done_ + k, image_.height - 1);
-      from[at] = image_.row(y);
-      if (image_.rgb.data() + image_.rgb.size() - from[at] < last_byte_) {
-        uint8_t* copy = padded_.data() + k * last_byte_;
-        std::memcpy(copy, from[at], static_cast<size_t>(image_.width * 3));
-        from[at] = copy;
-      }
-      to[at] = ring_.data() + (done_ + k) % kept_ * stride_;
+  uint8_t* KeptRow(int64_t y) { return ring_.data() + y % kept_ * stride_; }
+  int64_t WindowEnd(int64_t i) const {
+    const auto [first, count] = exact_down_.windows[static_cast<size_t>(i)];
+    return first + count;
+  }
+
+  void WriteRow(int64_t i) {
+    const auto [first, count] = exact_down_.windows[static_cast<size_t>(i)];
+    const int64_t fours = down_.windows[static_cast<size_t>(i)].fours;
+    for (int64_t j = 0; j < 4 * fours; ++j) {  // behind the window of weight 0
+      rows_[static_cast<size_t>(j)] = KeptRow(first + std::min(j, count - 1));
     }
-    ResizeBatch(axis_, from.data(), to.data());
-    done_ += kRows;
+    uint8_t* to = narrow_row_.empty() ? out_.row(i) : narrow_row_.data();
+    // The last vector of a row begins where it just fits in.
+    for (int64_t x = 0; x < row_bytes_; x += kVectorBytes) {
+      ResizeColumns(fours, down_.weights_of(i), rows_.data(),
+                    std::min(x, row_bytes_ - kVectorBytes), to);
+    }
+    if (!narrow_row_.empty()) std::copy_n(to, out_.cols, out_.row(i));
   }
 
   const Image& image_;
+  MatrixView<uint8_t> out_;
   bool keeps_width_;
-  FoursAxis axis_;
-  int64_t last_byte_;  // how far behind a row's start loads reach
+  bool keeps_height_;
+  FoursAxis across_;
+  ResampleAxis exact_down_;
+  FoursAxis down_;
+  int64_t row_bytes_;  // at least a vector
   int64_t stride_;
-  int64_t kept_;
-  std::vector<uint8_t> ring_;
-  std::vector<uint8_t> padded_;
-  int64_t done_ = 0;
+  int64_t kept_;               // rows
+  std::vector<uint8_t> ring_;  // the last rows of the source, at the width of the result
+  std::vector<const uint8_t*> rows_;
+  std::vector<uint8_t> narrow_row_;  // where a row of the result is less than a vector
+  int64_t done_ = 0;                 // rows of the result
 };
 
-void ResizeColumnsOfRow(const FoursAxis& axis, int64_t i, const std::vector<const uint8_t*>& rows,
-                        int64_t bytes, uint8_t* to) {
-  const int64_t fours = axis.windows[static_cast<size_t>(i)].fours;
-  // The last vector of a row begins where it just fits in.
-  for (int64_t x = 0; x < bytes; x += kVectorBytes) {
-    ResizeColumns(fours, axis.weights_of(i), rows.data(), std::min(x, bytes - kVectorBytes), to);
+ImageDigest ResizeFast(const Image& image, std::span<const MatrixView<uint8_t>> outs) {
+  CheckResize(image, outs);
+  std::vector<Resizing> all;
+  for (const MatrixView<uint8_t>& out : outs) all.emplace_back(image, out);
+  std::vector<uint8_t> prepared(
+      static_cast<size_t>((image.width + 3) / 4 * kVectors * kFoursBytes));
+  PixelDigest digest(image.size());
+  for (int64_t y = 0; y < image.height; y += kBatch) {
+    digest.Add(image.row(y), std::min(kBatch, image.height - y) * image.width * 3);
+    PrepareBatch(image, y, prepared);
+    Ahead ahead(image, y + kBatch);
+    for (Resizing& resizing : all) resizing.Take(y, prepared.data(), ahead);
   }
-}
-
-void ResizeFast(const Image& image, MatrixView<uint8_t> out) {
-  CheckResize(image, out);
-  if (out.rows == image.height) {
-    RowSource source(image, out.cols / 3, 1);
-    for (int64_t y = 0; y < out.rows; ++y) std::copy_n(source.Row(y), out.cols, out.row(y));
-    return;
-  }
-  const ResampleAxis exact = MakeResampleAxis(image.height, out.rows);
-  const FoursAxis axis = InFours(exact, Sums::kSplit);
-  RowSource source(image, out.cols / 3, exact.taps);
-  // Narrower rows than a vector are resized in a copy.
-  const bool narrow = out.cols < kVectorBytes;
-  std::vector<uint8_t> copies(narrow ? static_cast<size_t>((4 * axis.stride + 1) * kVectorBytes)
-                                     : 0);
-  std::vector<const uint8_t*> rows(static_cast<size_t>(4 * axis.stride));
-  for (int64_t i = 0; i < out.rows; ++i) {
-    const auto [first, count] = exact.windows[static_cast<size_t>(i)];
-    source.SkipTo(first);
-    const uint8_t* row = nullptr;
-    for (int64_t j = 0; j < 4 * axis.windows[static_cast<size_t>(i)].fours; ++j) {
-      if (j < count) row = source.Row(first + j);
-      if (narrow && j < count) {
-        uint8_t* copy = copies.data() + j * kVectorBytes;
-        std::copy_n(row, out.cols, copy);
-        row = copy;
-      }
-      rows[static_cast<size_t>(j)] = row;  // of weight 0 behind the window
-    }
-    if (narrow) {
-      uint8_t* result = copies.data() + 4 * axis.stride * kVectorBytes;
-      ResizeColumnsOfRow(axis, i, rows, kVectorBytes, result);
-      std::copy_n(result, out.cols, out.row(i));
-    } else {
-      ResizeColumnsOfRow(axis, i, rows, out.cols, out.row(i));
-    }
-  }
+  return digest.Finish();
 }
 
 ResizeFunction Fast() { return &ResizeFast; }

@@ -9,6 +9,6 @@ namespace fulmen {
 ResizeFunction FastResize();
 
 // The contract of ResizeFunction.
-void CheckResize(const Image& image, MatrixView<uint8_t> out);
+void CheckResize(const Image& image, std::span<const MatrixView<uint8_t>> outs);
 
 }  // namespace fulmen

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,7 +33,8 @@ void ExpectAsPlain(Size from, Size to, uint64_t seed) {
   const int64_t stride = to.width * 3 + 5;
   const auto resized = [&](ResizeFunction resize) {
     std::vector<uint8_t> bytes(static_cast<size_t>(stride * to.height), 77);
-    resize(image, {bytes.data(), to.height, to.width * 3, stride});
+    const MatrixView<uint8_t> out(bytes.data(), to.height, to.width * 3, stride);
+    EXPECT_EQ(resize(image, std::span(&out, 1)), DigestOf(image));
     return bytes;
   };
   const std::vector<uint8_t> plain = resized(&ResizePlainly);
@@ -63,15 +66,19 @@ TEST(Resample, KeepsWhatHasTheSize) {
   const Image image = RandomImage({19, 11}, 4);
   Image out = image;
   std::fill(out.rgb.begin(), out.rgb.end(), 0);
-  ASSERT_TRUE(Resize(image, {out.rgb.data(), 11, 57}));
+  const MatrixView<uint8_t> view(out.rgb.data(), 11, 57);
+  ASSERT_TRUE(Resize(image, std::span(&view, 1)));
   EXPECT_EQ(out, image);
 }
 
 TEST(Resample, KeepsOneColour) {
   const Image image{97, 61, std::vector<uint8_t>(size_t{97} * 61 * 3, 201)};
-  std::vector<uint8_t> out(size_t{40} * 80 * 3);
-  ASSERT_TRUE(Resize(image, {out.data(), 80, 120}));
-  EXPECT_EQ(out, std::vector<uint8_t>(out.size(), 201));
+  std::vector<uint8_t> large(size_t{40} * 80 * 3), small(size_t{7} * 5 * 3);
+  const std::array<MatrixView<uint8_t>, 2> outs = {MatrixView<uint8_t>(large.data(), 80, 120),
+                                                   {small.data(), 5, 21}};
+  ASSERT_TRUE(Resize(image, outs));
+  EXPECT_EQ(large, std::vector<uint8_t>(large.size(), 201));
+  EXPECT_EQ(small, std::vector<uint8_t>(small.size(), 201));
 }
 
 }  // namespace

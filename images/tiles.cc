@@ -21,11 +21,11 @@ Result<TiledImage> MakeTiles(const Image& image, const TileRules& rules) {
   const TileGeometry& plan = made.geometry;
   made.canvas = Black(plan.grid);
   uint8_t* corner = made.canvas.rgb.data() + (plan.offset_y * plan.grid.width + plan.offset_x) * 3;
-  FULMEN_TRY(
-      Resize(image, {corner, plan.resized.height, plan.resized.width * 3, plan.grid.width * 3}));
   made.thumbnail = Black({plan.tile, plan.tile});
-  FULMEN_TRY(Resize(image, {made.thumbnail.rgb.data(), plan.tile, plan.tile * 3}));
-  made.digest = DigestOf(image);
+  const std::array<MatrixView<uint8_t>, 2> outs = {
+      MatrixView<uint8_t>(corner, plan.resized.height, plan.resized.width * 3, plan.grid.width * 3),
+      {made.thumbnail.rgb.data(), plan.tile, plan.tile * 3}};
+  FULMEN_ASSIGN(made.digest, Resize(image, outs));
   return made;
 }
 
