@@ -16,7 +16,6 @@ namespace {
 
 using testing::CpuKernelsOfAllTargets;
 using testing::CpuTrainingKernelsOfAllTargets;
-using testing::NearRelativeToLargest;
 using testing::RandomNormal;
 using testing::SameBits;
 using testing::SumErrorBound;
