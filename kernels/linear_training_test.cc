@@ -174,6 +174,26 @@ TEST_P(LinearTraining, ProductsAreIndependent) {
   }
 }
 
+// A tower that looks at images relies on this: a tile's bits are those it has alone.
+TEST_P(LinearTraining, RowsDoNotKnowTheirNumber) {
+  const Shape all = {.tokens = 700, .in = 1100, .out = 50};
+  const Shape some = {.tokens = 77, .in = all.in, .out = all.out};
+  constexpr int64_t kFirst = 123;
+  const std::vector<float> x = RandomNormal(all.tokens * all.in, 1);
+  const std::vector<float> part(x.begin() + kFirst * all.in,
+                                x.begin() + (kFirst + some.tokens) * all.in);
+  for (const DType type : {DType::kF32, DType::kBF16}) {
+    const TestWeight weight(all.out, all.in, type, 2);
+    for (const auto& [target, kernels] : cpu_) {
+      const std::vector<float> y = Forward(kernels, all, 2, x, weight);
+      const auto first = y.begin() + kFirst * all.out;
+      EXPECT_TRUE(
+          SameBits({first, first + some.tokens * all.out}, Forward(kernels, some, 1, part, weight)))
+          << target;
+    }
+  }
+}
+
 TEST_P(LinearTraining, ThreadsDoNotChangeABit) {
   const Shape s = {.tokens = 1300, .in = 70, .out = 90};
   const std::vector<float> x = RandomNormal(s.tokens * s.in, 1);

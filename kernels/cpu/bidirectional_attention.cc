@@ -19,8 +19,13 @@ HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// Queries of a task at most: enough to pay for packing keys, few enough to stay in the L2 cache.
-constexpr int64_t kTaskQueries = 256;
+// Keys packed at a time: those of a tile of an image, which has 577, at once, for the maximum and
+// the sum of a row cost little more over all its keys than over some. With their values they stay
+// in the L2 cache, the scores of a few rows in the L1 cache.
+constexpr int64_t kKeys = 640;
+// Queries of a task: the more, the less packing of keys, but every thread should have some.
+constexpr int64_t kMostQueries = 640;
+constexpr int64_t kFewestQueries = 128;
 
 // Some queries of one head of a slice.
 struct QueryTask {
@@ -30,15 +35,16 @@ struct QueryTask {
   int64_t count;
 };
 
-// As many queries in each task of a slice, and whole tiles of them.
+// Whole tiles of queries, about as many in each task of a slice. Threads decide how many, which
+// changes no bit: queries know nothing of each other.
 std::span<const QueryTask> CutIntoTasks(Workspace& workspace, std::span<const Slice> slices,
-                                        int64_t heads) {
-  const auto cuts = [](const Slice& slice) {
-    return (slice.rows + kTaskQueries - 1) / kTaskQueries;
-  };
-  int64_t most = 0;
-  for (const Slice& slice : slices) most += cuts(slice) * heads;
-  auto* tasks = workspace.Allocate<QueryTask>(most);
+                                        int64_t rows, int64_t heads, int threads) {
+  const int64_t most =
+      std::clamp(rows * heads / (int64_t{4} * threads), kFewestQueries, kMostQueries);
+  const auto cuts = [most](const Slice& slice) { return (slice.rows + most - 1) / most; };
+  int64_t bound = 0;
+  for (const Slice& slice : slices) bound += cuts(slice) * heads;
+  auto* tasks = workspace.Allocate<QueryTask>(bound);
   int64_t count = 0;
   for (const Slice& slice : slices) {
     const int64_t share = (slice.rows + cuts(slice) - 1) / cuts(slice);
@@ -55,19 +61,19 @@ std::span<const QueryTask> CutIntoTasks(Workspace& workspace, std::span<const Sl
 // Packed operands; one set per thread.
 struct Scratch {
   Matrix q;       // [queries, head_dim], scaled
-  Matrix keys;    // [head_dim, kKeyBlock]
-  Matrix values;  // [kKeyBlock, padded head_dim]
-  Matrix scores;  // [kProductRows, kKeyBlock]
+  Matrix keys;    // [head_dim, kKeys]
+  Matrix values;  // [kKeys, padded head_dim]
+  Matrix scores;  // [kProductRows, kKeys]
   Partial sum;    // [queries]
 };
 
 Scratch AllocateScratch(Workspace& workspace, int64_t dim) {
-  constexpr int64_t kRows = kTaskQueries + kProductRows;
+  constexpr int64_t kRows = kMostQueries + kProductRows;
   const int64_t padded = PadColumns(dim);
   return {.q = workspace.AllocateMatrix(kRows, dim),
-          .keys = workspace.AllocateMatrix(dim, kKeyBlock),
-          .values = workspace.AllocateMatrix(kKeyBlock, padded),
-          .scores = workspace.AllocateMatrix(kProductRows, kKeyBlock),
+          .keys = workspace.AllocateMatrix(dim, kKeys),
+          .values = workspace.AllocateMatrix(kKeys, padded),
+          .scores = workspace.AllocateMatrix(kProductRows, kKeys),
           .sum = AllocatePartial(workspace, kRows, padded)};
 }
 
@@ -93,8 +99,8 @@ void Attend(const PackedAttention& attention, const QueryTask& task, const Scrat
              ScoreScale(attention), scratch.q);
   Clear(sum);
   const int64_t kv_head = task.head / Group(attention);
-  for (int64_t at = 0; at < task.slice.rows; at += kKeyBlock) {
-    const int64_t count = std::min(kKeyBlock, task.slice.rows - at);
+  for (int64_t at = 0; at < task.slice.rows; at += kKeys) {
+    const int64_t count = std::min(kKeys, task.slice.rows - at);
     const int64_t row = task.slice.first + at;
     Transpose(Head(attention, attention.keys.Rows(row, count), kv_head), scratch.keys);
     CopyPadded(Head(attention, attention.values.Rows(row, count), kv_head), scratch.values);
@@ -115,7 +121,8 @@ void BidirectionalAttention(KernelContext& context, const PackedAttention& atten
   const Workspace::Frame frame(workspace);
   const std::span<const Slice> slices =
       LongestFirst(workspace, {.starts = attention.starts, .positions = {}});
-  const std::span<const QueryTask> tasks = CutIntoTasks(workspace, slices, Heads(attention));
+  const std::span<const QueryTask> tasks =
+      CutIntoTasks(workspace, slices, out.rows, Heads(attention), context.pool.size());
   const Scratch* scratch =
       AllocatePerThread(context, [&] { return AllocateScratch(workspace, attention.head_dim); });
   int64_t pairs = 0;

@@ -107,8 +107,7 @@ template <class V>
 struct NormalTail {
   V v;
   V bell;  // e^(-v^2 / 2)
-  V tail;  // P(N > |v|) within (4 + v^2 / 2) 2^-24, relatively: v^2 is rounded before the
-           // exponential
+  V tail;  // P(N > |v|) within (8 + v^2 / 2) 2^-24, relatively: v^2 was rounded
 };
 // tail / bell = 0.5 erfcx(|v| / sqrt 2) is t p(t), t = 1 / (1 + 0.265 |v|) and p the polynomial of
 // degree 8 of least relative error (1.1e-8).

@@ -116,6 +116,104 @@ TEST(RefGatedRmsNormBackward, MatchesFiniteDifferences) {
   }
 }
 
+std::vector<double> LayerNorm(const std::vector<double>& x, const std::vector<double>& weight,
+                              const std::vector<double>& bias, double epsilon) {
+  std::vector<double> out(x.size());
+  const size_t width = weight.size();
+  for (size_t first = 0; first < x.size(); first += width) {
+    double sum = 0;
+    double squares = 0;
+    for (size_t c = 0; c < width; ++c) {
+      sum += x[first + c];
+      squares += x[first + c] * x[first + c];
+    }
+    const double mean = sum / static_cast<double>(width);
+    const double variance = squares / static_cast<double>(width) - mean * mean;
+    for (size_t c = 0; c < width; ++c) {
+      out[first + c] = (x[first + c] - mean) / std::sqrt(variance + epsilon) * weight[c] + bias[c];
+    }
+  }
+  return out;
+}
+
+// The loss sees the output of layer_norm and, with a skip connection, its input.
+void CheckLayerNorm(Shape2 shape, bool has_skip) {
+  SCOPED_TRACE(fmt::format("[{}, {}] skip {}", shape.rows, shape.cols, has_skip));
+  constexpr float kEpsilon = 1e-1F;  // large enough to matter
+  const int64_t count = shape.rows * shape.cols;
+  TestMatrix x(shape.rows, shape.cols, 2, RandomNormal(count, 1));
+  TestMatrix dy(shape.rows, shape.cols, 3, RandomNormal(count, 2));
+  TestMatrix skip(shape.rows, shape.cols, 1, RandomNormal(count, 3));
+  TestMatrix dx(shape.rows, shape.cols, 4);
+  const TestWeight weight(1, shape.cols, DType::kF32, 4);
+  const std::vector<float> before = RandomNormal(shape.cols, 5);
+  std::vector<float> dweight = before;
+  std::vector<float> dbias = before;
+  TestContext test;
+  ref::LayerNormBackward(test.context, x.view(), weight.view(), kEpsilon, dy.view(),
+                         has_skip ? skip.view() : Matrix(), dx.view(), dweight, dbias);
+  std::vector<double> x64 = Widened(x.Values());
+  std::vector<double> weight64 = Widened(Dequantize(weight.view()));
+  std::vector<double> bias64(weight64.size());
+  const auto loss = [&] {
+    const double skipped = has_skip ? Dot(x64, skip.Values()) : 0.0;
+    return skipped + Dot(LayerNorm(x64, weight64, bias64, double{kEpsilon}), dy.Values());
+  };
+  if (shape.cols == 1 && !has_skip) {
+    // A single value is its own mean.
+    for (const float zero : dx.Values()) EXPECT_EQ(zero, 0.0F);
+  } else {
+    EXPECT_TRUE(
+        NearRelativeToLargest(dx.Values(), NumericGradient(x64, loss), GradientTolerance(1)));
+  }
+  EXPECT_TRUE(NearRelativeToLargest(dweight, NumericGradient(weight64, loss, before),
+                                    GradientTolerance(1)));
+  EXPECT_TRUE(
+      NearRelativeToLargest(dbias, NumericGradient(bias64, loss, before), GradientTolerance(1)));
+}
+
+TEST(RefLayerNormBackward, MatchesFiniteDifferences) {
+  for (const Shape2 shape : kShapes) {
+    for (const bool has_skip : {false, true}) CheckLayerNorm(shape, has_skip);
+  }
+}
+
+TEST(RefBiasGeluBackward, MatchesFiniteDifferencesAsDoesAddBias) {
+  for (const Shape2 shape : kShapes) {
+    SCOPED_TRACE(fmt::format("[{}, {}]", shape.rows, shape.cols));
+    const int64_t count = shape.rows * shape.cols;
+    TestMatrix x(shape.rows, shape.cols, 2, RandomNormal(count, 1, 2));
+    TestMatrix dy(shape.rows, shape.cols, 3, RandomNormal(count, 2));
+    TestMatrix dx(shape.rows, shape.cols, 1);
+    const TestWeight bias(1, shape.cols, DType::kBF16, 3);
+    const std::vector<float> before = RandomNormal(shape.cols, 4);
+    std::vector<float> dbias = before;
+    std::vector<float> dbias_alone = before;
+    TestContext test;
+    ref::BiasGeluBackward(test.context, x.view(), bias.view(), dy.view(), dx.view(), dbias);
+    ref::AddBiasBackward(test.context, dy.view(), dbias_alone);
+    std::vector<double> x64 = Widened(x.Values());
+    std::vector<double> bias64 = Widened(Dequantize(bias.view()));
+    const auto loss = [&](bool gelu) {
+      std::vector<double> y = x64;
+      for (size_t i = 0; i < y.size(); ++i) {
+        y[i] += bias64[i % bias64.size()];
+        if (gelu) y[i] *= (1 + std::erf(y[i] / std::sqrt(2.0))) / 2;
+      }
+      return Dot(y, dy.Values());
+    };
+    const auto gelu_loss = [&] { return loss(true); };
+    EXPECT_TRUE(
+        NearRelativeToLargest(dx.Values(), NumericGradient(x64, gelu_loss), GradientTolerance(1)));
+    EXPECT_TRUE(NearRelativeToLargest(dbias, NumericGradient(bias64, gelu_loss, before),
+                                      GradientTolerance(1)));
+    EXPECT_TRUE(NearRelativeToLargest(dbias_alone,
+                                      NumericGradient(
+                                          bias64, [&] { return loss(false); }, before),
+                                      GradientTolerance(1)));
+  }
+}
+
 TEST(RefEmbeddingBackward, MatchesFiniteDifferences) {
   constexpr int64_t kVocabulary = 5;
   constexpr int64_t kWidth = 7;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/ref/training_operations.h"
 #include "kernels/testing/gradients.h"
 #include "kernels/testing/kernels.h"
 #include "kernels/testing/packed_attention.h"
@@ -12,8 +11,12 @@ namespace fulmen {
 namespace {
 
 using testing::AttendPacked;
+using testing::BackwardOf;
 using testing::Dot;
 using testing::GradientTolerance;
+using testing::kMasks;
+using testing::Mask;
+using testing::MaskName;
 using testing::NearRelativeToLargest;
 using testing::NumericGradient;
 using testing::RandomNormal;
@@ -46,15 +49,17 @@ struct Outputs {
   std::vector<double> out, log_sums;
 };
 
-Outputs Forward(const Case& c, const Inputs& in) {
+Outputs Forward(Mask mask, const Case& c, const Inputs& in) {
   Outputs outputs;
   for (size_t document = 0; document + 1 < c.starts.size(); ++document) {
-    for (int64_t t = c.starts[document]; t < c.starts[document + 1]; ++t) {
+    const int64_t document_end = c.starts[document + 1];
+    for (int64_t t = c.starts[document]; t < document_end; ++t) {
+      const int64_t seen_end = mask == Mask::kCausal ? t + 1 : document_end;
       for (int64_t h = 0; h < c.heads; ++h) {
         const int64_t kv = h * c.kv_heads / c.heads;
         double total = 0;
         std::vector<double> sums(static_cast<size_t>(c.dim));
-        for (int64_t p = c.starts[document]; p <= t; ++p) {
+        for (int64_t p = c.starts[document]; p < seen_end; ++p) {
           double score = 0;
           for (int64_t d = 0; d < c.dim; ++d) {
             score += in.queries[static_cast<size_t>((t * c.heads + h) * c.dim + d)] *
@@ -87,8 +92,8 @@ std::vector<float> Copy(ConstMatrix matrix) {
   return values;
 }
 
-void Check(const Case& c) {
-  SCOPED_TRACE(c.Name());
+void Check(Mask mask, const Case& c) {
+  SCOPED_TRACE(MaskName(mask) + " " + c.Name());
   const int64_t width = c.heads * c.dim;
   const int64_t kv_width = c.kv_heads * c.dim;
   const int64_t count = c.tokens();
@@ -105,12 +110,13 @@ void Check(const Case& c) {
   TestMatrix dvalues(count, kv_width, 5);
   TestContext test;
   const PackedAttention attention = {queries.view(), keys, values, c.dim, c.starts};
-  AttendPacked(RefKernels(), test.context, attention, out.view(), log_sums.view());
-  ref::SoftmaxAttentionBackward(test.context, attention, out.view(), log_sums.view(), dout.view(),
-                                dqueries.view(), dkeys.view(), dvalues.view());
+  AttendPacked(mask, RefKernels(), test.context, attention, out.view(), log_sums.view());
+  BackwardOf(mask, RefTrainingKernels())(test.context, attention, out.view(), log_sums.view(),
+                                         dout.view(), dqueries.view(), dkeys.view(),
+                                         dvalues.view());
 
   Inputs in = {Widened(queries.Values()), Widened(Copy(keys)), Widened(Copy(values))};
-  const Outputs outputs = Forward(c, in);
+  const Outputs outputs = Forward(mask, c, in);
   EXPECT_TRUE(NearRelativeToLargest(out.Values(), Narrowed(outputs.out), GradientTolerance(1)));
   EXPECT_TRUE(
       NearRelativeToLargest(log_sums.Values(), Narrowed(outputs.log_sums), GradientTolerance(1)));
@@ -121,7 +127,7 @@ void Check(const Case& c) {
   double largest = 0;
   for (const double sum : outputs.log_sums) largest = std::max(largest, std::abs(sum));
   const double tolerance = GradientTolerance(4 * (largest + static_cast<double>(c.dim)));
-  const auto loss = [&] { return Dot(Forward(c, in).out, dout.Values()); };
+  const auto loss = [&] { return Dot(Forward(mask, c, in).out, dout.Values()); };
   const std::vector<float> expected_dvalues = NumericGradient(in.values, loss);
   EXPECT_TRUE(NearRelativeToLargest(dvalues.Values(), expected_dvalues, tolerance));
   if (c.tokens() == 1) {
@@ -137,7 +143,9 @@ void Check(const Case& c) {
 }
 
 TEST(RefSoftmaxAttentionBackward, MatchesFiniteDifferences) {
-  for (const Case& c : Cases()) Check(c);
+  for (const Mask mask : kMasks) {
+    for (const Case& c : Cases()) Check(mask, c);
+  }
 }
 
 }  // namespace
