@@ -28,6 +28,7 @@
 #include "engine/model_identity.h"
 #include "serve/http_text.h"
 #include "serve/image_fetch.h"
+#include "serve/image_url.h"
 #include "serve/script.h"
 #include "serve/server.h"
 #include "tokenizer/chat.h"

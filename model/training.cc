@@ -4,6 +4,7 @@
 #include <cmath>
 #include <deque>
 #include <numeric>
+#include <optional>
 
 #include "model/backward_pass.h"
 #include "model/forward_pass.h"
@@ -90,6 +91,12 @@ class TrainingPass {
     }
     compute_.kernels.embedding(compute_.context, batch_.tokens, weights_.token_embedding,
                                inputs_.front());
+    if (!batch_.images.empty()) {
+      vision_.emplace(config_, weights_, compute_, batch_.images,
+                      gradients_ != nullptr ? &gradients_->vision : nullptr,
+                      options_.vision_tower);
+      vision_->Forward(inputs_.front());
+    }
     for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       const auto index = static_cast<size_t>(layer);
       attention_.emplace_back();
@@ -140,6 +147,7 @@ class TrainingPass {
       frames_.pop_back();
       if (options_.gradients_ready) FULMEN_TRY(options_.gradients_ready(layer));
     }
+    if (vision_) vision_->Backward(dhidden);
     compute_.training->embedding_backward(compute_.context, batch_.tokens, dhidden,
                                           gradients_->token_embedding);
     return options_.gradients_ready ? options_.gradients_ready(-1) : Status();
@@ -170,6 +178,7 @@ class TrainingPass {
   BatchScope scope_;
   ForwardPass forward_;
   RouterLosses router_;
+  std::optional<VisionTraining> vision_;
   // inputs_[l] is the residual stream before layer l; the last is the model's output.
   std::vector<Matrix> inputs_;
   std::vector<AttentionOutput> attention_;  // of layers that will be computed again

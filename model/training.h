@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "kernels/compute.h"
 #include "model/expert_capacity.h"
+#include "model/vision_training.h"
 #include "model/weights.h"
 
 namespace fulmen {
@@ -19,6 +20,7 @@ struct PackedBatch {
   std::vector<int32_t> tokens;   // [T], in [0, vocab)
   std::vector<int32_t> targets;  // [T]: the token each position is to predict, or -1
   std::vector<int64_t> starts;   // borders of the documents, rising from 0 to T
+  PackedImages images = {};      // that some of the tokens stand for
 
   // Appends a document whose every token but the first is a target.
   void Add(std::span<const int32_t> document);
@@ -35,6 +37,8 @@ struct LossOptions {
   // Keeps only each layer's input, and what softmax attention gave, and computes the rest a second
   // time: less memory, more work. The last layer keeps all, for the backward pass begins with it.
   bool recompute = false;
+  // Whether the gradients of the vision tower are wanted; those of the projector always are.
+  bool vision_tower = true;
   // An expert takes at most ceil(capacity * tokens * k / E) choices of a layer in the whole step,
   // see ExpertCapacity; the rest are dropped. The weights of a token's other choices stay as they
   // are. 0: no limit.

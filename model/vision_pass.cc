@@ -86,9 +86,8 @@ void VisionPass::Layer(const VisionLayerWeights& layer, ConstMatrix input, Matri
   const Workspace::Frame frame(compute_.context.scratch);
   const Matrix branch = Allocate(rows(), config_.width);
   Norm(input, layer.attention_norm, layer.attention_norm_bias, a.attention_input);
-  compute_.kernels.linear(
-      compute_.context, a.attention_input,
-      {{layer.query, a.queries}, {layer.key, a.keys}, {layer.value, a.values}});
+  compute_.kernels.linear(compute_.context, a.attention_input,
+                          {{layer.query, a.queries}, {layer.key, a.keys}, {layer.value, a.values}});
   compute_.kernels.add_bias(compute_.context, a.queries, layer.query_bias, a.queries);
   compute_.kernels.add_bias(compute_.context, a.keys, layer.key_bias, a.keys);
   compute_.kernels.add_bias(compute_.context, a.values, layer.value_bias, a.values);

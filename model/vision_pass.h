@@ -1,6 +1,6 @@
 // The layers of the vision tower and the projector, forward and back, written once: inference runs
-// the forward pass in the memory of one layer, training keeps what the backward pass needs. Internal
-// to model/.
+// the forward pass in the memory of one layer, training keeps what the backward pass needs.
+// Internal to model/.
 #pragma once
 
 #include <cstdint>

@@ -24,8 +24,8 @@ using RecallAnswer = std::function<std::optional<std::vector<int32_t>>(std::stri
 // The tokens of a prompt, and the images that some of them stand for.
 struct Prompt {
   std::vector<int32_t> ids;
-  std::vector<PromptImage> images;
-  AnswerFormat format;
+  std::vector<PromptImage> images = {};
+  AnswerFormat format = {};
 };
 // Linear in the prompt, which may be megabytes: not for the I/O thread. Assistant turns with a
 // handle become the tokens that were sampled where these say the same as the turn.
