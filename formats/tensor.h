@@ -34,7 +34,7 @@ struct TensorView {
   TensorView Rows(int64_t first, int64_t count) const;
 };
 
-// As a weight: a matrix, or a vector as one row.
+// As a weight: a matrix, a vector as one row, or what has more dimensions as rows of the first.
 WeightMatrix AsWeight(const TensorView& tensor);
 
 }  // namespace fulmen

@@ -36,7 +36,8 @@ TEST(Tensor, AreWeightsAsMatrices) {
   EXPECT_EQ(Describe(matrix), "BF16 [2, 3]");
   EXPECT_EQ(matrix.row(1), bytes + 6);
   EXPECT_EQ(Describe(AsWeight({bytes, DType::kF16, {6}})), "F16 [1, 6]");
-  EXPECT_DEATH(AsWeight({bytes, DType::kF16, {1, 2, 3}}), "1, 2, 3");
+  EXPECT_EQ(Describe(AsWeight({bytes, DType::kF16, {2, 1, 3}})), "F16 [2, 3]");
+  EXPECT_DEATH(AsWeight({bytes, DType::kF16, {}}), "scalar");
 }
 
 }  // namespace

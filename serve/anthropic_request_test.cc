@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/image_reader.h"
 #include "serve/anthropic_messages.h"
 #include "serve/testing/answer_events.h"
 
@@ -21,8 +22,9 @@ ChatPrompt PromptOf(const Json& body) {
   if (!request) return {};
   // Whatever was read has to be a prompt for the formats.
   const auto& prompt = std::get<ChatPrompt>(request->generation.prompt);
-  const auto pieces =
-      FormatChat(ChatFormat::kM1, {{"messages", prompt.messages}, {"tools", prompt.tools}});
+  const bool images = !ImageParts(prompt.messages).empty();
+  const auto pieces = FormatChat(images ? ChatFormat::kVl01 : ChatFormat::kM1,
+                                 {{"messages", prompt.messages}, {"tools", prompt.tools}});
   EXPECT_TRUE(pieces) << pieces.error().message;
   return prompt;
 }
@@ -187,9 +189,38 @@ TEST(AnthropicRequest, Tools) {
             "servers, or needs a model that was trained for it (unsupported)");
 }
 
+TEST(AnthropicRequest, Images) {
+  const std::string data =
+      R"({"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}})";
+  const std::string url = R"({"type":"image","source":{"type":"url","url":"https://x/y.png"}})";
+  EXPECT_EQ(MessagesOf(R"({"role":"user","content":[)" + data + R"(,{"type":"text","text":"a"},)" +
+                       url + "]}"),
+            R"([{"role":"user","content":[{"type":"image_url","path":"messages[0].content[0]",)"
+            R"("image_url":{"url":"data:image/png;base64,AA=="}},{"type":"text","text":"a"},)"
+            R"({"type":"image_url","path":"messages[0].content[2]",)"
+            R"("image_url":{"url":"https://x/y.png"}}]}])");
+  // Of a result: in the user's text behind it.
+  const Json messages =
+      PromptOf(
+          Body(
+              R"({"role":"user","content":"u"},)"
+              R"({"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{}}]},)"
+              R"({"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[)"
+              R"({"type":"text","text":"r"},)" +
+              url + R"(]},{"type":"text","text":"v"}]})"))
+          .messages;
+  EXPECT_EQ(messages[2]["content"], "r");
+  EXPECT_EQ(messages[3]["content"].size(), 2U);
+  EXPECT_EQ(messages[3]["content"][1]["text"], "v");
+  EXPECT_EQ(ErrorOf(R"({"role":"user","content":[{"type":"image","source":{"type":"file"}}]})"),
+            "messages[0].content[0].source.type: images come in the request (base64) or from a URL "
+            "(url), found \"file\" (unsupported)");
+}
+
 TEST(AnthropicRequest, RefusesByName) {
-  EXPECT_EQ(ErrorOf(R"({"role":"user","content":[{"type":"text","text":"a"},{"type":"image"}]})"),
-            "messages[0].content[1]: blocks of type image are not supported (unsupported)");
+  EXPECT_EQ(
+      ErrorOf(R"({"role":"user","content":[{"type":"text","text":"a"},{"type":"document"}]})"),
+      "messages[0].content[1]: blocks of type document are not supported (unsupported)");
   EXPECT_EQ(ErrorOf(R"({"role":"user","content":[{"type":"document"}]})"),
             "messages[0].content[0]: blocks of type document are not supported (unsupported)");
 }
@@ -218,7 +249,7 @@ TEST(AnthropicRequest, SaysWhatIsWrong) {
   EXPECT_EQ(ErrorOf(R"({"role":"user"})"),
             "messages[0].content: expected a string or a list of blocks, found nothing");
   EXPECT_EQ(ErrorOf(R"({"role":"user","content":[{"type":"tool_use"}]})"),
-            "messages[0].content[0].type: expected text, tool_result, tool_addition or "
+            "messages[0].content[0].type: expected text, image, tool_result, tool_addition or "
             "tool_removal, found \"tool_use\"");
   EXPECT_EQ(ErrorOf(kHi, R"(,"temperature":1.5)"),
             "temperature: expected a number from 0 to 1, found 1.5");

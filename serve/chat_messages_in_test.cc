@@ -36,6 +36,36 @@ TEST(ChatMessagesIn, RolesAndContentTakeOneShape) {
             R"({"role":"assistant","content":"no"},{"role":"assistant","content":""}])");
 }
 
+// They stand among texts as they came; those of results behind these.
+TEST(ChatMessagesIn, Images) {
+  const std::string image = R"({"type":"image_url","image_url":{"url":"data:x"}})";
+  const auto out = [](const std::string& path) {
+    return R"({"type":"image_url","path":")" + path + R"(","image_url":{"url":"data:x"}})";
+  };
+  EXPECT_EQ(
+      Shape(R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"},)" +
+            image + R"(,{"type":"text","text":"c"},{"type":"image_url","image_url":"data:x"}]}])"),
+      R"([{"role":"user","content":[{"type":"text","text":"a\nb"},)" +
+          out("messages[0].content[2]") + R"(,{"type":"text","text":"c"},)" +
+          out("messages[0].content[4]") + "]}]");
+  const std::string call =
+      R"({"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},)"
+      R"({"role":"tool","tool_call_id":"1","content":[)" +
+      image + R"(,{"type":"text","text":"r"}]})";
+  const auto contents = [](const std::string& messages) {
+    std::string all;
+    const Json read = *Read(messages);
+    for (const Json& message : read) all += message["content"].dump() + " ";
+    return all;
+  };
+  const std::string shown = out("messages[1].content[0]");
+  EXPECT_EQ(contents("[" + call + "]"), "null \"r\" [" + shown + "] ");
+  EXPECT_EQ(contents("[" + call + R"(,{"role":"user","content":"u"}])"),
+            "null \"r\" [" + shown + R"(,{"type":"text","text":"u"}] )");
+  EXPECT_EQ(contents("[" + call + R"(,{"role":"assistant","content":"s"}])"),
+            "null \"r\" [" + shown + "] \"s\" ");
+}
+
 TEST(ChatMessagesIn, CallsAndTheirResults) {
   EXPECT_EQ(Shape(R"([{"role":"assistant","content":null,"tool_calls":[
                   {"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1,\"a\":2}"}},
@@ -129,8 +159,14 @@ TEST(ChatMessagesIn, ErrorsNameTheField) {
       {R"([{"role":"user","content":[{"type":"text"}]}])", kInvalid, "messages[0].content[0].text"},
       {R"([{"role":"user","content":[{"type":"smell"}]}])", kInvalid,
        "messages[0].content[0].type"},
-      {R"([{"role":"user","content":[{"type":"text","text":"x"},{"type":"image_url"}]}])",
+      {R"([{"role":"user","content":[{"type":"text","text":"x"},{"type":"input_audio"}]}])",
        kUnsupported, "messages[0].content[1].type"},
+      {R"([{"role":"user","content":[{"type":"image_url"}]}])", kInvalid,
+       "messages[0].content[0].image_url"},
+      {R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":7}}]}])", kInvalid,
+       "messages[0].content[0].image_url.url"},
+      {R"([{"role":"assistant","content":[{"type":"image_url","image_url":"x"}]}])", kInvalid,
+       "messages[0].content"},
       {R"([{"role":"assistant","audio":{"id":"a"}}])", kUnsupported, "messages[0].audio"},
       {R"([{"role":"assistant","reasoning":7}])", kInvalid, "messages[0].reasoning"},
       {R"([{"role":"assistant","tool_calls":[{"id":"1","type":"custom"}]}])", kUnsupported,
@@ -155,9 +191,10 @@ TEST(ChatMessagesIn, ErrorsNameTheField) {
     EXPECT_EQ(read.error().kind, wrong.kind) << wrong.messages;
     EXPECT_EQ(read.error().param, wrong.param) << wrong.messages;
   }
-  EXPECT_EQ(Shape(R"([{"role":"user","content":[{"type":"image_url"}]}])", {.model = "nano"}),
-            "messages[0].content[0].type: the model nano reads text alone, found a part of the "
-            "type image_url");
+  EXPECT_EQ(
+      Shape(R"([{"role":"user","content":[{"type":"file"}]}])", {.model = "nano"}),
+      "messages[0].content[0].type: the model nano reads text and parts of the type image_url, "
+      "found one of the type file");
 }
 
 // Whatever comes through can be rendered by every format.

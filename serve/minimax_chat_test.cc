@@ -64,7 +64,7 @@ TEST(MiniMaxChat, WhatItDoesNotTakeIs2013) {
       {R"({"messages":[{"role":"user_system","content":"x"}]})", "messages[0].role"},
       {R"({"messages":[{"role":"group","content":"x"}]})", "messages[0].role"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]})",
-       "messages[0].content[0].type"},
+       "messages[0].content[0].image_url.url"},
   };
   for (const auto& [more, param] : cases) {
     const auto call = ParseMiniMaxChat(Body(more));

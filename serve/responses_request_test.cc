@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/image_reader.h"
 #include "serve/testing/answer_events.h"
 
 namespace fulmen {
@@ -15,8 +16,9 @@ ChatPrompt PromptOf(const Json& body, const ReferredItems& referred = {}) {
   EXPECT_TRUE(request) << request.error().param << ": " << request.error().message;
   if (!request) return {};
   const auto& prompt = std::get<ChatPrompt>(request->generation.prompt);
-  const auto pieces =
-      FormatChat(ChatFormat::kM1, {{"messages", prompt.messages}, {"tools", prompt.tools}});
+  const bool images = !ImageParts(prompt.messages).empty();
+  const auto pieces = FormatChat(images ? ChatFormat::kVl01 : ChatFormat::kM1,
+                                 {{"messages", prompt.messages}, {"tools", prompt.tools}});
   EXPECT_TRUE(pieces) << pieces.error().message;
   return prompt;
 }
@@ -157,14 +159,38 @@ TEST(ResponsesRequest, ToolsOfOtherKindsArePassedOver) {
                   .tools.is_null());
 }
 
+TEST(ResponsesRequest, Images) {
+  EXPECT_EQ(MessagesOf(R"([{"role":"user","content":[{"type":"input_text","text":"a"},)"
+                       R"({"type":"input_image","image_url":"data:x","detail":"low"}]}])"),
+            R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url",)"
+            R"("path":"input[0].content[1]","image_url":{"url":"data:x"}}]}])");
+  const std::string output =
+      R"({"type":"function_call","call_id":"1","name":"f","arguments":"{}"},)"
+      R"({"type":"function_call_output","call_id":"1","output":[{"type":"input_image",)"
+      R"("image_url":"data:x"}]})";
+  const std::string shown =
+      R"([{"type":"image_url","path":"input[1].output[0]","image_url":{"url":"data:x"}})";
+  const Json alone = PromptOf(MustParse(R"({"model":"m","input":[)" + output + "]}")).messages;
+  EXPECT_EQ(alone[1]["content"], "");
+  EXPECT_EQ(alone[2]["content"].dump(), shown + "]");
+  const Json more = PromptOf(MustParse(R"({"model":"m","input":[)" + output +
+                                       R"(,{"role":"user","content":"u"}]})"))
+                        .messages;
+  EXPECT_EQ(more[2]["content"].dump(), shown + R"(,{"type":"text","text":"u"}])");
+  EXPECT_EQ(
+      ErrorOf(R"({"input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]})"),
+      "input[0].content[0].file_id: images come in the request or from a URL: there are no "
+      "stored files (unsupported)");
+}
+
 TEST(ResponsesRequest, RefusesByName) {
   for (const char* field :
        {R"("tool_choice":{"type":"file_search"})", R"("background":true)", R"("truncation":"auto")",
         R"("conversation":"c")", R"("prompt":{"id":"p"})"}) {
     EXPECT_TRUE(ErrorWith(field).ends_with("(unsupported)")) << field << ErrorWith(field);
   }
-  EXPECT_EQ(ErrorOf(R"({"input":[{"role":"user","content":[{"type":"input_image"}]}]})"),
-            "input[0].content[0]: parts of type input_image are not supported (unsupported)");
+  EXPECT_EQ(ErrorOf(R"({"input":[{"role":"user","content":[{"type":"input_file"}]}]})"),
+            "input[0].content[0]: parts of type input_file are not supported (unsupported)");
   EXPECT_EQ(ErrorOf(R"({"input":[{"type":"web_search_call","id":"x"}]})"),
             "input[0].type: items of type \"web_search_call\" are not supported: known are "
             "message, reasoning, function_call, function_call_output and item_reference "
