@@ -123,7 +123,10 @@ Status CheckOptions(const ServeOptions& options) {
       return Fail(ErrorCode::kInvalidArgument, "--alias should be ALIAS=NAME, found \"{}\"", alias);
     }
   }
-  for (const std::string& host : options.image_fetch.hosts) FULMEN_TRY(CheckImageHost(host));
+  for (const std::string& host : options.image_fetch.hosts) {
+    const Status good = CheckImageHost(host);
+    if (!good) return Fail(good.error().code, "--image-host: {}", good.error().message);
+  }
   return CheckNeighbours(options.http);
 }
 

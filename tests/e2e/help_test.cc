@@ -57,8 +57,8 @@ TEST(Help, ItsExamplesWork) {
       const auto mentions = [&](const char* word) {
         return example.find(word) != std::string::npos;
       };
-      const bool external = mentions("MiniMax-M1") || mentions("run.toml") ||
-                            mentions("story.txt") || mentions("books/");
+      const bool external = mentions("MiniMax-M1") || mentions("MiniMax-VL-01") ||
+                            mentions("run.toml") || mentions("story.txt") || mentions("books/");
       if (mentions("text-01-slice")) example += " --layers 1 --hidden 64 --vocab 64 --ffn 64";
       example = std::regex_replace(example, std::regex("/tmp/"), folder.path() + "/");
       if (mentions("man -l")) example.insert(0, "MANPAGER=cat ");

@@ -14,6 +14,8 @@ Effects RunEffects() {
       {"--model", "Hi -n 8 --temperature 0", "Hi -n 8 --temperature 0 -m ../in/model"},
       {"--prompt", model + "-p Hi", model + "-p Hello"},
       {"--file", model + "-f ../in/short.txt", model + "-f ../in/book.txt"},
+      {"--image", "-m ../in/vl -n 8 --temperature 0 Hi",
+       "-m ../in/vl -n 8 --temperature 0 Hi --image ../in/small.png"},
       {"--chat", model, model + "--chat", "Hi\nHello\n"},
       {"--system", model + "Hi --chat-format m1", model + "Hi --chat-format m1 --system Sort."},
       {"--raw", nano + "Hi", nano + "Hi --raw"},

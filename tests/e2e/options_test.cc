@@ -123,6 +123,7 @@ void Options::SetUpTestSuite() {
   fs::create_directories(*all_runs / "in");
   fs::copy(SourcePath("tests/golden/text/hybrid-bf16"), *all_runs / "in/model");
   fs::copy(SourcePath("tests/golden/gguf/wide/wide-q4_k_m.gguf"), *all_runs / "in/q4.gguf");
+  fs::copy(SourcePath("tests/golden/vl/images/small.png"), *all_runs / "in/small.png");
   Write("short.txt", "Hello there.\n");
   Write("book.txt",
         "Once upon a time there was a door.\n\nIt was red.\n***\nTom lives in Rome, and so on.\n");
@@ -179,6 +180,9 @@ void Options::SetUpTestSuite() {
   prepare("train data", "../in/lines.jsonl -m ../in/model --out ../in/data");
   prepare("train data", "../in/lines.jsonl --train-tokenizer 280 --out ../in/other");
   prepare("quantize", "../in/model ../in/low.gguf Q4_0");
+  prepare("synth",
+          "../in/vl --preset vl-small --type BF16 --layers 2 --hidden 64 --heads 2 --kv-heads 1 "
+          "--head-dim 32 --ffn 64 --experts 2 --vocab 1000");
   prepare("imatrix", "../in/model ../in/book.txt ../in/imatrix.gguf");
   prepare("train", "../in/run.toml --out ../in/trained-1");
   prepare("train sweep",

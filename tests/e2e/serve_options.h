@@ -16,6 +16,8 @@ struct Shown {
 
 // Those that say who may ask, and how.
 std::vector<Shown> NetworkOptions();
+// Those that say which images are taken.
+std::vector<Shown> ImageOptions();
 
 // What is learnt of a server by asking it.
 using Ask = std::function<std::string(const Served&)>;

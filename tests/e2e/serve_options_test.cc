@@ -337,8 +337,9 @@ std::vector<Shown> AllShown() {
       {{"--no-sessions"}, ShowNoSessions},
       {{"--cache", "--cache-size"}, ShowCache},
   };
-  const std::vector<Shown> network = NetworkOptions();
-  all.insert(all.end(), network.begin(), network.end());
+  for (const std::vector<Shown>& more : {NetworkOptions(), ImageOptions()}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
   return all;
 }
 
