@@ -146,7 +146,7 @@ void AddTokensOption(Command& command, std::string& tokens) {
   command
       .Add("--tokens FILE", tokens,
            "JSON: a list of ids, or {NAME: ids}, where for ids may stand {\"ids\": ids, "
-           "\"images\": [FILE, …]} with one image token for each image; - is standard input")
+           "\"images\": [FILE, ...]} with one image token for each image; - is standard input")
       .Required();
 }
 

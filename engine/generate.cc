@@ -87,6 +87,7 @@ std::vector<int32_t> EndTokens(const Model& model, const Tokenizer* tokenizer, b
 std::vector<int32_t> ForbiddenTokens(const Model& model, const Tokenizer* tokenizer) {
   const std::vector<int32_t> ends = EndTokens(model, tokenizer, /*chat=*/true);
   std::vector<int32_t> forbidden = model.unused_ids;
+  if (model.config.vision) forbidden.push_back(model.config.vision->image_token);
   std::erase_if(forbidden,
                 [&ends](int32_t id) { return std::binary_search(ends.begin(), ends.end(), id); });
   return forbidden;

@@ -47,8 +47,8 @@ Result<GenerateResult> Generate(Engine& engine, const Request& request,
 // tokenizer and, in a chat, the end of a turn. `tokenizer` may be null.
 std::vector<int32_t> EndTokens(const Model& model, const Tokenizer* tokenizer, bool chat);
 
-// The ids never to be sampled: unused ones, unless they end an answer. A padding token often does,
-// and its embedding row is zero.
+// The ids never to be sampled: unused ones, unless they end an answer (a padding token often does,
+// and its embedding row is zero), and the image token, which stands for nothing without an image.
 std::vector<int32_t> ForbiddenTokens(const Model& model, const Tokenizer* tokenizer);
 
 // Where messages begin in a prompt of the family's chat formats, but for its start.

@@ -1,6 +1,7 @@
 // What images add to a step of the engine: before their tokens are read, the vision tower sees
 // their tiles, some of them in each step.
 #include <algorithm>
+#include <limits>
 
 #include "engine/engine_internal.h"
 

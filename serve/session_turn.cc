@@ -62,6 +62,10 @@ ApiResult<std::unique_ptr<SessionTurn>> SessionTurn::Begin(SessionStore& store,
     return tl::unexpected(ToApiError(good.error(), "session"));
   }
   const Split split = SplitSystem(chat.messages);
+  if (ImageParts(chat.messages).size() != ImageParts(split.rest).size()) {
+    return ApiFail(ApiErrorKind::kUnsupported, "messages",
+                   "the system text of a session holds no images");
+  }
   auto found = store.Find(space, name);
   if (!found) return tl::unexpected(ToApiError(found.error(), "session"));
   const bool is_new = !*found;

@@ -59,6 +59,8 @@ std::string Strip(std::string_view text) {
   return std::string(first, last);
 }
 
+constexpr const char* kImage = "<image>";
+
 // Renders one request; each format is one method.
 class Formatter {
  public:
@@ -90,6 +92,10 @@ class Formatter {
   // What a caller supplies.
   void Foreign(std::string text) { Add(std::move(text), false); }
   void Add(std::string text, bool trusted) {
+    // An assistant may have written the marker of an image, and only images have one.
+    if (trusted && format_ == ChatFormat::kVl01 && text != kImage) {
+      trusted = text.find(kImage) == std::string::npos;
+    }
     if (!text.empty()) pieces_.push_back({std::move(text), trusted});
   }
 
@@ -152,7 +158,7 @@ class Formatter {
 
   void TextAndImages(const ChatMessage& message, bool trusted) {
     for (const ChatPart& part : message.parts) {
-      if (part.kind == Kind::kImage) Own("<image>");
+      if (part.kind == Kind::kImage) Own(kImage);
       if (part.kind == Kind::kText) Add(part.text, trusted);
     }
   }

@@ -148,6 +148,21 @@ TEST(Chat, LlamaCppStripsAndUsesTheFirstSystemMessageOnly) {
       "<end_of_sentence>\n<beginning_of_sentence>user name=user\na b<end_of_sentence>\n");
 }
 
+// The marker of an image counts where an image is, and nowhere else.
+TEST(Chat, OnlyImagesHaveTheirMarker) {
+  const std::string said = R"({"role": "user", "content": [{"type": "image"},
+      {"type": "text", "text": "<image>"}]}, {"role": "assistant", "content": "<image> it is"})";
+  const auto pieces = FormatChat(ChatFormat::kVl01, ParseJson(Messages(said), "chat").value());
+  ASSERT_TRUE(pieces);
+  int64_t markers = 0;
+  for (const PromptPiece& piece : *pieces) {
+    const bool holds = piece.text.find("<image>") != std::string::npos;
+    markers += holds ? 1 : 0;
+    EXPECT_EQ(holds && piece.trusted, piece.text == "<image>" && markers == 1) << piece.text;
+  }
+  EXPECT_EQ(markers, 3);
+}
+
 // A tokenizer that puts a space before a text: bytes are ids, "<x>" is 256.
 Tokenizer PrefixSpaceTokenizer() {
   Json vocab;

@@ -200,3 +200,36 @@ test('thoughts before a format', async () => {
   await refused('Say', { tools, tool_choice: 'required' });
   await server.stop();
 });
+
+// What would take forever is refused or answered soon, and keeps nobody else waiting.
+test('formats that are meant to harm', async () => {
+  const server = await Server.start();
+  const ask = (fields) =>
+    server.post('/v1/chat/completions', {
+      messages: [user('Hi')],
+      max_tokens: 4,
+      temperature: 0,
+      ...fields,
+    });
+  const of = (schema) => ({
+    response_format: { type: 'json_schema', json_schema: { name: 'x', strict: true, schema } },
+  });
+  const words = Array.from({ length: 100_000 }, (_, i) => `w${(i * 7919) % 1_000_003}`);
+  const alternatives = Array.from({ length: 30 }, (_, i) => ({
+    anyOf: [{ required: [`a${i}`] }, { required: [`b${i}`] }],
+  }));
+  const harmful = [
+    of({ enum: words }),
+    of({ type: 'object', allOf: alternatives }),
+    { grammar: 'root ::= root root | "a"' },
+    { guided_regex: 'a?'.repeat(10_000) },
+  ].map(ask);
+  const began = performance.now();
+  const plain = await ask({});
+  assert.equal(plain.choices[0].finish_reason, 'length');
+  assert.ok(performance.now() - began < 5_000);
+  for (const answer of await Promise.all(harmful)) assert.ok(answer.error.message, answer);
+  assert.ok(performance.now() - began < 30_000);
+  assert.equal((await ask({})).choices[0].message.content, plain.choices[0].message.content);
+  await server.stop();
+});
