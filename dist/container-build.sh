@@ -12,7 +12,7 @@ set -euo pipefail
 libraries=(
   libcurl4 libedit2 libexif12 libfmt9 libgcc-s1 libgif7 libhwy1 libjpeg62-turbo libonig5 libpng16-16
   libprometheus-cpp-core1.0 libsimdjson14 libsqlite3-0 libssl3 libstdc++6 libtomlplusplus3
-  libutf8proc2 libwebp7 libwebpdemux2 libxxhash0 libzstd1
+  libutf8proc2 libwebpdemux2 libxxhash0 libzstd1
 )
 
 case ${1-} in

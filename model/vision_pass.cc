@@ -6,8 +6,8 @@ namespace {
 std::span<float> Flat(const Matrix& row) { return {row.data, static_cast<size_t>(row.cols)}; }
 
 const std::vector<int32_t>& OnlyRow() {
-  static const std::vector<int32_t> kOnly = {0};
-  return kOnly;
+  static const std::vector<int32_t> only = {0};
+  return only;
 }
 
 }  // namespace

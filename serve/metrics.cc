@@ -37,7 +37,7 @@ double Share(int64_t used, int64_t most) {
   return most == 0 ? 0 : static_cast<double>(used) / static_cast<double>(most);
 }
 
-constexpr std::array<EngineValue, 15> kValues = {{
+constexpr std::array<EngineValue, 16> kValues = {{
     {"fulmen:num_requests_running", "Answers under way", MetricType::Gauge,
      [](const ServedModel&, const EngineStats& s) { return double(s.running); }},
     {"fulmen:num_requests_waiting", "Answers that wait to start", MetricType::Gauge,

@@ -99,15 +99,25 @@ std::vector<int32_t> EncodeWithTurns(const Tokenizer& tokenizer,
   return ids;
 }
 
+tl::unexpected<ApiError> TooLong(const ContextOverflow& overflow) {
+  return tl::unexpected(ApiError{.kind = ApiErrorKind::kContextLength,
+                                 .message = "the prompt is too long",
+                                 .param = "messages",
+                                 .overflow = overflow});
+}
+
 // Reads the images of a chat, and makes room for them among its tokens.
 ApiResult<std::vector<PromptImage>> PlaceImages(const ServedModel& model, const ChatPrompt& chat,
                                                 std::vector<int32_t>& ids) {
   const ImageReader* reader = model.images().get();
   if (reader == nullptr) return {};
   std::vector<std::shared_ptr<const TiledImage>> images;
+  int64_t length = std::ssize(ids);
   for (const ImagePart& part : ImageParts(chat.messages)) {
     auto image = reader->Read(part.url, part.path);
     if (!image) return tl::unexpected(ToApiError(image.error(), part.path));
+    length += (*image)->geometry.tokens;
+    if (length > model.context()) return TooLong({length, std::nullopt, model.context()});
     images.push_back(*std::move(image));
   }
   auto placed = ExpandImages(images, reader->image_token(), ids);
@@ -117,12 +127,7 @@ ApiResult<std::vector<PromptImage>> PlaceImages(const ServedModel& model, const 
 
 ApiResult<Prompt> MakeChatPrompt(const ServedModel& model, const ChatPrompt& chat,
                                  const RecallAnswer& recall) {
-  if (model.images() == nullptr) {
-    for (const ImagePart& part : ImageParts(chat.messages)) {
-      return ApiFail(ApiErrorKind::kUnsupported, part.path,
-                     "the model {} reads text alone, found an image", model.name());
-    }
-  }
+  FULMEN_API_TRY(CheckImages(model, chat.messages));
   FULMEN_API_ASSIGN(const std::vector<PromptPiece> pieces, ChatPieces(model, chat));
   const AnswerFormat format = AnswerFormatOf(*model.format(), HasTools(chat));
   auto turns = RecallTurns(model, chat.messages, format, recall);
@@ -152,13 +157,6 @@ SamplingParams SamplingOf(const ServedModel& model, const SamplingRequest& asked
   return params;
 }
 
-tl::unexpected<ApiError> TooLong(const ContextOverflow& overflow) {
-  return tl::unexpected(ApiError{.kind = ApiErrorKind::kContextLength,
-                                 .message = "the prompt is too long",
-                                 .param = "messages",
-                                 .overflow = overflow});
-}
-
 std::vector<int32_t> ScriptFor(const ServedModel& model, const Generation& generation) {
   const auto* chat = std::get_if<ChatPrompt>(&generation.prompt);
   if (model.script() == nullptr || chat == nullptr || chat->messages.empty()) return {};
@@ -183,6 +181,20 @@ std::string ContentText(const Json& content) {
     }
   }
   return text;
+}
+
+ApiResult<void> CheckImages(const ServedModel& model, const Json& messages) {
+  constexpr size_t kMostImages = 100;  // each may take a second to decode
+  const std::vector<ImagePart> images = ImageParts(messages);
+  if (!images.empty() && model.images() == nullptr) {
+    return ApiFail(ApiErrorKind::kUnsupported, images.front().path,
+                   "the model {} reads text alone, found an image", model.name());
+  }
+  if (images.size() > kMostImages) {
+    return ApiFail(ApiErrorKind::kInvalid, images[kMostImages].path,
+                   "a request holds at most {} images, found {}", kMostImages, images.size());
+  }
+  return {};
 }
 
 ApiResult<std::vector<PromptPiece>> ChatPieces(const ServedModel& model, const ChatPrompt& chat) {

@@ -32,6 +32,9 @@ struct Prompt {
 ApiResult<Prompt> MakePrompt(const ServedModel& model, const Generation& generation,
                              const RecallAnswer& recall);
 
+// Refuses images for a model of text, by its name, and more of them than a request may hold.
+ApiResult<void> CheckImages(const ServedModel& model, const Json& messages);
+
 // The texts of a message's content, a string or a list of parts, one behind the other.
 std::string ContentText(const Json& content);
 

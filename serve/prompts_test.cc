@@ -87,6 +87,26 @@ TEST_F(PromptsTest, TheFinalMessageIsGoneOnWith) {
   EXPECT_FALSE(MakePrompt(*nano_.served, generation, kNothing));
 }
 
+TEST_F(PromptsTest, ImagesForAModelOfTextAndTooManyOfThemAreRefused) {
+  Json content = Json::array();
+  for (int i = 0; i < 101; ++i) {
+    content.push_back({{"type", "image_url"}, {"image_url", {{"url", "data:,"}}}});
+  }
+  const Json messages = {{{"role", "user"}, {"content", content}}};
+  const auto text = MakePrompt(*nano_.served, Chat(messages), kNothing);
+  ASSERT_FALSE(text);
+  EXPECT_EQ(text.error().param, "messages[0].content[0]");
+  EXPECT_EQ(text.error().message, "the model nano reads text alone, found an image");
+  ServedModel::Options options;
+  options.images = std::make_shared<const ImageReader>(
+      VisionConfig{.tiles = {}, .normalisation = ClipNormalisation()});
+  const ServedNano seeing(std::move(options));
+  const auto many = CheckImages(*seeing.served, messages);
+  ASSERT_FALSE(many);
+  EXPECT_EQ(many.error().param, "messages[0].content[100]");
+  EXPECT_EQ(many.error().message, "a request holds at most 100 images, found 101");
+}
+
 TEST_F(PromptsTest, WhatIsTooLongIsToldWithItsNumbers) {
   const int64_t context = nano_.served->context();
   Generation generation;

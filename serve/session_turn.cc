@@ -61,6 +61,7 @@ ApiResult<std::unique_ptr<SessionTurn>> SessionTurn::Begin(SessionStore& store,
   if (const Status good = CheckSessionName(name); !good) {
     return tl::unexpected(ToApiError(good.error(), "session"));
   }
+  FULMEN_API_TRY(CheckImages(model, chat.messages));
   const Split split = SplitSystem(chat.messages);
   if (ImageParts(chat.messages).size() != ImageParts(split.rest).size()) {
     return ApiFail(ApiErrorKind::kUnsupported, "messages",

@@ -59,7 +59,7 @@ std::string Strip(std::string_view text) {
   return std::string(first, last);
 }
 
-constexpr const char* kImage = "<image>";
+constexpr std::string_view kImage = "<image>";
 
 // Renders one request; each format is one method.
 class Formatter {
@@ -158,7 +158,7 @@ class Formatter {
 
   void TextAndImages(const ChatMessage& message, bool trusted) {
     for (const ChatPart& part : message.parts) {
-      if (part.kind == Kind::kImage) Own(kImage);
+      if (part.kind == Kind::kImage) Own(std::string(kImage));
       if (part.kind == Kind::kText) Add(part.text, trusted);
     }
   }

@@ -63,7 +63,7 @@ for (const sdk of anthropics) {
         [{ messages: [] }, /^messages: /],
         [{ max_tokens: undefined }, /^max_tokens: /],
         [{ messages: [{ role: 'robot', content: 'a' }] }, /^messages\.?\[?0.*role: /],
-        [{ messages: [user([{ type: 'image', source: {} }])] }, /image/],
+        [{ messages: [user([{ type: 'image', source: {} }])] }, /source\.type: expected/],
         [
           {
             messages: [

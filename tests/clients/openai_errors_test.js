@@ -63,8 +63,8 @@ for (const sdk of openais) {
         [{ messages: [user('a'), { role: 'robot', content: 'b' }] }, 'messages[1].role', /robot/],
         [
           { messages: [user([{ type: 'image_url', image_url: { url: 'data:,' } }])] },
-          'messages[0].content[0].type',
-          /text alone/,
+          'messages[0].content[0]',
+          /reads text alone/,
         ],
         [
           { messages: [user('a'), { role: 'tool', tool_call_id: 'call_1', content: 'b' }] },
