@@ -146,8 +146,8 @@ ApiResult<void> AnthropicPrompt::AddBlock(const Json& block, const std::string& 
   FULMEN_API_ASSIGN(const Fields fields, Fields::Of(block, path));
   FULMEN_API_ASSIGN(const std::string type, fields.NeededString("type"));
   if (type == "text") {
-    FULMEN_API_ASSIGN(std::string text, fields.NeededString("text"));
-    return AddText(std::move(text), path);
+    FULMEN_API_ASSIGN(const std::string text, fields.NeededString("text"));
+    return AddText(text, path);
   }
   if (role_ != Role::kAssistant) {
     if (type == "tool_addition" || type == "tool_removal") {
@@ -175,7 +175,7 @@ ApiResult<void> AnthropicPrompt::AddBlock(const Json& block, const std::string& 
 
 // The assistant's texts are what it wrote, so nothing comes between them; those of others are
 // blocks of their own.
-ApiResult<void> AnthropicPrompt::AddText(std::string text, const std::string& path) {
+ApiResult<void> AnthropicPrompt::AddText(const std::string& text, const std::string& path) {
   if (role_ == Role::kSystem && text.starts_with(kBillingHeader)) return {};
   if (role_ == Role::kUser) FULMEN_API_TRY(CheckAnswered(path));
   ends_with_thinking_ = false;

@@ -56,7 +56,7 @@ class AnthropicPrompt {
   ApiResult<void> Enter(Role role, const std::string& path);
   ApiResult<void> AddContent(const Json& content, const std::string& path);
   ApiResult<void> AddBlock(const Json& block, const std::string& path);
-  ApiResult<void> AddText(std::string text, const std::string& path);
+  ApiResult<void> AddText(const std::string& text, const std::string& path);
   ApiResult<void> AddImage(const Fields& block, const std::string& path);
   ApiResult<void> AddToolUse(const Fields& block);
   ApiResult<void> AddToolResult(const Fields& block);
