@@ -25,8 +25,9 @@ Result<std::shared_ptr<const TiledImage>> ImageReader::Read(const std::string& u
 Result<std::shared_ptr<const TiledImage>> ImageReader::ReadBytes(std::string_view bytes,
                                                                  const std::string& where) const {
   FULMEN_ASSIGN(const Image image, DecodeImage(bytes, limits_, where));
-  FULMEN_ASSIGN(TiledImage tiles, MakeTiles(image, vision_.tiles));
-  return std::make_shared<const TiledImage>(std::move(tiles));
+  Result<TiledImage> tiles = MakeTiles(image, vision_.tiles);
+  if (!tiles) return Fail(tiles.error().code, "{}: {}", where, tiles.error().message);
+  return std::make_shared<const TiledImage>(*std::move(tiles));
 }
 
 std::shared_ptr<const ImageReader> ImageReaderFor(const Model& model, DecodeLimits limits,
