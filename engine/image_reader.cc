@@ -2,24 +2,29 @@
 
 #include <fmt/core.h>
 
+#include "engine/digest.h"
 #include "images/data_url.h"
 
 namespace fulmen {
 
 Result<std::shared_ptr<const TiledImage>> ImageReader::Read(const std::string& url,
                                                             const std::string& where) const {
-  std::string bytes;
-  if (IsDataUrl(url)) {
-    FULMEN_ASSIGN(bytes, DecodeDataUrl(url, limits_.bytes, where));
-  } else if (fetch_) {
-    FULMEN_ASSIGN(bytes, fetch_(url));
-  } else {
-    return Fail(ErrorCode::kUnsupported,
-                "{}: an image is expected as a data URL, as in data:image/png;base64,…; others are "
-                "not fetched here",
-                where);
+  if (!IsDataUrl(url)) {
+    if (!fetch_) {
+      return Fail(ErrorCode::kUnsupported,
+                  "{}: an image is expected as a data URL, as in data:image/png;base64,…; others "
+                  "are not fetched here",
+                  where);
+    }
+    FULMEN_ASSIGN(const std::string bytes, fetch_(url));
+    return ReadBytes(bytes, where);
   }
-  return ReadBytes(bytes, where);
+  const std::string key = Sha256(url);
+  if (auto known = recent_->Find(key)) return known;
+  FULMEN_ASSIGN(const std::string bytes, DecodeDataUrl(url, limits_.bytes, where));
+  FULMEN_ASSIGN(auto image, ReadBytes(bytes, where));
+  recent_->Add(key, image);
+  return image;
 }
 
 Result<std::shared_ptr<const TiledImage>> ImageReader::ReadBytes(std::string_view bytes,

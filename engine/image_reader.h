@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "engine/recent_images.h"
 #include "images/decode.h"
 #include "images/tiles.h"
 #include "model/vision_config.h"
@@ -25,10 +26,13 @@ class ImageReader {
 
   // Of a model. Without `fetch`, images come as data URLs alone.
   explicit ImageReader(VisionConfig vision, DecodeLimits limits = {}, Fetch fetch = {})
-      : vision_(std::move(vision)), limits_(limits), fetch_(std::move(fetch)) {}
+      : vision_(std::move(vision)),
+        limits_(limits),
+        fetch_(std::move(fetch)),
+        recent_(std::make_unique<RecentImages>(kRecentBytes)) {}
 
   int32_t image_token() const { return vision_.image_token; }
-  // `where` names the image in errors.
+  // `where` names the image in errors. Data URLs that come again soon are not decoded again.
   Result<std::shared_ptr<const TiledImage>> Read(const std::string& url,
                                                  const std::string& where) const;
   // The same of a picture file's bytes.
@@ -39,6 +43,8 @@ class ImageReader {
   VisionConfig vision_;
   DecodeLimits limits_;
   Fetch fetch_;
+  static constexpr size_t kRecentBytes = size_t{64} << 20;  // a dozen large ones
+  std::unique_ptr<RecentImages> recent_;
 };
 
 // Null for a model that reads text alone.
