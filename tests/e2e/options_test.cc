@@ -118,6 +118,15 @@ std::string RandomLines(int count) {
   return lines;
 }
 
+// A picture of one black pixel, in BMP.
+std::string OnePixel() {
+  std::string file = "BM";
+  for (const uint32_t field : {58, 0, 54, 40, 1, 1, 24 << 16 | 1, 0, 4, 0, 0, 0, 0, 0}) {
+    file.append(reinterpret_cast<const char*>(&field), sizeof(field));
+  }
+  return file;
+}
+
 void Options::SetUpTestSuite() {
   all_runs = new TemporaryFolder();
   fs::create_directories(*all_runs / "in");
@@ -180,6 +189,13 @@ void Options::SetUpTestSuite() {
   prepare("train data", "../in/lines.jsonl --train-tokenizer 280 --out ../in/other");
   prepare("quantize", "../in/model ../in/low.gguf Q4_0");
   prepare("imatrix", "../in/model ../in/book.txt ../in/imatrix.gguf");
+  // A model with images whose vision half is not where it is looked for.
+  prepare("synth",
+          "../in/vl.gguf --type Q8_0 --preset vl-small --layers 1 --softmax-every 1 --hidden 64 "
+          "--heads 2 --kv-heads 1 --head-dim 32 --ffn 64 --experts 2 --top-k 1 --vocab 300");
+  fs::rename(*all_runs / "in/mmproj-vl.gguf", *all_runs / "in/vision.gguf");
+  Write("dot.bmp", OnePixel());
+  Write("image-ids.json", R"({"p": {"ids": [60, 299, 61], "images": ["../in/dot.bmp"]}})");
   prepare("train", "../in/run.toml --out ../in/trained-1");
   prepare("train sweep",
           "../in/run.toml --schedule.kind constant --kinds softmax --sizes 32x2,64x2 "

@@ -73,6 +73,44 @@ void ShowModels() {
   ExpectRefused({"-m", "/no/model"}, "/no/model", 1);
 }
 
+void ShowMmproj() {
+  const std::string folder = NewFolder();
+  const std::string model = folder + "/vl.gguf";
+  const std::string mmproj = folder + "/vision.gguf";
+  const ProgramResult synth = RunFulmen({"synth",      model,
+                                         "--type",     "Q8_0",
+                                         "--preset",   "vl-small",
+                                         "--layers",   "1",
+                                         "--hidden",   "64",
+                                         "--heads",    "2",
+                                         "--kv-heads", "1",
+                                         "--head-dim", "32",
+                                         "--ffn",      "64",
+                                         "--experts",  "2",
+                                         "--top-k",    "1",
+                                         "--vocab",    "300",
+                                         "-q",         "--softmax-every",
+                                         "1"});
+  EXPECT_EQ(synth.exit_code, 0) << synth.err;
+  fs::rename(folder + "/mmproj-vl.gguf", mmproj);
+  // One white pixel.
+  const std::string url =
+      "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEA"
+      "sTj2FAAAAABJRU5ErkJggg==";
+  Json chat = ChatOf("Hi", 1);
+  chat["messages"][0]["content"] = Json::array(
+      {{{"type", "image_url"}, {"image_url", {{"url", url}}}}, {{"type", "text"}, {"text", "Hi"}}});
+  const auto status = [&](const Words& more) {
+    Words words = {"-m", model};
+    words.insert(words.end(), more.begin(), more.end());
+    return Served(NewFolder(), words).Ask("POST /v1/chat/completions", chat.dump()).status;
+  };
+  EXPECT_EQ(status({}), 400);
+  EXPECT_EQ(status({"--mmproj", mmproj}), 200);
+  ExpectRefused({"-m", "a=" + model, "-m", "b=" + model, "--mmproj", mmproj},
+                "--mmproj belongs to one model, found 2");
+}
+
 void ShowAliases() {
   const Served server(NewFolder(),
                       {"--alias", "gpt-4o=fulmen-nano", "--alias", "claude=fulmen-nano"});
@@ -318,6 +356,7 @@ void ShowConfig() {
 std::vector<Shown> AllShown() {
   std::vector<Shown> all = {
       {{"--model"}, ShowModels},
+      {{"--mmproj"}, ShowMmproj},
       {{"--alias"}, ShowAliases},
       {{"--kernels"}, ShowKernels},
       {{"--threads"}, ShowThreads},
