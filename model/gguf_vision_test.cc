@@ -183,10 +183,10 @@ TEST(GgufVision, TensorsHaveToBeThere) {
             }),
             "tensor \"v.patch_embd.weight\" has shape [64, 588], the config calls for [64, 3, 14, "
             "14]");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) {
-              file.tensors["output.weight"] = {{32, 20}};
-            }).substr(0, 39),
-            "tensor \"output.weight\" is also in ");
+  const std::string twice = ProblemWith([](TinyGguf& file) {
+    file.tensors["output.weight"] = {{32, 20}};
+  });
+  EXPECT_TRUE(twice.starts_with("tensor \"output.weight\" is also in ")) << twice;
 }
 
 TEST(GgufVision, MatricesMayBeQuantized) {

@@ -141,12 +141,12 @@ Result<std::vector<GgufFile>> PlanGguf(const ModelFiles& files, const Model& mod
   FULMEN_TRY(CheckGgufPath(path, config.vision.has_value()));
   FULMEN_ASSIGN(GgufMetadata metadata, TextMetadata(files, model, plan.mix));
   std::vector<GgufFile> made;
-  made.push_back({path, std::move(metadata), TextTensors(config, plan.mix)});
+  made.push_back({path, std::move(metadata), TextFileTensors(config, plan.mix)});
   if (!config.vision) return made;
   const auto stored = [&](const TensorRow& row, int64_t layer) {
     return TensorAt<WeightMatrix>(model.weights, row, layer, -1).type;
   };
-  std::vector<FileTensor> tensors = VisionTensors(config, stored, plan.mmproj_type);
+  std::vector<FileTensor> tensors = VisionFileTensors(config, stored, plan.mmproj_type);
   const Mix& mix = MixOfVision(tensors);
   made.push_back({MmprojPath(path),
                   files.mmproj() ? MetadataFromGguf(files.mmproj()->header(), mix)

@@ -56,7 +56,7 @@ const Mix& MixOf(std::string_view name) { return *FindMix(name).value(); }
 
 GgufFile FileOf(const Model& model, const Mix& mix) {
   return {TemporaryPath(), ModelMetadata(model, mix, "random").value(),
-          TextTensors(model.config, mix)};
+          TextFileTensors(model.config, mix)};
 }
 
 std::string Converted(const Model& model, const Mix& mix, int threads,
@@ -122,7 +122,7 @@ TEST(WriteGguf, WeighsColumnsByTheirImportance) {
 
 TEST(WriteGguf, StacksExperts) {
   const RandomModel random;
-  const auto tensors = TextTensors(random.model.config, MixOf("Q8_0"));
+  const auto tensors = TextFileTensors(random.model.config, MixOf("Q8_0"));
   const auto found = std::find_if(tensors.begin(), tensors.end(), [](const auto& tensor) {
     return tensor.declaration.name == "blk.1.ffn_down_exps.weight";
   });

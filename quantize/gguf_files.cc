@@ -19,7 +19,7 @@ FileTensor MakeTensor(const Config& config, const TensorRow& row, int64_t layer,
 
 }  // namespace
 
-std::vector<FileTensor> TextTensors(const Config& config, const Mix& mix) {
+std::vector<FileTensor> TextFileTensors(const Config& config, const Mix& mix) {
   std::vector<FileTensor> tensors;
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
     if (row.in_vision() || expert > 0) return;  // experts are in the stack of the first
@@ -28,7 +28,7 @@ std::vector<FileTensor> TextTensors(const Config& config, const Mix& mix) {
   return tensors;
 }
 
-std::vector<FileTensor> VisionTensors(
+std::vector<FileTensor> VisionFileTensors(
     const Config& config, const std::function<DType(const TensorRow& row, int64_t layer)>& stored,
     std::optional<DType> type) {
   std::vector<FileTensor> tensors;

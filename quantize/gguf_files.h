@@ -33,9 +33,9 @@ struct GgufFile {
 };
 
 // Of the text half.
-std::vector<FileTensor> TextTensors(const Config& config, const Mix& mix);
+std::vector<FileTensor> TextFileTensors(const Config& config, const Mix& mix);
 // Of the vision half, in the types that TypeInMmproj() gives tensors that are of type `stored` now.
-std::vector<FileTensor> VisionTensors(
+std::vector<FileTensor> VisionFileTensors(
     const Config& config, const std::function<DType(const TensorRow& row, int64_t layer)>& stored,
     std::optional<DType> type);
 // The type of most of its weights, as a mix.

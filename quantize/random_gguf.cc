@@ -73,10 +73,10 @@ Result<std::vector<GgufFile>> PlanRandomGguf(const Config& config, const Mix& mi
   FULMEN_TRY(CheckGgufPath(path, config.vision.has_value()));
   FULMEN_ASSIGN(GgufMetadata metadata, RandomMetadata(config, mix, path));
   std::vector<GgufFile> files;
-  files.push_back({path, std::move(metadata), TextTensors(config, mix)});
+  files.push_back({path, std::move(metadata), TextFileTensors(config, mix)});
   if (!config.vision) return files;
   const DType type = IsQuantized(mix.base) ? DType::kBF16 : mix.base;
-  std::vector<FileTensor> tensors = VisionTensors(
+  std::vector<FileTensor> tensors = VisionFileTensors(
       config, [type](const TensorRow&, int64_t) { return type; }, std::nullopt);
   GgufMetadata vision = VisionMetadata(config, MixOfVision(tensors), NameOf(path));
   files.push_back({MmprojPath(path), std::move(vision), std::move(tensors)});
