@@ -20,6 +20,7 @@
 
 #include "base/file_io.h"
 #include "fetch/testing/local_host.h"
+#include "tests/e2e/one_pixel.h"
 #include "tests/e2e/option_effects.h"
 #include "tests/e2e/stored_sessions.h"
 #include "tests/e2e/tiny_model.h"
@@ -116,15 +117,6 @@ std::string RandomLines(int count) {
     lines += fmt::format("{{\"text\": \"{}\", \"other\": \"Something else.\"}}\n", text);
   }
   return lines;
-}
-
-// A picture of one black pixel, in BMP.
-std::string OnePixel() {
-  std::string file = "BM";
-  for (const uint32_t field : {58, 0, 54, 40, 1, 1, 24 << 16 | 1, 0, 4, 0, 0, 0, 0, 0}) {
-    file.append(reinterpret_cast<const char*>(&field), sizeof(field));
-  }
-  return file;
 }
 
 void Options::SetUpTestSuite() {

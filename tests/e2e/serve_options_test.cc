@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/file_io.h"
+#include "tests/e2e/one_pixel.h"
 #include "tests/e2e/serve_options.h"
 #include "tests/e2e/served.h"
 #include "tests/testing/command_table.h"
@@ -93,10 +95,7 @@ void ShowMmproj() {
                                          "1"});
   EXPECT_EQ(synth.exit_code, 0) << synth.err;
   fs::rename(folder + "/mmproj-vl.gguf", mmproj);
-  // One white pixel.
-  const std::string url =
-      "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEA"
-      "sTj2FAAAAABJRU5ErkJggg==";
+  const std::string url = "data:image/bmp;base64," + EncodeBase64(OnePixel());
   Json chat = ChatOf("Hi", 1);
   chat["messages"][0]["content"] = Json::array(
       {{{"type", "image_url"}, {"image_url", {{"url", url}}}}, {{"type", "text"}, {"text", "Hi"}}});
