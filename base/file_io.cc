@@ -171,16 +171,21 @@ Status AtomicFile::Write(std::string_view text) {
   return {};
 }
 
+Status AtomicFile::Flush() {
+  if (!target_.empty() && fsync(file_) != 0) return Refused(errno);
+  return {};
+}
+
 Status AtomicFile::Commit() { return GiveFinalName(/*flush=*/true); }
 Status AtomicFile::CommitUnflushed() { return GiveFinalName(/*flush=*/false); }
 
 Status AtomicFile::GiveFinalName(bool flush) {
+  if (flush) FULMEN_TRY(Flush());
   if (!target_.empty()) {
     struct stat older {};
     if (stat(target_.c_str(), &older) == 0 && fchmod(file_, older.st_mode & 07777) != 0) {
       return Refused(errno);
     }
-    if (flush && fsync(file_) != 0) return Refused(errno);
     const bool named = temporary_ ? rename(temporary_->path().c_str(), target_.c_str()) == 0
                                   : GiveName(file_, target_);
     if (!named) return Refused(errno);

@@ -38,6 +38,8 @@ class AtomicFile {
   Status Write(std::span<const std::byte> bytes) {
     return Write(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   }
+  // Waits until all that was written is on the disk; Commit() has nothing to wait for then.
+  Status Flush();
   // Flushes to the disk and renames. Nothing may be written afterwards.
   Status Commit();
   // The same without waiting for the disk: whatever ends the program, the name has the whole file

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 struct ConvertOptions {
   std::string model;
+  std::string mmproj;
   GgufOutput output;  // or the name of a folder
   std::string type;   // empty: the default of what is written
 };
@@ -41,10 +42,11 @@ bool BecomesFolder(const ModelFiles& files, const std::string& out) {
 Status ConvertToFile(const ConvertOptions& options, const ModelFiles& files, const Model& model) {
   GgufOutput output = options.output;
   FULMEN_ASSIGN(output.mix, FindMix(options.type.empty() ? kFileType : options.type));
-  FULMEN_TRY(WriteGgufFile(files, model, output));
+  FULMEN_ASSIGN(const std::vector<GgufFile> planned, PlanOutput(files, model, output));
+  FULMEN_TRY(WriteOutput(files, model, output, planned));
   if (output.file == "-") return {};  // where the file itself went
-  Print("{}: {}, {}\n", output.file, output.mix->name,
-        HumanBytes(static_cast<int64_t>(BytesInMix(model.config, *output.mix))));
+  Print("{}: {}, {}\n", NamesOf(planned), output.mix->name,
+        HumanBytes(static_cast<int64_t>(BytesOfTensors(planned))));
   return {};
 }
 
@@ -54,6 +56,10 @@ Status ConvertToFolder(const ConvertOptions& options, const ModelFiles& files, c
     return Fail(ErrorCode::kInvalidArgument,
                 "{} is for quantized types, which a folder cannot hold; OUT should end in .gguf",
                 options.output.imatrix.empty() ? "--calibrate" : "--imatrix");
+  }
+  if (options.output.mmproj_type) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--mmproj-type is for an OUT that ends in .gguf; a folder has one --type");
   }
   FULMEN_ASSIGN(const Mix* mix, FindMix(options.type.empty() ? kFolderType : options.type));
   if (IsQuantized(mix->base)) {
@@ -74,7 +80,7 @@ Status ConvertToFolder(const ConvertOptions& options, const ModelFiles& files, c
 }
 
 Status Convert(const ConvertOptions& options) {
-  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model, options.mmproj));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
   return BecomesFolder(files, options.output.file) ? ConvertToFolder(options, files, model)
                                                    : ConvertToFile(options, files, model);
@@ -98,6 +104,8 @@ void AddConvertCommand(Command& program) {
   command.Add("--type TYPE", options->type, "Types of the weights; in a folder F32, BF16 or F16")
       .Names(MixNames())
       .Default(fmt::format("{}, of a folder {}", kFileType, kFolderType));
+  AddMmprojOption(command, options->mmproj);
+  AddMmprojTypeOption(command, options->output);
   AddImportanceOptions(command, options->output);
   AddThreadsOption(command, options->output.threads);
   AddQuietOption(command, options->output.quiet);

@@ -154,6 +154,7 @@ void AddLogits(Command& eval) {
   auto options = std::make_shared<EvalOptions>();
   Command& command = eval.AddCommand("logits", "Write the logits of given tokens as safetensors");
   AddSessionOptions(command, options->session);
+  AddMmprojOption(command, options->session.mmproj);
   AddKvTypeOption(command, options->session);
   AddTokensOption(command, options->tokens);
   command
@@ -181,6 +182,7 @@ void AddGenerate(Command& eval) {
   Command& command =
       eval.AddCommand("generate", "Continue given tokens, greedily unless sampling is asked for");
   AddSessionOptions(command, options->session);
+  AddMmprojOption(command, options->session.mmproj);
   AddKvTypeOption(command, options->session);
   AddTokensOption(command, options->tokens);
   command.Add("-n,--max-tokens N", options->count, "New tokens per prompt", {1, int64_t{1} << 31});

@@ -18,10 +18,11 @@ namespace fs = std::filesystem;
 // What the model is read from, as far as a name can tell: GGUF files in a folder are no part of it.
 std::vector<fs::path> FilesOf(const ModelFiles& files) {
   std::vector<fs::path> paths;
-  if (files.gguf()) {
-    for (const GgufPart& part : files.gguf()->parts) paths.emplace_back(part.file.path());
-    return paths;
+  for (const auto& model : {files.gguf(), files.mmproj()}) {
+    if (!model) continue;
+    for (const GgufPart& part : model->parts) paths.emplace_back(part.file.path());
   }
+  if (files.gguf()) return paths;
   std::error_code error;
   for (fs::directory_iterator it(files.path(), error), end; !error && it != end;
        it.increment(error)) {
@@ -92,19 +93,49 @@ void AddImportanceOptions(Command& command, GgufOutput& output) {
       .Completes(Completion::kFiles);
 }
 
-Status WriteGgufFile(const ModelFiles& files, const Model& model, const GgufOutput& output) {
-  FULMEN_TRY(CheckIsAnother(files, output.file));
+void AddMmprojTypeOption(Command& command, GgufOutput& output) {
+  const auto take = [&output](const std::string& name) {
+    output.mmproj_type = DTypeFromName(name);
+    return Status();
+  };
+  command
+      .Add("--mmproj-type TYPE", take,
+           "Type of the matrices that read images, which are a file of their own: "
+           "mmproj-NAME.gguf beside NAME.gguf")
+      .Names({"F32", "F16", "BF16", "Q8_0"})
+      .Default("as they are stored");
+}
+
+Result<std::vector<GgufFile>> PlanOutput(const ModelFiles& files, const Model& model,
+                                         const GgufOutput& output) {
+  if (output.mmproj_type && !model.config.vision) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--mmproj-type is for models that read images, and {} reads text alone",
+                files.path());
+  }
+  FULMEN_ASSIGN(std::vector<GgufFile> planned,
+                PlanGguf(files, model, {*output.mix, output.mmproj_type}, output.file));
+  for (const GgufFile& file : planned) FULMEN_TRY(CheckIsAnother(files, file.path));
+  return planned;
+}
+
+Status WriteOutput(const ModelFiles& files, const Model& model, const GgufOutput& output,
+                   std::vector<GgufFile> planned) {
   FULMEN_ASSIGN(const ImportanceMatrix importance, ImportanceFor(files, model, output));
-  FULMEN_ASSIGN(GgufMetadata metadata, MetadataOf(files, model, *output.mix));
   const GgufMetadata origin = ImportanceMetadata(importance);
+  GgufMetadata& metadata = planned.front().metadata;
   metadata.insert(metadata.end(), origin.begin(), origin.end());
   // Stops between two pieces, so that what was written can be removed.
   const InterruptGuard interrupt;
   ThreadPool pool(output.threads);
-  WriteProgress progress(output.quiet, static_cast<int64_t>(BytesInMix(model.config, *output.mix)),
-                         interrupt);
-  return WriteGguf(model, {*output.mix, metadata, importance}, output.file, pool,
-                   std::ref(progress));
+  WriteProgress progress(output.quiet, static_cast<int64_t>(BytesOfTensors(planned)), interrupt);
+  return WriteGguf(model, planned, importance, pool, std::ref(progress));
+}
+
+std::string NamesOf(std::span<const GgufFile> files) {
+  std::string names;
+  for (const GgufFile& file : files) names += (names.empty() ? "" : " and ") + file.path;
+  return names;
 }
 
 }  // namespace fulmen

@@ -1,8 +1,10 @@
-// What the commands share that write a model as a GGUF file.
+// What the commands share that write a model as GGUF files.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "cli/progress.h"
 #include "formats/model_files.h"
 #include "model/weights.h"
+#include "quantize/gguf_files.h"
 #include "quantize/mix.h"
 
 namespace fulmen {
@@ -19,6 +22,7 @@ namespace fulmen {
 struct GgufOutput {
   std::string file;
   const Mix* mix = nullptr;
+  std::optional<DType> mmproj_type;  // of the vision half's matrices; else they keep theirs
   bool quiet = false;
   int threads = 0;
   // Where the importance of columns comes from; both empty: all count alike.
@@ -55,8 +59,16 @@ std::string DescribeMixes();
 // --calibrate and --imatrix.
 void AddImportanceOptions(Command& command, GgufOutput& output);
 
-// Writes the file, and tells of the progress. Refuses to write over the model's own files.
-// What of the importance is missing goes to standard error.
-Status WriteGgufFile(const ModelFiles& files, const Model& model, const GgufOutput& output);
+// --mmproj-type.
+void AddMmprojTypeOption(Command& command, GgufOutput& output);
+
+// The files that the model becomes. Refuses to write over its own.
+Result<std::vector<GgufFile>> PlanOutput(const ModelFiles& files, const Model& model,
+                                         const GgufOutput& output);
+// Writes them, and tells of the progress. What of the importance is missing goes to standard error.
+Status WriteOutput(const ModelFiles& files, const Model& model, const GgufOutput& output,
+                   std::vector<GgufFile> planned);
+// "a.gguf and mmproj-a.gguf".
+std::string NamesOf(std::span<const GgufFile> files);
 
 }  // namespace fulmen

@@ -25,6 +25,7 @@ namespace {
 
 struct InspectOptions {
   std::string model;
+  std::string mmproj;
   bool json = false;
   bool verify = false;
   bool tensors = false;
@@ -157,23 +158,39 @@ Json ValueJson(const GgufValue& value) {
   return text ? Json(ReplaceInvalidUtf8(*text)) : value.ToJson();
 }
 
-// Appends to `json`, or prints: what a GGUF model says about itself.
-void DescribeGguf(const GgufModel& model, bool as_json, Json& json) {
+Json GgufJson(const GgufModel& model) {
   const GgufHeader& header = model.header();
+  Json metadata = Json::object();
+  // Keys are unique already, and looking for each among the others takes long.
+  std::vector<std::pair<const std::string, Json>>& members = metadata.get_ref<Json::object_t&>();
+  for (const auto& [key, value] : header.metadata) {
+    members.emplace_back(ReplaceInvalidUtf8(key), ValueJson(value));
+  }
+  return {{"version", header.version}, {"parts", model.parts.size()}, {"metadata", metadata}};
+}
+
+std::string GgufLine(const GgufModel& model) {
+  return fmt::format("GGUF version {}, {} part{}, {} metadata entries", model.header().version,
+                     model.parts.size(), model.parts.size() == 1 ? "" : "s",
+                     model.header().metadata.size());
+}
+
+// Appends to `json`, or prints: what a GGUF model says about itself.
+void DescribeGguf(const ModelFiles& files, bool as_json, Json& json) {
+  const GgufHeader& header = files.gguf()->header();
   if (as_json) {
-    Json metadata = Json::object();
-    // Keys are unique already, and looking for each among the others takes long.
-    std::vector<std::pair<const std::string, Json>>& members = metadata.get_ref<Json::object_t&>();
-    for (const auto& [key, value] : header.metadata) {
-      members.emplace_back(ReplaceInvalidUtf8(key), ValueJson(value));
+    json["gguf"] = GgufJson(*files.gguf());
+    if (files.mmproj()) {
+      json["mmproj"] = GgufJson(*files.mmproj());
+      json["mmproj"]["file"] = ReplaceInvalidUtf8(files.mmproj()->where());
     }
-    json["gguf"] = {
-        {"version", header.version}, {"parts", model.parts.size()}, {"metadata", metadata}};
     return;
   }
-  PrintLine("file", fmt::format("GGUF version {}, {} part{}, {} metadata entries", header.version,
-                                model.parts.size(), model.parts.size() == 1 ? "" : "s",
-                                header.metadata.size()));
+  PrintLine("file", GgufLine(*files.gguf()));
+  if (files.mmproj()) {
+    PrintLine("vision file",
+              fmt::format("{}, {}", Printable(files.mmproj()->where()), GgufLine(*files.mmproj())));
+  }
   const auto line = [&](const char* label, const std::vector<const char*>& keys) {
     std::string text;
     for (const char* key : keys) {
@@ -246,11 +263,11 @@ Status Verify(const InspectOptions& options, const ModelFiles& files, Json& json
 }
 
 Status Inspect(InspectOptions& options) {
-  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model, options.mmproj));
   FULMEN_ASSIGN(const ModelSummary summary, SummarizeModel(files));
   Json json = SummaryJson(summary);
   if (!options.json) PrintSummary(summary);
-  if (files.gguf()) DescribeGguf(*files.gguf(), options.json, json);
+  if (files.gguf()) DescribeGguf(files, options.json, json);
   if (options.tensors) FULMEN_TRY(ListTensors(files, options.json, json));
   Status status;
   if (options.verify) status = Verify(options, files, json);
@@ -272,6 +289,7 @@ void AddInspectCommand(Command& program) {
       .Completes(Completion::kFiles)
       .Excludes({"--model"});
   AddModelOption(command, options->model, "The same, as in other commands");
+  AddMmprojOption(command, options->mmproj);
   command.Add("--json", options->json, "Print one JSON object");
   command.Add("--tensors", options->tensors, "List every tensor with its type and shape");
   command.Add("--verify", options->verify,

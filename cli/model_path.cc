@@ -20,8 +20,8 @@ fs::path Variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-// Files below `folder` that `glob` matches, but what pulls keep for themselves; of split models the
-// first parts.
+// Files below `folder` that `glob` matches, but vision halves and what pulls keep for themselves;
+// of split models the first parts.
 std::set<std::string> FindFiles(const fs::path& folder, const std::string& glob) {
   std::set<std::string> found;
   std::error_code ended;
@@ -32,7 +32,7 @@ std::set<std::string> FindFiles(const fs::path& folder, const std::string& glob)
       continue;
     }
     std::string name = it->path().lexically_relative(folder).string();
-    if (!MatchesGlob(glob, name) || !it->is_regular_file(ended)) continue;
+    if (!MatchesGlob(glob, name) || IsMmprojName(name) || !it->is_regular_file(ended)) continue;
     const auto split = ParseSplitName(name);
     found.insert(split ? split->PathOf(1) : std::move(name));
   }
@@ -101,9 +101,9 @@ Result<std::string> ModelPath(const std::string& named) {
       path, path);
 }
 
-Result<ModelFiles> OpenModelFiles(const std::string& named) {
+Result<ModelFiles> OpenModelFiles(const std::string& named, const std::string& mmproj) {
   FULMEN_ASSIGN(const std::string path, ModelPath(named));
-  return ModelFiles::Open(path);
+  return ModelFiles::Open(path, mmproj);
 }
 
 }  // namespace fulmen

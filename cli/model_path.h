@@ -12,8 +12,8 @@ namespace fulmen {
 // The folder or file that `named` means: itself where it is there; else, of the form
 // OWNER/NAME[:FILE], what `fulmen pull` brought under that name; empty: the default model.
 Result<std::string> ModelPath(const std::string& named);
-// The files there.
-Result<ModelFiles> OpenModelFiles(const std::string& named);
+// The files there; `mmproj` as ModelFiles::Open() takes it.
+Result<ModelFiles> OpenModelFiles(const std::string& named, const std::string& mmproj = "");
 
 // Where `fulmen pull` puts a model: in $FULMEN_MODELS, else in fulmen/models of $XDG_DATA_HOME or
 // of ~/.local/share.

@@ -21,6 +21,7 @@ namespace {
 
 struct QuantizeOptions {
   std::string model;
+  std::string mmproj;
   GgufOutput output;
   std::string type;
   bool allow_requantize = false;
@@ -33,6 +34,8 @@ struct TypeSum {
 };
 
 struct Summary {
+  std::string names;   // of the files
+  std::string mmproj;  // the one of the vision half, if there is one
   std::map<DType, TypeSum> types;
   int64_t parameters = 0;
   int64_t bytes = 0;
@@ -42,14 +45,19 @@ struct Summary {
   }
 };
 
-Summary Summarize(const Model& model, const Mix& mix) {
+Summary Summarize(const Model& model, std::span<const GgufFile> files) {
   Summary summary;
-  for (const GgufWriter::Declaration& tensor : TensorsInMix(model.config, mix)) {
-    const auto bytes = static_cast<int64_t>(BytesOf(tensor.dtype, ElementCount(tensor.shape)));
-    TypeSum& sum = summary.types[tensor.dtype];
-    ++sum.tensors;
-    sum.bytes += bytes;
-    summary.bytes += bytes;
+  summary.names = NamesOf(files);
+  if (files.size() > 1) summary.mmproj = files[1].path;
+  for (const GgufFile& file : files) {
+    for (const FileTensor& tensor : file.tensors) {
+      const int64_t elements = ElementCount(tensor.declaration.shape);
+      const auto bytes = static_cast<int64_t>(BytesOf(tensor.type, elements));
+      TypeSum& sum = summary.types[tensor.type];
+      ++sum.tensors;
+      sum.bytes += bytes;
+      summary.bytes += bytes;
+    }
   }
   summary.parameters = ParameterCount(model.config);
   summary.bytes_before = static_cast<int64_t>(model.checkpoint->total_bytes());
@@ -62,19 +70,20 @@ void PrintJson(const QuantizeOptions& options, const Mix& mix, const Summary& su
   for (const auto& [type, sum] : summary.types) {
     types[std::string(DTypeName(type))] = {{"tensors", sum.tensors}, {"bytes", sum.bytes}};
   }
-  const Json json = {{"file", options.output.file},
-                     {"type", mix.name},
-                     {"parameters", summary.parameters},
-                     {"bytes", summary.bytes},
-                     {"bytes_before", summary.bytes_before},
-                     {"bits_per_weight", summary.bits_per_weight()},
-                     {"types", types},
-                     {"seconds", seconds}};
+  Json json = {{"file", options.output.file},
+               {"type", mix.name},
+               {"parameters", summary.parameters},
+               {"bytes", summary.bytes},
+               {"bytes_before", summary.bytes_before},
+               {"bits_per_weight", summary.bits_per_weight()},
+               {"types", types},
+               {"seconds", seconds}};
+  if (!summary.mmproj.empty()) json["mmproj"] = summary.mmproj;
   Print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
 }
 
-void PrintSummary(const QuantizeOptions& options, const Mix& mix, const Summary& summary) {
-  Print("{}: {}, {}, {:.2f} bits a weight ({} before)\n", options.output.file, mix.name,
+void PrintSummary(const Mix& mix, const Summary& summary) {
+  Print("{}: {}, {}, {:.2f} bits a weight ({} before)\n", summary.names, mix.name,
         HumanBytes(summary.bytes), summary.bits_per_weight(), HumanBytes(summary.bytes_before));
   for (const auto& [type, sum] : summary.types) {
     Print("  {:<7} {:>4} tensor{} {}\n", DTypeName(type), sum.tensors,
@@ -82,8 +91,9 @@ void PrintSummary(const QuantizeOptions& options, const Mix& mix, const Summary&
   }
 }
 
-Status CheckMayRequantize(const QuantizeOptions& options, const Model& model, const Mix& mix) {
-  const std::optional<Requantized> found = FindRequantized(model, mix);
+Status CheckMayRequantize(const QuantizeOptions& options, const Model& model,
+                          std::span<const GgufFile> planned) {
+  const std::optional<Requantized> found = FindRequantized(model, planned);
   if (!found || options.allow_requantize) return {};
   return Fail(ErrorCode::kInvalidArgument,
               "{}: tensor \"{}\" is {} already, and {} made of that is worse than made of the "
@@ -94,18 +104,19 @@ Status CheckMayRequantize(const QuantizeOptions& options, const Model& model, co
 Status Quantize(const QuantizeOptions& options) {
   GgufOutput output = options.output;
   FULMEN_ASSIGN(output.mix, FindMix(options.type));
-  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model));
+  FULMEN_ASSIGN(const ModelFiles files, OpenModelFiles(options.model, options.mmproj));
   FULMEN_ASSIGN(const Model model, LoadModel(files));
-  FULMEN_TRY(CheckMayRequantize(options, model, *output.mix));
+  FULMEN_ASSIGN(const std::vector<GgufFile> planned, PlanOutput(files, model, output));
+  FULMEN_TRY(CheckMayRequantize(options, model, planned));
   const auto start = Clock::now();
-  FULMEN_TRY(WriteGgufFile(files, model, output));
+  FULMEN_TRY(WriteOutput(files, model, output, planned));
   const double seconds = SecondsSince(start);
   if (options.output.file == "-") return {};  // where the file itself went
-  const Summary summary = Summarize(model, *output.mix);
+  const Summary summary = Summarize(model, planned);
   if (options.json) {
     PrintJson(options, *output.mix, summary, seconds);
   } else {
-    PrintSummary(options, *output.mix, summary);
+    PrintSummary(*output.mix, summary);
   }
   return {};
 }
@@ -126,6 +137,8 @@ void AddQuantizeCommand(Command& program) {
   command.Add("--allow-requantize", options->allow_requantize,
               "Quantize tensors again that have fewer than 8 bits a weight already");
   command.Add("--json", options->json, "Print one JSON object");
+  AddMmprojOption(command, options->mmproj);
+  AddMmprojTypeOption(command, options->output);
   AddImportanceOptions(command, options->output);
   AddThreadsOption(command, options->output.threads);
   AddQuietOption(command, options->output.quiet);

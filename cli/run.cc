@@ -226,6 +226,7 @@ void AddRunCommand(Command& program) {
   command.Add("PROMPT", options->prompt, "The prompt, in quotes where it has spaces")
       .Excludes({"--prompt", "--file"});
   AddSessionOptions(command, options->session);
+  AddMmprojOption(command, options->session.mmproj);
   AddRepackOption(command, options->session);
   AddKvTypeOption(command, options->session);
   command.Add("-p,--prompt TEXT", options->prompt, "The prompt, too").Excludes({"--file"});

@@ -115,6 +115,12 @@ Status CheckOptions(const ServeOptions& options) {
                 "give keys with --api-key-file, or say --anyone",
                 options.http.address);
   }
+  if (!options.session.mmproj.empty() && options.models.size() > 1) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--mmproj belongs to one model, found {}; of several each has mmproj-NAME.gguf "
+                "beside its NAME.gguf",
+                options.models.size());
+  }
   if (std::ranges::find(options.keys, "") != options.keys.end()) {
     return Fail(ErrorCode::kInvalidArgument, "--api-key is empty");
   }
@@ -452,6 +458,7 @@ void AddServeCommand(Command& program) {
            "times for several")
       .Completes(Completion::kFiles)
       .Default("$FULMEN_MODEL, else the model that comes with Fulmen");
+  AddMmprojOption(command, options->session.mmproj);
   command.Add("--alias ALIAS=NAME", options->aliases, "Another name for a model");
   AddKernelsOption(command, options->session.kernels);
   AddThreadsOption(command, options->session.threads);

@@ -17,6 +17,13 @@ Option& AddModelOption(Command& command, std::string& model, std::string help) {
       .Default("$FULMEN_MODEL, else the model that comes with Fulmen");
 }
 
+Option& AddMmprojOption(Command& command, std::string& mmproj) {
+  return command
+      .Add("--mmproj FILE", mmproj, "What reads images, of a .gguf model: a .gguf file of its own")
+      .Completes(Completion::kFiles)
+      .Default("mmproj-NAME.gguf beside NAME.gguf, where there is one");
+}
+
 Option& AddKernelsOption(Command& command, std::string& kernels) {
   return command.Add("--kernels NAME", kernels, "Which implementation of the operations computes")
       .Choices({"ref", "cpu"})
@@ -85,7 +92,7 @@ EngineOptions EngineOptionsFor(const Session& session, bool keep, int64_t engine
 
 Result<std::unique_ptr<Session>> OpenSession(const SessionOptions& options) {
   FULMEN_ASSIGN(const Kernels* kernels, SelectKernels(options.kernels));
-  FULMEN_ASSIGN(ModelFiles files, OpenModelFiles(options.model));
+  FULMEN_ASSIGN(ModelFiles files, OpenModelFiles(options.model, options.mmproj));
   FULMEN_ASSIGN(Model model, LoadModel(files));
   FULMEN_TRY(CheckKvType(options.kv_type, model.config.head_dim));
   return std::make_unique<Session>(std::move(files), std::move(model), *kernels, options);

@@ -17,6 +17,7 @@ namespace fulmen {
 
 struct SessionOptions {
   std::string model;       // folder or .gguf file; empty: the default model
+  std::string mmproj;      // file of a .gguf model's vision half; empty: the one beside it
   std::string kernels;     // "ref", "cpu" or empty for the environment's choice
   int threads = 0;         // 0: all processors
   bool as_stored = false;  // quantized weights stay as the file has them
@@ -29,6 +30,8 @@ void AddSessionOptions(Command& command, SessionOptions& options);
 Option& AddModelOption(Command& command, std::string& model, std::string help);
 Option& AddKernelsOption(Command& command, std::string& kernels);
 Option& AddThreadsOption(Command& command, int& threads);
+// --mmproj, of commands that a model's vision half makes a difference to.
+Option& AddMmprojOption(Command& command, std::string& mmproj);
 // --no-repack, of commands that may compute for long.
 void AddRepackOption(Command& command, SessionOptions& options);
 // --kv-type, of commands that keep sequences.

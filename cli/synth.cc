@@ -17,7 +17,6 @@
 #include "cli/session.h"
 #include "model/cost.h"
 #include "model/synth.h"
-#include "quantize/convert.h"
 #include "quantize/random_gguf.h"
 #include "tokenizer/stand_in.h"
 
@@ -152,7 +151,11 @@ Status Synth(const SynthCommandOptions& options) {
   FULMEN_ASSIGN(const Config config, BuildConfig(options));
   FULMEN_ASSIGN(const Mix* mix, FindMix(options.type));
   const bool gguf = IsGgufName(options.out);
-  const size_t bytes = gguf ? BytesInMix(config, *mix) : RandomModelBytes(config, mix->base);
+  std::vector<GgufFile> files;
+  if (gguf) {
+    FULMEN_ASSIGN(files, PlanRandomGguf(config, *mix, options.out));
+  }
+  const size_t bytes = gguf ? BytesOfTensors(files) : RandomModelBytes(config, mix->base);
   // Stops between two pieces, so that what was written can be removed.
   const InterruptGuard interrupt;
   ThreadPool pool(options.threads);
@@ -166,11 +169,11 @@ Status Synth(const SynthCommandOptions& options) {
       written += piece;
       return !interrupt.flag();
     };
-    FULMEN_TRY(gguf ? WriteRandomGguf(config, *mix, options.seed, options.out, pool, count)
+    FULMEN_TRY(gguf ? WriteRandomGguf(config, files, options.seed, pool, count)
                     : WriteFolder(options, config, *mix, pool, count));
   }
-  Print("{}: {} parameters, {}\n", options.out, HumanCount(ParameterCount(config)),
-        HumanBytes(static_cast<int64_t>(bytes)));
+  Print("{}: {} parameters, {}\n", gguf ? NamesOf(files) : options.out,
+        HumanCount(ParameterCount(config)), HumanBytes(static_cast<int64_t>(bytes)));
   return {};
 }
 

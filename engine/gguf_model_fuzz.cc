@@ -1,4 +1,5 @@
-// libFuzzer target: any bytes as a GGUF model, opened as a command opens it.
+// libFuzzer target: any bytes as a GGUF model, and as the vision half of one, opened as a command
+// opens them.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "model/cost.h"
+#include "model/testing/tiny_gguf.h"
 #include "model/weights.h"
 #include "tokenizer/tokenizer.h"
 
@@ -24,6 +26,17 @@ void Use(const fulmen::Model& model) {
   if (fulmen::DecodeBytes(model, {}, fulmen::DType::kF32) < 0) abort();
 }
 
+// A sound model of text, for the program's life.
+const std::string& TextHalf() {
+  static const std::string path = [] {
+    const int file = memfd_create("text.gguf", MFD_CLOEXEC);
+    std::string name = "/proc/self/fd/" + std::to_string(file);
+    fulmen::testing::TinyGguf().Write(name);
+    return name;
+  }();
+  return path;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -37,6 +50,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (const auto tokenizer = fulmen::Tokenizer::Load(*files)) {
       tokenizer->Encode("Hello, 1 <x>", fulmen::Tokenizer::Markers::kParse);
     }
+  }
+  if (const auto files = fulmen::ModelFiles::Open(TextHalf(), path)) {
+    if (const auto model = fulmen::LoadModel(*files)) Use(*model);
   }
   close(file);
   return 0;

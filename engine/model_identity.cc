@@ -16,6 +16,7 @@ std::string ModelIdentity(const Model& model) {
   constexpr size_t kSample = 1024;
   FULMEN_CHECK(model.checkpoint != nullptr, "a model without files has no identity");
   std::string all = ConfigToJson(model.config, "").dump();
+  if (model.config.vision) all += PreprocessorConfigToJson(*model.config.vision).dump();
   for (const auto& [name, view] : model.checkpoint->tensors()) {
     all += fmt::format("{} {} {}\n", name, DTypeName(view.dtype), fmt::join(view.shape, "x"));
     const std::string_view bytes(reinterpret_cast<const char*>(view.data), view.bytes());

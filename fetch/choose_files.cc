@@ -67,6 +67,15 @@ std::set<std::string> GgufModels(const std::set<std::string>& paths) {
   return models;
 }
 
+// The vision halves of the GGUF models in `names`.
+void AddMmprojs(const std::vector<RemoteFile>& files, std::set<std::string>& names) {
+  std::set<std::string> wanted;
+  for (const std::string& name : names) {
+    if (name.ends_with(".gguf")) wanted.insert(MmprojNameOf(name));
+  }
+  names.merge(Names(files, [&](const auto& path) { return wanted.contains(path); }));
+}
+
 // All parts of the split models in `names`.
 Status AddParts(const std::vector<RemoteFile>& files, std::set<std::string>& names) {
   const std::set<std::string> there = Names(files, [](const std::string&) { return true; });
@@ -107,6 +116,7 @@ Result<std::set<std::string>> NamedFiles(const std::vector<RemoteFile>& files,
     return Fail(ErrorCode::kNotFound, "{} has no file {}{}", reference.model(), wanted, hint);
   }
   FULMEN_TRY(AddParts(files, names));
+  AddMmprojs(files, names);
   return names;
 }
 
@@ -114,8 +124,8 @@ Result<std::set<std::string>> NeededFiles(const std::vector<RemoteFile>& files,
                                           const ModelReference& reference) {
   std::set<std::string> weights = Names(files, IsWeights);
   if (weights.empty()) {
-    const std::set<std::string> models =
-        GgufModels(Names(files, [](const auto& path) { return path.ends_with(".gguf"); }));
+    const std::set<std::string> models = GgufModels(Names(
+        files, [](const auto& path) { return path.ends_with(".gguf") && !IsMmprojName(path); }));
     if (models.size() > 1) {
       return Fail(ErrorCode::kInvalidArgument,
                   "{0} has {1} GGUF models, of which one should be named ({0}:FILE): {2}",
@@ -128,6 +138,7 @@ Result<std::set<std::string>> NeededFiles(const std::vector<RemoteFile>& files,
     }
     std::set<std::string> names = models;
     FULMEN_TRY(AddParts(files, names));
+    AddMmprojs(files, names);
     return names;
   }
   std::set<std::string> names = Names(files, IsNeeded);

@@ -57,6 +57,17 @@ TEST(ChooseFiles, TheOnlyGgufModel) {
                   "others"});
 }
 
+TEST(ChooseFiles, TheVisionHalfOfAGgufModel) {
+  const Paths all = {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "mmproj-m.gguf",
+                     "mmproj-other.gguf"};
+  const Paths both = {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "mmproj-m.gguf"};
+  EXPECT_EQ(Choose(all), both);
+  EXPECT_EQ(Choose(all, "m-00002-of-00002.gguf"), both);
+  EXPECT_EQ(Choose({"q/m.gguf", "q/mmproj-m.gguf", "mmproj-m.gguf"}),
+            (Paths{"q/m.gguf", "q/mmproj-m.gguf"}));
+  EXPECT_EQ(Choose(all, "mmproj-other.gguf"), Paths{"mmproj-other.gguf"});
+}
+
 TEST(ChooseFiles, NamedOnes) {
   const Paths all = {"config.json", "x-Q4_0.gguf", "q8/x-00001-of-00002.gguf",
                      "q8/x-00002-of-00002.gguf", "lost-00001-of-00002.gguf"};

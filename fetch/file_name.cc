@@ -66,4 +66,14 @@ std::optional<SplitName> ParseSplitName(std::string_view path) {
   return name;
 }
 
+bool IsMmprojName(std::string_view path) {
+  return path.substr(path.rfind('/') + 1).starts_with("mmproj-") && path.ends_with(".gguf");
+}
+
+std::string MmprojNameOf(std::string_view path) {
+  const auto split = ParseSplitName(path);
+  std::string whole = split ? split->stem + ".gguf" : std::string(path);
+  return whole.insert(whole.rfind('/') + 1, "mmproj-");
+}
+
 }  // namespace fulmen

@@ -31,4 +31,9 @@ struct SplitName {
 };
 std::optional<SplitName> ParseSplitName(std::string_view path);
 
+// Whether `path` is a GGUF file of a model's vision half: mmproj-NAME.gguf.
+bool IsMmprojName(std::string_view path);
+// Where that of the GGUF model `path` stands, of a split one any part, if it has one.
+std::string MmprojNameOf(std::string_view path);
+
 }  // namespace fulmen

@@ -154,15 +154,17 @@ Status Checkpoint::AddFile(const std::string& path) {
   return {};
 }
 
-Result<Checkpoint> Checkpoint::OfGguf(std::shared_ptr<const GgufModel> model) {
+Result<Checkpoint> Checkpoint::OfGguf(std::vector<std::shared_ptr<const GgufModel>> models) {
   Checkpoint checkpoint;
-  for (const GgufPart& part : model->parts) {
-    for (const auto& [name, tensor] : part.header.tensors) {
-      FULMEN_TRY(checkpoint.AddTensor(name, part.file, tensor.begin, tensor.end, tensor.dtype,
-                                      tensor.shape));
+  for (const auto& model : models) {
+    for (const GgufPart& part : model->parts) {
+      for (const auto& [name, tensor] : part.header.tensors) {
+        FULMEN_TRY(checkpoint.AddTensor(name, part.file, tensor.begin, tensor.end, tensor.dtype,
+                                        tensor.shape));
+      }
     }
   }
-  checkpoint.gguf_ = std::move(model);
+  checkpoint.gguf_ = std::move(models);
   return checkpoint;
 }
 

@@ -21,8 +21,8 @@ class Checkpoint {
   // `path` is a .safetensors file or a folder. Every shard the index names must be there and hold
   // the tensors the index says; names may not repeat.
   static Result<Checkpoint> Open(const std::string& path);
-  // Fails where two parts hold a tensor of the same name.
-  static Result<Checkpoint> OfGguf(std::shared_ptr<const GgufModel> model);
+  // Of models that belong together. Fails where two parts hold a tensor of the same name.
+  static Result<Checkpoint> OfGguf(std::vector<std::shared_ptr<const GgufModel>> models);
 
   // All tensors by name, sorted. Views live as long as the checkpoint (which may be moved).
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
@@ -39,8 +39,8 @@ class Checkpoint {
   const std::byte* CopyAligned(const std::byte* data, size_t bytes);
 
   std::vector<std::unique_ptr<MappedFile>> files_;
-  std::shared_ptr<const GgufModel> gguf_;             // or these
-  std::vector<std::unique_ptr<std::byte[]>> copies_;  // of misaligned tensors
+  std::vector<std::shared_ptr<const GgufModel>> gguf_;  // or these
+  std::vector<std::unique_ptr<std::byte[]>> copies_;    // of misaligned tensors
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, const MappedFile*> file_of_;
 };

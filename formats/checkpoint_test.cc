@@ -175,7 +175,7 @@ TEST(Checkpoint, ReadsMisalignedTensorsOfGguf) {
     std::memcpy(data.data() + offset, &value, sizeof(value));
     WriteText(folder / "m.gguf", builder.Data(data).File());
     const auto model = std::make_shared<GgufModel>(OpenGguf(folder / "m.gguf").value());
-    const Checkpoint checkpoint = Checkpoint::OfGguf(model).value();
+    const Checkpoint checkpoint = Checkpoint::OfGguf({model}).value();
     const TensorView& w = checkpoint.tensors().at("w");
     EXPECT_EQ(reinterpret_cast<uintptr_t>(w.data) % sizeof(float), 0U);
     EXPECT_EQ(LoadFloat(w.dtype, w.data, 0), value);

@@ -74,7 +74,24 @@ Status CheckTensorCount(const GgufModel& model) {
               kTensorsKey, expected, model.parts.size(), found);
 }
 
+// Of NAME-00002-of-00003.gguf, NAME.gguf; any other name itself.
+std::string WithoutPart(const std::string& name) {
+  constexpr std::string_view kForm = "-00000-of-00000.gguf";
+  if (name.size() <= kForm.size()) return name;
+  const size_t end = name.size() - kForm.size();
+  for (size_t i = 0; i < kForm.size(); ++i) {
+    const char c = name[end + i];
+    if (kForm[i] == '0' ? c < '0' || c > '9' : c != kForm[i]) return name;
+  }
+  return name.substr(0, end) + ".gguf";
+}
+
 }  // namespace
+
+std::string MmprojPath(const std::string& path) {
+  const fs::path whole = path;
+  return whole.parent_path() / ("mmproj-" + WithoutPart(whole.filename().string()));
+}
 
 const GgufTensor* GgufModel::Find(std::string_view tensor) const {
   for (const GgufPart& part : parts) {

@@ -31,4 +31,11 @@ struct GgufModel {
 // must be there and say which one it is; together they must hold as many tensors as they say.
 Result<GgufModel> OpenGguf(const std::string& path);
 
+// The general.architecture of a model's vision half, which is a file of its own: llama.cpp's
+// mmproj.
+inline constexpr std::string_view kMmprojArchitecture = "clip";
+// Where that of the model at `path` stands, if it has one: mmproj-NAME.gguf beside NAME.gguf, or
+// beside all parts of a split NAME.
+std::string MmprojPath(const std::string& path);
+
 }  // namespace fulmen

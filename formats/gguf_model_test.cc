@@ -51,7 +51,7 @@ TEST_F(GgufModelTest, OpensAllPartsByAny) {
     EXPECT_EQ(model.where(), folder_ / "m-00001-of-00003.gguf");
     EXPECT_EQ(model.header().Find("split.no")->Integer(), 0);
     const Checkpoint checkpoint =
-        Checkpoint::OfGguf(std::make_shared<const GgufModel>(std::move(model))).value();
+        Checkpoint::OfGguf({std::make_shared<const GgufModel>(std::move(model))}).value();
     EXPECT_EQ(checkpoint.tensors().size(), 3U);
     EXPECT_EQ(*checkpoint.tensors().at("c").data, std::byte{2});
     EXPECT_EQ(checkpoint.FileOf("b"), folder_ / "m-00002-of-00003.gguf");
@@ -107,9 +107,9 @@ TEST_F(GgufModelTest, CountsTheTensors) {
   Write("m-00002-of-00003.gguf", Part(1, 3, "a"));
   auto model =
       std::make_shared<const GgufModel>(OpenGguf(folder_ / "m-00002-of-00003.gguf").value());
-  EXPECT_EQ(Checkpoint::OfGguf(model).error().message, (folder_ / "m-00002-of-00003.gguf") +
-                                                           ": tensor \"a\" is also in " +
-                                                           (folder_ / "m-00001-of-00003.gguf"));
+  EXPECT_EQ(Checkpoint::OfGguf({model}).error().message, (folder_ / "m-00002-of-00003.gguf") +
+                                                             ": tensor \"a\" is also in " +
+                                                             (folder_ / "m-00001-of-00003.gguf"));
 }
 
 }  // namespace

@@ -140,6 +140,11 @@ Status GgufWriter::Write(std::span<const std::byte> bytes) {
   return {};
 }
 
+Status GgufWriter::Flush() {
+  FULMEN_TRY(EndTensors());
+  return file_.Flush();
+}
+
 Status GgufWriter::Finish() {
   FULMEN_TRY(EndTensors());
   FULMEN_CHECK(tensor_ == sizes_.size(), "{} of {} tensors were written", tensor_, sizes_.size());

@@ -37,6 +37,8 @@ class GgufWriter {
                                    const std::vector<Declaration>& tensors);
   // Appends to the tensor being written. Writing more than declared in total is a broken invariant.
   Status Write(std::span<const std::byte> bytes);
+  // Waits until all is on the disk, so that Finish() takes but a moment.
+  Status Flush();
   // Fails a check unless every declared byte was written.
   Status Finish();
 

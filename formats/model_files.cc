@@ -24,13 +24,44 @@ bool IsGguf(const std::string& path) {
   return start == kGgufMagic;
 }
 
+// "" where it is no string.
+std::string_view ArchitectureOf(const GgufModel& model) {
+  return model.header().FindString("general.architecture", model.where()).value_or("");
+}
+
+Result<std::shared_ptr<const GgufModel>> OpenText(const std::string& path) {
+  FULMEN_ASSIGN(GgufModel model, OpenGguf(path));
+  if (ArchitectureOf(model) != kMmprojArchitecture) {
+    return std::make_shared<const GgufModel>(std::move(model));
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              "{}: this is the vision half of a model (an mmproj file); name the file of its text "
+              "half as the model, and this one with --mmproj",
+              path);
+}
+
+// nullptr where none is named and none stands beside the model.
+Result<std::shared_ptr<const GgufModel>> OpenMmproj(const std::string& named,
+                                                    const std::string& model) {
+  const std::string path = named.empty() ? MmprojPath(model) : named;
+  std::error_code unreadable;  // opening says why
+  if (named.empty() && !fs::exists(path, unreadable) && !unreadable) return nullptr;
+  FULMEN_ASSIGN(GgufModel mmproj, OpenGguf(path));
+  if (ArchitectureOf(mmproj) == kMmprojArchitecture) {
+    return std::make_shared<const GgufModel>(std::move(mmproj));
+  }
+  return Fail(ErrorCode::kUnsupported,
+              "{}: expected the vision half of {}, whose general.architecture is \"{}\", found {}",
+              path, model, kMmprojArchitecture, Shown(Json(ArchitectureOf(mmproj))));
+}
+
 }  // namespace
 
-Result<ModelFiles> ModelFiles::Open(const std::string& path) {
+Result<ModelFiles> ModelFiles::Open(const std::string& path, const std::string& mmproj) {
   if (IsGguf(path)) {
     ModelFiles files(path);
-    FULMEN_ASSIGN(GgufModel model, OpenGguf(path));
-    files.gguf_ = std::make_shared<const GgufModel>(std::move(model));
+    FULMEN_ASSIGN(files.gguf_, OpenText(path));
+    FULMEN_ASSIGN(files.mmproj_, OpenMmproj(mmproj, path));
     return files;
   }
   std::error_code unreadable;  // PathKind says why
@@ -40,7 +71,15 @@ Result<ModelFiles> ModelFiles::Open(const std::string& path) {
                 ".gguf file, found {}",
                 path, PathKind(path));
   }
+  if (!mmproj.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: an mmproj file belongs to a .gguf model, and {} is a folder", mmproj, path);
+  }
   return ModelFiles(path);
+}
+
+std::string ModelFiles::where() const {
+  return mmproj_ ? fmt::format("{} and {}", path_, mmproj_->where()) : path_;
 }
 
 std::string ModelFiles::PathOf(const char* name) const { return (fs::path(path_) / name).string(); }
@@ -108,7 +147,10 @@ Result<TokenizerSource> ModelFiles::ReadTokenizer() const {
 }
 
 Result<Checkpoint> ModelFiles::OpenTensors() const {
-  return gguf_ ? Checkpoint::OfGguf(gguf_) : Checkpoint::Open(path_);
+  if (!gguf_) return Checkpoint::Open(path_);
+  std::vector<std::shared_ptr<const GgufModel>> models = {gguf_};
+  if (mmproj_) models.push_back(mmproj_);
+  return Checkpoint::OfGguf(std::move(models));
 }
 
 Result<std::optional<CheckpointIndex>> ModelFiles::ReadIndexOfMissing() const {

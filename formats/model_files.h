@@ -1,6 +1,7 @@
 // The files of one model, found in one place: what holds the tensors, the config and the tokenizer,
 // and where each came from. That is a folder of safetensors with JSON files beside them, or a GGUF
-// file, split or not, whose metadata has what those files say.
+// file, split or not, whose metadata has what those files say. The vision half of a GGUF model is a
+// GGUF file of its own, which llama.cpp calls mmproj.
 #pragma once
 
 #include <memory>
@@ -41,12 +42,17 @@ struct TokenizerSource {
 // stands before the tensors' bytes is.
 class ModelFiles {
  public:
-  // Fails where `path` is neither a folder nor a GGUF file.
-  static Result<ModelFiles> Open(const std::string& path);
+  // Fails where `path` is neither a folder nor a GGUF file of a model's text half. `mmproj` is the
+  // file of the vision half of a GGUF model; empty: the one at MmprojPath(), if there is one.
+  static Result<ModelFiles> Open(const std::string& path, const std::string& mmproj = "");
 
   const std::string& path() const { return path_; }
+  // The files that hold tensors, for errors.
+  std::string where() const;
   // nullptr for a folder.
   const std::shared_ptr<const GgufModel>& gguf() const { return gguf_; }
+  // nullptr for a folder, and for a model of text.
+  const std::shared_ptr<const GgufModel>& mmproj() const { return mmproj_; }
 
   // A GGUF file may hold a tokenizer alone, too.
   bool has_config() const;
@@ -71,6 +77,7 @@ class ModelFiles {
 
   std::string path_;
   std::shared_ptr<const GgufModel> gguf_;
+  std::shared_ptr<const GgufModel> mmproj_;
 };
 
 }  // namespace fulmen

@@ -105,5 +105,79 @@ TEST_F(ModelFilesTest, OpensGguf) {
                 ": the version needs 4 bytes at byte 4, the file has 1 left (torn file?)");
 }
 
+class MmprojFiles : public ModelFilesTest {
+ protected:
+  void SetUp() override {
+    Write("m.gguf", Gguf("minimax-01", "text"));
+    Write("other.gguf", Gguf("clip", "vision"));
+  }
+  static std::string Gguf(const std::string& architecture, const std::string& tensor) {
+    return testing::GgufBuilder()
+        .Text("general.architecture", architecture)
+        .Tensor(tensor, {1}, 0, 0)
+        .Data(std::string(32, 'x'))
+        .File();
+  }
+  std::string ProblemOf(const std::string& model, const std::string& mmproj = "") const {
+    const auto files = ModelFiles::Open(folder_ / model, mmproj);
+    return files ? "" : files.error().message;
+  }
+};
+
+TEST_F(MmprojFiles, AModelOfTextHasNone) {
+  const ModelFiles files = ModelFiles::Open(folder_ / "m.gguf").value();
+  EXPECT_EQ(files.mmproj(), nullptr);
+  EXPECT_EQ(files.where(), folder_ / "m.gguf");
+  EXPECT_EQ(files.OpenTensors()->tensors().size(), 1U);
+}
+
+TEST_F(MmprojFiles, StandBesideTheModel) {
+  Write("mmproj-m.gguf", Gguf("clip", "vision"));
+  const ModelFiles files = ModelFiles::Open(folder_ / "m.gguf").value();
+  ASSERT_NE(files.mmproj(), nullptr);
+  EXPECT_EQ(files.where(), (folder_ / "m.gguf") + " and " + (folder_ / "mmproj-m.gguf"));
+  const Checkpoint tensors = files.OpenTensors().value();
+  EXPECT_EQ(tensors.FileOf("text"), folder_ / "m.gguf");
+  EXPECT_EQ(tensors.FileOf("vision"), folder_ / "mmproj-m.gguf");
+}
+
+TEST_F(MmprojFiles, OrWhereTheyAreSaidToBe) {
+  Write("mmproj-m.gguf", "spoilt");
+  const auto files = ModelFiles::Open(folder_ / "m.gguf", folder_ / "other.gguf");
+  ASSERT_TRUE(files) << files.error().message;
+  EXPECT_EQ(files->mmproj()->where(), folder_ / "other.gguf");
+  EXPECT_NE(ProblemOf("m.gguf"), "");
+  EXPECT_NE(ProblemOf("m.gguf", folder_ / "none.gguf").find("none.gguf: "), std::string::npos);
+}
+
+TEST_F(MmprojFiles, MayNotHoldATensorOfTheTextHalf) {
+  Write("mmproj-m.gguf", Gguf("clip", "text"));
+  EXPECT_EQ(ModelFiles::Open(folder_ / "m.gguf")->OpenTensors().error().message,
+            (folder_ / "mmproj-m.gguf") + ": tensor \"text\" is also in " + (folder_ / "m.gguf"));
+}
+
+TEST_F(MmprojFiles, AreTakenForNothingElse) {
+  EXPECT_EQ(ProblemOf("other.gguf"),
+            (folder_ / "other.gguf") +
+                ": this is the vision half of a model (an mmproj file); name the file of its text "
+                "half as the model, and this one with --mmproj");
+  EXPECT_EQ(ProblemOf("m.gguf", folder_ / "m.gguf"),
+            (folder_ / "m.gguf") + ": expected the vision half of " + (folder_ / "m.gguf") +
+                ", whose general.architecture is \"clip\", found \"minimax-01\"");
+  std::filesystem::create_directory(folder_ / "folder");
+  EXPECT_EQ(ProblemOf("folder", "mmproj.gguf"),
+            "mmproj.gguf: an mmproj file belongs to a .gguf model, and " + (folder_ / "folder") +
+                " is a folder");
+}
+
+TEST(MmprojPath, IsOfTheWholeModel) {
+  EXPECT_EQ(MmprojPath("m.gguf"), "mmproj-m.gguf");
+  EXPECT_EQ(MmprojPath("a/b/m.Q4.gguf"), "a/b/mmproj-m.Q4.gguf");
+  EXPECT_EQ(MmprojPath("/a/m-00002-of-00012.gguf"), "/a/mmproj-m.gguf");
+  EXPECT_EQ(MmprojPath("m-0000x-of-00012.gguf"), "mmproj-m-0000x-of-00012.gguf");
+  EXPECT_EQ(MmprojPath("-00002-of-00012.gguf"), "mmproj--00002-of-00012.gguf");
+  EXPECT_EQ(MmprojPath("m"), "mmproj-m");
+}
+
 }  // namespace
 }  // namespace fulmen

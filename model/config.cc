@@ -12,6 +12,7 @@
 #include "model/config_fields.h"
 #include "model/generation_config.h"
 #include "model/gguf_config.h"
+#include "model/gguf_vision.h"
 #include "model/json_fields.h"
 
 namespace fulmen {
@@ -325,7 +326,12 @@ Result<Config> ParseConfig(const Json& json, const std::string& where) {
 }
 
 Result<Config> ReadConfig(const ModelFiles& files) {
-  if (files.gguf()) return ConfigFromGguf(*files.gguf());
+  if (files.gguf()) {
+    FULMEN_ASSIGN(Config config, ConfigFromGguf(*files.gguf()));
+    if (!files.mmproj()) return config;
+    FULMEN_ASSIGN(config.vision, VisionFromGguf(*files.mmproj(), config));
+    return config;
+  }
   FULMEN_ASSIGN(const NamedJson json, files.ReadConfig());
   FULMEN_ASSIGN(Config config, ParseConfig(json.json, json.where));
   if (!config.vision) return config;

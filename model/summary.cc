@@ -46,7 +46,7 @@ Status SummarizeIndex(const std::string& path, const CheckpointIndex& index,
 
 Status SummarizeFiles(const ModelFiles& files, ModelSummary& summary) {
   FULMEN_ASSIGN(const Checkpoint checkpoint, files.OpenTensors());
-  FULMEN_TRY(BindWeights(summary.config, checkpoint, files.path()));
+  FULMEN_TRY(BindWeights(summary.config, checkpoint, files.where()));
   summary.weights_present = true;
   summary.tensors = static_cast<int64_t>(checkpoint.tensors().size());
   summary.weights_bytes = static_cast<int64_t>(checkpoint.total_bytes());

@@ -34,12 +34,6 @@ void FillBlock(uint64_t block_key, int64_t count, float scale, T* out, const Con
   }
 }
 
-bool IsNorm(const TensorRow& row) {
-  if (!row.in_vision()) return row.dims[1] == Dim::kNone;
-  return row.Is(&VisionWeights::norm) || row.Is(&VisionLayerWeights::attention_norm) ||
-         row.Is(&VisionLayerWeights::mlp_norm);
-}
-
 // Elements [first, first + count) of a tensor.
 void FillTensor(const TensorInstance& tensor, DType type, uint64_t seed, int64_t first,
                 int64_t count, ThreadPool& pool, std::byte* out) {
@@ -179,6 +173,12 @@ float RandomDeviation(const TensorRow& row, int64_t fan_in) {
   if (row.in_vision() && row.dims[1] == Dim::kNone) return kVector;
   return row.Is(&ModelWeights::token_embedding) ? 1.0F
                                                 : 1.0F / std::sqrt(static_cast<float>(fan_in));
+}
+
+bool IsNorm(const TensorRow& row) {
+  if (!row.in_vision()) return row.dims[1] == Dim::kNone;
+  return row.Is(&VisionWeights::norm) || row.Is(&VisionLayerWeights::attention_norm) ||
+         row.Is(&VisionLayerWeights::mlp_norm);
 }
 
 void FillOnes(DType type, int64_t count, std::byte* out) {

@@ -38,6 +38,8 @@ void FillRandom(DType type, uint64_t stream, int64_t first, int64_t count, float
 // for the embedding and 0.02 for vectors of the vision half.
 uint64_t RandomStreamOf(uint64_t seed, const std::string& name);
 float RandomDeviation(const TensorRow& row, int64_t fan_in);
+// Weights of norms, which are all one.
+bool IsNorm(const TensorRow& row);
 // Ones: what norms hold. `type` is F32, BF16 or F16.
 void FillOnes(DType type, int64_t count, std::byte* out);
 

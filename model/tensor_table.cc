@@ -221,7 +221,7 @@ constexpr auto kVisionTable = [] {
       {.member = &Vision::newline,
        .dims = {Dim::kHidden},
        .original = {"image_newline"},
-       .gguf = {"model.image_newline"}},
+       .gguf = {"v.image_newline"}},
   });
 }();
 

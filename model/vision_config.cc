@@ -2,90 +2,22 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 
 #include "model/json_fields.h"
+#include "model/vision_fields.h"
 
 namespace fulmen {
 namespace {
 
-constexpr int64_t kMaxTile = int64_t{1} << 12;
-constexpr int64_t kMaxSide = int64_t{1} << 14;  // of a grid
-constexpr int64_t kMaxWidth = int64_t{1} << 16;
-constexpr int64_t kMaxTowerLayers = int64_t{1} << 10;
-constexpr size_t kMaxPinpoints = 1024;
-
-// Refuses a field that should have one value, where it has another.
-void Demand(JsonFields& fields, const char* name, const Json& expected) {
-  const Json* found = fields.Find(name);
-  if (found == nullptr || *found == expected) return;
-  fields.Refuse(ErrorCode::kUnsupported, "{} should be {}, found {}", name, expected.dump(),
-                Shown(*found));
-}
-
-// Grids are written [rows, columns] or [columns, rows]; every list is symmetric but for its order.
-void ReadPinpoints(JsonFields& fields, TileRules& tiles) {
-  const Json* list = fields.Find("image_grid_pinpoints");
-  if (list == nullptr) {
-    tiles.pinpoints = ReleasedPinpoints();
-    return;
-  }
-  if (!list->is_array() || list->empty() || list->size() > kMaxPinpoints) {
-    fields.Refuse(ErrorCode::kCorrupt,
-                  "image_grid_pinpoints should list 1 to {} pairs of sides, found {}",
-                  kMaxPinpoints, Shown(*list));
-    return;
-  }
-  for (const Json& pair : *list) {
-    std::array<int64_t, 2> sides = {};
-    bool good = pair.is_array() && pair.size() == sides.size();
-    for (size_t i = 0; good && i < sides.size(); ++i) {
-      sides[i] = IntegerIn(pair[i], 1, kMaxSide).value_or(0);
-      good = sides[i] > 0;
-    }
-    if (!good) {
-      fields.Refuse(ErrorCode::kCorrupt,
-                    "image_grid_pinpoints should hold pairs of sides up to {}, found {}", kMaxSide,
-                    Shown(pair));
-      return;
-    }
-    tiles.pinpoints.push_back({.width = sides[1], .height = sides[0]});
-  }
-}
-
-void ReadTower(JsonFields& fields, VisionConfig& vision) {
-  Demand(fields, "hidden_act", "gelu");
-  Demand(fields, "num_channels", 3);
-  vision.width = fields.Integer("hidden_size", kMaxWidth);
-  vision.heads = fields.Integer("num_attention_heads", kMaxWidth);
-  vision.ffn_size = fields.Integer("intermediate_size", kMaxWidth);
-  vision.layers = fields.Integer("num_hidden_layers", kMaxTowerLayers);
-  vision.norm_epsilon = static_cast<float>(fields.Number("layer_norm_eps", 1e-12, 1, 1e-5));
-  vision.tiles.tile = fields.Integer("image_size", kMaxTile);
-  vision.tiles.patch = fields.Integer("patch_size", kMaxTile);
-  if (vision.width % vision.heads != 0) {
-    fields.Refuse(ErrorCode::kCorrupt,
-                  "hidden_size {} should be a multiple of "
-                  "num_attention_heads {}",
-                  vision.width, vision.heads);
-  }
-}
-
-// Three numbers, one per channel.
-void ReadChannels(JsonFields& fields, const char* name, double low, std::array<float, 3>& values) {
-  const Json* list = fields.Find(name);
-  if (list == nullptr) return;
-  for (size_t c = 0; c < values.size(); ++c) {
-    const bool good = list->is_array() && list->size() == values.size() && (*list)[c].is_number() &&
-                      (*list)[c].get<double>() >= low && (*list)[c].get<double>() <= 1e3;
-    if (!good) {
-      fields.Refuse(ErrorCode::kCorrupt, "{} should list three numbers from {:g} to 1000, found {}",
-                    name, low, Shown(*list));
-      return;
-    }
-    values[c] = (*list)[c].get<float>();
-  }
-}
+constexpr TowerNames kNames = {
+    .width = "hidden_size",
+    .heads = "num_attention_heads",
+    .ffn_size = "intermediate_size",
+    .layers = "num_hidden_layers",
+    .norm_epsilon = "layer_norm_eps",
+    .tile = "image_size",
+    .patch = "patch_size",
+};
 
 }  // namespace
 
@@ -127,7 +59,9 @@ Result<VisionConfig> ParseVisionConfig(const Json& json, int64_t vocab_size,
   VisionConfig vision;
   vision.normalisation = ClipNormalisation();
   JsonFields inner(*tower, where + ": vision_config");
-  ReadTower(inner, vision);
+  Demand(inner, "hidden_act", "gelu");
+  Demand(inner, "num_channels", 3);
+  ReadTower(inner, kNames, vision);
   FULMEN_TRY(inner.status());
 
   JsonFields fields(json, where);
@@ -135,18 +69,11 @@ Result<VisionConfig> ParseVisionConfig(const Json& json, int64_t vocab_size,
   Demand(fields, "vision_feature_layer", -1);
   Demand(fields, "vision_feature_select_strategy", "default");
   Demand(fields, "multimodal_projector_bias", true);
-  ReadPinpoints(fields, vision.tiles);
-  const char* name =
-      fields.Find("image_token_index") != nullptr ? "image_token_index" : "image_token_id";
-  const Json* token = fields.Find(name);
-  const std::optional<int64_t> id =
-      token == nullptr ? std::nullopt : IntegerIn(*token, 0, vocab_size - 1);
-  if (!id) {
-    fields.Refuse(ErrorCode::kCorrupt, "{} should be a token from 0 to {}, found {}", name,
-                  vocab_size - 1, token == nullptr ? "nothing" : Shown(*token));
-  }
+  ReadPinpoints(fields, "image_grid_pinpoints", vision.tiles);
+  vision.image_token = ReadImageToken(
+      fields, fields.Find("image_token_index") != nullptr ? "image_token_index" : "image_token_id",
+      vocab_size);
   FULMEN_TRY(fields.status());
-  vision.image_token = static_cast<int32_t>(*id);
   FULMEN_TRY(CheckTileRules(vision.tiles, where));
   return vision;
 }

@@ -274,7 +274,7 @@ Result<Model> LoadModel(const ModelFiles& files) {
   FULMEN_ASSIGN(model.config, ReadConfig(files));
   FULMEN_ASSIGN(Checkpoint checkpoint, files.OpenTensors());
   model.checkpoint = std::make_unique<Checkpoint>(std::move(checkpoint));
-  FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, files.path()));
+  FULMEN_ASSIGN(model.weights, BindWeights(model.config, *model.checkpoint, files.where()));
   FULMEN_ASSIGN(model.generation, ReadGenerationConfig(files, model.config.vocab_size));
   std::vector<int32_t> suppressed = model.generation.suppressed;
   if (files.gguf()) {

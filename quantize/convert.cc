@@ -100,54 +100,18 @@ bool HasTokenizer(const TokenizerSource& source) {
   return source.tokenizer_json || (source.vocab && source.merges);
 }
 
-}  // namespace
-
-std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix) {
-  std::vector<FileTensor> tensors;
-  ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    if (row.in_vision()) return;  // in a file of its own
-    if (expert > 0) return;       // in the stack of expert 0
-    const DType type = TypeInMix(mix, config, row, layer);
-    Shape shape = TensorShape(row, config);
-    if (row.per_expert()) shape.insert(shape.begin(), config.experts);
-    tensors.push_back(
-        {&row, layer, type, {TensorName(row.gguf.name, layer, expert), type, std::move(shape)}});
-  });
-  return tensors;
+// What a model is called: as its folder.
+std::string NameOf(const ModelFiles& files) {
+  return std::filesystem::path(files.path() + "/.")
+      .lexically_normal()
+      .parent_path()
+      .filename()
+      .string();
 }
 
-std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix) {
-  std::vector<GgufWriter::Declaration> declarations;
-  for (FileTensor& tensor : FileTensors(config, mix)) {
-    declarations.push_back(std::move(tensor.declaration));
-  }
-  return declarations;
-}
-
-size_t BytesInMix(const Config& config, const Mix& mix) {
-  size_t bytes = 0;
-  for (const FileTensor& tensor : FileTensors(config, mix)) {
-    bytes += BytesOf(tensor.type, ElementCount(tensor.declaration.shape));
-  }
-  return bytes;
-}
-
-std::optional<Requantized> FindRequantized(const Model& model, const Mix& mix) {
-  for (const FileTensor& tensor : FileTensors(model.config, mix)) {
-    const DType from = TensorAt<WeightMatrix>(model.weights, *tensor.row, tensor.layer, 0).type;
-    const bool coarse = IsQuantized(from) && from != DType::kQ8_0;
-    if (coarse && IsQuantized(tensor.type) && from != tensor.type) {
-      return Requantized{tensor.declaration.name, from, tensor.type};
-    }
-  }
-  return std::nullopt;
-}
-
-Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix) {
+Result<GgufMetadata> TextMetadata(const ModelFiles& files, const Model& model, const Mix& mix) {
   if (files.gguf()) return MetadataFromGguf(files.gguf()->header(), mix);
-  const std::filesystem::path path =
-      std::filesystem::path(files.path() + "/.").lexically_normal().parent_path();
-  FULMEN_ASSIGN(GgufMetadata metadata, ModelMetadata(model, mix, path.filename().string()));
+  FULMEN_ASSIGN(GgufMetadata metadata, ModelMetadata(model, mix, NameOf(files)));
   FULMEN_ASSIGN(const TokenizerSource source, files.ReadTokenizer());
   if (!HasTokenizer(source)) return metadata;
   FULMEN_ASSIGN(const TokenizerTables tables, ReadTokenizerTables(source, model.config.vocab_size));
@@ -156,23 +120,49 @@ Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, con
   return metadata;
 }
 
-Status WriteGguf(const Model& model, const GgufContents& contents, const std::string& path,
-                 ThreadPool& pool, const std::function<bool(size_t)>& progress) {
-  const Config& config = model.config;
-  FULMEN_ASSIGN(GgufWriter writer,
-                GgufWriter::Create(path, contents.metadata, TensorsInMix(config, contents.mix)));
-  RowEncoder encoder(pool);
-  PieceWriter pieces(progress);
-  Status status;
-  for (const FileTensor& tensor : FileTensors(config, contents.mix)) {
-    if (status) {
-      status = WriteTensor(tensor, model, contents.importance, encoder, pieces, writer);
+}  // namespace
+
+std::optional<Requantized> FindRequantized(const Model& model, std::span<const GgufFile> files) {
+  for (const GgufFile& file : files) {
+    for (const FileTensor& tensor : file.tensors) {
+      const DType from = TensorAt<WeightMatrix>(model.weights, *tensor.row, tensor.layer, 0).type;
+      const bool coarse = IsQuantized(from) && from != DType::kQ8_0;
+      if (coarse && IsQuantized(tensor.type) && from != tensor.type) {
+        return Requantized{tensor.declaration.name, from, tensor.type};
+      }
     }
   }
-  const Status settled = pieces.Settle();
-  FULMEN_TRY(status);
-  FULMEN_TRY(settled);
-  return writer.Finish();
+  return std::nullopt;
+}
+
+Result<std::vector<GgufFile>> PlanGguf(const ModelFiles& files, const Model& model,
+                                       const GgufPlan& plan, const std::string& path) {
+  const Config& config = model.config;
+  FULMEN_TRY(CheckGgufPath(path, config.vision.has_value()));
+  FULMEN_ASSIGN(GgufMetadata metadata, TextMetadata(files, model, plan.mix));
+  std::vector<GgufFile> made;
+  made.push_back({path, std::move(metadata), TextFileTensors(config, plan.mix)});
+  if (!config.vision) return made;
+  const auto stored = [&](const TensorRow& row, int64_t layer) {
+    return TensorAt<WeightMatrix>(model.weights, row, layer, -1).type;
+  };
+  std::vector<FileTensor> tensors = VisionFileTensors(config, stored, plan.mmproj_type);
+  const Mix& mix = MixOfVision(tensors);
+  made.push_back({MmprojPath(path),
+                  files.mmproj() ? MetadataFromGguf(files.mmproj()->header(), mix)
+                                 : VisionMetadata(config, mix, NameOf(files)),
+                  std::move(tensors)});
+  return made;
+}
+
+Status WriteGguf(const Model& model, std::span<const GgufFile> files,
+                 const ImportanceMatrix& importance, ThreadPool& pool,
+                 const std::function<bool(size_t)>& progress) {
+  RowEncoder encoder(pool);
+  const auto write = [&](const FileTensor& tensor, PieceWriter& pieces, GgufWriter& writer) {
+    return WriteTensor(tensor, model, importance, encoder, pieces, writer);
+  };
+  return WriteGgufFiles(files, write, progress);
 }
 
 }  // namespace fulmen

@@ -1,34 +1,22 @@
-// A model as a GGUF file, its tensors in the types of a mix.
+// A model as GGUF files, its tensors in the types of a mix.
 #pragma once
 
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
-#include "formats/gguf_writer.h"
 #include "formats/model_files.h"
 #include "model/weights.h"
+#include "quantize/gguf_files.h"
 #include "quantize/importance.h"
 #include "quantize/mix.h"
 
 namespace fulmen {
-
-// One tensor of the file: all experts' matrices, or one.
-struct FileTensor {
-  const TensorRow* row;
-  int64_t layer;
-  DType type;
-  GgufWriter::Declaration declaration;
-};
-// In the order of the file.
-std::vector<FileTensor> FileTensors(const Config& config, const Mix& mix);
-// What is declared of them.
-std::vector<GgufWriter::Declaration> TensorsInMix(const Config& config, const Mix& mix);
-// Bytes of all of them.
-size_t BytesInMix(const Config& config, const Mix& mix);
 
 // A tensor whose type of fewer than 8 bits would become another one: no more than it has already
 // lost can come back, and more is lost.
@@ -37,25 +25,26 @@ struct Requantized {
   DType from;
   DType to;
 };
-// The first in the file; nullopt where there is none.
-std::optional<Requantized> FindRequantized(const Model& model, const Mix& mix);
+// The first in the files; nullopt where there is none.
+std::optional<Requantized> FindRequantized(const Model& model, std::span<const GgufFile> files);
 
-// What a file made of the model at `files` says of it; of its tokenizer only where it has one. Of a
-// GGUF file that is what it says itself, and the result points into it.
-Result<GgufMetadata> MetadataOf(const ModelFiles& files, const Model& model, const Mix& mix);
-
-// What a file is to hold.
-struct GgufContents {
+// How a model is to be written.
+struct GgufPlan {
   const Mix& mix;
-  const GgufMetadata& metadata;
-  const ImportanceMatrix& importance;  // empty: all columns count alike
+  std::optional<DType> mmproj_type = {};  // of the vision half's matrices; else they keep theirs
 };
+// The file at `path` that the model at `files` becomes, and where it has a vision half, the one at
+// MmprojPath(path). They say of the tokenizer what there is, and of a GGUF model all that it says
+// itself; the result points into it then.
+Result<std::vector<GgufFile>> PlanGguf(const ModelFiles& files, const Model& model,
+                                       const GgufPlan& plan, const std::string& path);
 
-// Writes the file, which gets its name only once whole. Memory beside the mapped model is bounded:
-// rows are quantized in pieces, each written while the next is made. A tensor that has its type
-// already is copied; a weight that is not finite is an error. `progress` gets the bytes of each
-// piece written and may return false to cancel.
-Status WriteGguf(const Model& model, const GgufContents& contents, const std::string& path,
-                 ThreadPool& pool, const std::function<bool(size_t)>& progress);
+// Writes them as WriteGgufFiles() does. Memory beside the mapped model is bounded: rows are
+// quantized in pieces, each written while the next is made. A tensor that has its type already is
+// copied; a weight that is not finite is an error. `importance`, of text alone, may be empty: all
+// columns count alike.
+Status WriteGguf(const Model& model, std::span<const GgufFile> files,
+                 const ImportanceMatrix& importance, ThreadPool& pool,
+                 const std::function<bool(size_t)>& progress);
 
 }  // namespace fulmen

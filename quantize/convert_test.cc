@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -53,12 +54,16 @@ struct RandomModel {
 
 const Mix& MixOf(std::string_view name) { return *FindMix(name).value(); }
 
+GgufFile FileOf(const Model& model, const Mix& mix) {
+  return {TemporaryPath(), ModelMetadata(model, mix, "random").value(),
+          TextFileTensors(model.config, mix)};
+}
+
 std::string Converted(const Model& model, const Mix& mix, int threads,
                       const ImportanceMatrix& importance = {}) {
   const std::string path = TemporaryPath();
   ThreadPool pool(threads);
-  const GgufMetadata metadata = ModelMetadata(model, mix, "random").value();
-  EXPECT_TRUE(WriteGguf(model, {mix, metadata, importance}, path, pool, KeepGoing));
+  EXPECT_TRUE(WriteGguf(model, std::array{FileOf(model, mix)}, importance, pool, KeepGoing));
   std::string file = ReadFile(path).value();
   std::filesystem::remove(path);
   return file;
@@ -92,7 +97,7 @@ TEST(WriteGguf, HoldsEveryTensorInItsType) {
     SCOPED_TRACE(name);
     const std::string file = Converted(random.model, MixOf(name), 3);
     const std::string data = ExpectedData(random.model, MixOf(name));
-    EXPECT_LE(BytesInMix(random.model.config, MixOf(name)), data.size());
+    EXPECT_LE(BytesOfTensors(std::array{FileOf(random.model, MixOf(name))}), data.size());
     ASSERT_GT(file.size(), data.size());
     EXPECT_EQ((file.size() - data.size()) % 32, 0U);
     EXPECT_EQ(file.substr(0, 4), "GGUF");
@@ -117,13 +122,13 @@ TEST(WriteGguf, WeighsColumnsByTheirImportance) {
 
 TEST(WriteGguf, StacksExperts) {
   const RandomModel random;
-  const auto tensors = TensorsInMix(random.model.config, MixOf("Q8_0"));
+  const auto tensors = TextFileTensors(random.model.config, MixOf("Q8_0"));
   const auto found = std::find_if(tensors.begin(), tensors.end(), [](const auto& tensor) {
-    return tensor.name == "blk.1.ffn_down_exps.weight";
+    return tensor.declaration.name == "blk.1.ffn_down_exps.weight";
   });
   ASSERT_NE(found, tensors.end());
-  EXPECT_EQ(found->shape, (Shape{3, 256, 96}));
-  EXPECT_EQ(found->dtype, DType::kQ8_0);
+  EXPECT_EQ(found->declaration.shape, (Shape{3, 256, 96}));
+  EXPECT_EQ(found->declaration.dtype, DType::kQ8_0);
 }
 
 TEST(WriteGguf, RefusesWhatIsNotFinite) {
@@ -132,8 +137,8 @@ TEST(WriteGguf, RefusesWhatIsNotFinite) {
   for (const float value :
        {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     random.values.back()[77] = value;
-    const Status status =
-        WriteGguf(random.model, {MixOf("Q4_0"), {}, {}}, TemporaryPath(), pool, KeepGoing);
+    const std::array files = {FileOf(random.model, MixOf("Q4_0"))};
+    const Status status = WriteGguf(random.model, files, {}, pool, KeepGoing);
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().message, "tensor \"output.weight\" holds a weight that is not finite");
     EXPECT_FALSE(std::filesystem::exists(TemporaryPath()));
@@ -144,8 +149,8 @@ TEST(WriteGguf, LeavesNothingWhenStopped) {
   const RandomModel random;
   ThreadPool pool(2);
   int pieces = 0;
-  const Status status = WriteGguf(random.model, {MixOf("Q4_0"), {}, {}}, TemporaryPath(), pool,
-                                  [&](size_t) { return ++pieces < 4; });
+  const Status status = WriteGguf(random.model, std::array{FileOf(random.model, MixOf("Q4_0"))}, {},
+                                  pool, [&](size_t) { return ++pieces < 4; });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::kCancelled);
   EXPECT_FALSE(std::filesystem::exists(TemporaryPath()));
@@ -194,12 +199,14 @@ TEST(ModelMetadata, RefusesWhatHasNoKey) {
   EXPECT_NE(refused.error().message.find("residuals before the norm"), std::string::npos);
 }
 
-TEST(MetadataOf, IsWhatLlamaCppWrites) {
+TEST(PlanGguf, SaysWhatLlamaCppWrites) {
   const std::string source = testing::GoldenFolder("gguf/source");
   if (source.empty()) GTEST_SKIP() << "no golden GGUF files";
   const ModelFiles files = ModelFiles::Open(source).value();
   const Model model = LoadModel(files).value();
-  const GgufMetadata metadata = MetadataOf(files, model, MixOf("Q4_K_M")).value();
+  const auto planned = PlanGguf(files, model, {MixOf("Q4_K_M")}, TemporaryPath()).value();
+  ASSERT_EQ(planned.size(), 1U);
+  const GgufMetadata& metadata = planned.front().metadata;
   const auto number = [&](const char* key) { return std::get<uint32_t>(*Find(metadata, key)); };
   EXPECT_EQ(std::get<std::string>(*Find(metadata, "general.name")), "source");
   EXPECT_EQ(std::get<std::string>(*Find(metadata, "general.size_label")), "4x1.7M");
@@ -224,14 +231,14 @@ TEST(MetadataOf, IsWhatLlamaCppWrites) {
 }
 
 // A GGUF file made of another says all the other does.
-TEST(MetadataOf, KeepsWhatAGgufFileSays) {
+TEST(PlanGguf, KeepsWhatAGgufFileSays) {
   const std::string path = testing::GoldenFolder("gguf/wide") + "/wide-q8_0.gguf";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no golden GGUF files";
   const ModelFiles files = ModelFiles::Open(path).value();
   const Model model = LoadModel(files).value();
-  const GgufMetadata metadata = MetadataOf(files, model, MixOf("Q4_0")).value();
+  const auto planned = PlanGguf(files, model, {MixOf("Q4_0")}, TemporaryPath()).value();
   ThreadPool pool(2);
-  ASSERT_TRUE(WriteGguf(model, {MixOf("Q4_0"), metadata, {}}, TemporaryPath(), pool, KeepGoing));
+  ASSERT_TRUE(WriteGguf(model, planned, {}, pool, KeepGoing));
   const ModelFiles written = ModelFiles::Open(TemporaryPath()).value();
   for (const auto& [key, value] : files.gguf()->header().metadata) {
     SCOPED_TRACE(key);

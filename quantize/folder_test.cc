@@ -25,8 +25,8 @@ class RoundTrip {
   RoundTrip(const std::string& source, DType type) : original(LoadModel(source).value()) {
     const Mix& mix = *FindMix("F32").value();
     const ModelFiles files = ModelFiles::Open(source).value();
-    const GgufMetadata metadata = MetadataOf(files, original, mix).value();
-    EXPECT_TRUE(WriteGguf(original, {mix, metadata, {}}, file(), pool_, KeepGoing));
+    const auto planned = PlanGguf(files, original, {mix}, file()).value();
+    EXPECT_TRUE(WriteGguf(original, planned, {}, pool_, KeepGoing));
     const ModelFiles gguf = ModelFiles::Open(file()).value();
     const Model model = LoadModel(gguf).value();
     const FolderPlan plan = PlanFolder(gguf, model, type).value();

@@ -6,7 +6,9 @@
 #include <filesystem>
 
 #include "base/json.h"
+#include "formats/gguf_model.h"
 #include "model/cost.h"
+#include "model/gguf_vision.h"
 
 namespace fulmen {
 namespace {
@@ -23,11 +25,12 @@ std::string RoundedCount(double count) {
   return fmt::format("{:.{}f}{}", scaled, std::round(scaled) < 10 ? 1 : 0, unit->second);
 }
 
-// "4x1.7M": how many experts, and the parameters of a model with one of them.
+// "4x1.7M": how many experts, and the parameters of a model of text with one of them.
 std::string SizeLabel(const Config& config) {
   const double all_experts = 3.0 * static_cast<double>(config.layer_count() * config.experts) *
                              static_cast<double>(config.hidden_size * config.ffn_size);
-  const double shared = static_cast<double>(ParameterCount(config)) - all_experts;
+  const double shared =
+      static_cast<double>(ParameterCount(config) - VisionParameterCount(config)) - all_experts;
   return fmt::format("{}x{}", config.experts,
                      RoundedCount(shared + all_experts / static_cast<double>(config.experts)));
 }
@@ -124,6 +127,41 @@ Result<GgufMetadata> ModelMetadata(const Model& model, const Mix& mix, const std
       {"minimax-01.residual_scale", config.mlp_residual.alpha},
   };
   AddLayerKinds(config, metadata);
+  AddStorage(mix, metadata);
+  return metadata;
+}
+
+GgufMetadata VisionMetadata(const Config& config, const Mix& mix, const std::string& name) {
+  const VisionConfig& vision = *config.vision;
+  std::vector<int32_t> pinpoints;
+  for (const Size& size : vision.tiles.pinpoints) {
+    pinpoints.push_back(static_cast<int32_t>(size.height));
+    pinpoints.push_back(static_cast<int32_t>(size.width));
+  }
+  const auto channels = [](const std::array<float, 3>& values) {
+    return std::vector<float>(values.begin(), values.end());
+  };
+  GgufMetadata metadata = {
+      {"general.architecture", std::string(kMmprojArchitecture)},
+      {"general.type", "mmproj"},
+      {"general.name", name},
+      {"clip.has_vision_encoder", true},
+      {"clip.projector_type", std::string(kProjectorType)},
+      {"clip.use_gelu", true},
+      {"clip.vision.image_size", Count(vision.tiles.tile)},
+      {"clip.vision.patch_size", Count(vision.tiles.patch)},
+      {"clip.vision.embedding_length", Count(vision.width)},
+      {"clip.vision.feed_forward_length", Count(vision.ffn_size)},
+      {"clip.vision.block_count", Count(vision.layers)},
+      {"clip.vision.attention.head_count", Count(vision.heads)},
+      {"clip.vision.attention.layer_norm_epsilon", vision.norm_epsilon},
+      {"clip.vision.projection_dim", Count(config.hidden_size)},
+      {"clip.vision.image_mean", channels(vision.normalisation.mean)},
+      {"clip.vision.image_std", channels(vision.normalisation.std)},
+      {"clip.vision.image_grid_pinpoints", std::move(pinpoints)},
+      {"clip.vision.mm_patch_merge_type", "spatial_unpad"},
+      {"minimax-vl-01.image_token_id", Count(vision.image_token)},
+  };
   AddStorage(mix, metadata);
   return metadata;
 }

@@ -16,6 +16,9 @@ namespace fulmen {
 // for: residual weights other than one alpha, residuals before the norm.
 Result<GgufMetadata> ModelMetadata(const Model& model, const Mix& mix, const std::string& name);
 
+// Of the vision half, which is a file of its own.
+GgufMetadata VisionMetadata(const Config& config, const Mix& mix, const std::string& name);
+
 // What a GGUF file made of another says: all that the other does, but for how its tensors are
 // stored. Points into the file `header` was read from.
 GgufMetadata MetadataFromGguf(const GgufHeader& header, const Mix& mix);

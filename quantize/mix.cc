@@ -172,6 +172,11 @@ DType WithSmallerBlocks(DType type) {
   }
 }
 
+DType ForRowsOf(int64_t elements, DType type) {
+  while (elements % FormatOf(type).elements != 0) type = WithSmallerBlocks(type);
+  return type;
+}
+
 std::string Lower(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -202,9 +207,15 @@ DType TypeInMix(const Mix& mix, const Config& config, const TensorRow& row, int6
     return r.member == member && Includes(r.layers, layer, config.layer_count()) &&
            Includes(r.models, config);
   });
-  DType type = rule == mix.rules.end() ? mix.base : rule->type;
-  while (shape.back() % FormatOf(type).elements != 0) type = WithSmallerBlocks(type);
-  return type;
+  return ForRowsOf(shape.back(), rule == mix.rules.end() ? mix.base : rule->type);
+}
+
+DType TypeInMmproj(const Config& config, const TensorRow& row, DType stored,
+                   std::optional<DType> type) {
+  const Shape shape = TensorShape(row, config);
+  if (shape.size() < 2 || row.Is(&VisionWeights::position_embedding)) return DType::kF32;
+  if (row.Is(&VisionWeights::patch_embedding)) return stored;
+  return ForRowsOf(shape.back(), type.value_or(stored));
 }
 
 }  // namespace fulmen

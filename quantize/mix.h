@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,5 +35,10 @@ Result<const Mix*> FindMix(std::string_view name);
 // type whose blocks do not divide the tensor's rows gives way to one of smaller blocks, in the end
 // to F16.
 DType TypeInMix(const Mix& mix, const Config& config, const TensorRow& row, int64_t layer);
+
+// The type of a tensor of a vision half that is of type `stored` now: `type` for matrices, where
+// there is one. Vectors and positions become F32; the embedding of patches stays as it is.
+DType TypeInMmproj(const Config& config, const TensorRow& row, DType stored,
+                   std::optional<DType> type);
 
 }  // namespace fulmen

@@ -5,9 +5,8 @@
 #include <optional>
 #include <span>
 
-#include "base/piece_writer.h"
+#include "formats/gguf_model.h"
 #include "model/synth.h"
-#include "quantize/convert.h"
 #include "quantize/gguf_metadata.h"
 #include "quantize/random_blocks.h"
 #include "tokenizer/stand_in.h"
@@ -17,12 +16,14 @@ namespace {
 
 constexpr int64_t kPieceElements = 256 * kRandomBlock;
 
+std::string NameOf(const std::string& path) { return std::filesystem::path(path).stem().string(); }
+
 Result<GgufMetadata> RandomMetadata(const Config& config, const Mix& mix, const std::string& path) {
   Model model;
   model.config = config;
-  FULMEN_ASSIGN(GgufMetadata metadata,
-                ModelMetadata(model, mix, std::filesystem::path(path).stem().string()));
-  const std::optional<TokenizerSource> source = StandInTokenizer(config.vocab_size);
+  FULMEN_ASSIGN(GgufMetadata metadata, ModelMetadata(model, mix, NameOf(path)));
+  const std::optional<TokenizerSource> source =
+      StandInTokenizer(config.vocab_size, config.vision ? ChatFormat::kVl01 : ChatFormat::kText01);
   if (!source) return metadata;
   FULMEN_ASSIGN(const TokenizerTables tables, ReadTokenizerTables(*source, config.vocab_size));
   FULMEN_ASSIGN(const GgufMetadata tokenizer, TokenizerMetadata(tables, model, path));
@@ -39,16 +40,16 @@ void Fill(DType type, uint64_t stream, int64_t first, int64_t count, float devia
   }
 }
 
-Status WriteTensor(const FileTensor& tensor, uint64_t seed, ThreadPool& pool, PieceWriter& pieces,
-                   GgufWriter& writer) {
-  const Shape& shape = tensor.declaration.shape;
-  const int64_t elements = ElementCount(shape);
+Status WriteTensor(const FileTensor& tensor, const Config& config, uint64_t seed, ThreadPool& pool,
+                   PieceWriter& pieces, GgufWriter& writer) {
+  const int64_t elements = ElementCount(tensor.declaration.shape);
   const uint64_t stream = RandomStreamOf(seed, tensor.declaration.name);
-  const float deviation = RandomDeviation(*tensor.row, shape.back());
+  const Shape matrix = TensorShape(*tensor.row, config);
+  const float deviation = RandomDeviation(*tensor.row, ElementCount(matrix) / matrix.front());
   for (int64_t first = 0; first < elements; first += kPieceElements) {
     const int64_t count = std::min(kPieceElements, elements - first);
     const auto make = [&](std::span<std::byte> piece) -> Status {
-      if (shape.size() == 1) {
+      if (IsNorm(*tensor.row)) {
         FillOnes(tensor.type, count, piece.data());
         return {};
       }
@@ -67,19 +68,27 @@ Status WriteTensor(const FileTensor& tensor, uint64_t seed, ThreadPool& pool, Pi
 
 }  // namespace
 
-Status WriteRandomGguf(const Config& config, const Mix& mix, uint64_t seed, const std::string& path,
+Result<std::vector<GgufFile>> PlanRandomGguf(const Config& config, const Mix& mix,
+                                             const std::string& path) {
+  FULMEN_TRY(CheckGgufPath(path, config.vision.has_value()));
+  FULMEN_ASSIGN(GgufMetadata metadata, RandomMetadata(config, mix, path));
+  std::vector<GgufFile> files;
+  files.push_back({path, std::move(metadata), TextFileTensors(config, mix)});
+  if (!config.vision) return files;
+  const DType type = IsQuantized(mix.base) ? DType::kBF16 : mix.base;
+  std::vector<FileTensor> tensors = VisionFileTensors(
+      config, [type](const TensorRow&, int64_t) { return type; }, std::nullopt);
+  GgufMetadata vision = VisionMetadata(config, MixOfVision(tensors), NameOf(path));
+  files.push_back({MmprojPath(path), std::move(vision), std::move(tensors)});
+  return files;
+}
+
+Status WriteRandomGguf(const Config& config, std::span<const GgufFile> files, uint64_t seed,
                        ThreadPool& pool, const std::function<bool(size_t)>& progress) {
-  FULMEN_ASSIGN(const GgufMetadata metadata, RandomMetadata(config, mix, path));
-  FULMEN_ASSIGN(GgufWriter writer, GgufWriter::Create(path, metadata, TensorsInMix(config, mix)));
-  PieceWriter pieces(progress);
-  Status status;
-  for (const FileTensor& tensor : FileTensors(config, mix)) {
-    if (status) status = WriteTensor(tensor, seed, pool, pieces, writer);
-  }
-  const Status settled = pieces.Settle();
-  FULMEN_TRY(status);
-  FULMEN_TRY(settled);
-  return writer.Finish();
+  const auto write = [&](const FileTensor& tensor, PieceWriter& pieces, GgufWriter& writer) {
+    return WriteTensor(tensor, config, seed, pool, pieces, writer);
+  };
+  return WriteGgufFiles(files, write, progress);
 }
 
 }  // namespace fulmen

@@ -9,7 +9,6 @@
 
 #include "model/synth.h"
 #include "model/weights.h"
-#include "quantize/convert.h"
 #include "quantize/random_blocks.h"
 #include "tests/testing/golden.h"
 #include "tokenizer/tokenizer.h"
@@ -69,6 +68,17 @@ Config TinyConfig(int64_t vocabulary) {
   return config;
 }
 
+VisionConfig TinyVision() {
+  VisionConfig vision = *PresetConfig("vl-small").value().vision;
+  vision.width = 64;
+  vision.heads = 2;
+  vision.ffn_size = 96;
+  vision.layers = 2;
+  vision.tiles = {.tile = 28, .patch = 14, .pinpoints = {{28, 28}}};
+  vision.image_token = 299;
+  return vision;
+}
+
 TEST(WriteRandomGguf, LoadsInEveryMix) {
   const testing::TemporaryFolder folder;
   const Config config = TinyConfig(300);
@@ -77,11 +87,12 @@ TEST(WriteRandomGguf, LoadsInEveryMix) {
     const std::string path = folder / "random.gguf";
     ThreadPool pool(2);
     size_t bytes = 0;
-    ASSERT_TRUE(WriteRandomGguf(config, mix, 1, path, pool, [&](size_t piece) {
+    const auto planned = PlanRandomGguf(config, mix, path).value();
+    ASSERT_TRUE(WriteRandomGguf(config, planned, 1, pool, [&](size_t piece) {
       bytes += piece;
       return true;
     }));
-    EXPECT_EQ(bytes, BytesInMix(config, mix));
+    EXPECT_EQ(bytes, BytesOfTensors(planned));
     const ModelFiles files = ModelFiles::Open(path).value();
     const Model model = LoadModel(files).value();
     EXPECT_EQ(model.config.layers, config.layers);
@@ -99,20 +110,54 @@ TEST(WriteRandomGguf, HasATokenizerWhereThereIsRoom) {
   const std::string path = folder / "random.gguf";
   ThreadPool pool(1);
   const Mix& mix = *FindMix("Q8_0").value();
-  ASSERT_TRUE(WriteRandomGguf(TinyConfig(261), mix, 1, path, pool, KeepGoing));
+  const auto write = [&](const Config& config) {
+    return WriteRandomGguf(config, PlanRandomGguf(config, mix, path).value(), 1, pool, KeepGoing);
+  };
+  ASSERT_TRUE(write(TinyConfig(261)));
   EXPECT_FALSE(Tokenizer::Load(path));
-  ASSERT_TRUE(WriteRandomGguf(TinyConfig(262), mix, 1, path, pool, KeepGoing));
+  ASSERT_TRUE(write(TinyConfig(262)));
   EXPECT_EQ(Tokenizer::Load(path)->eos_id(), 257);
 }
 
 TEST(WriteRandomGguf, LeavesNothingWhenStopped) {
   const testing::TemporaryFolder folder;
   ThreadPool pool(2);
-  const Status status = WriteRandomGguf(TinyConfig(300), *FindMix("Q8_0").value(), 1,
-                                        folder / "random.gguf", pool, [](size_t) { return false; });
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().code, ErrorCode::kCancelled);
-  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  for (const bool images : {false, true}) {
+    Config config = TinyConfig(300);
+    if (images) config.vision = TinyVision();
+    const auto planned =
+        PlanRandomGguf(config, *FindMix("Q8_0").value(), folder / "random.gguf").value();
+    const Status status = WriteRandomGguf(config, planned, 1, pool, [](size_t) { return false; });
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, ErrorCode::kCancelled);
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  }
+}
+
+TEST(WriteRandomGguf, HasAVisionHalf) {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "random.gguf";
+  Config config = TinyConfig(300);
+  config.vision = TinyVision();
+  ThreadPool pool(2);
+  for (const auto& [name, type] :
+       {std::pair("Q4_K_M", DType::kBF16), std::pair("F16", DType::kF16)}) {
+    SCOPED_TRACE(name);
+    const auto planned = PlanRandomGguf(config, *FindMix(name).value(), path).value();
+    ASSERT_TRUE(WriteRandomGguf(config, planned, 1, pool, KeepGoing));
+    const Model model = LoadModel(path).value();
+    ASSERT_TRUE(model.config.vision);
+    EXPECT_EQ(VisionConfigToJson(*model.config.vision), VisionConfigToJson(*config.vision));
+    const VisionWeights& vision = model.weights.vision;
+    EXPECT_EQ(vision.projector_out.type, type);
+    EXPECT_EQ(vision.patch_embedding.type, type);
+    EXPECT_EQ(vision.position_embedding.type, DType::kF32);
+    for (const float one : Dequantize(vision.layers[1].mlp_norm)) EXPECT_EQ(one, 1.0F);
+    double squares = 0;
+    for (const float value : Dequantize(vision.patch_embedding)) squares += double{value} * value;
+    // Of deviation 1/sqrt(3 * 14 * 14).
+    EXPECT_NEAR(squares, static_cast<double>(vision.patch_embedding.rows), 1.5);
+  }
 }
 
 }  // namespace

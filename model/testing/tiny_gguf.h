@@ -1,13 +1,12 @@
 // A small model in GGUF, to be spoilt.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/file_io.h"
 #include "formats/testing/gguf_builder.h"
 
@@ -93,7 +92,7 @@ struct TinyGguf {
         data += Bytes(next++);
       }
     }
-    ASSERT_TRUE(WriteFileAtomically(path, builder.Data(data).File()));
+    FULMEN_CHECK(WriteFileAtomically(path, builder.Data(data).File()), "cannot write {}", path);
   }
 };
 

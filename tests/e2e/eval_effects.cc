@@ -7,12 +7,14 @@ namespace {
 Effects LogitsEffects() {
   const std::string base = "--tokens ../in/ids.json --out out ";
   const std::string model = "-m ../in/model " + base;
+  const std::string look = "-m ../in/vl.gguf --tokens ../in/image-ids.json --last 1 --out out ";
   return {
       {"--model", base, model},
       {"--kernels", model + "--kernels ref", model + "--kernels cpu"},
       {"--tokens", model, "-m ../in/model --out out --tokens ../in/other-ids.json"},
       {"--out", model, "-m ../in/model --tokens ../in/ids.json --out other"},
       {"--last", model, model + "--last 1"},
+      {"--mmproj", look, look + "--mmproj ../in/vision.gguf"},
       {"--hidden", model, model + "--hidden"},
       {"--state", model, model + "--state"},
       {"--experts", model, model + "--experts"},
@@ -24,10 +26,12 @@ Effects GenerateEffects() {
   const std::string base = "--tokens ../in/ids.json ";
   const std::string nano = "--tokens ../in/chat-ids.json -n 60 ";
   const std::string chance = "--tokens ../in/chat-ids.json -n 200 --temperature 3 --seed 7 ";
+  const std::string look = "-m ../in/vl.gguf --tokens ../in/image-ids.json -n 2 ";
   Effects effects = {
       {"--model", base, base + "-m ../in/model"},
       {"--tokens", "-m ../in/model " + base, "-m ../in/model --tokens ../in/other-ids.json"},
       {"--kv-type", chance, chance + "--kv-type bf16"},
+      {"--mmproj", look, look + "--mmproj ../in/vision.gguf"},
       {"--max-tokens", base, base + "-n 3"},
       {"--json", base, base + "--json"},
       {"--stop-at-eos", nano, nano + "--stop-at-eos"},

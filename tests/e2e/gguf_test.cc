@@ -9,6 +9,7 @@
 #include "base/file_io.h"
 #include "base/json.h"
 #include "formats/checkpoint.h"
+#include "tests/e2e/one_pixel.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
@@ -223,6 +224,58 @@ TEST_F(GgufCommands, Synth) {
     ids = found;
     EXPECT_NE(OutputOf({"run", "-m", model, "-p", "Hi", "-n", "3", "--ignore-eos"}), "");
   }
+}
+
+// A model with images becomes two files, which are one model to every command, and a folder again.
+TEST_F(GgufCommands, Images) {
+  const std::string source = folder_ / "source";
+  const std::string model = folder_ / "m.gguf";
+  OutputOf({"synth",           source, "--type",   "f32", "--preset",   "vl-small",
+            "--layers",        "1",    "--hidden", "64",  "--heads",    "2",
+            "--kv-heads",      "1",    "--ffn",    "64",  "--head-dim", "32",
+            "--experts",       "2",    "--top-k",  "1",   "--vocab",    "300",
+            "--softmax-every", "1"});
+  const std::string told = OutputOf({"convert", source, model, "--type", "F32"});
+  const std::string mmproj = folder_ / "mmproj-m.gguf";
+  EXPECT_TRUE(told.starts_with(model + " and " + mmproj + ": F32, ")) << told;
+
+  const auto logits = [&](const std::string& from) {
+    const std::string file = folder_ / "logits.safetensors";
+    OutputOf({"eval", "logits", "-m", from, "--tokens", folder_ / "image-ids.json", "--out", file});
+    return ReadFileOrDie(file);
+  };
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "dot.bmp", OnePixel()));
+  ASSERT_TRUE(WriteFileAtomically(
+      folder_ / "image-ids.json",
+      fmt::format(R"({{"p": {{"ids": [60, 299, 61], "images": ["{}"]}}}})", folder_ / "dot.bmp")));
+  EXPECT_EQ(logits(model), logits(source));
+
+  const std::string text = OutputOf({"inspect", model, "--tensors"});
+  for (const char* part :
+       {"vision file     ", " [64]: v.image_newline\n", ": token_embd.weight\n"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  }
+  const Json json = JsonOf({"inspect", model, "--json"});
+  EXPECT_EQ(json["mmproj"]["metadata"]["clip.projector_type"], "minimax-vl-01");
+  EXPECT_EQ(json["tensors"], JsonOf({"inspect", source, "--json"})["tensors"]);
+
+  OutputOf({"convert", model, folder_ / "back", "--type", "F32"});
+  EXPECT_EQ(ReadFileOrDie(folder_ / "back/model.safetensors"),
+            ReadFileOrDie(source + "/model.safetensors"));
+
+  const auto refuse = [](const std::vector<std::string>& arguments, const std::string& sentence) {
+    const ProgramResult result = RunFulmen(arguments);
+    EXPECT_NE(result.exit_code, 0);
+    EXPECT_NE(result.err.find(sentence), std::string::npos) << result.err;
+  };
+  refuse({"run", "-m", mmproj, "Hi"}, "this is the vision half of a model");
+  refuse({"quantize", source, "-", "Q8_0"}, "a model with images becomes two files");
+  refuse({"quantize", model, mmproj, "Q8_0"}, "the file to write is one of the model's own");
+  refuse({"quantize", model_, model, "Q4_K_M"}, "would be taken for the vision half of ");
+  refuse({"quantize", model_, folder_ / "q.gguf", "Q4_K_M", "--mmproj-type", "F16"},
+         "--mmproj-type is for models that read images");
+  refuse({"convert", model, folder_ / "other", "--mmproj-type", "F16"},
+         "--mmproj-type is for an OUT that ends in .gguf");
 }
 
 TEST_F(GgufCommands, Train) {

@@ -10,6 +10,7 @@ Effects RunEffects() {
   const std::string nano = "-n 60 --temperature 0 ";
   // Among so many unlikely tokens a small difference shows.
   const std::string chance = "-n 200 --temperature 3 --seed 7 --ignore-eos ";
+  const std::string look = "-m ../in/vl.gguf Hi -n 2 --image ../in/dot.bmp ";
   Effects effects = {
       {"--model", "Hi -n 8 --temperature 0", "Hi -n 8 --temperature 0 -m ../in/model"},
       {"--prompt", model + "-p Hi", model + "-p Hello"},
@@ -35,6 +36,7 @@ Effects RunEffects() {
       {"--kv-type", chance + "Hi", chance + "Hi --kv-type bf16"},
       {"--no-repack", "-m ../in/q4.gguf Hi -n 1 --json",
        "-m ../in/q4.gguf Hi -n 1 --json --no-repack", "", "\"repacked_bytes\":0,"},
+      {"--mmproj", look, look + "--mmproj ../in/vision.gguf"},
       {"--session", model + "Hi", model + "Hi --session a --sessions used/new.db"},
       {"--sessions", model + "Hi --session a --sessions used/one.db",
        model + "Hi --session a --sessions used/two.db"},
@@ -100,7 +102,10 @@ Effects SynthEffects() {
 }
 
 Effects QuantizeEffects() {
+  const std::string vision = "../in/vl.gguf out Q8_0 --mmproj ../in/vision.gguf";
   return {
+      {"--mmproj", "../in/vl.gguf out Q8_0", vision},
+      {"--mmproj-type", vision, vision + " --mmproj-type Q8_0"},
       {"--allow-requantize", "../in/low.gguf out Q5_0",
        "../in/low.gguf out Q5_0 --allow-requantize"},
       {"--json", "../in/model out Q4_0", "../in/model out Q4_0 --json"},
@@ -111,7 +116,10 @@ Effects QuantizeEffects() {
 
 Effects ConvertEffects() {
   const std::string base = "../in/model out --type Q4_0";
+  const std::string vision = "../in/vl.gguf out.gguf --mmproj ../in/vision.gguf";
   return {
+      {"--mmproj", "../in/vl.gguf out.gguf", vision},
+      {"--mmproj-type", vision, vision + " --mmproj-type Q8_0"},
       {"--type", "../in/model out", base},
       {"--calibrate", base, base + " --calibrate ../in/book.txt"},
       {"--imatrix", base, base + " --imatrix ../in/imatrix.gguf"},
@@ -224,6 +232,7 @@ Effects DataEffects() {
 Effects InspectEffects() {
   return {
       {"--model", "", "-m ../in/model"},
+      {"--mmproj", "../in/vl.gguf", "../in/vl.gguf --mmproj ../in/vision.gguf"},
       {"--json", "", "--json"},
       {"--verify", "", "--verify"},
       {"--tensors", "", "--tensors"},

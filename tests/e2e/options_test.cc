@@ -20,6 +20,7 @@
 
 #include "base/file_io.h"
 #include "fetch/testing/local_host.h"
+#include "tests/e2e/one_pixel.h"
 #include "tests/e2e/option_effects.h"
 #include "tests/e2e/stored_sessions.h"
 #include "tests/e2e/tiny_model.h"
@@ -184,6 +185,13 @@ void Options::SetUpTestSuite() {
           "../in/vl --preset vl-small --type BF16 --layers 2 --hidden 64 --heads 2 --kv-heads 1 "
           "--head-dim 32 --ffn 64 --experts 2 --vocab 1000");
   prepare("imatrix", "../in/model ../in/book.txt ../in/imatrix.gguf");
+  // A model with images whose vision half is not where it is looked for.
+  prepare("synth",
+          "../in/vl.gguf --type Q8_0 --preset vl-small --layers 1 --softmax-every 1 --hidden 64 "
+          "--heads 2 --kv-heads 1 --head-dim 32 --ffn 64 --experts 2 --top-k 1 --vocab 300");
+  fs::rename(*all_runs / "in/mmproj-vl.gguf", *all_runs / "in/vision.gguf");
+  Write("dot.bmp", OnePixel());
+  Write("image-ids.json", R"({"p": {"ids": [60, 299, 61], "images": ["../in/dot.bmp"]}})");
   prepare("train", "../in/run.toml --out ../in/trained-1");
   prepare("train sweep",
           "../in/run.toml --schedule.kind constant --kinds softmax --sizes 32x2,64x2 "

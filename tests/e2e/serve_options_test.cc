@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/file_io.h"
+#include "tests/e2e/one_pixel.h"
 #include "tests/e2e/serve_options.h"
 #include "tests/e2e/served.h"
 #include "tests/testing/command_table.h"
@@ -71,6 +73,41 @@ void ShowModels() {
   ExpectRefused({"-m", "a=" + OtherModel(), "-m", "a=" + OtherModel()},
                 "two models have the name a", 1);
   ExpectRefused({"-m", "/no/model"}, "/no/model", 1);
+}
+
+void ShowMmproj() {
+  const std::string folder = NewFolder();
+  const std::string model = folder + "/vl.gguf";
+  const std::string mmproj = folder + "/vision.gguf";
+  const ProgramResult synth = RunFulmen({"synth",      model,
+                                         "--type",     "Q8_0",
+                                         "--preset",   "vl-small",
+                                         "--layers",   "1",
+                                         "--hidden",   "64",
+                                         "--heads",    "2",
+                                         "--kv-heads", "1",
+                                         "--head-dim", "32",
+                                         "--ffn",      "64",
+                                         "--experts",  "2",
+                                         "--top-k",    "1",
+                                         "--vocab",    "300",
+                                         "-q",         "--softmax-every",
+                                         "1"});
+  EXPECT_EQ(synth.exit_code, 0) << synth.err;
+  fs::rename(folder + "/mmproj-vl.gguf", mmproj);
+  const std::string url = "data:image/bmp;base64," + EncodeBase64(OnePixel());
+  Json chat = ChatOf("Hi", 1);
+  chat["messages"][0]["content"] = Json::array(
+      {{{"type", "image_url"}, {"image_url", {{"url", url}}}}, {{"type", "text"}, {"text", "Hi"}}});
+  const auto status = [&](const Words& more) {
+    Words words = {"-m", model};
+    words.insert(words.end(), more.begin(), more.end());
+    return Served(NewFolder(), words).Ask("POST /v1/chat/completions", chat.dump()).status;
+  };
+  EXPECT_EQ(status({}), 400);
+  EXPECT_EQ(status({"--mmproj", mmproj}), 200);
+  ExpectRefused({"-m", "a=" + model, "-m", "b=" + model, "--mmproj", mmproj},
+                "--mmproj belongs to one model, found 2");
 }
 
 void ShowAliases() {
@@ -318,6 +355,7 @@ void ShowConfig() {
 std::vector<Shown> AllShown() {
   std::vector<Shown> all = {
       {{"--model"}, ShowModels},
+      {{"--mmproj"}, ShowMmproj},
       {{"--alias"}, ShowAliases},
       {{"--kernels"}, ShowKernels},
       {{"--threads"}, ShowThreads},
