@@ -5,15 +5,13 @@
 #include <optional>
 
 #include "model/json_fields.h"
+#include "model/tile_rules.h"
 
 namespace fulmen {
 namespace {
 
-constexpr int64_t kMaxTile = int64_t{1} << 12;
-constexpr int64_t kMaxSide = int64_t{1} << 14;  // of a grid
 constexpr int64_t kMaxWidth = int64_t{1} << 16;
 constexpr int64_t kMaxTowerLayers = int64_t{1} << 10;
-constexpr size_t kMaxPinpoints = 1024;
 
 // Refuses a field that should have one value, where it has another.
 void Demand(JsonFields& fields, const char* name, const Json& expected) {
@@ -21,36 +19,6 @@ void Demand(JsonFields& fields, const char* name, const Json& expected) {
   if (found == nullptr || *found == expected) return;
   fields.Refuse(ErrorCode::kUnsupported, "{} should be {}, found {}", name, expected.dump(),
                 Shown(*found));
-}
-
-// Grids are written [rows, columns] or [columns, rows]; every list is symmetric but for its order.
-void ReadPinpoints(JsonFields& fields, TileRules& tiles) {
-  const Json* list = fields.Find("image_grid_pinpoints");
-  if (list == nullptr) {
-    tiles.pinpoints = ReleasedPinpoints();
-    return;
-  }
-  if (!list->is_array() || list->empty() || list->size() > kMaxPinpoints) {
-    fields.Refuse(ErrorCode::kCorrupt,
-                  "image_grid_pinpoints should list 1 to {} pairs of sides, found {}",
-                  kMaxPinpoints, Shown(*list));
-    return;
-  }
-  for (const Json& pair : *list) {
-    std::array<int64_t, 2> sides = {};
-    bool good = pair.is_array() && pair.size() == sides.size();
-    for (size_t i = 0; good && i < sides.size(); ++i) {
-      sides[i] = IntegerIn(pair[i], 1, kMaxSide).value_or(0);
-      good = sides[i] > 0;
-    }
-    if (!good) {
-      fields.Refuse(ErrorCode::kCorrupt,
-                    "image_grid_pinpoints should hold pairs of sides up to {}, found {}", kMaxSide,
-                    Shown(pair));
-      return;
-    }
-    tiles.pinpoints.push_back({.width = sides[1], .height = sides[0]});
-  }
 }
 
 void ReadTower(JsonFields& fields, VisionConfig& vision) {
@@ -61,8 +29,7 @@ void ReadTower(JsonFields& fields, VisionConfig& vision) {
   vision.ffn_size = fields.Integer("intermediate_size", kMaxWidth);
   vision.layers = fields.Integer("num_hidden_layers", kMaxTowerLayers);
   vision.norm_epsilon = static_cast<float>(fields.Number("layer_norm_eps", 1e-12, 1, 1e-5));
-  vision.tiles.tile = fields.Integer("image_size", kMaxTile);
-  vision.tiles.patch = fields.Integer("patch_size", kMaxTile);
+  ReadTileSides(fields, vision.tiles);
   if (vision.width % vision.heads != 0) {
     fields.Refuse(ErrorCode::kCorrupt,
                   "hidden_size {} should be a multiple of "
@@ -165,16 +132,6 @@ Status ReadPreprocessorConfig(const Json& json, const std::string& where, Vision
   ReadChannels(fields, "image_std", 1e-6, vision.normalisation.std);
   return fields.status();
 }
-
-namespace {
-
-Json PinpointsToJson(const TileRules& tiles) {
-  Json list = Json::array();
-  for (const Size& size : tiles.pinpoints) list.push_back({size.height, size.width});
-  return list;
-}
-
-}  // namespace
 
 Json VisionConfigToJson(const VisionConfig& vision) {
   Json json;
