@@ -377,6 +377,8 @@ std::map<std::string, Effects> AllEffects() {
       {"manual", {}},
   };
   effects.merge(EvalEffects());
+  Append(effects["train"], VisionEffects());
+  Append(effects["train data"], ImageDataEffects());
   return effects;
 }
 

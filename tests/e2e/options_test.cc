@@ -23,6 +23,7 @@
 #include "tests/e2e/option_effects.h"
 #include "tests/e2e/stored_sessions.h"
 #include "tests/e2e/tiny_model.h"
+#include "tests/testing/bmp.h"
 #include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
@@ -75,6 +76,7 @@ class Options : public ::testing::Test {
     delete all_runs;
   }
 
+  static void WritePictures(const std::string& geometry);
   static void Write(const std::string& name, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomically(*all_runs / ("in/" + name), text));
   }
@@ -155,6 +157,7 @@ void Options::SetUpTestSuite() {
   listed.erase(listed.find("softmax_every"), std::string("softmax_every = 2").size());
   Write("listed.toml", fmt::format(kConfig, listed));
   Write("init.toml", fmt::format(kConfig, "init = \"../in/model\""));
+  WritePictures(geometry);
   Write("token", "secret\n");
   host = new LocalHost();
   for (const char* model : {"tiny", "gated"}) {
@@ -178,6 +181,8 @@ void Options::SetUpTestSuite() {
   prepare("session export", "work ../in/work.json --sessions ../in/sessions.db");
   prepare("train data", "../in/lines.jsonl -m ../in/model --out ../in/data");
   prepare("train data", "../in/lines.jsonl --train-tokenizer 280 --out ../in/other");
+  prepare("train data",
+          "../in/pictures.jsonl --chat-format vl-01 --run ../in/see.toml --out ../in/pictures");
   prepare("quantize", "../in/model ../in/low.gguf Q4_0");
   prepare("imatrix", "../in/model ../in/book.txt ../in/imatrix.gguf");
   prepare("train", "../in/run.toml --out ../in/trained-1");
@@ -191,6 +196,30 @@ void Options::SetUpTestSuite() {
         std::pair("in/swept-1", "in/swept-2")}) {
     fs::copy(*all_runs / from, *all_runs / to, fs::copy_options::recursive);
   }
+}
+
+// A config of a model that reads images, and chats about one to train it on.
+void Options::WritePictures(const std::string& geometry) {
+  std::string config = fmt::format(kConfig, geometry);
+  config.replace(config.find("../in/data"), std::string("../in/data").size(), "../in/pictures");
+  config.replace(config.find("[output]"), std::string("[output]").size(),
+                 "[output]\nfolder = \"out\"");
+  Write("see.toml", config + R"([vision]
+width = 16
+heads = 2
+layers = 1
+intermediate_size = 24
+tile = 8
+patch = 4
+grids = [[1, 1]]
+)");
+  Write("picture.bmp", Bmp(9, 8, [](int64_t x, int64_t y) {
+          return std::array{static_cast<uint8_t>(20 * x), static_cast<uint8_t>(30 * y), uint8_t{7}};
+        }));
+  Write("pictures.jsonl",
+        R"({"messages": [{"role": "user", "content": [{"type": "image", "path": "picture.bmp"}, )"
+        R"({"type": "text", "text": "a"}]}, {"role": "assistant", "content": "b"}]})"
+        "\n");
 }
 
 std::string Options::NewFolder() {
