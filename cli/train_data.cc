@@ -13,6 +13,8 @@
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "train/prepare.h"
+#include "train/run_setup.h"
+#include "train/training_config.h"
 
 namespace fulmen {
 namespace {
@@ -23,6 +25,7 @@ struct DataCommand {
   std::string cut = "blank-lines";
   std::optional<std::string> separator;
   std::string chat_format;
+  std::string run;
   PrepareOptions options;
   bool no_end = false;
   int threads = 0;
@@ -72,6 +75,7 @@ Json InfoJson(const DatasetInfo& info) {
   return {{"documents", info.documents},
           {"tokens", info.tokens},
           {"learnt_tokens", info.loss_tokens},
+          {"images", info.images},
           {"shards", info.shards}};
 }
 
@@ -80,7 +84,8 @@ std::string Counted(int64_t count, std::string_view what) {
 }
 
 void PrintInfo(const std::string& folder, const DatasetInfo& info) {
-  Print("{}: {}, {}{}\n", folder, Counted(info.documents, "document"),
+  Print("{}: {}{}, {}{}\n", folder, Counted(info.documents, "document"),
+        info.images == 0 ? "" : fmt::format(" with {}", Counted(info.images, "image")),
         Counted(info.tokens, "token"),
         info.loss_tokens == info.tokens
             ? ""
@@ -137,8 +142,14 @@ void PrintReport(const DataCommand& command, const PrepareReport& report) {
 
 Status RunData(DataCommand& command) {
   PrepareOptions& options = command.options;
-  if (options.train_vocabulary == 0) {
+  if (options.train_vocabulary == 0 && command.run.empty()) {
     FULMEN_ASSIGN(options.model, ModelPath(options.model));
+  }
+  if (!command.run.empty()) {
+    FULMEN_ASSIGN(const TrainingConfig config, ReadTrainingConfig(command.run));
+    options.model = TokenizerFolder(config.model);
+    FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(options.model));
+    FULMEN_ASSIGN(options.geometry, GeometryOf(config, tokenizer));
   }
   options.documents.format = FormatFromName(command.format);
   if (!command.chat_format.empty()) {
@@ -181,6 +192,12 @@ void AddTrainData(Command& train) {
   AddModelOption(command, prepare.model,
                  "Folder or .gguf file with a model, or only its tokenizer");
   command
+      .Add("--run CONFIG", options->run,
+           "In place of a model, the config of the training run that the data are for: its "
+           "tokenizer, and how its model has images cut")
+      .Completes(Completion::kFiles)
+      .Excludes({"--model"});
+  command
       .Add("--format NAME", options->format,
            "text: documents as --documents says; jsonl: an object per line with a text, or a "
            "prompt and a completion; chat: an object per line with messages; auto: by file name "
@@ -207,7 +224,7 @@ void AddTrainData(Command& train) {
       .Add("--train-tokenizer N", prepare.train_vocabulary,
            "Train a tokenizer of this many tokens on the input and write it to the folder, too",
            {262, 4'000'000})
-      .Excludes({"--model"})
+      .Excludes({"--model", "--run"})
       .Default("none is trained");
   command
       .Add("--special TOKEN", prepare.special,

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "model/json_fields.h"
+#include "model/tile_rules.h"
 #include "model/vision_fields.h"
 
 namespace fulmen {
@@ -92,16 +93,6 @@ Status ReadPreprocessorConfig(const Json& json, const std::string& where, Vision
   ReadChannels(fields, "image_std", 1e-6, vision.normalisation.std);
   return fields.status();
 }
-
-namespace {
-
-Json PinpointsToJson(const TileRules& tiles) {
-  Json list = Json::array();
-  for (const Size& size : tiles.pinpoints) list.push_back({size.height, size.width});
-  return list;
-}
-
-}  // namespace
 
 Json VisionConfigToJson(const VisionConfig& vision) {
   Json json;

@@ -19,14 +19,18 @@ void Demand(JsonFields& fields, const char* name, const Json& expected) {
                 Shown(*found));
 }
 
+void ReadTileSides(JsonFields& fields, const char* tile, const char* patch, TileRules& tiles) {
+  tiles.tile = fields.Integer(tile, kMaxTile);
+  tiles.patch = fields.Integer(patch, kMaxTile);
+}
+
 void ReadTower(JsonFields& fields, const TowerNames& names, VisionConfig& vision) {
   vision.width = fields.Integer(names.width, kMaxWidth);
   vision.heads = fields.Integer(names.heads, kMaxWidth);
   vision.ffn_size = fields.Integer(names.ffn_size, kMaxWidth);
   vision.layers = fields.Integer(names.layers, kMaxTowerLayers);
   vision.norm_epsilon = static_cast<float>(fields.Number(names.norm_epsilon, 1e-12, 1, 1e-5));
-  vision.tiles.tile = fields.Integer(names.tile, kMaxTile);
-  vision.tiles.patch = fields.Integer(names.patch, kMaxTile);
+  ReadTileSides(fields, names.tile, names.patch, vision.tiles);
   if (vision.width % vision.heads != 0) {
     fields.Refuse(ErrorCode::kCorrupt, "{} {} should be a multiple of {} {}", names.width,
                   vision.width, names.heads, vision.heads);

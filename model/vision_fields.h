@@ -21,6 +21,8 @@ struct TowerNames {
 };
 
 void ReadTower(JsonFields& fields, const TowerNames& names, VisionConfig& vision);
+// The sides of a tile and of a patch.
+void ReadTileSides(JsonFields& fields, const char* tile, const char* patch, TileRules& tiles);
 // A list of pairs, [height, width] as they are written; those of the released model where absent.
 void ReadPinpoints(JsonFields& fields, const char* name, TileRules& tiles);
 // How many pairs a list may have.

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "model/vision.h"
 #include "train/permutation.h"
 
 namespace fulmen {
@@ -19,12 +20,26 @@ bool TeachesSomething(const Document& piece) {
          std::find(piece.loss_mask.begin() + 1, piece.loss_mask.end(), 1) != piece.loss_mask.end();
 }
 
-void Append(const Document& piece, PackedBatch& batch) {
-  const size_t first = batch.targets.size();
-  batch.Add(piece.tokens);
-  for (size_t i = 1; i < piece.loss_mask.size(); ++i) {
-    if (piece.loss_mask[i] == 0) batch.targets[first + i - 1] = -1;
+// `first`: the image's first row of the batch.
+void AppendImage(const DocumentImage& image, const Normalisation& normalisation, int64_t first,
+                 PackedImages& images) {
+  const TileGeometry& plan = image.geometry;
+  const int64_t rows = plan.patches_per_tile();
+  const int64_t cols = 3 * plan.patch * plan.patch;
+  const int64_t before = std::ssize(images.patches) / cols;  // rows of the images before it
+  images.patches.resize(static_cast<size_t>((before + (1 + plan.tiles) * rows) * cols));
+  const TiledImage pixels = TiledImageOf(image);
+  for (int64_t tile = 0; tile <= plan.tiles; ++tile) {
+    float* to = images.patches.data() + (before + tile * rows) * cols;
+    WriteTilePatches(pixels, normalisation, tile, Matrix(to, rows, cols));
   }
+  PackedImages::Span span = {.first = first,
+                             .rows = std::vector<int64_t>(static_cast<size_t>(plan.tokens))};
+  FeatureRows(plan, 0, span.rows);
+  for (int64_t& row : span.rows) {
+    if (row != kNewline) row += before;
+  }
+  images.spans.push_back(std::move(span));
 }
 
 // A whole number in [0, limit).
@@ -66,7 +81,16 @@ Result<BatchStream> BatchStream::Create(std::vector<MixtureSource> sources,
                   "datasets 0 and {} were made with different tokenizers ({} and {})", i,
                   stream.sources_[0].dataset->tokenizer(), source.dataset->tokenizer());
     }
+    for (int64_t d = 0; source.dataset->images() > 0 && d < source.dataset->documents(); ++d) {
+      if (stream.IsLeftOut(source.dataset->document(d))) ++stream.left_out_;
+    }
     if (!stream.Settle(i)) {
+      if (stream.left_out_ > 0) {
+        return Fail(ErrorCode::kInvalidArgument,
+                    "dataset {} has nothing to learn: {} documents with images are longer than "
+                    "max_length {}, and images are not cut",
+                    i, stream.left_out_, options.max_length);
+      }
       return Fail(ErrorCode::kInvalidArgument,
                   "dataset {} has nothing to learn in its {} documents of {} tokens", i,
                   source.dataset->documents(), source.dataset->tokens());
@@ -85,6 +109,7 @@ BatchStream::Piece BatchStream::PieceAt(size_t source) const {
   const Dataset& dataset = *sources_[source].dataset;
   const Cursor& cursor = cursors_[source];
   Document document = dataset.document(ShuffledIndex(source, cursor));
+  if (IsLeftOut(document)) return {document, /*last=*/true, /*left_out=*/true};
   const auto begin = static_cast<size_t>(cursor.offset);
   FULMEN_CHECK(begin < document.tokens.size(), "offset {} of {}", begin, document.tokens.size());
   const size_t left = document.tokens.size() - begin;
@@ -111,7 +136,7 @@ bool BatchStream::Settle(size_t source) {
   for (int64_t left = documents + 1; left > 0;) {
     const Piece piece = PieceAt(source);
     next_[source] = piece;
-    if (TeachesSomething(piece.document)) return true;
+    if (!piece.left_out && TeachesSomething(piece.document)) return true;
     PassOver(source, piece);
     if (piece.last) --left;
   }
@@ -133,6 +158,17 @@ std::optional<Document> BatchStream::Draw(int64_t tokens) {
   PassOver(source, piece);
   FULMEN_CHECK(Settle(source), "dataset {} has nothing to learn any more", source);
   return piece.document;
+}
+
+void BatchStream::Append(const Document& piece, PackedBatch& batch) const {
+  const auto first = std::ssize(batch.targets);
+  batch.Add(piece.tokens);
+  for (size_t i = 1; i < piece.loss_mask.size(); ++i) {
+    if (piece.loss_mask[i] == 0) batch.targets[static_cast<size_t>(first) + i - 1] = -1;
+  }
+  for (const DocumentImage& image : piece.images) {
+    AppendImage(image, options_.normalisation, first + image.first, batch.images);
+  }
 }
 
 PackedBatch BatchStream::Next() {
@@ -179,8 +215,8 @@ Result<BatchStream::Cursor> BatchStream::ReadCursor(size_t source, const Json& s
   FULMEN_ASSIGN(cursor.epoch, StateNumber(state, "epoch", kAny));
   FULMEN_ASSIGN(cursor.index, StateNumber(state, "index", documents));
   FULMEN_ASSIGN(cursor.drawn, StateNumber(state, "drawn", kAny));
-  const auto length =
-      static_cast<int64_t>(dataset.document(ShuffledIndex(source, cursor)).tokens.size());
+  const Document document = dataset.document(ShuffledIndex(source, cursor));
+  const int64_t length = document.images.empty() ? std::ssize(document.tokens) : 1;
   FULMEN_ASSIGN(cursor.offset, StateNumber(state, "offset", length));
   return cursor;
 }

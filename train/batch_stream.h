@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "model/training.h"
+#include "model/vision_config.h"
 #include "train/dataset.h"
 
 namespace fulmen {
@@ -20,8 +21,10 @@ struct MixtureSource {
 
 struct BatchStreamOptions {
   int64_t batch_tokens = 8192;  // of one batch: whole documents as long as they fit
-  int64_t max_length = 2048;    // longer documents are cut into pieces of this many tokens
+  // Longer documents are cut into pieces of this many tokens, those with images left out.
+  int64_t max_length = 2048;
   uint64_t seed = 0;
+  Normalisation normalisation = ClipNormalisation();  // of the pixels of images
 };
 
 // An endless, deterministic sequence of batches. Each source is read in an order of its own,
@@ -43,6 +46,9 @@ class BatchStream {
   // Passes over a batch without building it.
   void Skip();
 
+  // Documents with images that are too long, over all sources.
+  int64_t left_out() const { return left_out_; }
+
   // Where the stream stands, and back there, to go on exactly. Restore fails when the state is not
   // of these sources and this seed, and leaves the stream as it was.
   Json State() const;
@@ -62,6 +68,7 @@ class BatchStream {
   struct Piece {
     Document document = {};  // or a part of it
     bool last = false;       // it ends the document
+    bool left_out = false;
   };
 
   BatchStream(std::vector<MixtureSource> sources, const BatchStreamOptions& options)
@@ -72,6 +79,9 @@ class BatchStream {
 
   // The document the cursor is at: the order of a pass depends on seed, source and epoch.
   int64_t ShuffledIndex(size_t source, const Cursor& cursor) const;
+  bool IsLeftOut(const Document& document) const {
+    return !document.images.empty() && std::ssize(document.tokens) > options_.max_length;
+  }
   // The piece at the source's cursor, whatever there is to learn from it.
   Piece PieceAt(size_t source) const;
   void PassOver(size_t source, const Piece& piece);
@@ -79,6 +89,7 @@ class BatchStream {
   bool Settle(size_t source);
   // The next piece of the mixture if it fits beside `tokens` others; the stream then moves past it.
   std::optional<Document> Draw(int64_t tokens);
+  void Append(const Document& piece, PackedBatch& batch) const;
   Result<Cursor> ReadCursor(size_t source, const Json& state) const;
 
   std::vector<MixtureSource> sources_;
@@ -86,6 +97,7 @@ class BatchStream {
   std::vector<Cursor> cursors_;
   std::vector<Piece> next_;  // the pieces the cursors are at
   int64_t batches_ = 0;
+  int64_t left_out_ = 0;
 };
 
 }  // namespace fulmen

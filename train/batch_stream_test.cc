@@ -2,15 +2,20 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <optional>
 #include <random>
 #include <set>
 
 #include "base/random.h"
+#include "model/vision.h"
 #include "tests/testing/golden.h"
 #include "train/permutation.h"
 #include "train/shard_writer.h"
+#include "train/testing/tiny_pictures.h"
 
 namespace fulmen {
 namespace {
@@ -66,7 +71,12 @@ class BatchStreamTest : public ::testing::Test {
 };
 
 bool Same(const PackedBatch& a, const PackedBatch& b) {
-  return a.tokens == b.tokens && a.targets == b.targets && a.starts == b.starts;
+  const auto same_span = [](const PackedImages::Span& one, const PackedImages::Span& other) {
+    return one.first == other.first && one.rows == other.rows;
+  };
+  return a.tokens == b.tokens && a.targets == b.targets && a.starts == b.starts &&
+         a.images.patches == b.images.patches &&
+         std::ranges::equal(a.images.spans, b.images.spans, same_span);
 }
 
 // What every batch promises.
@@ -89,6 +99,90 @@ void ExpectWellFormed(const PackedBatch& batch, const BatchStreamOptions& option
       something = true;
     }
     ASSERT_TRUE(something);
+  }
+}
+
+// Three squares of 10 tokens and a wide one of 14, each in a document with two tokens behind it.
+class ImageStreamTest : public BatchStreamTest {
+ protected:
+  ImageStreamTest() {
+    const std::string folder = folder_ / "images";
+    std::filesystem::create_directory(folder);
+    ShardWriter writer(folder, 1000, kVocabulary, "t", kTiles);
+    for (int i = 0; i < 4; ++i) {
+      const Size size = {.width = i == 3 ? 16 : 8, .height = 8};
+      documents_.push_back(std::make_unique<testing::TinyDocument>(i, kTiles, size));
+      EXPECT_TRUE(writer.Add(documents_.back()->View()));
+    }
+    EXPECT_TRUE(writer.Add({std::vector<int32_t>(50, 1), {}}));  // text may be cut
+    EXPECT_TRUE(writer.Finish());
+    dataset_.emplace(*Dataset::Open(folder));
+  }
+
+  const TileRules kTiles = {.tile = 8, .patch = 4, .pinpoints = {{8, 8}, {16, 8}}};
+  std::vector<std::unique_ptr<testing::TinyDocument>> documents_;
+  std::optional<Dataset> dataset_;
+};
+
+TEST_F(ImageStreamTest, BatchesHaveThePatchesOfTheirDocuments) {
+  BatchStream stream = Create({{&*dataset_, 1}}, {.batch_tokens = 40, .max_length = 20});
+  EXPECT_EQ(stream.left_out(), 0);
+  int seen = 0;
+  for (int b = 0; b < 12; ++b) {
+    const PackedBatch batch = stream.Next();
+    int64_t rows = 0;
+    size_t next = 0;
+    for (size_t d = 0; d + 1 < batch.starts.size(); ++d) {
+      const int64_t first = batch.starts[d];
+      if (batch.tokens[static_cast<size_t>(first)] != testing::kTinyImageToken) continue;
+      const int32_t answer = batch.tokens[static_cast<size_t>(batch.starts[d + 1]) - 1];
+      const TiledImage& image = documents_.at(static_cast<size_t>(answer - 10))->pixels;
+      ASSERT_LT(next, batch.images.spans.size());
+      const PackedImages::Span& span = batch.images.spans[next++];
+      EXPECT_EQ(span.first, first);
+      std::vector<int64_t> expected(static_cast<size_t>(image.geometry.tokens));
+      FeatureRows(image.geometry, 0, expected);
+      for (int64_t& row : expected) row += row == kNewline ? 0 : rows;
+      EXPECT_EQ(span.rows, expected);
+      for (int64_t tile = 0; tile <= image.geometry.tiles; ++tile, rows += 4) {
+        std::vector<float> patches(4 * 48);
+        WriteTilePatches(image, ClipNormalisation(), tile, Matrix(patches.data(), 4, 48));
+        ASSERT_GE(std::ssize(batch.images.patches), (rows + 4) * 48);
+        EXPECT_TRUE(std::ranges::equal(
+            patches, std::span(batch.images.patches)
+                         .subspan(static_cast<size_t>(rows * 48), patches.size())));
+      }
+      EXPECT_EQ(
+          std::count_if(batch.targets.begin() + first, batch.targets.begin() + batch.starts[d + 1],
+                        [](int32_t target) { return target >= 0; }),
+          1)
+          << "the answer alone";
+      ++seen;
+    }
+    EXPECT_EQ(next, batch.images.spans.size());
+    EXPECT_EQ(std::ssize(batch.images.patches), rows * 48);
+  }
+  EXPECT_GT(seen, 8);
+}
+
+TEST_F(ImageStreamTest, LongOnesAreLeftOutAndCounted) {
+  BatchStream stream = Create({{&*dataset_, 1}}, {.batch_tokens = 13, .max_length = 13});
+  EXPECT_EQ(stream.left_out(), 1);
+  for (int b = 0; b < 30; ++b) {
+    const PackedBatch batch = stream.Next();
+    EXPECT_LE(batch.tokens.size(), 13U);
+    EXPECT_NE(batch.tokens.back(), 13) << "the answer to the wide one";
+  }
+}
+
+TEST_F(ImageStreamTest, GoesOnExactly) {
+  const BatchStreamOptions options{.batch_tokens = 30, .max_length = 20, .seed = 3};
+  BatchStream stream = Create({{&*dataset_, 1}}, options);
+  for (int before = 0; before < 9; ++before) {
+    BatchStream resumed = Create({{&*dataset_, 1}}, options);
+    ASSERT_TRUE(resumed.Restore(stream.State()));
+    const PackedBatch batch = stream.Next();
+    EXPECT_TRUE(Same(resumed.Next(), batch)) << before;
   }
 }
 

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/file_io.h"
 #include "base/json.h"
+#include "model/tile_rules.h"
 
 namespace fulmen {
 namespace {
@@ -66,6 +67,10 @@ Result<DatasetInfo> ParseDatasetInfo(std::string_view json, const std::string& w
                   Shown(*format));
     }
   }
+  if (const auto images = parsed.find("images"); images != parsed.end()) {
+    FULMEN_ASSIGN(info.tiles, ParseTileRules(*images, where + ": images"));
+    FULMEN_ASSIGN(info.images, ReadCount(*images, "count", where + ": images"));
+  }
   return info;
 }
 
@@ -100,13 +105,86 @@ Status CheckShard(std::span<const int32_t> tokens, std::span<const int64_t> star
   return {};
 }
 
-Result<Dataset::Shard> Dataset::OpenShard(const std::string& path, int64_t vocabulary) {
+Result<std::vector<DocumentImage>> CheckImages(const StoredImages& stored, const TileRules& tiles,
+                                               std::span<const int64_t> starts,
+                                               const std::string& where) {
+  if (stored.sizes.size() != 2 * stored.starts.size()) {
+    return Fail(ErrorCode::kCorrupt, "{}: 'image_sizes' should have {} elements, found {}", where,
+                2 * stored.starts.size(), stored.sizes.size());
+  }
+  std::vector<DocumentImage> images;
+  std::span<const uint8_t> left = stored.pixels;
+  const auto take = [&](int64_t width, int64_t height) {
+    const auto bytes = std::min(left.size(), static_cast<size_t>(3 * width * height));
+    const std::span<const uint8_t> taken = left.first(bytes);
+    left = left.subspan(bytes);
+    return taken;
+  };
+  for (size_t i = 0, end = 0; i < stored.starts.size(); ++i) {
+    const Size size = {.width = stored.sizes[2 * i], .height = stored.sizes[2 * i + 1]};
+    if (size.width < 1 || size.height < 1) {
+      return Fail(ErrorCode::kCorrupt, "{}: image {} has {} x {} pixels", where, i, size.width,
+                  size.height);
+    }
+    auto plan = PlanTiles(tiles, size);
+    if (!plan) return Fail(ErrorCode::kCorrupt, "{}: image {}: {}", where, i, plan.error().message);
+    const int64_t first = stored.starts[i];
+    const auto next = std::upper_bound(starts.begin(), starts.end(), first);
+    if (first < static_cast<int64_t>(end) || next == starts.begin() || next == starts.end() ||
+        *next - first < plan->tokens) {
+      return Fail(
+          ErrorCode::kCorrupt,
+          "{}: image {} of {} tokens should lie in one document behind token {}, found it at "
+          "token {}",
+          where, i, plan->tokens, end, first);
+    }
+    end = static_cast<size_t>(first + plan->tokens);
+    const auto thumbnail = take(plan->tile, plan->tile);
+    const auto canvas = take(plan->grid.width, plan->grid.height);
+    if (std::ssize(canvas) != 3 * plan->grid.width * plan->grid.height) {
+      return Fail(ErrorCode::kCorrupt, "{}: 'image_pixels' ends within image {}", where, i);
+    }
+    images.push_back({first - *std::prev(next), *std::move(plan), thumbnail, canvas});
+  }
+  if (!left.empty()) {
+    return Fail(ErrorCode::kCorrupt, "{}: 'image_pixels' has {} bytes of no image", where,
+                left.size());
+  }
+  return images;
+}
+
+TiledImage TiledImageOf(const DocumentImage& image) {
+  const TileGeometry& plan = image.geometry;
+  return {.geometry = plan,
+          .canvas = {plan.grid.width, plan.grid.height,
+                     std::vector(image.canvas.begin(), image.canvas.end())},
+          .thumbnail = {plan.tile, plan.tile,
+                        std::vector(image.thumbnail.begin(), image.thumbnail.end())},
+          .digest = {}};
+}
+
+Result<Dataset::Shard> Dataset::OpenShard(const std::string& path, const DatasetInfo& info) {
   FULMEN_ASSIGN(Checkpoint file, Checkpoint::Open(path));
   FULMEN_ASSIGN(const auto tokens, ReadVector<int32_t>(file, "tokens", DType::kI32, false, path));
   FULMEN_ASSIGN(const auto starts, ReadVector<int64_t>(file, "starts", DType::kI64, false, path));
   FULMEN_ASSIGN(const auto loss_mask, ReadVector<uint8_t>(file, "learnt", DType::kU8, true, path));
-  FULMEN_TRY(CheckShard(tokens, starts, loss_mask, vocabulary, path));
-  return Shard{std::move(file), tokens, starts, loss_mask};
+  FULMEN_TRY(CheckShard(tokens, starts, loss_mask, info.vocabulary, path));
+  Shard shard{std::move(file), tokens, starts, loss_mask, {}, {}};
+  if (!shard.file.tensors().contains(kImageStarts)) return shard;
+  if (info.images == 0) {
+    return Fail(ErrorCode::kCorrupt, "{}: images are in it, and {} states none", path,
+                kDatasetInfoName);
+  }
+  StoredImages stored;
+  FULMEN_ASSIGN(stored.starts,
+                ReadVector<int64_t>(shard.file, kImageStarts, DType::kI64, false, path));
+  FULMEN_ASSIGN(stored.sizes,
+                ReadVector<int32_t>(shard.file, kImageSizes, DType::kI32, false, path));
+  FULMEN_ASSIGN(stored.pixels,
+                ReadVector<uint8_t>(shard.file, kImagePixels, DType::kU8, false, path));
+  FULMEN_ASSIGN(shard.images, CheckImages(stored, info.tiles, starts, path));
+  shard.image_starts = stored.starts;
+  return shard;
 }
 
 Result<Dataset> Dataset::Open(const std::string& folder) {
@@ -122,17 +200,23 @@ Result<Dataset> Dataset::Open(const std::string& folder) {
   const DatasetInfo& info = dataset.info_;
   int64_t documents = 0;
   int64_t tokens = 0;
+  int64_t images = 0;
   for (int64_t i = 0; i < info.shards; ++i) {
-    FULMEN_ASSIGN(Shard shard, OpenShard(folder + "/" + ShardName(i), info.vocabulary));
+    FULMEN_ASSIGN(Shard shard, OpenShard(folder + "/" + ShardName(i), info));
     dataset.first_.push_back(documents);
     documents += static_cast<int64_t>(shard.starts.size()) - 1;
     tokens += static_cast<int64_t>(shard.tokens.size());
+    images += std::ssize(shard.images);
     dataset.shards_.push_back(std::move(shard));
   }
   if (documents != info.documents || tokens != info.tokens) {
     return Fail(ErrorCode::kCorrupt,
                 "{} states {} documents of {} tokens, its {} shards hold {} of {}", path,
                 info.documents, info.tokens, info.shards, documents, tokens);
+  }
+  if (images != info.images) {
+    return Fail(ErrorCode::kCorrupt, "{} states {} images, its shards hold {}", path, info.images,
+                images);
   }
   return dataset;
 }
@@ -147,6 +231,12 @@ Document Dataset::document(int64_t index) const {
   const size_t length = static_cast<size_t>(shard.starts[local + 1]) - begin;
   Document document{shard.tokens.subspan(begin, length), {}};
   if (!shard.loss_mask.empty()) document.loss_mask = shard.loss_mask.subspan(begin, length);
+  const auto image_at = [&](size_t token) {
+    const auto found = std::ranges::lower_bound(shard.image_starts, static_cast<int64_t>(token));
+    return static_cast<size_t>(found - shard.image_starts.begin());
+  };
+  const size_t image = image_at(begin);
+  document.images = std::span(shard.images).subspan(image, image_at(begin + length) - image);
   return document;
 }
 

@@ -9,6 +9,7 @@
 #include "formats/safetensors.h"
 #include "tests/testing/golden.h"
 #include "train/shard_writer.h"
+#include "train/testing/tiny_pictures.h"
 
 namespace fulmen {
 namespace {
@@ -92,6 +93,93 @@ TEST_F(DatasetTest, LyingFilesAreRefused) {
   EXPECT_EQ(error({}, {}), shard + "'starts' should rise from 0 to 0, found nothing");
   EXPECT_EQ(error({1, 2, 3, 4, 5, 6}, {0, 2, 6}),
             "dataset.json states 2 documents of 5 tokens, its 1 shards hold 2 of 6");
+}
+
+// Tiles of 8 with patches of 4, so 10 tokens for a square.
+TileRules TinyTiles() { return {.tile = 8, .patch = 4, .pinpoints = {{8, 8}, {16, 8}}}; }
+
+TEST_F(DatasetTest, KeepsImagesBesideTheirTokens) {
+  const testing::TinyDocument square(0, TinyTiles(), {.width = 20, .height = 20});
+  const testing::TinyDocument wide(1, TinyTiles(), {.width = 31, .height = 15});
+  ShardWriter writer(folder_.path(), 30, 20, "t", TinyTiles());
+  ASSERT_TRUE(writer.Add({Ids{1, 2, 3}, {}}));
+  ASSERT_TRUE(writer.Add(square.View()));
+  ASSERT_TRUE(writer.Add(wide.View()));  // in the next shard
+  ASSERT_TRUE(writer.Add({Ids{4}, {}}));
+  ASSERT_TRUE(writer.Finish());
+  EXPECT_EQ(writer.info().images, 2);
+  const auto dataset = Dataset::Open(folder_.path());
+  ASSERT_TRUE(dataset) << dataset.error().message;
+  EXPECT_EQ(dataset->images(), 2);
+  EXPECT_EQ(dataset->tiles().pinpoints, TinyTiles().pinpoints);
+  EXPECT_TRUE(dataset->document(0).images.empty());
+  EXPECT_TRUE(dataset->document(3).images.empty());
+  for (const auto& [index, expected] : {std::pair(1, &square), std::pair(2, &wide)}) {
+    const Document document = dataset->document(index);
+    ASSERT_EQ(document.images.size(), 1U);
+    EXPECT_EQ(document.images[0].first, 0);
+    EXPECT_EQ(document.images[0].geometry.tokens, std::ssize(expected->tokens) - 2);
+    const TiledImage image = TiledImageOf(document.images[0]);
+    EXPECT_EQ(image.canvas, expected->pixels.canvas);
+    EXPECT_EQ(image.thumbnail, expected->pixels.thumbnail);
+  }
+}
+
+TEST(Dataset, ImagesThatLieAreRefused) {
+  const std::vector<int64_t> starts = {0, 12, 30};
+  // An image of 10 tokens in each document; the thumbnail and the canvas are 192 bytes each.
+  std::vector<int64_t> firsts = {2, 15};
+  std::vector<int32_t> sizes = {8, 8, 100, 100};
+  std::vector<uint8_t> pixels(static_cast<size_t>(4 * 192));
+  const auto check = [&] {
+    const auto images = CheckImages({firsts, sizes, pixels}, TinyTiles(), starts, "s");
+    return images ? std::string("no error") : images.error().message;
+  };
+  const auto images = CheckImages({firsts, sizes, pixels}, TinyTiles(), starts, "s");
+  ASSERT_TRUE(images) << images.error().message;
+  EXPECT_EQ((*images)[1].first, 3);
+  EXPECT_EQ((*images)[1].canvas.data(), pixels.data() + 3 * 192);
+  const std::string place = " of 10 tokens should lie in one document behind token ";
+  firsts = {3, 15};
+  EXPECT_EQ(check(), "s: image 0" + place + "0, found it at token 3");
+  firsts = {-1, 15};
+  EXPECT_EQ(check(), "s: image 0" + place + "0, found it at token -1");
+  firsts = {2, 11};
+  EXPECT_EQ(check(), "s: image 1" + place + "12, found it at token 11");
+  firsts = {2, INT64_MAX};
+  EXPECT_EQ(check(), fmt::format("s: image 1{}12, found it at token {}", place, INT64_MAX));
+  firsts = {2, 15};
+  sizes[3] = 0;
+  EXPECT_EQ(check(), "s: image 1 has 100 x 0 pixels");
+  sizes = {8, 8, 1, 60000};
+  EXPECT_NE(check().find("too thin"), std::string::npos) << check();
+  sizes = {8, 8, 100};
+  EXPECT_EQ(check(), "s: 'image_sizes' should have 4 elements, found 3");
+  sizes = {8, 8, 100, 100};
+  pixels.pop_back();
+  EXPECT_EQ(check(), "s: 'image_pixels' ends within image 1");
+  pixels.resize(4 * 192 + 1);
+  EXPECT_EQ(check(), "s: 'image_pixels' has 1 bytes of no image");
+}
+
+TEST_F(DatasetTest, CountsOfImagesAreChecked) {
+  ShardWriter writer(folder_.path(), 100, 20, "t", TinyTiles());
+  ASSERT_TRUE(writer.Add(testing::TinyDocument(0, TinyTiles(), {.width = 8, .height = 8}).View()));
+  ASSERT_TRUE(writer.Finish());
+  Json info = *ReadJsonFile(folder_ / "dataset.json");
+  const auto error = [&] {
+    EXPECT_TRUE(WriteFileAtomically(folder_ / "dataset.json", info.dump()));
+    return OpenError();
+  };
+  info["images"]["count"] = 2;
+  EXPECT_EQ(error(), "dataset.json states 2 images, its shards hold 1");
+  info["images"]["patch_size"] = 3;
+  EXPECT_EQ(error(),
+            "dataset.json: images: tiles of 8 pixels a side cannot be cut into patches of 3");
+  info["images"] = 7;
+  EXPECT_EQ(error(), "dataset.json: images: expected an object, found 7");
+  info.erase("images");
+  EXPECT_EQ(error(), "shard-00000.safetensors: images are in it, and dataset.json states none");
 }
 
 TEST(Dataset, MasksAreChecked) {

@@ -98,7 +98,8 @@ void AddPiece(std::string text, bool in_loss, ParsedDocument& parsed) {
 }
 
 Result<ParsedDocument> ParseChat(Json request, const DocumentOptions& options,
-                                 const std::string& where) {
+                                 const RawDocument& document) {
+  const std::string where = document.Where();
   if (!options.chat) {
     return Fail(ErrorCode::kInvalidArgument,
                 "{}: the tokenizer has no chat template of the family, so the chat format is to be "
@@ -108,18 +109,21 @@ Result<ParsedDocument> ParseChat(Json request, const DocumentOptions& options,
   request["add_generation_prompt"] = false;
   auto pieces = FormatChat(*options.chat, request);
   if (!pieces) return Fail(pieces.error().code, "{}: {}", where, pieces.error().message);
-  return ParsedDocument{*std::move(pieces), true};
+  const std::string folder = fs::path(document.file->path()).parent_path().string();
+  FULMEN_ASSIGN(std::vector<ImageSource> images, FindImages(request["messages"], folder, where));
+  return ParsedDocument{*std::move(pieces), true, std::move(images)};
 }
 
 Result<ParsedDocument> ParseLine(Json line, const DocumentOptions& options,
-                                 const std::string& where) {
+                                 const RawDocument& document) {
+  const std::string where = document.Where();
   if (!line.is_object()) {
     return Fail(ErrorCode::kCorrupt, "{}: a JSON object is expected, found {}", where,
                 line.type_name());
   }
   const bool chats = options.format != Format::kJsonl;
   const bool texts = options.format != Format::kChat;
-  if (chats && line.contains("messages")) return ParseChat(std::move(line), options, where);
+  if (chats && line.contains("messages")) return ParseChat(std::move(line), options, document);
   ParsedDocument parsed;
   if (texts && line.contains("prompt") && line.contains("completion")) {
     FULMEN_ASSIGN(std::string prompt, StringAt(line, "prompt", where));
@@ -245,7 +249,7 @@ Result<ParsedDocument> ParseDocument(const RawDocument& document, const Document
     return parsed;
   }
   FULMEN_ASSIGN(Json line, ParseJson(document.bytes(), document.Where()));
-  return ParseLine(std::move(line), options, document.Where());
+  return ParseLine(std::move(line), options, document);
 }
 
 }  // namespace fulmen

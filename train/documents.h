@@ -13,6 +13,7 @@
 #include "base/mapped_file.h"
 #include "base/status.h"
 #include "tokenizer/chat.h"
+#include "train/document_images.h"
 
 namespace fulmen {
 
@@ -84,10 +85,11 @@ class DocumentReader {
 struct ParsedDocument {
   std::vector<PromptPiece> pieces;  // none when the document is empty
   bool chat = false;
+  std::vector<ImageSource> images = {};  // one for each <image> among the pieces
 };
 
 // Checks and parses untrusted bytes: text without NUL in valid UTF-8, and the keys expected.
-// Markers in texts, prompts and completions are plain text. Thread safe.
+// Markers in texts, prompts and completions are plain text. Images are not read. Thread safe.
 Result<ParsedDocument> ParseDocument(const RawDocument& document, const DocumentOptions& options);
 
 }  // namespace fulmen

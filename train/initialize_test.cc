@@ -124,5 +124,48 @@ TEST(ModelConfig, TakesTheGeometry) {
   EXPECT_EQ(other.mlp_residual.alpha, 1);
 }
 
+TEST(InitializeWeights, TheVisionHalfHasItsOwn) {
+  Config config = *ModelConfig(Small(), 1000, {});
+  VisionSection section = {.width = 64,
+                           .heads = 4,
+                           .layers = 4,
+                           .intermediate_size = 256,
+                           .tile = 56,
+                           .patch = 7,
+                           .grids = {{1, 1}, {2, 1}}};
+  EXPECT_FALSE(AddVision(section, std::nullopt, config));
+  ASSERT_TRUE(AddVision(section, 999, config));
+  EXPECT_EQ(config.vision->image_token, 999);
+  EXPECT_EQ(config.vision->tiles.pinpoints, (std::vector<Size>{{56, 56}, {112, 56}}));
+  EXPECT_FALSE(AddVision(section, 999, config)) << "twice";
+  const Parameters weights = Initialized(config, 1, 2);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const TensorInstance& tensor = weights.tensor(i);
+    if (!tensor.row->in_vision()) continue;
+    double expected = 1;  // norms
+    if (tensor.name.ends_with(".bias")) {
+      expected = 0;
+    } else if (tensor.row->Is(&VisionWeights::newline)) {
+      expected = 1 / std::sqrt(96.0);
+    } else if (tensor.name.find("_embedding") != std::string::npos &&
+               !tensor.row->Is(&VisionWeights::patch_embedding)) {
+      expected = 0.02;
+    } else if (tensor.row->Is(&VisionWeights::patch_embedding)) {
+      expected = 1 / std::sqrt(3.0 * 7 * 7);
+    } else if (tensor.shape.size() == 2) {
+      expected = 1 / std::sqrt(static_cast<double>(tensor.shape[1]));
+    }
+    const double tolerance = ElementCount(tensor.shape) < 1000 ? 0.3 : 0.05;
+    EXPECT_NEAR(Deviation(weights.values(i)), expected, tolerance * expected) << tensor.name;
+  }
+}
+
+TEST(InitializeWeights, TilesAreThoseOfTheReleasedModelUnlessGridsAreGiven) {
+  EXPECT_EQ(TilesOf({}).pinpoints, ReleasedPinpoints());
+  VisionSection small;
+  small.tile = 56;
+  EXPECT_EQ(TilesOf(small).pinpoints.back(), (Size{168, 336}));
+}
+
 }  // namespace
 }  // namespace fulmen

@@ -115,6 +115,11 @@ Status FillModelFolder(const Config& config, const Parameters& weights, DType ty
                        const TokenizerFiles& tokenizer, const std::string& folder) {
   const Json json = ConfigToJson(config, type == DType::kF32 ? "float32" : "bfloat16");
   FULMEN_TRY(WriteFileAtomically(folder + "/config.json", json.dump(2) + "\n"));
+  if (config.vision) {
+    const Json preprocessor = PreprocessorConfigToJson(*config.vision);
+    FULMEN_TRY(
+        WriteFileAtomically(folder + "/preprocessor_config.json", preprocessor.dump(2) + "\n"));
+  }
   for (const auto& [name, contents] : tokenizer) {
     FULMEN_TRY(WriteFileAtomically(fmt::format("{}/{}", folder, name), contents));
   }

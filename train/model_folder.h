@@ -23,9 +23,9 @@ Result<TokenizerFiles> ReadTokenizerFiles(const std::string& folder);
 // In place of their chat template, if there is one: ours for `format`, or none.
 Status SetChatTemplate(std::optional<ChatFormat> format, TokenizerFiles& files);
 
-// Writes a model folder that every command takes: config.json, model.safetensors in the original
-// naming, `type` kF32 or kBF16, and the tokenizer's files. The folder appears under its name only
-// when whole and replaces a former one.
+// Writes a model folder that every command takes: config.json (and preprocessor_config.json where
+// it reads images), model.safetensors in the original naming, `type` kF32 or kBF16, and the
+// tokenizer's files. The folder appears under its name only when whole and replaces a former one.
 Status WriteModelFolder(const Config& config, const Parameters& weights, DType type,
                         const TokenizerFiles& tokenizer, const std::string& folder);
 

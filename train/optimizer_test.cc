@@ -25,6 +25,19 @@ Config TinyConfig() {
   return config;
 }
 
+// The same behind a tower of two layers.
+Config VisionConfigOf(Config config) {
+  VisionConfig vision = {.tiles = {.tile = 4, .patch = 2, .pinpoints = {{4, 4}}},
+                         .normalisation = ClipNormalisation()};
+  vision.width = 6;
+  vision.heads = 2;
+  vision.ffn_size = 7;
+  vision.layers = 2;
+  config.architecture = "MiniMaxVL01ForConditionalGeneration";
+  config.vision = vision;
+  return config;
+}
+
 class OptimizerTest : public ::testing::Test {
  protected:
   OptimizerTest() {
@@ -76,6 +89,53 @@ TEST_F(OptimizerTest, ClippingScalesTheGradientsToTheNorm) {
   const float scaled = 3 * 0.5F / static_cast<float>(norm);
   EXPECT_NEAR(optimizer_.first_moments().values(0)[5], 0.1F * scaled, 1e-7F);
   EXPECT_NEAR(optimizer_.second_moments().values(0)[5], 0.05F * scaled * scaled, 1e-8F);
+}
+
+TEST_F(OptimizerTest, WhatIsFrozenStaysAndCountsItsOwnSteps) {
+  const Config config = VisionConfigOf(TinyConfig());
+  Parameters weights(config);
+  Parameters gradients(config);
+  Optimizer optimizer(config);
+  std::ranges::fill(weights.all(), 1.0F);
+  for (size_t i = 0; i < gradients.size(); ++i) std::ranges::fill(gradients.values(i), 2.0F);
+  options_.trained = Trained::kProjector;
+  // Twice [8, 6] and [8, 8] with their biases, and the newline.
+  const double numbers = 8 * 6 + 8 + 8 * 8 + 8 + 8;
+  const double norm = GlobalNorm(compute_, gradients, options_.trained);
+  EXPECT_NEAR(norm, 2 * std::sqrt(numbers), 1e-5);
+  const auto moved = [&] {
+    std::array<double, kParts> count = {};
+    for (size_t i = 0; i < weights.size(); ++i) {
+      for (const float x : weights.values(i)) {
+        if (x != 1) ++count[static_cast<size_t>(PartOf(weights.tensor(i)))];
+      }
+    }
+    return count;
+  };
+  optimizer.Step(options_, compute_, gradients, norm, weights);
+  EXPECT_EQ(moved(), (std::array<double, kParts>{0, 0, numbers}));
+  options_.trained = Trained::kVision;
+  optimizer.Step(options_, compute_, gradients, norm, weights);
+  EXPECT_EQ(moved()[0], 0);
+  EXPECT_GT(moved()[1], 0);
+  options_.trained = Trained::kAll;
+  optimizer.Step(options_, compute_, gradients, norm, weights);
+  EXPECT_GT(moved()[0], 0);
+  EXPECT_EQ(optimizer.steps(), (Optimizer::Steps{1, 2, 3}));
+  // The first step of a part moves it by the learning rate, whenever it comes.
+  EXPECT_NEAR(weights.values(0)[0], 1 - 0.5, 1e-5) << "an embedding, which is not decayed";
+}
+
+TEST_F(OptimizerTest, TheTowersLayersLieInThePieceOfNoLayer) {
+  Parameters weights(VisionConfigOf(TinyConfig()));
+  for (int64_t layer = -1; layer < config_.layer_count(); ++layer) {
+    const auto pieces = weights.LayerPieces(layer);
+    EXPECT_EQ(pieces.size(), layer < 0 ? 2U : 1U);
+    for (const std::span<float> piece : pieces) {
+      for (float& x : piece) x += 1;
+    }
+  }
+  EXPECT_TRUE(std::ranges::all_of(weights.all(), [](float x) { return x == 1; }));
 }
 
 TEST_F(OptimizerTest, LayersLieInOnePieceEach) {

@@ -1,9 +1,17 @@
 #include "train/parameters.h"
 
+#include <utility>
+
+#include "base/check.h"
+
 namespace fulmen {
 namespace {
 
 constexpr size_t kAlignment = 16;
+
+int64_t TextLayer(const TensorInstance& tensor) {
+  return tensor.row->in_vision() ? -1 : tensor.layer;
+}
 
 }  // namespace
 
@@ -18,8 +26,14 @@ Parameters::Parameters(const Config& config) : tensors_(ExpectedTensors(config))
 }
 
 Parameters::Parameters(const Config& config, const Weights& weights) : Parameters(config) {
+  Copy(config, weights);
+}
+
+void Parameters::Copy(const Config& config, const Weights& weights) {
   const std::vector<WeightMatrix> stored = ListWeights(config, weights);
-  for (size_t i = 0; i < size(); ++i) {
+  for (size_t i = 0; i < stored.size(); ++i) {
+    FULMEN_CHECK(i < size() && std::cmp_equal(values(i).size(), stored[i].rows * stored[i].cols),
+                 "tensor {} of {} is another one", i, size());
     float* to = values(i).data();
     for (int64_t r = 0; r < stored[i].rows; ++r) {
       DequantizeRow(stored[i], r, to + r * stored[i].cols);
@@ -41,9 +55,11 @@ std::vector<std::span<float>> Parameters::LayerPieces(int64_t layer) {
   std::vector<std::span<float>> pieces;
   for (size_t i = 0; i < size();) {
     size_t next = i + 1;
-    while (next < size() && tensors_[next].layer == tensors_[i].layer) ++next;
+    while (next < size() && TextLayer(tensors_[next]) == TextLayer(tensors_[i])) ++next;
     const size_t end = next < size() ? offsets_[next] : values_.size();
-    if (tensors_[i].layer == layer) pieces.push_back(all().subspan(offsets_[i], end - offsets_[i]));
+    if (TextLayer(tensors_[i]) == layer) {
+      pieces.push_back(all().subspan(offsets_[i], end - offsets_[i]));
+    }
     i = next;
   }
   return pieces;
@@ -62,7 +78,8 @@ Gradients Parameters::AsGradients(const Config& config) {
   std::vector<Matrix> views;
   for (size_t i = 0; i < size(); ++i) {
     const Shape& shape = tensors_[i].shape;
-    views.emplace_back(values(i).data(), shape.size() == 2 ? shape[0] : 1, shape.back());
+    const int64_t rows = shape.size() == 1 ? 1 : shape.front();
+    views.emplace_back(values(i).data(), rows, ElementCount(shape) / rows);
   }
   return ArrangeGradients(config, views);
 }

@@ -21,13 +21,18 @@ class Parameters {
   // Copies the weights, widened to float32.
   Parameters(const Config& config, const Weights& weights);
 
+  // Copies the weights of a model of `config`, which has the first tensors of this one: those of
+  // text come before those of a vision half.
+  void Copy(const Config& config, const Weights& weights);
+
   size_t size() const { return tensors_.size(); }
   const TensorInstance& tensor(size_t index) const { return tensors_[index]; }
   std::span<float> values(size_t index);
   std::span<const float> values(size_t index) const;
   // All of them, padding between tensors (always zero) included.
   std::span<float> all() { return values_; }
-  // The pieces of all() that hold the tensors of a layer (one piece), or those of no layer (-1).
+  // The pieces of all() that hold the tensors of a layer of text (one piece), or those of none
+  // (-1): the tower's layers belong there.
   std::vector<std::span<float>> LayerPieces(int64_t layer);
 
   // Views by layer, valid as long as this.

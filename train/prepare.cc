@@ -23,6 +23,8 @@ namespace fs = std::filesystem;
 
 using Progress = std::function<bool(int64_t)>;
 
+constexpr size_t kImageDocuments = 64;  // whose pixels are in memory at a time
+
 // The folders above `target` that are not there, the innermost first.
 std::vector<fs::path> MissingParents(const fs::path& target) {
   std::vector<fs::path> missing;
@@ -111,11 +113,20 @@ Status TryInParallel(ThreadPool& pool, size_t count,
   return {};
 }
 
-bool IsHeldOut(const std::vector<PromptPiece>& pieces, double share) {
+bool IsHeldOut(const std::vector<PromptPiece>& pieces, std::span<const TiledImage> images,
+               double share) {
   if (share == 0) return false;
   uint64_t hash = 0;
   for (const PromptPiece& piece : pieces) hash = MixBits(hash ^ HashBytes(piece.text));
+  for (const TiledImage& image : images) hash = MixBits(hash ^ image.digest.low);
   return static_cast<double>(hash >> 11) * 0x1p-53 < share;
+}
+
+tl::unexpected<Error> NoImages(const ParsedDocument& document) {
+  return Fail(ErrorCode::kInvalidArgument,
+              "{}: a model that reads images is to say how they are cut (--run, or -m with one), "
+              "found none",
+              document.images[0].where);
 }
 
 // Markers are no text to learn words from.
@@ -157,7 +168,8 @@ Status TrainTokenizer(const PrepareOptions& options, bool states_chat, const std
     return TryInParallel(pool, documents.size(), [&](size_t i, size_t worker) -> Status {
       FULMEN_ASSIGN(const ParsedDocument parsed, ParseDocument(documents[i], options.documents));
       if (parsed.chat) chats = true;
-      if (IsHeldOut(parsed.pieces, options.held_out)) return {};
+      if (!parsed.images.empty()) return NoImages(parsed);
+      if (IsHeldOut(parsed.pieces, {}, options.held_out)) return {};
       CountPieces(parsed.pieces, markers, counts[worker]);
       return {};
     });
@@ -181,8 +193,16 @@ std::optional<int32_t> EndToken(const Tokenizer& tokenizer) {
   return id && tokenizer.IsSpecial(*id) ? id : std::nullopt;
 }
 
+// What the data are for.
+struct Target {
+  int64_t vocabulary = 0;  // ids have to lie below
+  std::optional<VisionConfig> vision = {};
+};
+
 struct TokenisedDocument {
   MaskedTokens tokens;
+  std::vector<TiledImage> pixels;
+  std::vector<DocumentImage> images;  // views of `pixels`
   int64_t bytes = 0;
   bool chat = false;
   bool held_out = false;
@@ -190,8 +210,8 @@ struct TokenisedDocument {
 
 class Tokeniser {
  public:
-  Tokeniser(const Tokenizer& tokenizer, const PrepareOptions& options, int64_t vocabulary)
-      : tokenizer_(tokenizer), options_(options), vocabulary_(vocabulary) {
+  Tokeniser(const Tokenizer& tokenizer, const PrepareOptions& options, const Target& target)
+      : tokenizer_(tokenizer), options_(options), target_(target) {
     if (options.end) end_ = EndToken(tokenizer);
   }
 
@@ -203,34 +223,50 @@ class Tokeniser {
     for (const PromptPiece& piece : parsed.pieces) {
       result.bytes += static_cast<int64_t>(piece.text.size());
     }
-    result.held_out = IsHeldOut(parsed.pieces, options_.held_out);
+    FULMEN_ASSIGN(result.pixels, ReadImages(parsed));
+    result.held_out = IsHeldOut(parsed.pieces, result.pixels, options_.held_out);
     result.tokens = EncodeWithLossMask(tokenizer_, parsed.pieces);
     if (end_ && !parsed.chat) {
       result.tokens.ids.push_back(*end_);
       result.tokens.loss_mask.push_back(1);
     }
     for (const int32_t id : result.tokens.ids) {
-      if (id < vocabulary_) continue;
+      if (id < target_.vocabulary) continue;
       return Fail(ErrorCode::kInvalidArgument,
                   "{}: the tokenizer makes id {}, beyond the model's vocabulary of {}",
-                  document.Where(), id, vocabulary_);
+                  document.Where(), id, target_.vocabulary);
+    }
+    if (target_.vision) {
+      FULMEN_ASSIGN(result.images, ExpandImages(result.pixels, target_.vision->image_token,
+                                                document.Where(), result.tokens));
     }
     return result;
   }
 
  private:
+  Result<std::vector<TiledImage>> ReadImages(const ParsedDocument& parsed) const {
+    std::vector<TiledImage> images;
+    if (!parsed.images.empty() && !target_.vision) return NoImages(parsed);
+    for (const ImageSource& source : parsed.images) {
+      FULMEN_ASSIGN(images.emplace_back(), ReadImage(source, target_.vision->tiles));
+    }
+    return images;
+  }
+
   const Tokenizer& tokenizer_;
   const PrepareOptions& options_;
-  int64_t vocabulary_;
+  const Target& target_;
   std::optional<int32_t> end_;
 };
 
 Result<ShardWriter> CreateWriter(const std::string& folder, const PrepareOptions& options,
-                                 const Tokenizer& tokenizer, int64_t vocabulary) {
+                                 const Tokenizer& tokenizer, const Target& target) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return Fail(ErrorCode::kIo, "cannot write {}: {}", folder, error.message());
-  return ShardWriter(folder, options.shard_tokens, vocabulary, TokenizerFingerprint(tokenizer));
+  return ShardWriter(folder, options.shard_tokens, target.vocabulary,
+                     TokenizerFingerprint(tokenizer),
+                     target.vision ? target.vision->tiles : TileRules());
 }
 
 // Refuses what nothing could be trained on, or tested with.
@@ -264,18 +300,19 @@ Status CheckReport(const PrepareOptions& options, const PrepareReport& report) {
 // `states_chat`: the chat format is written down even where there is no chat.
 Result<PrepareReport> WriteShards(const PrepareOptions& options, bool states_chat,
                                   const std::string& folder, const Tokenizer& tokenizer,
-                                  int64_t vocabulary, ThreadPool& pool, const Progress& progress) {
+                                  const Target& target, ThreadPool& pool,
+                                  const Progress& progress) {
   const bool split = options.held_out > 0;
   std::vector<ShardWriter> writers;
   for (const char* part : {"/train", "/held-out"}) {
     if (!split && !writers.empty()) break;
     FULMEN_ASSIGN(ShardWriter writer,
-                  CreateWriter(split ? folder + part : folder, options, tokenizer, vocabulary));
+                  CreateWriter(split ? folder + part : folder, options, tokenizer, target));
     writers.push_back(std::move(writer));
   }
   PrepareReport report;
   bool chats = states_chat;
-  const Tokeniser tokeniser(tokenizer, options, vocabulary);
+  const Tokeniser tokeniser(tokenizer, options, target);
   const auto write_batch = [&](std::span<const RawDocument> raw) -> Status {
     std::vector<TokenisedDocument> documents(raw.size());
     const auto tokenise = [&](size_t i, size_t) -> Status {
@@ -293,11 +330,19 @@ Result<PrepareReport> WriteShards(const PrepareOptions& options, bool states_cha
         continue;
       }
       ShardWriter& writer = writers[document.held_out ? 1 : 0];
-      FULMEN_TRY(writer.Add({document.tokens.ids, document.tokens.loss_mask}));
+      FULMEN_TRY(writer.Add({document.tokens.ids, document.tokens.loss_mask, document.images}));
     }
     return {};
   };
-  FULMEN_TRY(ForEachBatch(options, progress, write_batch));
+  const auto write_batches = [&](std::span<const RawDocument> raw) -> Status {
+    // Pixels are many times as large as their line of JSON.
+    const size_t most = target.vision ? kImageDocuments : raw.size();
+    for (; !raw.empty(); raw = raw.subspan(std::min(most, raw.size()))) {
+      FULMEN_TRY(write_batch(raw.first(std::min(most, raw.size()))));
+    }
+    return {};
+  };
+  FULMEN_TRY(ForEachBatch(options, progress, write_batches));
   for (ShardWriter& writer : writers) {
     FULMEN_TRY(writer.Finish(chats ? options.documents.chat : std::nullopt));
   }
@@ -307,11 +352,12 @@ Result<PrepareReport> WriteShards(const PrepareOptions& options, bool states_cha
   return report;
 }
 
-// Ids have to lie below this.
-Result<int64_t> VocabularyOf(const ModelFiles& files, const Tokenizer& tokenizer) {
-  if (!files.has_config()) return tokenizer.vocab_size();
+Result<Target> TargetOf(const PrepareOptions& options, const ModelFiles& files,
+                        const Tokenizer& tokenizer) {
+  if (options.geometry) return Target{options.geometry->vocab_size, options.geometry->vision};
+  if (!files.has_config()) return Target{tokenizer.vocab_size()};
   FULMEN_ASSIGN(const Config config, ReadConfig(files));
-  return config.vocab_size;
+  return Target{config.vocab_size, config.vision};
 }
 
 }  // namespace
@@ -346,9 +392,9 @@ Result<PrepareReport> PrepareData(const PrepareOptions& options, ThreadPool& poo
     detailed.documents.chat =
         DetectChatFormat(tokenizer.chat_template()).value_or(std::optional<ChatFormat>());
   }
-  FULMEN_ASSIGN(const int64_t vocabulary, VocabularyOf(files, tokenizer));
+  FULMEN_ASSIGN(const Target target, TargetOf(detailed, files, tokenizer));
   FULMEN_ASSIGN(const PrepareReport report, WriteShards(detailed, states_chat, folder.path(),
-                                                        tokenizer, vocabulary, pool, progress));
+                                                        tokenizer, target, pool, progress));
   FULMEN_TRY(folder.Commit());
   return report;
 }

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "model/config.h"
 #include "tokenizer/tokenizer.h"
 #include "train/dataset.h"
 #include "train/documents.h"
@@ -20,6 +21,9 @@ struct PrepareOptions {
   std::string out;                 // a folder that is not there yet; its parents are made as needed
   // The folder of the tokenizer; with a config.json beside it, no id may reach its vocab_size.
   std::string model;
+  // The model the data are for, where it is not that of `model`: it says how images are cut, and no
+  // id may reach its vocab_size.
+  std::optional<Config> geometry = {};
   // Above 0: a byte-level BPE of so many tokens, bytes and special tokens among them, is trained on
   // the documents and written to `out`, in place of `model`. Chats have the text-01 format unless
   // documents.chat says otherwise; without chats and without documents.chat the tokenizer has no
@@ -30,8 +34,8 @@ struct PrepareOptions {
   // where there is no chat, so that a model trained on it gets the template.
   DocumentOptions documents;
   int64_t shard_tokens = int64_t{64} << 20;
-  // The share of documents set apart, from 0 to below 1, chosen by their text: `out` then holds the
-  // two datasets train and held-out. 0: `out` is the dataset.
+  // The share of documents set apart, from 0 to below 1, chosen by text and pixels: `out` then
+  // holds the two datasets train and held-out. 0: `out` is the dataset.
   double held_out = 0;
   bool end =
       true;  // close documents, but for chats, with the end-of-sentence token, if there is one

@@ -29,7 +29,8 @@ Result<std::string> DescribeRun(const TrainingConfig& config, int ranks) {
   FULMEN_TRY(CheckRanks(config, ranks));
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(TokenizerFolder(config.model)));
   FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
-  FULMEN_ASSIGN(const StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));
+  FULMEN_ASSIGN(const StageData data,
+                StageData::Open(config, TokenizerFingerprint(tokenizer), geometry.vision));
   const int64_t parameters = ParameterCount(geometry);
   std::string text =
       fmt::format("parameters {}, of which a token uses {} without embedding and head\n",
@@ -47,6 +48,11 @@ Result<std::string> DescribeRun(const TrainingConfig& config, int ranks) {
     for (const SourceConfig& source : settings.sources) {
       text += fmt::format(" {} ({} tokens)", Printable(source.path),
                           HumanCount(data.dataset(source.path).tokens()));
+    }
+    if (geometry.vision) text += fmt::format("; trains: {}", settings.trains);
+    FULMEN_ASSIGN(const BatchStream stream, data.Stream(stage));
+    if (stream.left_out() > 0) {
+      text += fmt::format("; leaves out {} longer documents with images", stream.left_out());
     }
     text += "\n";
     first = end;

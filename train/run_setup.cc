@@ -24,6 +24,7 @@ Json StateToJson(const TrainingConfig& config, const RunState& run) {
           {"seconds", run.seconds},
           {"stream", run.stream},
           {"choices", run.choices},
+          {"optimizer_steps", run.optimizer.steps()},
           {"config", WriteTrainingConfig(config)}};
 }
 
@@ -38,6 +39,12 @@ Result<RunState> RunFrom(LoadedCheckpoint loaded, const std::string& where) {
     run.seconds = state.at("seconds").get<double>();
     run.stream = state.at("stream");
     run.choices = state.at("choices").get<std::vector<double>>();
+    // Checkpoints of earlier versions lack them: every step trained everything.
+    Optimizer::Steps steps = {run.step, run.step, run.step};
+    if (const auto found = state.find("optimizer_steps"); found != state.end()) {
+      steps = found->get<Optimizer::Steps>();
+    }
+    run.optimizer.set_steps(steps);
   } catch (const nlohmann::json::exception&) {
     return Fail(ErrorCode::kCorrupt,
                 "{}/trainer.json: expected step, stage, tokens, seconds, stream and choices",
@@ -47,7 +54,6 @@ Result<RunState> RunFrom(LoadedCheckpoint loaded, const std::string& where) {
     return Fail(ErrorCode::kCorrupt, "{}/trainer.json: expected {} choices, found {}", where,
                 run.config.layer_count() * run.config.experts, run.choices.size());
   }
-  run.optimizer.set_steps(run.step);
   return run;
 }
 
@@ -74,6 +80,24 @@ Status CheckStanding(const TrainingConfig& config, const TrainingConfig& former,
                 run.step, config.stages[run.stage].name);
   }
   return {};
+}
+
+// Without [vision].
+Result<Config> TextGeometry(const TrainingConfig& config, const Tokenizer& tokenizer) {
+  if (config.model.init.empty()) {
+    std::vector<int32_t> eos_ids;
+    if (tokenizer.eos_id()) eos_ids.push_back(*tokenizer.eos_id());
+    return ModelConfig(config.model, tokenizer.vocab_size(), std::move(eos_ids));
+  }
+  FULMEN_ASSIGN(const ModelFiles init, ModelFiles::Open(config.model.init));
+  FULMEN_ASSIGN(Config geometry, ReadConfig(init));
+  if (tokenizer.vocab_size() > geometry.vocab_size) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: the tokenizer has {} tokens, the model {} room for {} only",
+                TokenizerFolder(config.model), tokenizer.vocab_size(), config.model.init,
+                geometry.vocab_size);
+  }
+  return geometry;
 }
 
 }  // namespace
@@ -151,18 +175,15 @@ Status CheckFolderIsNew(const std::string& folder) {
 }
 
 Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokenizer) {
-  if (config.model.init.empty()) {
-    std::vector<int32_t> eos_ids;
-    if (tokenizer.eos_id()) eos_ids.push_back(*tokenizer.eos_id());
-    return ModelConfig(config.model, tokenizer.vocab_size(), std::move(eos_ids));
+  FULMEN_ASSIGN(Config geometry, TextGeometry(config, tokenizer));
+  if (config.vision.width > 0) {
+    FULMEN_TRY(AddVision(config.vision, tokenizer.TokenId("<image>"), geometry));
   }
-  FULMEN_ASSIGN(const ModelFiles init, ModelFiles::Open(config.model.init));
-  FULMEN_ASSIGN(Config geometry, ReadConfig(init));
-  if (tokenizer.vocab_size() > geometry.vocab_size) {
+  for (const StageConfig& stage : config.stages) {
+    if (stage.trains == "all" || geometry.vision) continue;
     return Fail(ErrorCode::kInvalidArgument,
-                "{}: the tokenizer has {} tokens, the model {} room for {} only",
-                TokenizerFolder(config.model), tokenizer.vocab_size(), config.model.init,
-                geometry.vocab_size);
+                "stage {} trains the {} of a model that reads images, this one reads text alone",
+                stage.name, stage.trains);
   }
   return geometry;
 }
@@ -183,7 +204,10 @@ Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, 
     InitializeWeights(geometry, static_cast<uint64_t>(config.run.seed), pool, run.weights);
   } else {
     FULMEN_ASSIGN(const Model model, LoadModel(config.model.init));
-    run.weights = Parameters(geometry, model.weights);
+    run.weights.Copy(model.config, model.weights);
+    if (!model.config.vision) {
+      InitializeVision(geometry, static_cast<uint64_t>(config.run.seed), pool, run.weights);
+    }
   }
   return run;
 }

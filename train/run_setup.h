@@ -38,7 +38,8 @@ bool IsNewFolder(const std::string& folder);
 Status CheckFolderIsNew(const std::string& folder);
 
 // Of model.init, which must have room for every token, or of a new model with the tokenizer's
-// vocabulary.
+// vocabulary; with the vision half of [vision], if it describes one. Stages that train a vision
+// half want one.
 Result<Config> GeometryOf(const TrainingConfig& config, const Tokenizer& tokenizer);
 
 // Those of the run's tokenizer, with the chat template of `chat`, the format of the chats it is
@@ -67,6 +68,7 @@ struct RunState {
   std::vector<double> choices = {};  // of experts since the last record, [layers * experts]
 };
 
+// Weights of model.init, and random ones for what it lacks.
 Result<RunState> BeginRun(const TrainingConfig& config, const Config& geometry, ThreadPool& pool);
 
 // A run that goes on, and the broken checkpoints that were newer than what it goes on from.

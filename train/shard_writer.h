@@ -15,8 +15,10 @@ namespace fulmen {
 class ShardWriter {
  public:
   // `folder` exists and is empty of shards. A shard is written when the next document would take it
-  // past `shard_tokens`; a longer document has a shard of its own.
-  ShardWriter(std::string folder, int64_t shard_tokens, int64_t vocabulary, std::string tokenizer);
+  // past `shard_tokens`, or its images past 256 MB of pixels; a longer document has a shard of its
+  // own. `tiles`: how the images are cut, if there are any.
+  ShardWriter(std::string folder, int64_t shard_tokens, int64_t vocabulary, std::string tokenizer,
+              TileRules tiles = {});
 
   // The document is not empty, its ids lie in the vocabulary.
   Status Add(const Document& document);
@@ -35,6 +37,9 @@ class ShardWriter {
   std::vector<int32_t> tokens_;
   std::vector<int64_t> starts_{0};
   std::vector<uint8_t> loss_mask_;
+  std::vector<int64_t> image_starts_;
+  std::vector<int32_t> image_sizes_;
+  std::vector<uint8_t> image_pixels_;
 };
 
 }  // namespace fulmen

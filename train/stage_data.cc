@@ -9,8 +9,9 @@
 
 namespace fulmen {
 
-Result<StageData> StageData::Open(const TrainingConfig& config, const std::string& tokenizer) {
-  StageData data(config);
+Result<StageData> StageData::Open(const TrainingConfig& config, const std::string& tokenizer,
+                                  std::optional<VisionConfig> vision) {
+  StageData data(config, std::move(vision));
   for (const StageConfig& stage : config.stages) {
     for (const SourceConfig& source : stage.sources) {
       FULMEN_TRY(data.Add(source.path, tokenizer));
@@ -31,8 +32,27 @@ Status StageData::Add(const std::string& path, const std::string& tokenizer) {
                 "{}: the dataset was made with another tokenizer than the run's ({}, not {})", path,
                 dataset.tokenizer(), tokenizer);
   }
+  FULMEN_TRY(CheckImages(dataset, path));
   datasets_[path] = std::make_unique<const Dataset>(std::move(dataset));
   return {};
+}
+
+Status StageData::CheckImages(const Dataset& dataset, const std::string& path) const {
+  if (dataset.images() == 0) return {};
+  if (!vision_) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "{}: data without images are expected for a model of text, found {}", path,
+                dataset.images());
+  }
+  const TileRules& made = dataset.tiles();
+  const TileRules& wanted = vision_->tiles;
+  const bool same_sides = made.tile == wanted.tile && made.patch == wanted.patch;
+  if (same_sides && made.pinpoints == wanted.pinpoints) return {};
+  return Fail(
+      ErrorCode::kInvalidArgument,
+      "{}: the images were cut into tiles of {} with patches of {}, the model reads tiles of "
+      "{} with patches of {}{}",
+      path, made.tile, made.patch, wanted.tile, wanted.patch, same_sides ? " in other grids" : "");
 }
 
 bool StageData::Continues(size_t stage) const {
@@ -43,9 +63,15 @@ bool StageData::Continues(size_t stage) const {
                                          config_->stages[stage - 1].sources, same_path);
 }
 
+BatchStreamOptions StageData::StreamOptions() const {
+  BatchStreamOptions options{.batch_tokens = 0, .max_length = 0};
+  if (vision_) options.normalisation = vision_->normalisation;
+  return options;
+}
+
 BatchStreamOptions StageData::StreamOptions(size_t stage) const {
   const StageConfig& settings = config_->stages[stage];
-  BatchStreamOptions options;
+  BatchStreamOptions options = StreamOptions();
   options.batch_tokens = StageBatchTokens(*config_, settings);
   options.max_length = settings.max_length;
   // A stage with other sources reads those it shares with earlier ones in a new order.
@@ -73,7 +99,7 @@ std::optional<ChatFormat> StageData::chat_format() const {
 }
 
 Result<BatchStream> StageData::HeldOut() const {
-  BatchStreamOptions options{.batch_tokens = 0, .max_length = 0};
+  BatchStreamOptions options = StreamOptions();
   for (const StageConfig& stage : config_->stages) {
     options.batch_tokens = std::max(options.batch_tokens, StageBatchTokens(*config_, stage));
     options.max_length = std::max(options.max_length, stage.max_length);

@@ -6,9 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/json.h"
 #include "base/status.h"
+#include "model/vision_config.h"
 #include "train/batch_stream.h"
 #include "train/dataset.h"
 #include "train/training_config.h"
@@ -19,8 +21,10 @@ namespace fulmen {
 class StageData {
  public:
   // Opens every dataset of the config, each once. Refuses those another tokenizer made; `tokenizer`
-  // is the TokenizerFingerprint of the run's. `config` must outlive the result.
-  static Result<StageData> Open(const TrainingConfig& config, const std::string& tokenizer);
+  // is the TokenizerFingerprint of the run's. Refuses images for a model of text, which has no
+  // `vision`, and those cut for another model. `config` must outlive the result.
+  static Result<StageData> Open(const TrainingConfig& config, const std::string& tokenizer,
+                                std::optional<VisionConfig> vision = {});
 
   // The stream of a stage, from its beginning. A stage with the sources of the one before it goes
   // on where that stopped: give it that stream's State() with Follow.
@@ -38,11 +42,16 @@ class StageData {
   const Dataset& dataset(const std::string& path) const { return *datasets_.at(path); }
 
  private:
-  explicit StageData(const TrainingConfig& config) : config_(&config) {}
+  StageData(const TrainingConfig& config, std::optional<VisionConfig> vision)
+      : config_(&config), vision_(std::move(vision)) {}
   Status Add(const std::string& path, const std::string& tokenizer);
+  Status CheckImages(const Dataset& dataset, const std::string& path) const;
+  // Without lengths.
+  BatchStreamOptions StreamOptions() const;
   BatchStreamOptions StreamOptions(size_t stage) const;
 
   const TrainingConfig* config_;
+  std::optional<VisionConfig> vision_;
   std::map<std::string, std::unique_ptr<const Dataset>> datasets_;
 };
 

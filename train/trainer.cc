@@ -14,6 +14,7 @@
 #include "kernels/training_kernels.h"
 #include "model/cost.h"
 #include "model/training.h"
+#include "model/vision.h"
 #include "train/prepare.h"
 #include "train/report.h"
 #include "train/schedule.h"
@@ -82,6 +83,8 @@ class Trainer {
   // One step, and everything that is due after it; true when the run was asked to stop.
   Result<bool> Advance();
   Result<StepMetrics> Step(const StepPlan& plan, bool& stop);
+  // Floating-point operations of a batch, forward and back.
+  double StepFlops(const PackedBatch& batch, int64_t predicted) const;
   // Losses and gradients of this rank's batches; gradients are summed over the ranks.
   Result<StepSums> Accumulate(const std::vector<PackedBatch>& batches, LossOptions options);
   // ForwardBackward, with the step named in errors.
@@ -106,8 +109,9 @@ class Trainer {
   Workspace scratch_;
   KernelContext context_;
   Compute compute_;
-  Weights weights_;           // views of run_.weights
-  Gradients gradient_views_;  // of gradients_
+  Weights weights_;                  // views of run_.weights
+  Gradients gradient_views_;         // of gradients_
+  Trained trained_ = Trained::kAll;  // of the stage
   std::optional<BatchStream> stream_;
   std::optional<MetricsLog> log_;  // on rank 0
   double planned_left_ = 0;        // tokens of the steps to come, were every batch full
@@ -148,6 +152,13 @@ Status Trainer::EnterStage(size_t stage) {
   if (stream_ && data_.Continues(stage)) FULMEN_TRY(stream.Follow(stream_->State()));
   stream_.emplace(std::move(stream));
   run_.stage = stage;
+  // Parsing has refused other names.
+  trained_ = TrainedFromName(config_.stages[stage].trains).value_or(Trained::kAll);
+  if (stream_->left_out() > 0) {
+    Warn(fmt::format("stage {} leaves out {} documents with images, longer than max_length {}",
+                     config_.stages[stage].name, stream_->left_out(),
+                     config_.stages[stage].max_length));
+  }
   const double rope_theta = config_.stages[stage].rope_theta;
   if (rope_theta > 0) run_.config.rope_base = rope_theta;
   weights_ = run_.weights.AsWeights(run_.config);
@@ -199,15 +210,16 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
     const int64_t predicted = batch.PredictedTokens();
     totals[0] += static_cast<double>(predicted);
     totals[1] += static_cast<double>(batch.tokens.size());
-    totals[2] += 3 * PackedForwardFlops(run_.config, batch.starts, predicted);
+    totals[2] += StepFlops(batch, predicted);
   }
   FULMEN_TRY(ranks_.AllReduceSum(totals));
   FULMEN_ASSIGN(StepSums sums, Accumulate(batches, StepLoss(totals[0], totals[1], plan.batches)));
   if (options_.stop != nullptr) sums.stop = options_.stop->load();
   FULMEN_TRY(sums.Reduce(ranks_));
-  const double norm = GlobalNorm(compute_, gradients_);
+  const double norm = GlobalNorm(compute_, gradients_, trained_);
   FULMEN_TRY(CheckFinite(sums, norm));
   OptimizerOptions options = config_.optimizer;
+  options.trained = trained_;
   options.learning_rate = plan.learning_rate;
   run_.optimizer.Step(options, compute_, gradients_, norm, run_.weights);
   for (size_t i = 0; i < run_.choices.size(); ++i) run_.choices[i] += sums.choices[i];
@@ -239,6 +251,17 @@ Result<StepMetrics> Trainer::Step(const StepPlan& plan, bool& stop) {
   metrics.flops = totals[2];
   if (options_.peak_flops > 0) metrics.peak_share = totals[2] / seconds / options_.peak_flops;
   return metrics;
+}
+
+double Trainer::StepFlops(const PackedBatch& batch, int64_t predicted) const {
+  double flops = 3 * PackedForwardFlops(run_.config, batch.starts, predicted);
+  if (!batch.images.empty()) {
+    const VisionConfig& vision = *run_.config.vision;
+    const int64_t tiles =
+        std::ssize(batch.images.patches) / (vision.patches() * vision.patch_values());
+    flops += (trained_ == Trained::kProjector ? 1 : 3) * TowerFlops(vision, tiles);
+  }
+  return flops;
 }
 
 Result<StepSums> Trainer::Accumulate(const std::vector<PackedBatch>& batches, LossOptions options) {
@@ -283,6 +306,7 @@ LossOptions Trainer::StepLoss(double predicted, double tokens, int64_t batches) 
   options.step_predicted_tokens = static_cast<int64_t>(predicted);
   options.step_share = 1.0F / static_cast<float>(batches);
   options.recompute = config_.batch.recompute;
+  options.vision_tower = trained_ != Trained::kProjector;
   options.capacity = static_cast<float>(config_.loss.capacity);
   options.capacity_step = {static_cast<int64_t>(tokens), {}, &ranks_};
   return options;
@@ -373,7 +397,8 @@ Status Train(const TrainingConfig& config, const TrainingOptions& options, Threa
   FULMEN_ASSIGN(const Tokenizer tokenizer, Tokenizer::Load(TokenizerFolder(config.model)));
   FULMEN_ASSIGN(const Config geometry, GeometryOf(config, tokenizer));
   FULMEN_TRY(CheckRunMemory(config, geometry));
-  FULMEN_ASSIGN(StageData data, StageData::Open(config, TokenizerFingerprint(tokenizer)));
+  FULMEN_ASSIGN(StageData data,
+                StageData::Open(config, TokenizerFingerprint(tokenizer), geometry.vision));
   FULMEN_ASSIGN(ResumedRun run, StartRun(config, options.start, geometry, pool, warn));
   FULMEN_ASSIGN(run.state.tokenizer, TokenizerFilesOf(config, tokenizer, data.chat_format()));
   FULMEN_TRY(CheckNoDecay(config, run.state.weights));

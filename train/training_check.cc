@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "train/initialize.h"
 #include "train/schedule.h"
 #include "train/training_fields.h"
 
@@ -49,6 +50,24 @@ Status CheckModel(const ModelSection& model, const std::set<std::string>& given,
                   model.experts_per_token, model.experts);
   }
   return {};
+}
+
+Status CheckVision(const VisionSection& vision, const std::string& where) {
+  if (vision.width == 0) {
+    if (vision == VisionSection()) return {};
+    return Refuse(where, "[vision] wants vision.width, the width of the tower");
+  }
+  if (vision.width % vision.heads != 0) {
+    return Refuse(where, "vision.width {} should be a multiple of vision.heads {}", vision.width,
+                  vision.heads);
+  }
+  for (const std::vector<int64_t>& grid : vision.grids) {
+    if (grid.size() != 2) {
+      return Refuse(where, "vision.grids should hold pairs [columns, rows], found {} numbers",
+                    grid.size());
+    }
+  }
+  return CheckTileRules(TilesOf(vision), where + ": [vision]");
 }
 
 Status CheckBatch(const BatchSection& batch, const std::string& where) {
@@ -117,6 +136,7 @@ Status CompareFixed(const Section& before, const Section& now) {
 Status CheckTrainingConfig(const TrainingConfig& config, const std::set<std::string>& given,
                            const std::string& where) {
   FULMEN_TRY(CheckModel(config.model, given, where));
+  FULMEN_TRY(CheckVision(config.vision, where));
   FULMEN_TRY(CheckBatch(config.batch, where));
   if (config.stages.empty()) {
     return Refuse(where, "at least one [[stages]] is needed, found none");

@@ -37,6 +37,17 @@ struct ModelSection {
   bool deepnorm = true;
 };
 
+struct VisionSection {
+  int64_t width = 0;
+  int64_t heads = 4;
+  int64_t layers = 4;
+  int64_t intermediate_size = 512;
+  int64_t tile = 336;
+  int64_t patch = 14;
+  std::vector<std::vector<int64_t>> grids = {};
+  bool operator==(const VisionSection&) const = default;
+};
+
 struct ScheduleSection {
   std::string kind = "cosine";
   int64_t warmup_steps = 100;
@@ -74,6 +85,7 @@ struct StageConfig {
   double learning_rate_factor = 1;
   int64_t batch_tokens = 0;
   std::vector<SourceConfig> sources;
+  std::string trains = "all";
 };
 
 struct CheckpointSection {
@@ -102,6 +114,7 @@ struct RunSection {
 
 struct TrainingConfig {
   ModelSection model;
+  VisionSection vision;
   OptimizerOptions optimizer;
   ScheduleSection schedule;
   BatchSection batch;

@@ -70,6 +70,28 @@ Section ModelFields(ModelSection& model) {
       }};
 }
 
+Section VisionFields(VisionSection& vision) {
+  return {
+      "vision",
+      "A vision half in front of a model of text, initialised at random: a tower of CLIP's layout "
+      "and a projector.",
+      {
+          {"width", &vision.width, kFixed,
+           "width of the tower; 0: the model reads images only if model.init does", 0, 1 << 16},
+          {"heads", &vision.heads, kFixed, "attention heads of the tower", 1, 1 << 16},
+          {"layers", &vision.layers, kFixed, "layers of the tower", 1, 1 << 10},
+          {"intermediate_size", &vision.intermediate_size, kFixed, "width of the tower's MLP", 1,
+           1 << 16},
+          {"tile", &vision.tile, kFixed, "side of the square tiles images are cut into, in pixels",
+           1, 1 << 12},
+          {"patch", &vision.patch, kFixed, "side of the square patches of a tile, in pixels", 1,
+           1 << 12},
+          {"grids", &vision.grids, kFixed,
+           "[columns, rows] of tiles that an image may be put into; []: the 28 of MiniMax-VL-01", 1,
+           64},
+      }};
+}
+
 Section OptimizerFields(OptimizerOptions& optimizer) {
   return {
       "optimizer",
@@ -219,6 +241,7 @@ Section RunFields(RunSection& run) {
 
 std::vector<Section> TrainingSections(TrainingConfig& config) {
   return {ModelFields(config.model),
+          VisionFields(config.vision),
           OptimizerFields(config.optimizer),
           ScheduleFields(config.schedule),
           BatchFields(config.batch),
@@ -239,7 +262,9 @@ Section StageSection(StageConfig& stage) {
                "length in tokens instead, counted at full batches and rounded up to whole steps", 0,
                kMost},
               {"max_length", &stage.max_length, kFixed,
-               "longer documents are cut into pieces of this many tokens", 2, 1 << 30},
+               "longer documents are cut into pieces of this many tokens, those with images left "
+               "out",
+               2, 1 << 30},
               {"rope_theta", &stage.rope_theta, kFixed,
                "base of RoPE's frequencies from this stage on; 0: as before", 0, 1e30},
               {"learning_rate_factor", &stage.learning_rate_factor, kFixed,
@@ -248,6 +273,14 @@ Section StageSection(StageConfig& stage) {
                "in place of batch.tokens; 0: batch.tokens", 0, 1 << 30},
               {"sources", &stage.sources, kFixed,
                "dataset folders written by `fulmen train data`, and their shares of the tokens"},
+              {"trains",
+               &stage.trains,
+               kFixed,
+               "what is trained: all, vision (tower and projector) or projector; the rest stays as "
+               "it is",
+               -kNoLimit,
+               kNoLimit,
+               {"all", "vision", "projector"}},
           }};
 }
 
@@ -258,6 +291,9 @@ std::string FormatField(const FieldValue& value) {
     std::string operator()(const double* v) const { return fmt::format("{}", *v); }
     std::string operator()(const std::string* v) const { return Quoted(*v); }
     std::string operator()(const std::vector<int64_t>* v) const { return fmt::format("{}", *v); }
+    std::string operator()(const std::vector<std::vector<int64_t>>* v) const {
+      return fmt::format("{}", *v);
+    }
     std::string operator()(const std::vector<std::string>* v) const {
       std::vector<std::string> quoted;
       for (const std::string& text : *v) quoted.push_back(Quoted(text));
@@ -283,6 +319,9 @@ std::string_view FieldKind(const FieldValue& value) {
     std::string_view operator()(const std::string*) const { return "a text"; }
     std::string_view operator()(const std::vector<int64_t>*) const {
       return "a list of whole numbers";
+    }
+    std::string_view operator()(const std::vector<std::vector<int64_t>>*) const {
+      return "a list of lists of whole numbers";
     }
     std::string_view operator()(const std::vector<std::string>*) const { return "a list of texts"; }
     std::string_view operator()(const std::vector<SourceConfig>*) const {

@@ -14,7 +14,8 @@ namespace fulmen {
 
 // Points at the field of one config.
 using FieldValue = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*,
-                                std::vector<std::string>*, std::vector<SourceConfig>*>;
+                                std::vector<std::string>*, std::vector<std::vector<int64_t>>*,
+                                std::vector<SourceConfig>*>;
 
 // Whether a run that is resumed may change a field. It may not where the weights so far would mean
 // something else, or the data already read would be others.

@@ -1,6 +1,7 @@
 #include "train/training_memory.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/machine.h"
 #include "model/cost.h"
@@ -103,6 +104,31 @@ double LargestWorkspace(const Config& config, const Counter& counter) {
   return std::max({counter.Forward(), counter.Logits(), backward});
 }
 
+// What images take in floats: kept for the backward pass, and at most besides.
+struct VisionFloats {
+  double kept = 0;
+  double workspace = 0;
+};
+
+VisionFloats CountVision(const Config& config, double tokens) {
+  if (!config.vision) return {};
+  const VisionConfig& vision = *config.vision;
+  const auto width = static_cast<double>(vision.width);
+  const auto ffn = static_cast<double>(vision.ffn_size);
+  const auto hidden = static_cast<double>(config.hidden_size);
+  const double tiles = std::ceil(tokens / static_cast<double>(vision.patches()));
+  const double rows = tiles * static_cast<double>(1 + vision.patches());
+  const double patches = rows * static_cast<double>(vision.patch_values());
+  VisionFloats floats;
+  // Patches on the host and beside the kernels; the inputs of the norm and the layers; the
+  // projector.
+  floats.kept = 2 * patches + rows * width * static_cast<double>(vision.layers + 2) +
+                rows * (width + 2 * hidden);
+  // A layer that is computed again, its gradients, and those of its output and the projector's.
+  floats.workspace = rows * (16 * width + 3 * ffn + 3 * hidden);
+  return floats;
+}
+
 }  // namespace
 
 TrainingMemory EstimateTrainingMemory(const Config& config, const TrainingMemoryOptions& options) {
@@ -111,8 +137,9 @@ TrainingMemory EstimateTrainingMemory(const Config& config, const TrainingMemory
   memory.weights = kFloat * static_cast<double>(ParameterCount(config));
   memory.gradients = memory.weights;
   memory.moments = 2 * memory.weights;
-  memory.activations = kFloat * Activations(config, counter, options.recompute);
-  memory.workspace = kFloat * LargestWorkspace(config, counter);
+  const VisionFloats vision = CountVision(config, counter.tokens);
+  memory.activations = kFloat * (Activations(config, counter, options.recompute) + vision.kept);
+  memory.workspace = kFloat * std::max(LargestWorkspace(config, counter), vision.workspace);
   return memory;
 }
 

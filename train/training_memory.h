@@ -28,6 +28,7 @@ struct TrainingMemory {
   double total() const { return weights + gradients + moments + activations + workspace; }
 };
 
+// Images are counted as filling their grids, as many of them as there are tokens for.
 // Counted as ForwardBackward and the cpu kernels allocate it, in float32; BF16 takes a little less.
 // The program itself, MPI's buffers and what lies in the cache of files are left out.
 TrainingMemory EstimateTrainingMemory(const Config& config, const TrainingMemoryOptions& options);

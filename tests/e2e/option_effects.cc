@@ -388,6 +388,8 @@ std::map<std::string, Effects> AllEffects() {
       {"manual", {}},
   };
   effects.merge(EvalEffects());
+  Append(effects["train"], VisionEffects());
+  Append(effects["train data"], ImageDataEffects());
   return effects;
 }
 
@@ -449,7 +451,7 @@ std::vector<MemoryEffect> MemoryEffects() {
        train + "--batch.recompute true"},
       {"train bench", "--recompute", bench, bench + "--recompute"},
       {"train gradients", "--recompute", gradients, gradients + "--recompute"},
-      {"eval logits", "--chunk", logits + "2000", logits + "16"},
+      {"eval logits", "--chunk", logits + "8000", logits + "16"},
   };
 }
 

@@ -27,6 +27,9 @@ inline void Append(Effects& effects, const Effects& more) {
 Effects PullEffects();
 // By command, as AllEffects.
 std::map<std::string, Effects> EvalEffects();
+// Those of training on pictures, for `train` and `train data`.
+Effects VisionEffects();
+Effects ImageDataEffects();
 // Those of sampling; `base` is a command line that leaves the length open.
 Effects SamplingEffects(const std::string& base);
 

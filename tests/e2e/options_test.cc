@@ -24,6 +24,7 @@
 #include "tests/e2e/option_effects.h"
 #include "tests/e2e/stored_sessions.h"
 #include "tests/e2e/tiny_model.h"
+#include "tests/testing/bmp.h"
 #include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
@@ -76,6 +77,7 @@ class Options : public ::testing::Test {
     delete all_runs;
   }
 
+  static void WritePictures(const std::string& geometry);
   static void Write(const std::string& name, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomically(*all_runs / ("in/" + name), text));
   }
@@ -133,9 +135,10 @@ void Options::SetUpTestSuite() {
   Write("chat.json", R"({"messages": [{"role": "user", "content": "What is Fulmen?"}]})");
   Write("batches.json", R"({"a": [[[60, 61, 62, 63], [64, 65, 66]], [[70, 71, 72]]]})");
   Write("batches2.json", R"({"a": [[[60, 61, 62, 63]]]})");
-  std::vector<int> ids(2000);
+  std::vector<int> ids(8000);
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = 60 + static_cast<int>(i % 400);
   Write("long-ids.json", fmt::format("[{}]", fmt::join(ids, ", ")));
+  ids.resize(2000);
   Write("long-batches.json", fmt::format(R"({{"a": [[[{}]]]}})", fmt::join(ids, ", ")));
   Write("lines.jsonl", RandomLines(100));
   Write("schema.json", R"({"enum": ["one", "two"]})");
@@ -157,6 +160,7 @@ void Options::SetUpTestSuite() {
   listed.erase(listed.find("softmax_every"), std::string("softmax_every = 2").size());
   Write("listed.toml", fmt::format(kConfig, listed));
   Write("init.toml", fmt::format(kConfig, "init = \"../in/model\""));
+  WritePictures(geometry);
   Write("token", "secret\n");
   host = new LocalHost();
   for (const char* model : {"tiny", "gated"}) {
@@ -180,6 +184,8 @@ void Options::SetUpTestSuite() {
   prepare("session export", "work ../in/work.json --sessions ../in/sessions.db");
   prepare("train data", "../in/lines.jsonl -m ../in/model --out ../in/data");
   prepare("train data", "../in/lines.jsonl --train-tokenizer 280 --out ../in/other");
+  prepare("train data",
+          "../in/pictures.jsonl --chat-format vl-01 --run ../in/see.toml --out ../in/pictures");
   prepare("quantize", "../in/model ../in/low.gguf Q4_0");
   prepare("synth",
           "../in/vl --preset vl-small --type BF16 --layers 2 --hidden 64 --heads 2 --kv-heads 1 "
@@ -203,6 +209,30 @@ void Options::SetUpTestSuite() {
         std::pair("in/swept-1", "in/swept-2")}) {
     fs::copy(*all_runs / from, *all_runs / to, fs::copy_options::recursive);
   }
+}
+
+// A config of a model that reads images, and chats about one to train it on.
+void Options::WritePictures(const std::string& geometry) {
+  std::string config = fmt::format(kConfig, geometry);
+  config.replace(config.find("../in/data"), std::string("../in/data").size(), "../in/pictures");
+  config.replace(config.find("[output]"), std::string("[output]").size(),
+                 "[output]\nfolder = \"out\"");
+  Write("see.toml", config + R"([vision]
+width = 16
+heads = 2
+layers = 1
+intermediate_size = 24
+tile = 8
+patch = 4
+grids = [[1, 1]]
+)");
+  Write("picture.bmp", Bmp(9, 8, [](int64_t x, int64_t y) {
+          return std::array{static_cast<uint8_t>(20 * x), static_cast<uint8_t>(30 * y), uint8_t{7}};
+        }));
+  Write("pictures.jsonl",
+        R"({"messages": [{"role": "user", "content": [{"type": "image", "path": "picture.bmp"}, )"
+        R"({"type": "text", "text": "a"}]}, {"role": "assistant", "content": "b"}]})"
+        "\n");
 }
 
 std::string Options::NewFolder() {

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Measures how well a model sees: the share of questions about unseen pictures answered to the letter, as JSON.
+
+    python3 models/fulmen-nano-vl/accuracy.py --fulmen build/release/fulmen -m MODEL --chats FOLDER/chats.jsonl [--count 500]
+
+FOLDER is what pictures.py wrote, with a seed that the model was not trained on. Every question is asked alone, greedily.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+
+def run(arguments, *command, text=None):
+    result = subprocess.run([arguments.fulmen, *command, "-m", arguments.model], input=text, capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(result.stderr)
+    return result.stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fulmen", required=True, help="the program")
+    parser.add_argument("-m", "--model", required=True, help="folder of the model")
+    parser.add_argument("--chats", required=True, help="what pictures.py wrote")
+    parser.add_argument("--count", type=int, default=500, help="pictures asked about (default 500)")
+    parser.add_argument("--misses", action="store_true", help="print wrong answers to standard error")
+    arguments = parser.parse_args()
+    folder = os.path.dirname(os.path.abspath(arguments.chats))
+    cases, prompts, batch = [], {}, {}
+    with open(arguments.chats, encoding="utf-8") as lines, tempfile.TemporaryDirectory() as work:
+        chat_file = os.path.join(work, "chat.json")
+        for _, line in zip(range(arguments.count), lines):
+            chat = json.loads(line)
+            image = chat["messages"][0]["content"][0]
+            for turn, about in enumerate(chat["asked"]):
+                question = chat["messages"][2 * turn]["content"][-1]["text"]
+                if question not in prompts:  # the same ids whatever the picture
+                    content = [{"type": "image"}, {"type": "text", "text": question}]
+                    with open(chat_file, "w", encoding="utf-8") as file:
+                        json.dump({"messages": [{"role": "user", "content": content}]}, file)
+                    prompts[question] = json.loads(run(arguments, "tokenize", "--chat", chat_file, "--json"))
+                batch[str(len(cases))] = {"ids": prompts[question], "images": [os.path.join(folder, image["path"])]}
+                cases.append((about, question, chat["messages"][2 * turn + 1]["content"], image["path"]))
+        with open(chat_file, "w", encoding="utf-8") as file:
+            json.dump(batch, file)
+        made = json.loads(run(arguments, "eval", "generate", "--tokens", chat_file, "-n", "24", "--stop-at-eos", "--json"))
+    answers = run(arguments, "detokenize", "--jsonl", text="".join(json.dumps(made[name]) + "\n" for name in batch))
+    right, asked = {}, {}
+    for (about, question, expected, path), line in zip(cases, answers.splitlines()):
+        answer = json.loads(line)
+        asked[about] = asked.get(about, 0) + 1
+        right[about] = right.get(about, 0) + (answer == expected)
+        if answer != expected and arguments.misses:
+            print(f"{path}: {question!r}: expected {expected!r}, answered {answer!r}", file=sys.stderr)
+    shares = {about: round(right[about] / asked[about], 3) for about in sorted(asked)}
+    print(json.dumps(shares | {"all": round(sum(right.values()) / len(cases), 3), "questions": len(cases)}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
