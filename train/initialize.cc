@@ -45,7 +45,8 @@ std::optional<float> VisionDeviation(const TensorInstance& tensor, const Config&
     return kVisionEmbedding;
   }
   if (tensor.shape.size() == 1) return std::nullopt;
-  return 1 / std::sqrt(static_cast<float>(ElementCount(tensor.shape) / tensor.shape[0]));
+  const int64_t fan_in = ElementCount(tensor.shape) / tensor.shape[0];
+  return 1 / std::sqrt(static_cast<float>(fan_in));
 }
 
 // The same for any number of threads.

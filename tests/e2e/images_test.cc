@@ -77,7 +77,7 @@ TEST(Images, EvalReproducesTheGoldens) {
   const Json answers = ParseJson(said.out, "answers").value();
   for (const auto& [name, prompt] : prompts.items()) {
     SCOPED_TRACE(name);
-    const auto tensor = [&](const Checkpoint& file, const std::string& what) {
+    const auto tensor = [&name = name](const Checkpoint& file, const std::string& what) {
       return file.tensors().at(name + what);
     };
     const auto ids = [](const TensorView& view) {
@@ -115,7 +115,7 @@ TEST(Images, StandBeforeThePrompt) {
 TEST(Images, InAChat) {
   const std::string image = "/image " + Pictures() + "photo.png\n";
   const auto chat = [](const std::string& input) {
-    const ProgramResult result = Ask({"--chat", "--verbose"}, {.input = input});
+    ProgramResult result = Ask({"--chat", "--verbose"}, {.input = input});
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result;
   };

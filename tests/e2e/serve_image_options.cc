@@ -20,7 +20,7 @@ const std::string& Picture() {
 // A model of random weights that reads images.
 std::string VisionModel() {
   static const std::string path = [] {
-    const std::string folder = NewFolder() + "/vl";
+    std::string folder = NewFolder() + "/vl";
     const ProgramResult made =
         RunProgram({FulmenBinary(), "synth",   folder,       "--preset", "vl-small",   "--type",
                     "BF16",         "--quiet", "--layers",   "2",        "--hidden",   "64",
