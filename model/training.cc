@@ -93,8 +93,7 @@ class TrainingPass {
                                inputs_.front());
     if (!batch_.images.empty()) {
       vision_.emplace(config_, weights_, compute_, batch_.images,
-                      gradients_ != nullptr ? &gradients_->vision : nullptr,
-                      options_.vision_tower);
+                      gradients_ != nullptr ? &gradients_->vision : nullptr, options_.vision_tower);
       vision_->Forward(inputs_.front());
     }
     for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
