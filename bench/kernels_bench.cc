@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/matrix.h"
 #include "base/memory.h"
+#include "bench/run_benchmarks.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
 
@@ -187,15 +188,12 @@ int Main(int argc, char** argv) {
   }
   machine.kernels = *kernels;
   machine.peaks = MeasurePeaks(machine.pool);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  fmt::print("{}, {} threads; peaks: {:.1f} GFLOP/s float32, {:.1f} GB/s read\n",
-             machine.kernels->name, machine.pool.size(), machine.peaks.fma_flops / 1e9,
-             machine.peaks.read_bandwidth / 1e9);
-  RegisterAll(machine);
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+  return RunBenchmarks(argc, argv, [&] {
+    fmt::print("{}, {} threads; peaks: {:.1f} GFLOP/s float32, {:.1f} GB/s read\n",
+               machine.kernels->name, machine.pool.size(), machine.peaks.fma_flops / 1e9,
+               machine.peaks.read_bandwidth / 1e9);
+    RegisterAll(machine);
+  });
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/run_benchmarks.h"
 #include "kernels/kernels.h"
 #include "kernels/peak.h"
 #include "kernels/training_kernels.h"
@@ -201,12 +202,7 @@ int Main(int argc, char** argv) {
   }
   machine.kernels = *kernels;
   machine.training = *training;
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  RegisterAll(machine);
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+  return RunBenchmarks(argc, argv, [&] { RegisterAll(machine); });
 }
 
 }  // namespace

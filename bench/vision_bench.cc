@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "bench/run_benchmarks.h"
 #include "kernels/cpu/peak_loops.h"
 #include "kernels/training_kernels.h"
 
@@ -310,13 +311,10 @@ int Main(int argc, char** argv) {
   machine.tables = {{"inference", *kernels},
                     {"training", &(*float32)->forward},
                     {"training_bf16", &(*bfloat16)->forward}};
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  fmt::print("{}, {} threads, {} tiles\n", (*kernels)->name, machine.pool.size(), machine.tiles);
-  RegisterAll(machine);
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  return 0;
+  return RunBenchmarks(argc, argv, [&] {
+    fmt::print("{}, {} threads, {} tiles\n", (*kernels)->name, machine.pool.size(), machine.tiles);
+    RegisterAll(machine);
+  });
 }
 
 }  // namespace

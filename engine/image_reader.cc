@@ -7,7 +7,7 @@
 
 namespace fulmen {
 
-Result<std::shared_ptr<const TiledImage>> ImageReader::Read(const std::string& url,
+Result<std::shared_ptr<const TiledImage>> ImageReader::Read(std::string_view url,
                                                             const std::string& where) const {
   if (!IsDataUrl(url)) {
     if (!fetch_) {
@@ -16,7 +16,7 @@ Result<std::shared_ptr<const TiledImage>> ImageReader::Read(const std::string& u
                   "are not fetched here",
                   where);
     }
-    FULMEN_ASSIGN(const std::string bytes, fetch_(url));
+    FULMEN_ASSIGN(const std::string bytes, fetch_(std::string(url)));
     return ReadBytes(bytes, where);
   }
   const std::string key = Sha256(url);
@@ -29,10 +29,8 @@ Result<std::shared_ptr<const TiledImage>> ImageReader::Read(const std::string& u
 
 Result<std::shared_ptr<const TiledImage>> ImageReader::ReadBytes(std::string_view bytes,
                                                                  const std::string& where) const {
-  FULMEN_ASSIGN(const Image image, DecodeImage(bytes, limits_, where));
-  Result<TiledImage> tiles = MakeTiles(image, vision_.tiles);
-  if (!tiles) return Fail(tiles.error().code, "{}: {}", where, tiles.error().message);
-  return std::make_shared<const TiledImage>(*std::move(tiles));
+  FULMEN_ASSIGN(TiledImage tiles, DecodeTiles(bytes, limits_, vision_.tiles, where));
+  return std::make_shared<const TiledImage>(std::move(tiles));
 }
 
 std::shared_ptr<const ImageReader> ImageReaderFor(const Model& model, DecodeLimits limits,
@@ -50,7 +48,7 @@ std::vector<ImagePart> ImageParts(const Json& messages) {
       if (type != "image_url" && type != "image") continue;
       const Json& url = Member(Member(content[p], "image_url"), "url");
       const Json& path = Member(content[p], "path");
-      images.push_back({url.is_string() ? url.get<std::string>() : "",
+      images.push_back({url.is_string() ? std::string_view(url.get_ref<const std::string&>()) : "",
                         path.is_string() ? path.get<std::string>()
                                          : fmt::format("messages[{}].content[{}]", i, p)});
     }

@@ -33,7 +33,7 @@ class ImageReader {
 
   int32_t image_token() const { return vision_.image_token; }
   // `where` names the image in errors. Data URLs that come again soon are not decoded again.
-  Result<std::shared_ptr<const TiledImage>> Read(const std::string& url,
+  Result<std::shared_ptr<const TiledImage>> Read(std::string_view url,
                                                  const std::string& where) const;
   // The same of a picture file's bytes.
   Result<std::shared_ptr<const TiledImage>> ReadBytes(std::string_view bytes,
@@ -53,10 +53,10 @@ std::shared_ptr<const ImageReader> ImageReaderFor(const Model& model, DecodeLimi
 
 // An image in the messages of a chat, in the shape of the OpenAI API.
 struct ImagePart {
-  std::string url;
+  std::string_view url;  // of the message; it may be megabytes
   std::string path;  // where it stands: "messages[2].content[0]", or what the part's `path` says
 };
-// In the order in which a prompt shows them.
+// In the order in which a prompt shows them. Views `messages`.
 std::vector<ImagePart> ImageParts(const Json& messages);
 
 }  // namespace fulmen

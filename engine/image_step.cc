@@ -10,6 +10,7 @@ namespace fulmen {
 // Tiles of the images that come next, one at least, until what prompts may take of a step is over.
 // Beside answers under way it stays with one: they wait for it.
 void Engine::EncodeImages(const std::vector<Scheduler::Item>& items) {
+  if (!limits_.image_token) return;
   const double start = Now();
   const bool alone = std::ranges::none_of(items, [this](const Scheduler::Item& item) {
     const Sequence& sequence = answers_.at(item.id)->sequence;

@@ -29,6 +29,14 @@ Result<TiledImage> MakeTiles(const Image& image, const TileRules& rules) {
   return made;
 }
 
+Result<TiledImage> DecodeTiles(std::string_view bytes, const DecodeLimits& limits,
+                               const TileRules& rules, const std::string& where) {
+  FULMEN_ASSIGN(const Image image, DecodeImage(bytes, limits, where));
+  Result<TiledImage> made = MakeTiles(image, rules);
+  if (!made) return Fail(made.error().code, "{}: {}", where, made.error().message);
+  return made;
+}
+
 void WriteTilePatches(const TiledImage& image, const Normalisation& normalisation, int64_t tile,
                       Matrix out) {
   const TileGeometry& plan = image.geometry;

@@ -3,9 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "base/matrix.h"
 #include "base/status.h"
+#include "images/decode.h"
 #include "images/geometry.h"
 #include "images/image.h"
 
@@ -20,6 +23,10 @@ struct TiledImage {
 
 // Fails for images that PlanTiles refuses. Any number of threads may call at once.
 Result<TiledImage> MakeTiles(const Image& image, const TileRules& rules);
+
+// The same of a picture file's bytes; errors begin with `where`, which names the image.
+Result<TiledImage> DecodeTiles(std::string_view bytes, const DecodeLimits& limits,
+                               const TileRules& rules, const std::string& where);
 
 // Per channel: (x / 255 - mean) / std, in float32.
 struct Normalisation {

@@ -53,8 +53,8 @@ int64_t VisionParameterCount(const Config& config) {
   if (!config.vision) return 0;
   int64_t count = 0;
   for (const TensorRow& row : VisionTensorTable()) {
-    const bool in_layer = row.member.index() == 4;
-    count += ElementCount(TensorShape(row, config)) * (in_layer ? config.vision->layers : 1);
+    const int64_t layers = row.per_tower_layer() ? config.vision->layers : 1;
+    count += layers * ElementCount(TensorShape(row, config));
   }
   return count;
 }

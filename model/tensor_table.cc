@@ -284,7 +284,7 @@ auto& Find(Model& model, const TensorRow& row, int64_t layer, int64_t expert) {
   const TensorMember<Tensor>& member = MemberOf<Tensor>(row);
   if (row.in_model()) return model.*std::get<0>(member);
   if (row.in_vision()) {
-    if (member.index() == 3) return model.vision.*std::get<3>(member);
+    if (!row.per_tower_layer()) return model.vision.*std::get<3>(member);
     return model.vision.layers[static_cast<size_t>(layer)].*std::get<4>(member);
   }
   auto& tensors = model.layers[static_cast<size_t>(layer)];
@@ -350,7 +350,7 @@ void ForEachTensor(const Config& config, const TensorVisitor& visit) {
   if (!config.vision) return;
   ForEachRow(
       VisionTensorTable(), config.vision->layers,
-      [](const TensorRow& row) { return row.member.index() == 4; },
+      [](const TensorRow& row) { return row.per_tower_layer(); },
       [&](const TensorRow& row, int64_t layer) { visit(row, layer, -1); },
       [&](const TensorRow& row) { visit(row, -1, -1); });
 }

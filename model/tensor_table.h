@@ -74,7 +74,8 @@ struct TensorRowOf {
 
   bool in_model() const { return member.index() == 0; }
   bool per_expert() const { return member.index() == 2; }
-  bool in_vision() const { return member.index() >= 3; }  // {L} is a layer of the tower there
+  bool in_vision() const { return member.index() >= 3; }
+  bool per_tower_layer() const { return member.index() == 4; }  // which is what {L} stands for then
   // Whether the tensor is this member, as in row.Is(&LayerWeights::router).
   bool Is(TensorMember<Tensor> other) const { return member == other; }
 };

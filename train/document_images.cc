@@ -6,7 +6,6 @@
 
 #include "base/file_io.h"
 #include "images/data_url.h"
-#include "images/decode.h"
 
 namespace fulmen {
 namespace {
@@ -55,10 +54,7 @@ Result<TiledImage> ReadImage(const ImageSource& source, const TileRules& tiles) 
     return Fail(bytes.error().code, "{}: {}", source.where, bytes.error().message);
   }
   if (!bytes) return tl::unexpected<Error>(bytes.error());
-  FULMEN_ASSIGN(const Image image, DecodeImage(*bytes, limits, where));
-  auto tiled = MakeTiles(image, tiles);
-  if (!tiled) return Fail(tiled.error().code, "{}: {}", where, tiled.error().message);
-  return tiled;
+  return DecodeTiles(*bytes, limits, tiles, where);
 }
 
 Result<std::vector<DocumentImage>> ExpandImages(std::span<const TiledImage> images,

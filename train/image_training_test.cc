@@ -11,6 +11,7 @@
 #include "train/initialize.h"
 #include "train/prepare.h"
 #include "train/run_description.h"
+#include "train/testing/tiny_model.h"
 #include "train/testing/tiny_pictures.h"
 #include "train/trainer.h"
 
@@ -44,14 +45,7 @@ class ImageTraining : public ::testing::Test {
   // One stage, in which `trains` learns the eight pictures by heart.
   TrainingConfig Config(const std::string& run, const std::string& trains) const {
     TrainingConfig config;
-    config.model.tokenizer = testing::SourcePath("tests/golden/tokenizer/small");
-    config.model.hidden_size = 32;
-    config.model.layers = 2;
-    config.model.softmax_every = 2;
-    config.model.heads = 2;
-    config.model.kv_heads = 1;
-    config.model.head_dim = 16;
-    config.model.rotary_dim = 8;
+    config.model = testing::TinyModelSection();
     config.model.experts = 2;
     config.model.intermediate_size = 32;
     config.model.deepnorm = false;

@@ -15,6 +15,7 @@
 #include "train/prepare.h"
 #include "train/run_description.h"
 #include "train/shard_writer.h"
+#include "train/testing/tiny_model.h"
 
 namespace fulmen {
 namespace {
@@ -46,16 +47,7 @@ class TrainerTest : public ::testing::Test {
 
   TrainingConfig Config(const std::string& run) const {
     TrainingConfig config;
-    config.model.tokenizer = testing::SourcePath("tests/golden/tokenizer/small");
-    config.model.hidden_size = 32;
-    config.model.layers = 2;
-    config.model.softmax_every = 2;
-    config.model.heads = 2;
-    config.model.kv_heads = 1;
-    config.model.head_dim = 16;
-    config.model.rotary_dim = 8;
-    config.model.experts = 4;
-    config.model.intermediate_size = 16;
+    config.model = testing::TinyModelSection();
     config.schedule.warmup_steps = 2;
     config.optimizer.learning_rate = 1e-2;
     config.batch.tokens = 64;

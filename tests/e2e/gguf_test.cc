@@ -9,7 +9,9 @@
 #include "base/file_io.h"
 #include "base/json.h"
 #include "formats/checkpoint.h"
-#include "tests/e2e/one_pixel.h"
+#include "tests/e2e/tiny_model.h"
+#include "tests/testing/bmp.h"
+#include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
@@ -230,11 +232,7 @@ TEST_F(GgufCommands, Synth) {
 TEST_F(GgufCommands, Images) {
   const std::string source = folder_ / "source";
   const std::string model = folder_ / "m.gguf";
-  OutputOf({"synth",           source, "--type",   "f32", "--preset",   "vl-small",
-            "--layers",        "1",    "--hidden", "64",  "--heads",    "2",
-            "--kv-heads",      "1",    "--ffn",    "64",  "--head-dim", "32",
-            "--experts",       "2",    "--top-k",  "1",   "--vocab",    "300",
-            "--softmax-every", "1"});
+  OutputOf(Split("synth " + TinyVision(source, "f32")));
   const std::string told = OutputOf({"convert", source, model, "--type", "F32"});
   const std::string mmproj = folder_ / "mmproj-m.gguf";
   EXPECT_TRUE(told.starts_with(model + " and " + mmproj + ": F32, ")) << told;
@@ -244,7 +242,7 @@ TEST_F(GgufCommands, Images) {
     OutputOf({"eval", "logits", "-m", from, "--tokens", folder_ / "image-ids.json", "--out", file});
     return ReadFileOrDie(file);
   };
-  ASSERT_TRUE(WriteFileAtomically(folder_ / "dot.bmp", OnePixel()));
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "dot.bmp", BlackDot()));
   ASSERT_TRUE(WriteFileAtomically(
       folder_ / "image-ids.json",
       fmt::format(R"({{"p": {{"ids": [60, 299, 61], "images": ["{}"]}}}})", folder_ / "dot.bmp")));

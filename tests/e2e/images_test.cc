@@ -10,13 +10,13 @@
 #include "base/file_io.h"
 #include "base/json.h"
 #include "formats/checkpoint.h"
+#include "tests/e2e/tiny_model.h"
+#include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
 namespace fulmen::testing {
 namespace {
-
-using Words = std::vector<std::string>;
 
 const std::string& Pictures() {
   static const std::string folder = SourcePath("tests/golden/vl/images/");
@@ -27,12 +27,7 @@ const std::string& Pictures() {
 const std::string& VisionModel() {
   static const TemporaryFolder folder;
   static const std::string path = [] {
-    const ProgramResult made =
-        RunFulmen({"synth",      folder / "vl", "--preset",   "vl-small", "--type",
-                   "BF16",       "--quiet",     "--layers",   "2",        "--softmax-every",
-                   "2",          "--hidden",    "64",         "--heads",  "2",
-                   "--kv-heads", "1",           "--head-dim", "32",       "--ffn",
-                   "64",         "--experts",   "2",          "--vocab",  "1000"});
+    const ProgramResult made = RunFulmen(Split("synth " + TinyVision(folder / "vl", "BF16")));
     EXPECT_EQ(made.exit_code, 0) << made.err;
     return folder / "vl";
   }();

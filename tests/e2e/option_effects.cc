@@ -11,12 +11,12 @@ Effects RunEffects() {
   // Among so many unlikely tokens a small difference shows.
   const std::string chance = "-n 200 --temperature 3 --seed 7 --ignore-eos ";
   const std::string look = "-m ../in/vl.gguf Hi -n 2 --image ../in/dot.bmp ";
+  const std::string see = "-m ../in/vl.gguf --mmproj ../in/vision.gguf -n 8 --temperature 0 ";
   Effects effects = {
       {"--model", "Hi -n 8 --temperature 0", "Hi -n 8 --temperature 0 -m ../in/model"},
       {"--prompt", model + "-p Hi", model + "-p Hello"},
       {"--file", model + "-f ../in/short.txt", model + "-f ../in/book.txt"},
-      {"--image", "-m ../in/vl -n 8 --temperature 0 Hi",
-       "-m ../in/vl -n 8 --temperature 0 Hi --image ../in/small.png"},
+      {"--image", see + "Hi", see + "Hi --image ../in/dot.bmp"},
       {"--chat", model, model + "--chat", "Hi\nHello\n"},
       {"--system", model + "Hi --chat-format m1", model + "Hi --chat-format m1 --system Sort."},
       {"--raw", nano + "Hi", nano + "Hi --raw"},

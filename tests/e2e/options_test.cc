@@ -7,12 +7,10 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
-#include <iterator>
 #include <map>
 #include <random>
 #include <regex>
 #include <set>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -20,7 +18,6 @@
 
 #include "base/file_io.h"
 #include "fetch/testing/local_host.h"
-#include "tests/e2e/one_pixel.h"
 #include "tests/e2e/option_effects.h"
 #include "tests/e2e/stored_sessions.h"
 #include "tests/e2e/tiny_model.h"
@@ -34,11 +31,6 @@ namespace fulmen::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-Words Split(const std::string& text) {
-  std::istringstream in(text);
-  return {std::istream_iterator<std::string>(in), {}};
-}
 
 // What is never twice the same, left out.
 std::string WithoutTimes(const std::string& command, const std::string& text) {
@@ -126,7 +118,6 @@ void Options::SetUpTestSuite() {
   fs::create_directories(*all_runs / "in");
   fs::copy(SourcePath("tests/golden/text/hybrid-bf16"), *all_runs / "in/model");
   fs::copy(SourcePath("tests/golden/gguf/wide/wide-q4_k_m.gguf"), *all_runs / "in/q4.gguf");
-  fs::copy(SourcePath("tests/golden/vl/images/small.png"), *all_runs / "in/small.png");
   Write("short.txt", "Hello there.\n");
   Write("book.txt",
         "Once upon a time there was a door.\n\nIt was red.\n***\nTom lives in Rome, and so on.\n");
@@ -187,16 +178,11 @@ void Options::SetUpTestSuite() {
   prepare("train data",
           "../in/pictures.jsonl --chat-format vl-01 --run ../in/see.toml --out ../in/pictures");
   prepare("quantize", "../in/model ../in/low.gguf Q4_0");
-  prepare("synth",
-          "../in/vl --preset vl-small --type BF16 --layers 2 --hidden 64 --heads 2 --kv-heads 1 "
-          "--head-dim 32 --ffn 64 --experts 2 --vocab 1000");
   prepare("imatrix", "../in/model ../in/book.txt ../in/imatrix.gguf");
   // A model with images whose vision half is not where it is looked for.
-  prepare("synth",
-          "../in/vl.gguf --type Q8_0 --preset vl-small --layers 1 --softmax-every 1 --hidden 64 "
-          "--heads 2 --kv-heads 1 --head-dim 32 --ffn 64 --experts 2 --top-k 1 --vocab 300");
+  prepare("synth", TinyVision("../in/vl.gguf", "Q8_0"));
   fs::rename(*all_runs / "in/mmproj-vl.gguf", *all_runs / "in/vision.gguf");
-  Write("dot.bmp", OnePixel());
+  Write("dot.bmp", BlackDot());
   Write("image-ids.json", R"({"p": {"ids": [60, 299, 61], "images": ["../in/dot.bmp"]}})");
   prepare("train", "../in/run.toml --out ../in/trained-1");
   prepare("train sweep",

@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "serve/testing/http_client.h"
 #include "tests/e2e/serve_options.h"
+#include "tests/e2e/tiny_model.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
@@ -21,11 +22,7 @@ const std::string& Picture() {
 std::string VisionModel() {
   static const std::string path = [] {
     std::string folder = NewFolder() + "/vl";
-    const ProgramResult made =
-        RunProgram({FulmenBinary(), "synth",   folder,       "--preset", "vl-small",   "--type",
-                    "BF16",         "--quiet", "--layers",   "2",        "--hidden",   "64",
-                    "--heads",      "2",       "--kv-heads", "1",        "--head-dim", "32",
-                    "--ffn",        "64",      "--experts",  "2",        "--vocab",    "1000"});
+    const ProgramResult made = RunFulmen(Split("synth " + TinyVision(folder, "BF16")));
     EXPECT_EQ(made.exit_code, 0) << made.err;
     return folder;
   }();

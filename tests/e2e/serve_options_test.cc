@@ -13,9 +13,10 @@
 
 #include "base/base64.h"
 #include "base/file_io.h"
-#include "tests/e2e/one_pixel.h"
 #include "tests/e2e/serve_options.h"
 #include "tests/e2e/served.h"
+#include "tests/e2e/tiny_model.h"
+#include "tests/testing/bmp.h"
 #include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
@@ -79,23 +80,10 @@ void ShowMmproj() {
   const std::string folder = NewFolder();
   const std::string model = folder + "/vl.gguf";
   const std::string mmproj = folder + "/vision.gguf";
-  const ProgramResult synth = RunFulmen({"synth",      model,
-                                         "--type",     "Q8_0",
-                                         "--preset",   "vl-small",
-                                         "--layers",   "1",
-                                         "--hidden",   "64",
-                                         "--heads",    "2",
-                                         "--kv-heads", "1",
-                                         "--head-dim", "32",
-                                         "--ffn",      "64",
-                                         "--experts",  "2",
-                                         "--top-k",    "1",
-                                         "--vocab",    "300",
-                                         "-q",         "--softmax-every",
-                                         "1"});
+  const ProgramResult synth = RunFulmen(Split("synth " + TinyVision(model, "Q8_0")));
   EXPECT_EQ(synth.exit_code, 0) << synth.err;
   fs::rename(folder + "/mmproj-vl.gguf", mmproj);
-  const std::string url = "data:image/bmp;base64," + EncodeBase64(OnePixel());
+  const std::string url = "data:image/bmp;base64," + EncodeBase64(BlackDot());
   Json chat = ChatOf("Hi", 1);
   chat["messages"][0]["content"] = Json::array(
       {{{"type", "image_url"}, {"image_url", {{"url", url}}}}, {{"type", "text"}, {"text", "Hi"}}});
@@ -144,16 +132,14 @@ void ShowThreads() {
 }
 
 void ShowQuiet() {
-  Served server(NewFolder(), {"--quiet", "--port", FreePort()});
+  Served server(NewFolder(), {"--quiet", "--log", "none", "--port", FreePort()});
   const auto answers = [&] {
     return RunProgram({"curl", "-s", fmt::format("http://localhost:{}/health", server.port())})
                .exit_code == 0;
   };
   EXPECT_TRUE(Eventually(answers));
-  const std::string err = server.Err();
-  EXPECT_EQ(err.find("answers at"), std::string::npos) << err;
   EXPECT_EQ(server.End(SIGTERM), 0);
-  EXPECT_EQ(server.Err(), err);
+  EXPECT_EQ(server.Err(), "");
 }
 
 void ShowLog() {

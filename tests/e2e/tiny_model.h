@@ -1,5 +1,7 @@
-// The models that end-to-end tests train.
+// The models that end-to-end tests make.
 #pragma once
+
+#include <string>
 
 namespace fulmen::testing {
 
@@ -13,5 +15,12 @@ head_dim = 16
 rotary_dim = 8
 experts = 4
 intermediate_size = 32)";
+
+// What makes of `fulmen synth` a model that reads images; its image token is the last of 300.
+inline std::string TinyVision(const std::string& out, const std::string& type) {
+  return out + " --type " + type +
+         " --preset vl-small --layers 1 --softmax-every 1 --hidden 64 --heads 2 --kv-heads 1 "
+         "--head-dim 32 --ffn 64 --experts 2 --top-k 1 --vocab 300 --quiet";
+}
 
 }  // namespace fulmen::testing

@@ -6,7 +6,7 @@ namespace {
 // Little endian.
 std::string Number(int64_t value, int bytes) {
   std::string text;
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i) & 0xff);
+  for (int i = 0; i < bytes; ++i, value >>= 8) text += static_cast<char>(value & 0xff);
   return text;
 }
 
@@ -27,6 +27,10 @@ std::string Bmp(int64_t width, int64_t height,
   return "BM" + Number(kHeader + size, 4) + Number(0, 4) + Number(kHeader, 4) + Number(40, 4) +
          Number(width, 4) + Number(height, 4) + Number(1, 2) + Number(24, 2) + Number(0, 4) +
          Number(size, 4) + Number(0, 16) + pixels;
+}
+
+std::string BlackDot() {
+  return Bmp(1, 1, [](int64_t, int64_t) { return std::array<uint8_t, 3>{}; });
 }
 
 }  // namespace fulmen::testing

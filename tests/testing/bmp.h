@@ -12,4 +12,7 @@ namespace fulmen::testing {
 std::string Bmp(int64_t width, int64_t height,
                 const std::function<std::array<uint8_t, 3>(int64_t x, int64_t y)>& pixel);
 
+// One black pixel.
+std::string BlackDot();
+
 }  // namespace fulmen::testing

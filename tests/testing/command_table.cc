@@ -1,5 +1,6 @@
 #include "tests/testing/command_table.h"
 
+#include <iterator>
 #include <sstream>
 
 #include "tests/testing/subprocess.h"
@@ -32,6 +33,11 @@ void Collect(const Words& command, std::vector<Words>& commands) {
 }
 
 }  // namespace
+
+Words Split(const std::string& text) {
+  std::istringstream in(text);
+  return {std::istream_iterator<std::string>(in), {}};
+}
 
 std::vector<Words> AllCommands() {
   std::vector<Words> commands;

@@ -8,6 +8,9 @@ namespace fulmen::testing {
 
 using Words = std::vector<std::string>;
 
+// The words between spaces.
+Words Split(const std::string& text);
+
 // Every command that `fulmen --help` leads to, each as words: {"eval", "logits"}; first the program
 // itself, without any.
 std::vector<Words> AllCommands();
