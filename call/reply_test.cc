@@ -286,52 +286,5 @@ TEST(Reply, ErrorsInsideAnAnswer) {
   EXPECT_TRUE(overloaded.error().transient);
 }
 
-TEST(CallError, OfEveryApisShape) {
-  using Kind = CallError::Kind;
-  struct Case {
-    int status;
-    std::string_view body;
-    Kind kind;
-    bool transient;
-  };
-  for (const auto& [status, body, kind, transient] : std::vector<Case>{
-           {401,
-            R"({"error":{"message":"m","type":"invalid_request_error","code":"invalid_api_key"}})",
-            Kind::kKey, false},
-           {401, R"({"type":"error","error":{"type":"authorized_error","message":"m (1004)"}})
-    ",
-        Kind::kKey,
-        false
-}
-, {403, R"({"type":"error","error":{"type":"permission_error","message":"m"}})", Kind::kKey, false},
-    {429, R"({"error":{"message":"m","type":"rate_limit_exceeded"}})", Kind::kLimit, true},
-    {429, R"({"error":{"message":"m","code":"insufficient_quota"}})", Kind::kLimit, false}, {
-  429, R"({"error":{"type":"insufficient_balance_error","message":"m (1008)"
-}
-})",
-            Kind::kLimit, false
-}
-, {402, R"({"type":"error","error":{"type":"billing_error","message":"m"}})", Kind::kLimit, false},
-{
-  500, R"({"type":"error","error":{"type":"api_error","message":"m (1008)"
-}
-})",
-            Kind::kLimit, false
-}
-,
-    {529, R"({"type":"error","error":{"type":"overloaded_error","message":"m"}})", Kind::kFailed,
-     true},
-    {400, R"({"error":"m"})", Kind::kFailed, false},
-    {404, R"({"message":"m"})", Kind::kFailed, false},
-}) {
-  SCOPED_TRACE(body);
-  const CallError error = ErrorOfStatus(status, body);
-  EXPECT_EQ(error.kind, kind);
-  EXPECT_EQ(error.transient, transient);
-  EXPECT_NE(error.error.message.find(": m"), std::string::npos) << error.error.message;
-}
-EXPECT_EQ(ErrorOfStatus(502, "<html>").error.message, "the server answered with status 502");
-}
-
 }  // namespace
 }  // namespace fulmen
