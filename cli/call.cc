@@ -361,7 +361,7 @@ void AddCallCommand(Command& program) {
       "fulmen call -c \"And what is it for?\"",
       "fulmen call --dry-run --url https://api.minimax.io -m MiniMax-M1 \"What is 12 + 7?\"",
       "fulmen call -s \"Answer in one word.\" -n 20 -o temperature=0 \"Where is Rome?\"",
-      "git diff | fulmen call --dry-run -m MiniMax-M1 \"Write a message for this commit.\"",
+      "cat README.md | fulmen call --dry-run -m MiniMax-M1 \"What is this about?\"",
       "fulmen call --tools weather.json --tool-program ./weather \"Is it raining in Rome?\"",
   });
   command.Check([options] { return CheckOptions(*options); });
