@@ -23,7 +23,7 @@ Status SseReader::Feed(std::string_view bytes, const OnEvent& on_event) {
 
 Status SseReader::TakeLine(const OnEvent& on_event) {
   if (line_.empty()) {
-    const Status status = has_data_ ? on_event(name_, data_) : Status();
+    Status status = has_data_ ? on_event(name_, data_) : Status();
     name_.clear();
     data_.clear();
     has_data_ = false;

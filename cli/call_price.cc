@@ -55,7 +55,10 @@ std::optional<CallCost> CostOf(const ReplyUsage& usage, const std::optional<Call
 }
 
 std::string CostText(const CallCost& cost) {
-  return fmt::format("{:.6g}{}{}", cost.amount, cost.currency.empty() ? "" : " ", cost.currency);
+  std::string amount = fmt::format("{:.8f}", cost.amount);
+  amount.erase(amount.find_last_not_of('0') + 1);
+  if (amount.ends_with('.')) amount.pop_back();
+  return fmt::format("{}{}{}", amount, cost.currency.empty() ? "" : " ", cost.currency);
 }
 
 }  // namespace fulmen

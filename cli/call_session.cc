@@ -82,9 +82,11 @@ CallSession::CallSession(CallSessionOptions options, const InterruptGuard& inter
                .on_retry =
                    [this](const CallError& error, std::chrono::milliseconds pause) {
                      if (options_.quiet) return;
+                     progress_.reset();
                      fulmen::Say("fulmen: {}; trying again in {:.1f} s\n",
                                  PrintableMessage(error.error),
                                  static_cast<double>(pause.count()) / 1000);
+                     Wait();
                    },
                .stopped = [this] { return interrupt_.flag() || OutputIsClosed(); }}) {}
 
@@ -140,8 +142,12 @@ CallResult<Reply> CallSession::AnswerAll() {
                              kMostRounds)});
 }
 
-CallResult<Reply> CallSession::AnswerOnce() {
+void CallSession::Wait() {
   progress_ = std::make_unique<Progress>(options_.quiet ? "" : "waiting for the answer");
+}
+
+CallResult<Reply> CallSession::AnswerOnce() {
+  Wait();
   thinking_ = false;
   CallResult<Reply> reply = caller_.Ask(request_);
   progress_.reset();

@@ -55,6 +55,7 @@ class CallSession {
  private:
   CallResult<Reply> AnswerAll();
   CallResult<Reply> AnswerOnce();
+  void Wait();  // shows that it waits, until the first piece
   Status ShowPiece(bool reasoning, std::string_view text);
   Status EndAnswer(const Reply& reply);
   void ShowReasoning(std::string_view text);

@@ -365,7 +365,7 @@ TEST_F(Call, ReasoningAndCostGoToStandardError) {
                        R"("usage":{"prompt_tokens":1,"completion_tokens":1,"cost":0.5}})")});
   const ProgramResult priced = Ask(server.url(), {"-m", "m", "--price", "1,8,CNY", "Hi"});
   EXPECT_EQ(priced.out, "Hello.\n");
-  EXPECT_EQ(priced.err, "Hm.\n\n[prompt: 10 tokens; answer: 5 tokens; stop; 5e-05 CNY]\n");
+  EXPECT_EQ(priced.err, "Hm.\n\n[prompt: 10 tokens; answer: 5 tokens; stop; 0.00005 CNY]\n");
   const ProgramResult told = Ask(server.url(), {"-m", "m", "--price", "1,8,CNY", "Hi"});
   EXPECT_EQ(told.err, "[prompt: 1 tokens; answer: 1 tokens; stop; 0.5]\n");
 }
