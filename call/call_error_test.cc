@@ -43,8 +43,8 @@ TEST(CallError, OfEveryApisShape) {
            {500, typed("api_error"), Kind::kFailed, true},
            {529, typed("overloaded_error"), Kind::kFailed, true},
            {400, typed("bad_request_error", "m (2013)"), Kind::kFailed, false},
-           {400, Json{{"error", "m"}}, Kind::kFailed, false},
-           {404, Json{{"message", "m"}}, Kind::kFailed, false},
+           {400, Json::object({{"error", "m"}}), Kind::kFailed, false},
+           {404, Json::object({{"message", "m"}}), Kind::kFailed, false},
        }) {
     SCOPED_TRACE(body.dump());
     const CallError error = ErrorOfStatus(status, body.dump());

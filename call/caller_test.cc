@@ -37,7 +37,7 @@ struct Called {
          .on_retry = [this](const CallError&,
                             std::chrono::milliseconds pause) { pauses.push_back(pause.count()); },
          .stopped = [this] { return stopped.load(); }});
-    return caller.Ask({.model = "m", .messages = {UserMessage("Hi", {})}});
+    return caller.Ask({.model = "m", .messages = Json::array({UserMessage("Hi", {})})});
   }
 
   ScriptedServer server;
