@@ -30,6 +30,7 @@ void AddBenchCommand(Command& program);
 void AddSessionCommand(Command& program);
 void AddServeCommand(Command& program);
 void AddPullCommand(Command& program);
+void AddCallCommand(Command& program);
 // `completion` and `manual`, which tell of all commands that were added before or are added later.
 void AddManualCommands(Command& program);
 

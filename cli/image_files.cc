@@ -10,13 +10,16 @@ namespace fulmen {
 
 Result<std::string> ImageUrlOfFile(const std::string& path) {
   FULMEN_ASSIGN(const std::string bytes, ReadInput(path));
-  const std::string_view type = MediaTypeOf(bytes);
-  if (type.empty()) {
+  if (MediaTypeOf(bytes).empty()) {
     return Fail(ErrorCode::kUnsupported,
                 "{}: expected a picture (PNG, JPEG, WebP, GIF or BMP), found none",
                 InputName(path));
   }
-  return fmt::format("data:{};base64,{}", type, EncodeBase64(bytes));
+  return ImageUrl(bytes);
+}
+
+std::string ImageUrl(std::string_view bytes) {
+  return fmt::format("data:{};base64,{}", MediaTypeOf(bytes), EncodeBase64(bytes));
 }
 
 }  // namespace fulmen

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 
@@ -10,5 +11,7 @@ namespace fulmen {
 // The file, "-" being standard input, as a data URL: what a message holds of it, and so what is
 // kept of it in a session.
 Result<std::string> ImageUrlOfFile(const std::string& path);
+// The same of a picture's bytes, whose kind images/decode.h knows.
+std::string ImageUrl(std::string_view bytes);
 
 }  // namespace fulmen

@@ -56,6 +56,7 @@ void AddCommands(Command& program) {
   AddImatrixCommand(program);
   AddSessionCommand(program);
   AddServeCommand(program);
+  AddCallCommand(program);
   AddPullCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);
