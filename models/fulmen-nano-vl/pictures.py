@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws pictures and writes chats about them: what fulmen-nano-vl learns to see from.
 
-    python3 models/fulmen-nano-vl/pictures.py --out FOLDER [--count 20000] [--seed 1] [--turns 4]
+    python3 models/fulmen-nano-vl/pictures.py --out FOLDER [--count 20000] [--seed 1] [--turns 4] [--kinds KIND ...]
 
 FOLDER gets chats.jsonl, one chat for each picture, and the pictures as PNG files below. A seed always gives the same
 files. Each chat names in "kind" what is in its picture, and in "asked" what each of its questions is about; `fulmen
@@ -169,17 +169,34 @@ KINDS = {"one shape": one_shape, "many shapes": many_shapes, "two shapes": two_s
 SHARES = {"one shape": 3, "many shapes": 4, "two shapes": 3, "digit": 1, "word": 1}
 
 
-def make(random, turns):
-    """A picture, and the chat about it."""
+def make(random, turns, kinds):
+    """A picture of one of these kinds, and the chat about it."""
     ground = random.choice(GROUNDS)
     picture = Picture(56, 56, ground)
     # Of what can be told from the ground.
     colours = [name for name, colour in COLOURS.items() if max(abs(a - b) for a, b in zip(colour, ground)) > 60]
-    kind = random.choices(list(SHARES), list(SHARES.values()))[0]
+    kind = random.choices(kinds, [SHARES[kind] for kind in kinds])[0]
     asked = KINDS[kind](random, picture, colours)
     random.shuffle(asked)
-    # What tells everything comes last.
-    return picture, kind, sorted(asked[:turns], key=lambda question: question[0] == "what")
+    return picture, kind, asked[:turns]
+
+
+def write(folder, seed, count, turns=4, kinds=None):
+    random = Random(seed)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "chats.jsonl"), "w", encoding="utf-8") as chats:
+        for number in range(count):
+            picture, kind, asked = make(random, turns, kinds or list(KINDS))
+            name = f"{number // 1000:03d}/{number % 1000:03d}.png"
+            if number % 1000 == 0:
+                os.makedirs(os.path.join(folder, name[:3]), exist_ok=True)
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(picture.png())
+            messages = []
+            for _, question, answer in asked:
+                messages += [{"role": "user", "content": [{"type": "text", "text": question}]}, {"role": "assistant", "content": answer}]
+            messages[0]["content"].insert(0, {"type": "image", "path": name})
+            chats.write(json.dumps({"kind": kind, "asked": [about for about, _, _ in asked], "messages": messages}) + "\n")
 
 
 def main():
@@ -188,22 +205,9 @@ def main():
     parser.add_argument("--count", type=int, default=20000, help="pictures (default 20000)")
     parser.add_argument("--turns", type=int, default=4, help="most questions about a picture (default 4)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", choices=list(KINDS), help="of pictures (default all)")
     arguments = parser.parse_args()
-    random = Random(arguments.seed)
-    os.makedirs(arguments.out, exist_ok=True)
-    with open(os.path.join(arguments.out, "chats.jsonl"), "w", encoding="utf-8") as chats:
-        for number in range(arguments.count):
-            picture, kind, asked = make(random, arguments.turns)
-            name = f"{number // 1000:03d}/{number % 1000:03d}.png"
-            if number % 1000 == 0:
-                os.makedirs(os.path.join(arguments.out, name[:3]), exist_ok=True)
-            with open(os.path.join(arguments.out, name), "wb") as file:
-                file.write(picture.png())
-            messages = []
-            for _, question, answer in asked:
-                messages += [{"role": "user", "content": [{"type": "text", "text": question}]}, {"role": "assistant", "content": answer}]
-            messages[0]["content"].insert(0, {"type": "image", "path": name})
-            chats.write(json.dumps({"kind": kind, "asked": [about for about, _, _ in asked], "messages": messages}) + "\n")
+    write(arguments.out, arguments.seed, arguments.count, arguments.turns, arguments.kinds)
 
 
 if __name__ == "__main__":

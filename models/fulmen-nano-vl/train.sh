@@ -3,7 +3,7 @@
 #
 #   models/fulmen-nano-vl/train.sh [--work FOLDER] [FLAGS OF fulmen train ...]
 #
-# Working files go to build/nano-vl-training, the model to run/model below it. Run again after an interruption, it goes on where it
+# Working files go to build/nano-vl-training, the model to run-more/model below it. Run again after an interruption, it goes on where it
 # stopped.
 set -euo pipefail
 
@@ -25,15 +25,18 @@ mkdir -p "$work"
 cd "$work"
 ln -sfn "$here/../fulmen-nano" fulmen-nano  # what the recipe goes on from
 
-# NAME SEED COUNT
+# NAME SEED COUNT [FLAGS OF pictures.py ...]
 make() {
   [[ -d data/$1 ]] && return
   rm -rf "pictures/$1"
-  python3 -B "$here/pictures.py" --out "pictures/$1" --seed "$2" --count "$3"
+  python3 -B "$here/pictures.py" --out "pictures/$1" --seed "$2" --count "$3" "${@:4}"
   "$fulmen" train data "pictures/$1/chats.jsonl" --run "$here/recipe.toml" --chat-format vl-01 --out "data/$1"
 }
-make pictures 1 60000
+make one-shape 3 40000 --turns 1 --kinds 'one shape'
+make pictures 1 100000 --turns 2
+make more 4 80000 --turns 2
 make held-out 2 2000
 
-"$fulmen" train "$here/recipe.toml" --resume-or-start "${flags[@]}"
-python3 -B "$here/accuracy.py" --fulmen "$fulmen" -m run/model --chats pictures/held-out/chats.jsonl | tee accuracy.json
+[[ -d run/model ]] || "$fulmen" train "$here/recipe.toml" --resume-or-start "${flags[@]}"
+"$fulmen" train "$here/recipe-more.toml" --resume-or-start "${flags[@]}"
+python3 -B "$here/accuracy.py" --fulmen "$fulmen" -m run-more/model | tee accuracy.json
