@@ -23,7 +23,8 @@ TEST(Cost, RefusesCountsThatContradictEachOther) {
     tokens.prompt = prompt;
     EXPECT_FALSE(Cost(tokens, kPrices)) << prompt;
   }
-  EXPECT_FALSE(Cost({.prompt = 1, .text = 2, .cached = -1}, kPrices));
+  EXPECT_FALSE(Cost({.prompt = 1, .text = 1, .cached = -1, .image = 1}, kPrices));
+  EXPECT_FALSE(Cost({.prompt = 1, .text = -1, .cached = 2}, kPrices));
   EXPECT_FALSE(Cost({.output = 1, .reasoning = 2}, kPrices));
   EXPECT_FALSE(Cost({.reasoning = -1}, kPrices));
   EXPECT_FALSE(Cost({}, {.text = {-1}}));
