@@ -140,7 +140,7 @@ test_targets() {
 }
 
 sources() {
-  local folders=(base bench call cli engine eval fetch formats grammar images kernels model parallel quantize serve tests tokenizer
+  local folders=(accounts base bench call cli engine eval fetch formats grammar images kernels model parallel quantize serve tests tokenizer
     train web)
   find "${folders[@]}" -name '*.cc' -o -name '*.h'
 }
