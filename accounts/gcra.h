@@ -20,6 +20,11 @@ struct GcraAnswer {
 // `cost` is not negative. Waits are rounded up, by less than a nanosecond.
 GcraAnswer TakeFromBucket(int64_t arrival, int64_t now, int64_t cost, int64_t per_minute);
 
+// What to keep once `used` were used in place of the `taken` before. More than was taken is a debt
+// that later takes wait for, a minute's worth at most.
+int64_t CorrectBucket(int64_t arrival, int64_t now, int64_t taken, int64_t used,
+                      int64_t per_minute);
+
 // What is in the bucket, whole ones only.
 int64_t LeftInBucket(int64_t arrival, int64_t now, int64_t per_minute);
 

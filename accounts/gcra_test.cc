@@ -36,5 +36,19 @@ TEST(Gcra, MoreThanTheBucketNeverPasses) {
   EXPECT_EQ(TakeFromBucket(0, kStart, kLargestPerMinute, kLargestPerMinute).kind, Kind::kPassed);
 }
 
+TEST(Gcra, WhatWasNotUsedComesBack) {
+  const int64_t full = TakeFromBucket(0, kStart, 16'256, 24'000).arrival;
+  EXPECT_EQ(LeftInBucket(CorrectBucket(full, kStart, 16'256, 16'256, 24'000), kStart, 24'000),
+            24'000 - 16'256);
+  EXPECT_EQ(LeftInBucket(CorrectBucket(full, kStart, 16'256, 10'000, 24'000), kStart, 24'000),
+            14'000);
+  EXPECT_EQ(LeftInBucket(CorrectBucket(full, kStart, 16'256, 20'000, 24'000), kStart, 24'000),
+            4'000);
+  // A debt of 6000 and then a request of 3000 wait for as many to flow in.
+  const int64_t debt = CorrectBucket(full, kStart, 16'256, 30'000, 24'000);
+  EXPECT_EQ(TakeFromBucket(debt, kStart, 3'000, 24'000).wait, 9'000 * 60 * kSecond / 24'000);
+  EXPECT_EQ(CorrectBucket(0, kStart, 0, 900'000, 24'000), kStart + 60 * kSecond);
+}
+
 }  // namespace
 }  // namespace fulmen

@@ -1,0 +1,23 @@
+#include "accounts/key_table.h"
+
+#include <utility>
+
+namespace fulmen {
+
+void KeyTable::Put(const std::string& hash, Key key) {
+  const std::lock_guard lock(mutex_);
+  by_hash_.insert_or_assign(hash, std::move(key));
+}
+
+std::optional<Key> KeyTable::Find(std::string_view secret, int64_t now) const {
+  const std::string hash = HashOfSecret(secret);
+  const std::lock_guard lock(mutex_);
+  const auto found = by_hash_.find(hash);
+  if (found == by_hash_.end()) return std::nullopt;
+  const Key& key = found->second;
+  const bool expired = key.settings.expires != 0 && key.settings.expires <= now;
+  if (key.revoked != 0 || expired) return std::nullopt;
+  return key;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,99 @@
+#include "accounts/ledger_database.h"
+
+namespace fulmen {
+namespace {
+
+// Money is in 10^-9 of a currency's unit, and times are nanoseconds since 1970. The checks hold
+// what no mistake of ours may break: nothing is overdrawn, and what was used stays written.
+constexpr const char* kSchema = R"(
+CREATE TABLE organisations (
+  name TEXT PRIMARY KEY,
+  currency TEXT NOT NULL,
+  balance INTEGER NOT NULL DEFAULT 0,
+  held INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),  -- by open reservations
+  CHECK (balance >= held)
+) STRICT;
+CREATE TABLE keys (
+  id TEXT PRIMARY KEY,
+  organisation TEXT NOT NULL REFERENCES organisations,
+  hash BLOB NOT NULL UNIQUE,             -- SHA-256 of what its owner has
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL CHECK (scope IN ('inference', 'admin')),
+  created INTEGER NOT NULL,
+  expires INTEGER NOT NULL,              -- 0: never
+  revoked INTEGER NOT NULL DEFAULT 0,    -- 0: not
+  requests_per_minute INTEGER NOT NULL,  -- 0: any number, as in the next two
+  tokens_per_minute INTEGER NOT NULL,
+  concurrent INTEGER NOT NULL,
+  requests_full INTEGER NOT NULL DEFAULT 0,  -- when the bucket is full again, as in the next
+  tokens_full INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE prices (
+  model TEXT NOT NULL,
+  currency TEXT NOT NULL,
+  text INTEGER NOT NULL CHECK (text >= 0),  -- of one token, as the others
+  cached INTEGER NOT NULL CHECK (cached >= 0),
+  image INTEGER NOT NULL CHECK (image >= 0),
+  output INTEGER NOT NULL CHECK (output >= 0),
+  PRIMARY KEY (model, currency)
+) STRICT;
+CREATE TABLE deposits (
+  reference TEXT PRIMARY KEY,
+  organisation TEXT NOT NULL REFERENCES organisations,
+  amount INTEGER NOT NULL CHECK (amount > 0),
+  at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE reservations (
+  request TEXT PRIMARY KEY,
+  key TEXT NOT NULL REFERENCES keys,
+  organisation TEXT NOT NULL REFERENCES organisations,
+  model TEXT NOT NULL,
+  started INTEGER NOT NULL,
+  prompt INTEGER NOT NULL,  -- tokens, as the next two
+  output INTEGER NOT NULL,
+  taken INTEGER NOT NULL,   -- from the key's bucket
+  held INTEGER NOT NULL CHECK (held >= 0),
+  text_price INTEGER NOT NULL,
+  cached_price INTEGER NOT NULL,
+  image_price INTEGER NOT NULL,
+  output_price INTEGER NOT NULL
+) STRICT;
+CREATE INDEX reservations_by_key ON reservations (key);
+CREATE TABLE usage (
+  request TEXT PRIMARY KEY,
+  key TEXT NOT NULL REFERENCES keys,
+  organisation TEXT NOT NULL REFERENCES organisations,
+  model TEXT NOT NULL,
+  started INTEGER NOT NULL,
+  ended INTEGER NOT NULL,
+  outcome TEXT NOT NULL,
+  prompt INTEGER NOT NULL,
+  text INTEGER NOT NULL,
+  cached INTEGER NOT NULL,
+  image INTEGER NOT NULL,
+  output INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL,
+  text_price INTEGER NOT NULL,
+  cached_price INTEGER NOT NULL,
+  image_price INTEGER NOT NULL,
+  output_price INTEGER NOT NULL,
+  charge INTEGER NOT NULL CHECK (charge >= 0),
+  CHECK (text + cached + image = prompt)
+) STRICT;
+CREATE INDEX usage_by_organisation ON usage (organisation, ended);
+CREATE TRIGGER usage_stays BEFORE UPDATE ON usage
+  BEGIN SELECT raise(ABORT, 'what was used stays as it is'); END;
+CREATE TRIGGER usage_is_kept BEFORE DELETE ON usage
+  BEGIN SELECT raise(ABORT, 'what was used stays written'); END;
+)";
+
+}  // namespace
+
+const DatabaseKind kLedgerDatabase = {.name = "ledger",
+                                      .application_id = 0x46746c67,
+                                      .version = 1,
+                                      .schema = kSchema,
+                                      .first_table = "organisations",
+                                      .exclusive = true};
+
+}  // namespace fulmen

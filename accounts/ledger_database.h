@@ -1,0 +1,10 @@
+// The SQLite file behind a ledger.
+#pragma once
+
+#include "engine/database.h"
+
+namespace fulmen {
+
+extern const DatabaseKind kLedgerDatabase;
+
+}  // namespace fulmen
