@@ -145,11 +145,11 @@ class Admitting {
 
   // Which class each token of the prompt is in is not known before it is read.
   Result<Money> Hold(const Asker& asker, const Prices& prices) const {
-    const Money dearest = std::max({prices.text, prices.cached, prices.image});
+    const Money dearest{std::max({prices.text.nanos, prices.cached.nanos, prices.image.nanos})};
     FULMEN_ASSIGN(const Money prompt, Multiply(dearest, ask_.prompt));
     FULMEN_ASSIGN(const Money output, Multiply(prices.output, Ledger::kFirstOutput));
     FULMEN_ASSIGN(const Money all, Add(prompt, output));
-    if (all <= asker.left) return all;
+    if (all.nanos <= asker.left.nanos) return all;
     return Refuse(Kind::kBalance,
                   fmt::format("{} {} may be needed, and {} are left", FormatMoney(all),
                               asker.currency, FormatMoney(asker.left)));

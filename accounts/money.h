@@ -13,7 +13,7 @@ namespace fulmen {
 struct Money {
   int64_t nanos = 0;
 
-  auto operator<=>(const Money&) const = default;
+  bool operator==(const Money&) const = default;
 };
 
 // A decimal such as "-12.5", with at most nine digits after the point. What does not fit is an
