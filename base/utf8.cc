@@ -40,6 +40,16 @@ Utf8Char DecodeUtf8(const char* begin, const char* end) {
   return {code, length, Kind::kValid};
 }
 
+bool IsUtf8(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  for (const char* at = text.data(); at != end;) {
+    const Utf8Char next = DecodeUtf8(at, end);
+    if (next.kind != Utf8Char::Kind::kValid) return false;
+    at += next.bytes;
+  }
+  return true;
+}
+
 std::string ReplaceInvalidUtf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

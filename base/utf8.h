@@ -17,6 +17,8 @@ struct Utf8Char {
 // The character at `begin`; begin < end.
 Utf8Char DecodeUtf8(const char* begin, const char* end);
 
+bool IsUtf8(std::string_view text);
+
 // `text` with U+FFFD for what is not UTF-8, as Python's errors="replace" does it.
 std::string ReplaceInvalidUtf8(std::string_view text);
 

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +11,7 @@
 
 #include "base/status.h"
 #include "call/call_error.h"
+#include "fetch/curl_handle.h"
 
 namespace fulmen {
 
@@ -37,9 +37,6 @@ class WebClient {
 
   // `stopped` is asked often while it waits; true ends a request with kCancelled.
   explicit WebClient(std::function<bool()> stopped);
-  ~WebClient();
-  WebClient(const WebClient&) = delete;
-  WebClient& operator=(const WebClient&) = delete;
 
   // The bytes of a body of server-sent events go to `on_event_bytes`, whose error ends the request
   // and is its error. Any status is an answer; an error is that there was none, or not all of it.
@@ -53,10 +50,7 @@ class WebClient {
   void SetUp(const WebRequest& request, Transfer& transfer);
 
   const std::function<bool()> stopped_;
-  struct Closer {
-    void operator()(void* handle) const;
-  };
-  std::unique_ptr<void, Closer> curl_;
+  CurlHandle curl_;
 };
 
 }  // namespace fulmen

@@ -2,10 +2,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/console.h"
 #include "base/json.h"
 #include "base/printable.h"
@@ -15,6 +15,7 @@
 #include "cli/call_chat.h"
 #include "cli/call_session.h"
 #include "cli/commands.h"
+#include "cli/environment.h"
 #include "cli/image_files.h"
 #include "cli/input.h"
 #include "cli/session.h"
@@ -58,16 +59,8 @@ struct CallOptions {
   bool quiet = false;
 };
 
-std::string Variable(std::string_view name) {
-  const char* value = std::getenv(std::string(name).c_str());
-  return value == nullptr ? "" : value;
-}
-
-std::string Trimmed(const std::string& text) {
-  constexpr const char* kSpaces = " \t\r\n";
-  const size_t first = text.find_first_not_of(kSpaces);
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
+std::string KeyInEnvironment(Api api) {
+  return std::string(Trimmed(EnvironmentVariable(std::string(ApiKeyVariable(api)))));
 }
 
 Status CheckOptions(const CallOptions& options) {
@@ -92,7 +85,7 @@ Result<CallTarget> FindTarget(const CallOptions& options, const CallConversation
     if (!api) api = before.api;
   } else {
     for (const Api each : kApis) {
-      if ((api && *api != each) || Variable(ApiKeyVariable(each)).empty()) continue;
+      if ((api && *api != each) || KeyInEnvironment(each).empty()) continue;
       api = each;
       target.url = HostedUrl(each);
       break;
@@ -113,7 +106,7 @@ Result<CallTarget> FindTarget(const CallOptions& options, const CallConversation
                   InputName(options.key_file));
     }
   } else {
-    target.key = Trimmed(Variable(ApiKeyVariable(target.api)));
+    target.key = KeyInEnvironment(target.api);
   }
   if (std::ranges::any_of(target.key, [](unsigned char c) { return c <= ' ' || c >= 0x7f; })) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -139,8 +132,6 @@ Result<Json> ReadFields(const std::vector<std::string>& fields) {
   }
   return read;
 }
-
-bool IsUtf8(const std::string& text) { return ReplaceInvalidUtf8(text) == text; }
 
 struct Message {
   std::string text;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/ascii.h"
 #include "base/console.h"
 #include "base/nearest_name.h"
 #include "base/printable.h"
@@ -33,28 +34,20 @@ std::string Suggestion(std::string_view name, const std::vector<std::string_view
   return MayMean(name, nearest) ? fmt::format("; did you mean {}?", nearest) : "";
 }
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
 // The choice that `value` names, as it is spelled there; null where there is none.
 const std::string* FindChoice(const Option& option, const std::string& value) {
   const auto found = std::ranges::find_if(option.choices, [&](const std::string& choice) {
-    return choice == value || (option.any_case && Lower(choice) == Lower(value));
+    return choice == value || (option.any_case && LowerCase(choice) == LowerCase(value));
   });
   return found == option.choices.end() ? nullptr : &*found;
 }
 
 std::string SuggestedChoice(const Option& option, const std::string& value) {
   std::vector<std::string> lower;
-  for (const std::string& choice : option.choices) lower.push_back(Lower(choice));
+  for (const std::string& choice : option.choices) lower.push_back(LowerCase(choice));
   const std::vector<std::string_view> known(lower.begin(), lower.end());
-  const std::string_view nearest = NearestName(Lower(value), known);
-  if (!MayMean(Lower(value), nearest)) return "";
+  const std::string_view nearest = NearestName(LowerCase(value), known);
+  if (!MayMean(LowerCase(value), nearest)) return "";
   const auto at = std::ranges::find(known, nearest) - known.begin();
   return fmt::format("; did you mean {}?", option.choices[static_cast<size_t>(at)]);
 }

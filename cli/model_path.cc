@@ -2,23 +2,18 @@
 
 #include <fmt/ranges.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <system_error>
 
 #include "cli/default_model.h"
+#include "cli/environment.h"
 #include "fetch/file_name.h"
 
 namespace fulmen {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path Variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 // Files below `folder` that `glob` matches, but vision halves and what pulls keep for themselves;
 // of split models the first parts.
@@ -42,12 +37,12 @@ std::set<std::string> FindFiles(const fs::path& folder, const std::string& glob)
 }  // namespace
 
 Result<std::string> PulledModelFolder(const ModelReference& model) {
-  fs::path models = Variable("FULMEN_MODELS");
+  fs::path models = EnvironmentVariable("FULMEN_MODELS");
   if (models.empty()) {
     // The rules of the XDG base directories: a relative path counts as none.
-    if (const fs::path data = Variable("XDG_DATA_HOME"); data.is_absolute()) {
+    if (const fs::path data = EnvironmentVariable("XDG_DATA_HOME"); data.is_absolute()) {
       models = data / "fulmen/models";
-    } else if (const fs::path home = Variable("HOME"); home.is_absolute()) {
+    } else if (const fs::path home = EnvironmentVariable("HOME"); home.is_absolute()) {
       models = home / ".local/share/fulmen/models";
     } else {
       return Fail(ErrorCode::kInvalidArgument,

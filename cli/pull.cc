@@ -3,18 +3,19 @@
 
 #include <fmt/core.h>
 
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/ascii.h"
 #include "base/console.h"
 #include "base/file_io.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "base/units.h"
 #include "cli/commands.h"
+#include "cli/environment.h"
 #include "cli/interrupt.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
@@ -31,22 +32,10 @@ struct PullCommandOptions {
   bool quiet = false;
 };
 
-std::string Variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-std::string Trimmed(const std::string& text) {
-  constexpr const char* kSpaces = " \t\r\n";
-  const size_t first = text.find_first_not_of(kSpaces);
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
-}
-
 Result<std::string> FindToken(const std::string& file) {
-  if (file.empty()) return Trimmed(Variable("HF_TOKEN"));
+  if (file.empty()) return std::string(Trimmed(EnvironmentVariable("HF_TOKEN")));
   FULMEN_ASSIGN(const std::string text, ReadFile(file));
-  const std::string token = Trimmed(text);
+  std::string token(Trimmed(text));
   if (!token.empty()) return token;
   return Fail(ErrorCode::kInvalidArgument, "{}: expected a token, found nothing", file);
 }
@@ -117,7 +106,7 @@ Result<PullReport> RunPull(PullCommandOptions& options) {
 
 Status PullAndTell(PullCommandOptions& options) {
   PullOptions& pull = options.pull;
-  if (const std::string endpoint = Variable("HF_ENDPOINT"); !endpoint.empty()) {
+  if (const std::string endpoint = EnvironmentVariable("HF_ENDPOINT"); !endpoint.empty()) {
     pull.endpoint = endpoint;
   }
   FULMEN_ASSIGN(pull.token, FindToken(options.token_file));

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <random>
 #include <span>
@@ -12,6 +11,7 @@
 
 #include "base/status.h"
 #include "fetch/byte_ranges.h"
+#include "fetch/curl_handle.h"
 
 namespace fulmen {
 
@@ -56,9 +56,6 @@ struct GetFailure {
 class HostConnection {
  public:
   explicit HostConnection(const TransferOptions& options);
-  ~HostConnection();
-  HostConnection(const HostConnection&) = delete;
-  HostConnection& operator=(const HostConnection&) = delete;
 
   struct Receiver {
     // Called before the first byte of a body, and for an empty one, when the status is 2xx. An
@@ -75,13 +72,10 @@ class HostConnection {
  private:
   struct Transfer;
   void SetUp(const GetRequest& request, Transfer& transfer);
-  GetFailure Explain(int code, const Transfer& transfer);
+  GetFailure Explain(CURLcode code, const Transfer& transfer);
 
   const TransferOptions& options_;
-  struct Closer {
-    void operator()(void* handle) const;
-  };
-  std::unique_ptr<void, Closer> curl_;
+  CurlHandle curl_;
 };
 
 // Counts the attempts at one request, and waits between them.

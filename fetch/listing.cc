@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/ascii.h"
 #include "base/json.h"
 
 namespace fulmen {
@@ -11,13 +12,6 @@ namespace {
 // A quarter of a million times the largest model: sums of many such sizes do not overflow.
 constexpr int64_t kLargestFile = int64_t{1} << 48;
 
-std::string Lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 // The checksum of an entry: of a large file its "lfs" has it, beside the size that counts.
 std::optional<Checksum> ChecksumOf(const Json& entry) {
   const Json& lfs = Member(entry, "lfs");
@@ -25,7 +19,7 @@ std::optional<Checksum> ChecksumOf(const Json& entry) {
   const Json& oid = Member(large ? lfs : entry, large && !lfs.contains("oid") ? "sha256" : "oid");
   if (!oid.is_string()) return std::nullopt;
   Checksum checksum = {large ? Checksum::Kind::kSha256 : Checksum::Kind::kGitBlob,
-                       Lower(oid.get<std::string>())};
+                       LowerCase(oid.get<std::string>())};
   if (checksum.hex.starts_with("sha256:")) checksum.hex.erase(0, 7);
   if (!IsHexOf(checksum.kind, checksum.hex)) return std::nullopt;
   return checksum;
@@ -93,7 +87,7 @@ std::string NextPageQuery(std::string_view link) {
     if (close == std::string_view::npos) return "";
     const size_t end = std::min(link.find('<', close), link.size());
     const std::string_view address = link.substr(open + 1, close - open - 1);
-    const std::string parameters = Lower(std::string(link.substr(close, end - close)));
+    const std::string parameters = LowerCase(link.substr(close, end - close));
     if (parameters.find("rel=\"next\"") != std::string::npos ||
         parameters.find("rel=next") != std::string::npos) {
       const size_t query = address.find('?');

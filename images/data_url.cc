@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
 #include "base/base64.h"
 #include "base/printable.h"
 
@@ -12,17 +13,9 @@ namespace {
 constexpr std::string_view kScheme = "data:";
 constexpr size_t kShown = 60;  // bytes of foreign text in a message
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return lower;
-}
-
 }  // namespace
 
-bool IsDataUrl(std::string_view url) { return Lower(url.substr(0, kScheme.size())) == kScheme; }
+bool IsDataUrl(std::string_view url) { return LowerCase(url.substr(0, kScheme.size())) == kScheme; }
 
 Result<std::string> DecodeDataUrl(std::string_view url, int64_t most_bytes,
                                   const std::string& where) {
@@ -34,7 +27,7 @@ Result<std::string> DecodeDataUrl(std::string_view url, int64_t most_bytes,
   }
   std::string_view type = url.substr(kScheme.size(), comma - kScheme.size());
   const size_t last = type.rfind(';');
-  if (last == std::string_view::npos || Lower(type.substr(last)) != ";base64") {
+  if (last == std::string_view::npos || LowerCase(type.substr(last)) != ";base64") {
     return Fail(ErrorCode::kInvalidArgument,
                 "{}: expected a data URL in base64, found the type \"{}\" without \";base64\"",
                 where, Printable(type, kShown));
@@ -47,7 +40,7 @@ Result<std::string> DecodeImageBase64(std::string_view media_type, std::string_v
                                       int64_t most_bytes, const std::string& where) {
   constexpr std::array<std::string_view, 5> kTypes = {"image/png", "image/jpeg", "image/webp",
                                                       "image/gif", "image/bmp"};
-  if (std::ranges::count(kTypes, Lower(media_type)) == 0) {
+  if (std::ranges::count(kTypes, LowerCase(media_type)) == 0) {
     return Fail(ErrorCode::kUnsupported,
                 "{}: expected the media type image/png, image/jpeg, image/webp, image/gif or "
                 "image/bmp, found \"{}\"",

@@ -7,6 +7,8 @@
 #include <cctype>
 #include <vector>
 
+#include "base/ascii.h"
+
 namespace fulmen {
 
 namespace {
@@ -177,12 +179,6 @@ DType ForRowsOf(int64_t elements, DType type) {
   return type;
 }
 
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return lower;
-}
-
 }  // namespace
 
 std::span<const Mix> Mixes() { return kMixes; }
@@ -190,7 +186,7 @@ std::span<const Mix> Mixes() { return kMixes; }
 Result<const Mix*> FindMix(std::string_view name) {
   std::vector<std::string_view> names;
   for (const Mix& mix : kMixes) {
-    if (Lower(mix.name) == Lower(name)) return &mix;
+    if (LowerCase(mix.name) == LowerCase(name)) return &mix;
     names.push_back(mix.name);
   }
   return Fail(ErrorCode::kInvalidArgument, "unknown type \"{}\", expected one of {}", name,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/ascii.h"
 #include "serve/http_text.h"
 #include "serve/sse.h"
 

@@ -6,8 +6,8 @@
 #include <exception>
 #include <utility>
 
+#include "base/ascii.h"
 #include "serve/api_call.h"
-#include "serve/http_text.h"
 
 namespace fulmen {
 namespace {

@@ -4,6 +4,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <optional>
 
+#include "base/ascii.h"
 #include "serve/http_text.h"
 
 namespace fulmen {

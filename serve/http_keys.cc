@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "base/ascii.h"
 #include "serve/http_server.h"
-#include "serve/http_text.h"
 
 namespace fulmen {
 namespace {

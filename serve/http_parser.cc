@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "base/ascii.h"
+
 namespace fulmen {
 namespace {
 

@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "base/ascii.h"
 #include "serve/testing/http_client.h"
 
 namespace fulmen {

@@ -3,28 +3,16 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
 #include "base/utf8.h"
 
 namespace fulmen {
 namespace {
 
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
-  const char lower = Lower(c);
+  const char lower = LowerCase(c);
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
-bool IsUtf8(std::string_view text) {
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  while (at != end) {
-    const Utf8Char next = DecodeUtf8(at, end);
-    if (next.kind != Utf8Char::Kind::kValid) return false;
-    at += next.bytes;
-  }
-  return true;
 }
 
 // Takes what precedes `separator` off the front of `text`, and the separator.
@@ -36,7 +24,7 @@ std::string_view TakeUntil(std::string_view& text, char separator) {
 }
 
 bool IsHostChar(char c) {
-  const char lower = Lower(c);
+  const char lower = LowerCase(c);
   return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
          c == '_';
 }
@@ -44,17 +32,6 @@ bool IsHostChar(char c) {
 bool IsAddressChar(char c) { return HexDigit(c) >= 0 || c == ':' || c == '.'; }
 
 }  // namespace
-
-bool SameIgnoringCase(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return Lower(x) == Lower(y); });
-}
-
-std::string LowerCase(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = Lower(c);
-  return lower;
-}
 
 std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_space) {
   std::string decoded;

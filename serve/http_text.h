@@ -10,10 +10,6 @@
 
 namespace fulmen {
 
-// ASCII only, as names and tokens of HTTP are.
-bool SameIgnoringCase(std::string_view a, std::string_view b);
-std::string LowerCase(std::string_view text);
-
 // Nothing where an escape is broken, or where the result has a NUL or is no UTF-8. "+" is a space
 // in a query, and itself in a path.
 std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_space = false);

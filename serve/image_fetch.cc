@@ -1,6 +1,5 @@
 #include "serve/image_fetch.h"
 
-#include <curl/curl.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -11,8 +10,9 @@
 #include <string_view>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/check.h"
-#include "serve/http_text.h"
+#include "fetch/curl_handle.h"
 #include "serve/image_url.h"
 
 namespace fulmen {
@@ -62,12 +62,6 @@ class ImageFetch {
   std::string TakeBody() { return std::move(body_); }
 
  private:
-  template <class Value>
-  void Set(CURLoption option, Value value) {
-    const CURLcode code = curl_easy_setopt(curl_.get(), option, value);
-    FULMEN_CHECK(code == CURLE_OK, "option {}: {}", static_cast<int>(option),
-                 curl_easy_strerror(code));
-  }
   CurlNumber AnswerStatus() const {
     CurlNumber status = 0;
     curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
@@ -108,7 +102,6 @@ class ImageFetch {
   }
 
   struct Closer {
-    void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
   };
 
@@ -116,7 +109,7 @@ class ImageFetch {
   const ImageNetwork& network_;
   const Clock::time_point end_;
   std::unique_ptr<curl_slist, Closer> resolve_;
-  std::unique_ptr<CURL, Closer> curl_;
+  CurlHandle curl_;
 
   // Of the transfer under way.
   bool was_refused_ = false;
@@ -130,26 +123,22 @@ ImageFetch::ImageFetch(const ImageFetchRules& rules, const ImageNetwork& network
       network_(network),
       end_(Clock::now() + std::chrono::duration_cast<Clock::duration>(
                               std::chrono::duration<double>(rules.seconds))) {
-  static const CURLcode done = curl_global_init(CURL_GLOBAL_DEFAULT);
-  FULMEN_CHECK(done == CURLE_OK, "{}", curl_easy_strerror(done));
-  curl_.reset(curl_easy_init());
-  FULMEN_CHECK(curl_ != nullptr, "libcurl gives no handle");
   for (const std::string& entry : network.resolve) {
     resolve_.reset(curl_slist_append(resolve_.release(), entry.c_str()));
   }
-  Set(CURLOPT_RESOLVE, resolve_.get());
-  Set(CURLOPT_PROTOCOLS_STR, "http,https");
-  Set(CURLOPT_PROXY, "");  // nor one that the environment names: it would connect for us
-  Set(CURLOPT_USERAGENT, "fulmen");
-  Set(CURLOPT_NOSIGNAL, CurlNumber{1});
-  Set(CURLOPT_QUICK_EXIT, CurlNumber{1});  // do not wait for a resolver that is slow
-  Set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(rules.most_bytes));
-  Set(CURLOPT_OPENSOCKETFUNCTION, &OnSocket);
-  Set(CURLOPT_OPENSOCKETDATA, this);
-  Set(CURLOPT_HEADERFUNCTION, &OnHeader);
-  Set(CURLOPT_HEADERDATA, this);
-  Set(CURLOPT_WRITEFUNCTION, &OnBytes);
-  Set(CURLOPT_WRITEDATA, this);
+  curl_.Set(CURLOPT_RESOLVE, resolve_.get());
+  curl_.Set(CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_.Set(CURLOPT_PROXY, "");  // nor one that the environment names: it would connect for us
+  curl_.Set(CURLOPT_USERAGENT, "fulmen");
+  curl_.SetNumber(CURLOPT_NOSIGNAL, 1);
+  curl_.SetNumber(CURLOPT_QUICK_EXIT, 1);  // do not wait for a resolver that is slow
+  curl_.Set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(rules.most_bytes));
+  curl_.Set(CURLOPT_OPENSOCKETFUNCTION, &OnSocket);
+  curl_.Set(CURLOPT_OPENSOCKETDATA, this);
+  curl_.Set(CURLOPT_HEADERFUNCTION, &OnHeader);
+  curl_.Set(CURLOPT_HEADERDATA, this);
+  curl_.Set(CURLOPT_WRITEFUNCTION, &OnBytes);
+  curl_.Set(CURLOPT_WRITEDATA, this);
 }
 
 Status ImageFetch::Get(const ImageUrl& url) {
@@ -164,8 +153,8 @@ Status ImageFetch::Get(const ImageUrl& url) {
   location_.clear();
   body_.clear();
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end_ - Clock::now());
-  Set(CURLOPT_TIMEOUT_MS, static_cast<CurlNumber>(std::max<int64_t>(left.count(), 1)));  // 0: ever
-  Set(CURLOPT_URL, url.text.c_str());
+  curl_.SetNumber(CURLOPT_TIMEOUT_MS, std::max<int64_t>(left.count(), 1));  // 0: ever
+  curl_.Set(CURLOPT_URL, url.text.c_str());
   return Judge(url, curl_easy_perform(curl_.get()));
 }
 

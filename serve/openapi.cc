@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/ascii.h"
+
 namespace fulmen {
 namespace {
-
-std::string Lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
 
 // Those of the {names} in a path.
 Json Parameters(const std::string& path) {
@@ -47,7 +44,7 @@ Json Operation(const Route& route) {
 
 Json OpenApiOf(const std::vector<Route>& routes, const std::string& version) {
   Json paths = Json::object();
-  for (const Route& route : routes) paths[route.path][Lower(route.method)] = Operation(route);
+  for (const Route& route : routes) paths[route.path][LowerCase(route.method)] = Operation(route);
   return {{"openapi", "3.1.0"},
           {"info", {{"title", "Fulmen"}, {"version", version}}},
           {"paths", std::move(paths)},

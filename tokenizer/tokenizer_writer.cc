@@ -14,8 +14,6 @@ void Append(Json& object, const std::string& key, Json value) {
   members.emplace_back(key, std::move(value));
 }
 
-bool IsUtf8(const std::string& text) { return ReplaceInvalidUtf8(text) == text; }
-
 Json ByteLevel(bool use_regex) {
   return {{"type", "ByteLevel"},
           {"add_prefix_space", false},

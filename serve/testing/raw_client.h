@@ -17,7 +17,7 @@
 #include <thread>
 #include <utility>
 
-#include "serve/http_text.h"
+#include "base/ascii.h"
 
 namespace fulmen {
 

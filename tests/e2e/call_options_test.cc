@@ -11,6 +11,7 @@
 
 #include "base/file_io.h"
 #include "call/testing/scripted_server.h"
+#include "tests/e2e/call_command.h"
 #include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
@@ -75,18 +76,8 @@ std::string See(const std::string& line) {
   const ScriptedServer server({hello});
   const ScriptedServer busy({JsonAnswer(429, "{}"), hello});
   const ScriptedServer calling({calls, hello});
-  Words words = {"setsid",
-                 "-w",
-                 "env",
-                 "-u",
-                 "MINIMAX_API_KEY",
-                 "-u",
-                 "OPENAI_API_KEY",
-                 "-u",
-                 "ANTHROPIC_API_KEY",
-                 "XDG_STATE_HOME=" + (folder / "state"),
-                 FulmenBinary(),
-                 "call"};
+  Words words = WithoutKeys(folder / "state");
+  words.insert(words.end(), {"setsid", "-w", FulmenBinary(), "call"});
   for (std::string word : Split(line)) {
     for (const auto& [name, url] : {std::pair("URL", server.url()), std::pair("BUSY", busy.url()),
                                     std::pair("CALLS", calling.url())}) {

@@ -15,6 +15,7 @@
 #include "base/file_io.h"
 #include "base/json.h"
 #include "call/testing/scripted_server.h"
+#include "tests/e2e/call_command.h"
 #include "tests/e2e/served.h"
 #include "tests/e2e/tiny_model.h"
 #include "tests/testing/bmp.h"
@@ -35,14 +36,7 @@ class Call : public ::testing::Test {
     return RunProgram(Command(url, words, variables), options);
   }
   Words Command(const std::string& url, const Words& words, const Words& variables = {}) const {
-    Words command = {"env",
-                     "-u",
-                     "MINIMAX_API_KEY",
-                     "-u",
-                     "OPENAI_API_KEY",
-                     "-u",
-                     "ANTHROPIC_API_KEY",
-                     "XDG_STATE_HOME=" + folder_.path()};
+    Words command = WithoutKeys(folder_.path());
     command.insert(command.end(), variables.begin(), variables.end());
     command.insert(command.end(), {FulmenBinary(), "call"});
     if (!url.empty()) command.insert(command.end(), {"--url", url});

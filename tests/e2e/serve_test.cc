@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "tests/e2e/served.h"
 #include "tests/testing/golden.h"
 
