@@ -30,7 +30,7 @@ CurlHandle::CurlHandle() {
   FULMEN_CHECK(handle_ != nullptr, "libcurl gives no handle");
 }
 
-void CurlTransfer::Attach(CurlHandle& handle) {
+void CurlTransfer::Attach(const CurlHandle& handle) {
   handle.Set(CURLOPT_ERRORBUFFER, detail_.data());
   handle.Set(CURLOPT_HEADERFUNCTION, &OnHeader);
   handle.Set(CURLOPT_HEADERDATA, static_cast<void*>(this));

@@ -20,21 +20,22 @@ bool IsUnreachable(CURLcode code);  // no connection came about
 // Another attempt may do. A name that has no address is none of these.
 bool IsTransient(CURLcode code);
 
-// For one thread; it keeps the connection for the next request.
+// For one thread; it keeps the connection for the next request. Const as a pointer is: what it
+// stands for may change.
 class CurlHandle {
  public:
   CurlHandle();
 
   CURL* get() const { return handle_.get(); }
-  void Reset() { curl_easy_reset(get()); }
+  void Reset() const { curl_easy_reset(get()); }
 
   template <class Value>
-  void Set(CURLoption option, Value value) {
+  void Set(CURLoption option, Value value) const {
     const CURLcode code = curl_easy_setopt(get(), option, value);
     FULMEN_CHECK(code == CURLE_OK, "option {}: {}", static_cast<int>(option),
                  curl_easy_strerror(code));
   }
-  void SetNumber(CURLoption option, int64_t value) {
+  void SetNumber(CURLoption option, int64_t value) const {
     Set(option, static_cast<decltype(0L)>(value));  // the type of all its options that are numbers
   }
 
@@ -54,7 +55,7 @@ class CurlTransfer {
   CurlTransfer& operator=(const CurlTransfer&) = delete;
 
   // `handle` calls this from now on, until it is reset.
-  void Attach(CurlHandle& handle);
+  void Attach(const CurlHandle& handle);
 
   const Status& status() const { return status_; }
   // What went wrong, in libcurl's words.
