@@ -23,10 +23,12 @@ int64_t CommonPrefix(std::span<const PrefixKey> a, std::span<const PrefixKey> b)
 void Engine::TakeInbox() {
   std::vector<std::unique_ptr<Answer>> arrived;
   std::vector<RequestId> cancelled;
+  std::vector<std::pair<RequestId, int64_t>> allowed;
   {
     const std::lock_guard lock(mutex_);
     arrived.swap(inbox_);
     cancelled.swap(cancelled_);
+    allowed.swap(allowed_);
   }
   for (std::unique_ptr<Answer>& answer : arrived) {
     answer->id = next_job_++;
@@ -36,15 +38,34 @@ void Engine::TakeInbox() {
     answers_.emplace(answer->id, std::move(answer));
   }
   for (const RequestId id : cancelled) FinishAll(id, FinishReason::kCancelled);
+  if (!allowed.empty()) TakeAllowances(allowed);
 }
 
-void Engine::EndOverdue() {
-  const double now = Now();
-  std::vector<RequestId> overdue;
-  for (const auto& [id, answer] : answers_) {
-    if (answer->ticket->deadline <= now) overdue.push_back(answer->ticket->id);
+void Engine::TakeAllowances(const std::vector<std::pair<RequestId, int64_t>>& allowed) {
+  for (const auto& [request, tokens] : allowed) {
+    for (const auto& [job, answer] : answers_) {
+      if (answer->ticket->id != request || !answer->ticket->allowance) continue;
+      Allowance& allowance = *answer->ticket->allowance;
+      allowance.left += tokens;
+      allowance.given = allowance.left;
+      allowance.told = false;
+      allowance.is_last = tokens == 0;
+      break;  // its other answers have the same ticket
+    }
   }
-  for (const RequestId id : overdue) FinishAll(id, FinishReason::kDeadline);
+}
+
+void Engine::EndDue() {
+  const double now = Now();
+  std::vector<std::pair<RequestId, FinishReason>> due;
+  for (const auto& [id, answer] : answers_) {
+    const Ticket& ticket = *answer->ticket;
+    const bool used_up =
+        ticket.allowance && ticket.allowance->is_last && ticket.allowance->left == 0;
+    if (ticket.deadline <= now) due.emplace_back(ticket.id, FinishReason::kDeadline);
+    if (used_up) due.emplace_back(ticket.id, FinishReason::kAllowance);
+  }
+  for (const auto& [id, reason] : due) FinishAll(id, reason);
 }
 
 void Engine::FinishAll(RequestId id, FinishReason reason) {
@@ -106,6 +127,7 @@ Engine::Admission Engine::Start(Answer& answer) {
     if (!ticket.admitted) {
       ticket.admitted = Now();
       ticket.usage.cached_tokens = match.position;
+      ticket.usage.read_tokens = match.position;
       counts_.cached_tokens += match.position;
       answer.Tell(PromptProgress{match.position, sequence.prompt_size(), match.position});
     }

@@ -192,6 +192,26 @@ TEST_F(ConstrainedTest, ForcedTokensChangeNoAnswer) {
   }
 }
 
+// What a grammar forces needs an allowance, too, and waiting for it changes no answer.
+TEST_F(ConstrainedTest, ForcedTokensWaitForAnAllowance) {
+  Request request = Ask(kQuestion, ObjectGrammar());
+  request.sampling.temperature = 1.5;
+  const std::vector<int32_t> expected = Answer(request).answers.at(0).ids;
+  for (const int64_t each : {1, 3}) {
+    TestEngine test;
+    request.allowance = each;
+    Heard heard;
+    const RequestId id = ValueOrDie(test.engine.Submit(request, Listen(heard)));
+    for (int64_t given = each; !heard.done; given += each) {
+      while (test.engine.Step()) {
+      }
+      EXPECT_LE(std::ssize(heard.tokens), given);
+      test.engine.Allow(id, each);
+    }
+    EXPECT_EQ(heard.answers.at(0).ids, expected);
+  }
+}
+
 TEST_F(ConstrainedTest, EndsWhereTheGrammarMay) {
   // "a", "ab", "abb", …: a stop token may come after any of them.
   const GrammarPtr grammar = GrammarOf([](Grammar& of) {

@@ -73,6 +73,7 @@ Result<RequestId> Engine::Submit(const Request& request, EventSink sink) {
   ticket->images = request.images;
   ticket->features.resize(request.images.size());
   ticket->answers = request.choices;
+  if (request.allowance) ticket->allowance = Allowance{.left = *request.allowance};
   ticket->usage.prompt_tokens = std::ssize(request.prompt);
   ticket->submitted = Now();
   std::vector<std::unique_ptr<Answer>> answers;
@@ -102,6 +103,12 @@ void Engine::Cancel(RequestId id) {
   arrived_.notify_one();
 }
 
+void Engine::Allow(RequestId id, int64_t tokens) {
+  const std::lock_guard lock(mutex_);
+  allowed_.emplace_back(id, tokens);
+  arrived_.notify_one();
+}
+
 EngineStats Engine::stats() const {
   const std::lock_guard lock(mutex_);
   return published_;
@@ -121,14 +128,16 @@ void Engine::Run() {
     }
     if (Step()) continue;
     std::unique_lock lock(mutex_);
-    arrived_.wait(lock, [this] { return stopping_ || !inbox_.empty() || !cancelled_.empty(); });
+    arrived_.wait(lock, [this] {
+      return stopping_ || !inbox_.empty() || !cancelled_.empty() || !allowed_.empty();
+    });
   }
 }
 
 bool Engine::Step() {
   counts_.stepped = Now();
   TakeInbox();
-  EndOverdue();
+  EndDue();
   if (spill_) spill_->Collect();
   Admit();
   if (spill_ && !short_of_room_) spill_->StartNextWrite();
@@ -148,7 +157,8 @@ bool Engine::Step() {
     Postprocess(batch);
   }
   Publish();
-  return true;
+  // Where all of them wait, there is nothing to do until one is allowed more.
+  return batch.waiting < std::ssize(items);
 }
 
 Matcher Engine::Grammars::Begin(const std::shared_ptr<const Grammar>& grammar) {

@@ -82,6 +82,10 @@ class Engine {
   Result<RequestId> Submit(const Request& request, EventSink sink);
   // From any thread; the request ends with kCancelled before the next step, if it has not ended.
   void Cancel(RequestId id);
+  // From any thread: the answers of a request with an allowance may sample `tokens` more. 0: no
+  // more will come, so they end with kAllowance once they have used up what they have. Whoever
+  // heard AllowanceLow has to call it, since deadlines are not seen while all that runs waits.
+  void Allow(RequestId id, int64_t tokens);
   // From any thread, before a request with a grammar: what takes a moment at the first one only.
   // Submit() does it otherwise. Needs the tokenizer.
   void PrepareForGrammars();
@@ -105,12 +109,14 @@ class Engine {
   struct Member;
   struct Batch;
   struct Grammars;
+  struct Allowance;
   enum class Admission : uint8_t { kStarted, kLater, kNoRoom };
   using Pieces = std::vector<AnswerPiece>;
 
   // Schedule: admission.cc.
   void TakeInbox();
-  void EndOverdue();
+  void EndDue();
+  void TakeAllowances(const std::vector<std::pair<RequestId, int64_t>>& allowed);
   void FinishAll(RequestId id, FinishReason reason);
   void Admit();
   Admission Start(Answer& answer);
@@ -168,6 +174,7 @@ class Engine {
   std::condition_variable arrived_;
   std::vector<std::unique_ptr<Answer>> inbox_;
   std::vector<RequestId> cancelled_;
+  std::vector<std::pair<RequestId, int64_t>> allowed_;
   int64_t waiting_ = 0;  // answers in the inbox or not yet started
   RequestId next_request_ = 1;
   EngineStats published_;

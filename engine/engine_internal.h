@@ -16,6 +16,17 @@
 
 namespace fulmen {
 
+// What the answers of a request may still sample.
+struct Engine::Allowance {
+  int64_t left;
+  int64_t given = left;  // when some was given last
+  int64_t planned = 0;   // of `left`, by answers in this step's batch
+  bool told = false;     // that it is low
+  bool is_last = false;
+
+  bool MayPlan() const { return left > planned; }
+};
+
 // A request while any of its answers is under way.
 struct Engine::Ticket {
   RequestId id;
@@ -27,6 +38,7 @@ struct Engine::Ticket {
   // What the tower made of each: from its first tile on, until all answers have read it.
   std::vector<std::unique_ptr<ImageFeatures>> features;
   int64_t answers;  // that have not ended
+  std::optional<Allowance> allowance;
   Usage usage;
   Status status;
   // Seconds of the clock: submitted, first admitted, first token, last token.
@@ -95,6 +107,7 @@ struct Engine::Batch {
     SequenceState state;
   };
   std::vector<Member> members;
+  int64_t waiting = 0;  // for an allowance, so they are no members
   std::vector<Snapshot> snapshots;
   StepWork work;
   std::vector<Status> statuses;

@@ -28,6 +28,7 @@ class Gatherer {
     if (delta.piece.kind == AnswerPiece::Kind::kReasoning) result_.reasoning += delta.piece.text;
     if (hooks_.on_piece) hooks_.on_piece(delta.piece);
   }
+  void operator()(const AllowanceLow&) {}  // nobody gave it one
   void operator()(const AnswerFinished& finished) {
     result_.ids = finished.ids;
     result_.finish_reason = finished.reason;

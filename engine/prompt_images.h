@@ -20,6 +20,10 @@ struct PromptImage {
   std::shared_ptr<const TiledImage> image;
 
   int64_t end() const { return first + image->geometry.tokens; }
+  // How many of its tokens are before `position`.
+  int64_t Before(int64_t position) const {
+    return std::clamp<int64_t>(position - first, 0, image->geometry.tokens);
+  }
   // Whether it has tokens in [from, to).
   bool IsIn(int64_t from, int64_t to) const { return std::max(from, first) < std::min(to, end()); }
 };

@@ -27,6 +27,7 @@ enum class FinishReason : uint8_t {
   kContext,    // the model can read no further token, or memory holds no longer sequence
   kCancelled,  // whoever asked does not want it any more
   kDeadline,   // it took too long
+  kAllowance,  // Request::allowance is used up, and no more was to come
   kError,      // see RequestDone::status
 };
 std::string_view FinishReasonName(FinishReason reason);  // "stop", "tool_calls", "length", …
@@ -40,6 +41,9 @@ struct Request {
   int64_t choices = 1;              // answers, which share the reading of the prompt
   int64_t max_tokens = 0;           // of each answer; 0: the prompt is read, no more
   int64_t min_tokens = 0;           // before these no stop token is sampled
+  // Tokens that its answers may sample together before Engine::Allow gives more: they wait for it
+  // then. Nullopt: any number.
+  std::optional<int64_t> allowance;
   // The first tokens of the answer, whatever the model says; it reads them all the same. One that
   // the grammar does not allow ends it with kError. For tests of what stands on the engine.
   std::vector<int32_t> script;
@@ -85,6 +89,8 @@ struct AnswerDelta {
   int64_t choice = 0;
   AnswerPiece piece;
 };
+// Half of what Request::allowance or Engine::Allow gave last has been used. Told once for each.
+struct AllowanceLow {};
 struct AnswerFinished {
   int64_t choice = 0;
   FinishReason reason = FinishReason::kStop;
@@ -94,9 +100,12 @@ struct AnswerFinished {
 };
 struct Usage {
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;     // of the prompt: not read for this request
-  int64_t output_tokens = 0;     // of all choices
-  int64_t reasoning_tokens = 0;  // of these
+  int64_t cached_tokens = 0;  // of the prompt: not read for this request
+  int64_t read_tokens = 0;    // of the prompt, the cached ones among them; all, unless it was cut
+  int64_t image_tokens = 0;   // of the read ones
+  int64_t cached_image_tokens = 0;  // of the cached ones
+  int64_t output_tokens = 0;        // of all choices
+  int64_t reasoning_tokens = 0;     // of these
 };
 struct Timings {
   double queue_seconds = 0;   // from submission to admission
@@ -109,7 +118,8 @@ struct RequestDone {
   Timings timings;
   Status status;  // an error where a choice ended with kError
 };
-using Event = std::variant<PromptProgress, TokenSampled, AnswerDelta, AnswerFinished, RequestDone>;
+using Event = std::variant<PromptProgress, TokenSampled, AnswerDelta, AllowanceLow, AnswerFinished,
+                           RequestDone>;
 
 // Hears of one request. Called on the engine's thread; it must be quick, and may submit and cancel.
 using EventSink = std::function<void(RequestId, const Event&)>;

@@ -98,6 +98,8 @@ std::string_view FinishReasonName(FinishReason reason) {
       return "cancelled";
     case FinishReason::kDeadline:
       return "deadline";
+    case FinishReason::kAllowance:
+      return "allowance";
     case FinishReason::kError:
       return "error";
   }

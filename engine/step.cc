@@ -11,11 +11,23 @@ namespace fulmen {
 Engine::Batch Engine::MakeBatch(const std::vector<Scheduler::Item>& items) {
   Batch batch;
   for (const Scheduler::Item& item : items) {
+    auto& allowance = answers_.at(item.id)->ticket->allowance;
+    if (allowance) allowance->planned = 0;
+  }
+  for (const Scheduler::Item& item : items) {
     Answer& answer = *answers_.at(item.id);
     // Another may have been suspended to make room for those before it.
     const int64_t tokens = Readable(answer, item.tokens);
-    if (tokens == 0 || !answer.state || !MakeRoomToGrow(answer, tokens)) continue;
-    batch.members.push_back({&answer, tokens, tokens == answer.sequence.unread()});
+    if (tokens == 0 || !answer.state) continue;
+    const bool samples = tokens == answer.sequence.unread();
+    auto& allowance = answer.ticket->allowance;
+    if (samples && allowance && !allowance->MayPlan()) {
+      ++batch.waiting;
+      continue;
+    }
+    if (!MakeRoomToGrow(answer, tokens)) continue;
+    if (samples && allowance) ++allowance->planned;
+    batch.members.push_back({&answer, tokens, samples});
   }
   // Who made room for a later one is not in the batch any more.
   std::erase_if(batch.members, [](const Member& member) { return !member.answer->state; });
@@ -75,6 +87,9 @@ void Engine::Postprocess(Batch& batch) {
     Answer& answer = *batch.members[i].answer;
     answer.sequence.Read(batch.members[i].tokens);
     ReleaseImages(*answer.ticket);
+    Usage& usage = answer.ticket->usage;
+    usage.read_tokens = std::max(
+        usage.read_tokens, std::min(answer.sequence.position(), answer.sequence.prompt_size()));
     if (batch.members[i].wants_logits) sampling.push_back(i);
   }
   KeepSnapshots(batch);
@@ -153,8 +168,10 @@ void Engine::Deliver(Answer& answer, Sequence::Sampled token) {
   const double now = Now();
   if (!ticket.first_token) ticket.first_token = now;
   ticket.last_token = now;
+  if (ticket.allowance) --ticket.allowance->planned;
   Pieces pieces = Take(answer, std::move(token));
   while (const auto forced = answer.sequence.NextForced()) {
+    if (ticket.allowance && !ticket.allowance->MayPlan()) break;
     Emit(answer, pieces);
     pieces = Take(answer, {.id = *forced, .logprobs = {}});
   }
@@ -178,6 +195,13 @@ Engine::Pieces Engine::Take(Answer& answer, Sequence::Sampled token) {
     event.top = std::move(token.logprobs->top);
   }
   answer.Tell(event);
+  if (auto& allowance = answer.ticket->allowance) {
+    --allowance->left;
+    if (!allowance->told && 2 * allowance->left <= allowance->given) {
+      allowance->told = true;
+      answer.Tell(AllowanceLow());
+    }
+  }
   return pieces;
 }
 
@@ -206,6 +230,10 @@ void Engine::End(Answer& answer, const Pieces& last) {
     const double admitted = ticket->admitted.value_or(ended);
     const double first = ticket->first_token.value_or(ended);
     const double last_token = ticket->first_token ? ticket->last_token : ended;
+    for (const PromptImage& image : ticket->images) {
+      ticket->usage.image_tokens += image.Before(ticket->usage.read_tokens);
+      ticket->usage.cached_image_tokens += image.Before(ticket->usage.cached_tokens);
+    }
     answer.Tell(RequestDone{.usage = ticket->usage,
                             .timings = {.queue_seconds = admitted - ticket->submitted,
                                         .prompt_seconds = first - admitted,

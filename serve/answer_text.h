@@ -14,6 +14,9 @@
 
 namespace fulmen {
 
+// Why an answer ended whose key may have no more of it: its balance or its limit is used up.
+inline constexpr std::string_view kQuotaReason = "insufficient_quota";
+
 // A function that is called.
 struct AnswerCall {
   std::string name;

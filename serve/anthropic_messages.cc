@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "serve/answer_text.h"
 #include "serve/anthropic_request.h"
 #include "serve/cut_json.h"
 #include "serve/sse.h"
@@ -26,6 +27,7 @@ std::string_view StopReason(const AnswerFinished& finished) {
     case FinishReason::kLength:
     case FinishReason::kCancelled:
     case FinishReason::kDeadline:
+    case FinishReason::kAllowance:
     case FinishReason::kError:
       break;
   }
@@ -35,6 +37,11 @@ std::string_view StopReason(const AnswerFinished& finished) {
 Json StopSequence(const AnswerFinished& finished) {
   const bool at_stop_string = StopReason(finished) == "stop_sequence";
   return at_stop_string ? Json(*finished.stop_string) : Json();
+}
+
+Json StopDetails(const AnswerFinished& finished) {
+  if (finished.reason != FinishReason::kAllowance) return nullptr;
+  return {{"type", kQuotaReason}};
 }
 
 class AnthropicCall : public ApiCall {
@@ -68,6 +75,7 @@ class AnthropicCall : public ApiCall {
 
   void Handle(const PromptProgress& progress, std::string& out);
   void Handle(const TokenSampled&, std::string&) {}
+  void Handle(const AllowanceLow&, std::string&) {}
   void Handle(const AnswerDelta& delta, std::string& out);
   void Handle(const AnswerFinished& finished, std::string& out);
   void Handle(const RequestDone& done, std::string& out);
@@ -151,7 +159,7 @@ void AnthropicCall::Handle(const RequestDone& done, std::string& out) {
         {"delta",
          {{"stop_reason", StopReason(finished_)},
           {"stop_sequence", StopSequence(finished_)},
-          {"stop_details", nullptr},
+          {"stop_details", StopDetails(finished_)},
           {"container", nullptr}}},
         {"usage", UsageJson()}},
        out);
@@ -250,7 +258,7 @@ Json AnthropicCall::Message(bool empty) const {
           {"content", std::move(content)},
           {"stop_reason", empty ? Json() : Json(StopReason(finished_))},
           {"stop_sequence", empty ? Json() : StopSequence(finished_)},
-          {"stop_details", nullptr},
+          {"stop_details", StopDetails(finished_)},
           {"container", nullptr},
           {"diagnostics", nullptr},
           {"usage", UsageJson()}};

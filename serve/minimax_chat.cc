@@ -19,6 +19,7 @@ namespace fulmen {
 namespace {
 
 constexpr const char* kAssistantName = "MiniMax AI";
+constexpr int kInsufficientBalance = 1008;
 constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 
 // What the hosted API takes for what a request does not say. A model that is called otherwise has
@@ -85,7 +86,9 @@ class MiniMaxChat : public ApiCall {
         {"completion_tokens", usage_.output_tokens},
         {"prompt_tokens_details", {{"cached_tokens", usage_.cached_tokens}}},
         {"completion_tokens_details", {{"reasoning_tokens", usage_.reasoning_tokens}}}};
-    answer["base_resp"] = {{"status_code", 0}, {"status_msg", ""}};
+    const bool cut = said_.finish() == FinishReason::kAllowance;
+    answer["base_resp"] = {{"status_code", cut ? kInsufficientBalance : 0},
+                           {"status_msg", cut ? "insufficient balance" : ""}};
     return answer;
   }
 

@@ -120,7 +120,7 @@ class OpenAiChat : public ApiCall {
                    {"message", std::move(message)},
                    {"logprobs", LogprobsOf(said.content_tokens())},
                    {"finish_reason", FinishReasonOf(said)}};
-    if (said.stop_string()) choice["stop_reason"] = *said.stop_string();
+    if (Json reason = StopReasonOf(said); !reason.is_null()) choice["stop_reason"] = reason;
     return choice;
   }
 
@@ -176,7 +176,7 @@ class OpenAiChat : public ApiCall {
                    {"delta", Json::object()},
                    {"logprobs", nullptr},
                    {"finish_reason", FinishReasonOf(said)}};
-    if (said.stop_string()) choice["stop_reason"] = *said.stop_string();
+    if (Json reason = StopReasonOf(said); !reason.is_null()) choice["stop_reason"] = reason;
     AppendChunk(std::move(choice), out);
   }
 

@@ -156,7 +156,7 @@ class OpenAiCompletions : public ApiCall {
                    {"finish_reason", nullptr}};
     if (finished && finished->finish()) {
       choice["finish_reason"] = OpenAiFinishReason(*finished->finish());
-      if (finished->stop_string()) choice["stop_reason"] = *finished->stop_string();
+      if (Json reason = StopReasonOf(*finished); !reason.is_null()) choice["stop_reason"] = reason;
     }
     return choice;
   }

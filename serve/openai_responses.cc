@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "serve/answer_text.h"
 #include "serve/responses_request.h"
 #include "serve/sse.h"
 #include "serve/text_logprobs.h"
@@ -51,6 +52,7 @@ class ResponsesWriter : public ResponsesCall {
 
  private:
   void Handle(const PromptProgress&, std::string&) {}
+  void Handle(const AllowanceLow&, std::string&) {}
   void Handle(const TokenSampled& token, std::string&) {
     if (logprobs_) logprobs_->Add(token);
   }
@@ -139,6 +141,10 @@ void ResponsesWriter::Handle(const AnswerFinished& finished, std::string& out) {
     case FinishReason::kContext:
       status_ = "incomplete";
       incomplete_details_ = {{"reason", "max_output_tokens"}};
+      break;
+    case FinishReason::kAllowance:
+      status_ = "incomplete";
+      incomplete_details_ = {{"reason", kQuotaReason}};
       break;
     case FinishReason::kCancelled:
       status_ = "cancelled";

@@ -31,6 +31,11 @@ std::string_view OpenAiFinishReason(FinishReason reason) {
   }
 }
 
+Json StopReasonOf(const AnswerText& said) {
+  if (said.finish() == FinishReason::kAllowance) return kQuotaReason;
+  return said.stop_string() ? Json(*said.stop_string()) : Json();
+}
+
 Json OpenAiUsage(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.output_tokens},
@@ -38,8 +43,8 @@ Json OpenAiUsage(const Usage& usage) {
           {"prompt_tokens_details",
            {{"cached_tokens", usage.cached_tokens},
             {"cache_write_tokens", 0},
-            {"text_tokens", usage.prompt_tokens},
-            {"image_tokens", 0},
+            {"text_tokens", usage.prompt_tokens - usage.image_tokens},
+            {"image_tokens", usage.image_tokens},
             {"audio_tokens", 0}}},
           {"completion_tokens_details",
            {{"reasoning_tokens", usage.reasoning_tokens},
@@ -51,6 +56,9 @@ Json OpenAiUsage(const Usage& usage) {
 Usage operator+(const Usage& a, const Usage& b) {
   return {.prompt_tokens = a.prompt_tokens + b.prompt_tokens,
           .cached_tokens = a.cached_tokens + b.cached_tokens,
+          .read_tokens = a.read_tokens + b.read_tokens,
+          .image_tokens = a.image_tokens + b.image_tokens,
+          .cached_image_tokens = a.cached_image_tokens + b.cached_image_tokens,
           .output_tokens = a.output_tokens + b.output_tokens,
           .reasoning_tokens = a.reasoning_tokens + b.reasoning_tokens};
 }

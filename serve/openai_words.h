@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "engine/request.h"
+#include "serve/answer_text.h"
 #include "serve/api_error.h"
 #include "serve/fields.h"
 #include "tokenizer/tokenizer.h"
@@ -16,6 +17,9 @@ namespace fulmen {
 // Deadlines and cancelling cut an answer short, so they are told as "length": a client must not
 // take it for whole.
 std::string_view OpenAiFinishReason(FinishReason reason);
+
+// What a choice says beside it: the stop string that ended it, or kQuotaReason; null for neither.
+Json StopReasonOf(const AnswerText& said);
 
 Json OpenAiUsage(const Usage& usage);
 Usage operator+(const Usage& a, const Usage& b);

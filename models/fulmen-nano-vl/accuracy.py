@@ -3,7 +3,7 @@
 
     python3 models/fulmen-nano-vl/accuracy.py --fulmen build/release/fulmen [-m MODEL] [--seed 2] [--count 500] [--at-least 0.9]
 
-Pictures are drawn by pictures.py, with a seed that the model was not trained on; train.sh trains on 1 and 3. Every question is
+Pictures are drawn by pictures.py, with a seed that the model was not trained on; train.sh trains on others. Every question is
 asked alone, greedily.
 """
 

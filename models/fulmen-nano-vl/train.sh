@@ -3,7 +3,7 @@
 #
 #   models/fulmen-nano-vl/train.sh [--work FOLDER] [FLAGS OF fulmen train ...]
 #
-# Working files go to build/nano-vl-training, the model to run-more/model below it. Run again after an interruption, it goes on where it
+# Working files go to build/nano-vl-training, the model to run-last/model below it. Run again after an interruption, it goes on where it
 # stopped.
 set -euo pipefail
 
@@ -35,8 +35,11 @@ make() {
 make one-shape 3 40000 --turns 1 --kinds 'one shape'
 make pictures 1 100000 --turns 2
 make more 4 80000 --turns 2
+make shapes 11 160000 --turns 2 --kinds 'one shape' 'many shapes' 'two shapes'
+make text 12 28000 --turns 2 --kinds digit word
 make held-out 2 2000
 
 [[ -d run/model ]] || "$fulmen" train "$here/recipe.toml" --resume-or-start "${flags[@]}"
-"$fulmen" train "$here/recipe-more.toml" --resume-or-start "${flags[@]}"
-python3 -B "$here/accuracy.py" --fulmen "$fulmen" -m run-more/model | tee accuracy.json
+[[ -d run-more/model ]] || "$fulmen" train "$here/recipe-more.toml" --resume-or-start "${flags[@]}"
+"$fulmen" train "$here/recipe-last.toml" --resume-or-start "${flags[@]}"
+python3 -B "$here/accuracy.py" --fulmen "$fulmen" -m run-last/model | tee accuracy.json
