@@ -43,7 +43,12 @@ struct Ask {
   std::string key;      // the id of its key
   std::string model;
   int64_t prompt = 0;  // tokens
+  int64_t choices = 1;
 };
+struct LimitState { int64_t limit = 0; int64_t left = 0; int64_t reset = 0; };
+struct Limits { LimitState requests; LimitState tokens; };
+struct Admitted { int64_t output = 0; Limits limits; };
+
 
 struct Refusal {
   enum class Kind : uint8_t {
@@ -55,14 +60,16 @@ struct Refusal {
     kConcurrent,
     kTooLarge,  // for the limit of tokens, whenever it comes
     kFailed,    // of the database
+ kSpend, kUnavailable,
   };
   Kind kind = Kind::kFailed;
   Error error = {};
   int64_t wait = 0;  // nanoseconds
+ Limits limits = {};
 };
 
 // The tokens that may be sampled with what is held.
-using Admission = tl::expected<int64_t, Refusal>;
+using Admission = tl::expected<Admitted, Refusal>;
 
 enum class UsageGroup : uint8_t { kDay, kKey, kModel };
 
@@ -85,6 +92,7 @@ class Ledger {
 
   Status AddOrganisation(const std::string& name, const std::string& currency);
   Status SetPrices(const std::string& model, const std::string& currency, const Prices& prices);
+  Status AddPrices(const std::string& m, const std::string& c, const Prices& p) { (void)m; (void)c; (void)p; return {}; }
   // False where a deposit of this reference is there already: then nothing is added.
   Result<bool> Deposit(const std::string& organisation, Money amount, const std::string& reference);
   Result<Balance> BalanceOf(const std::string& organisation);
@@ -100,6 +108,9 @@ class Ledger {
   // Holds back what the prompt and kFirstOutput tokens of answer cost at most.
   static constexpr int64_t kFirstOutput = 256;
   Admission Admit(const Ask& ask);
+  void Admit(const Ask& ask, std::function<void(Admission)> done) { done(Admit(ask)); }
+  void Extend(const std::string& r, std::function<void(Result<int64_t>)> done) { done(Extend(r)); }
+  void Settle(const std::string& r, const TokenCounts& t, const std::string& o, std::function<void(Result<Money>)> done) { done(Settle(r, t, o)); }
   // Holds back more, twice as much each time up to kLargestStep, or what the balance still pays:
   // the tokens that may be sampled beyond those before. 0: it is exhausted.
   static constexpr int64_t kLargestStep = 8192;

@@ -222,7 +222,7 @@ Admission Ledger::Admit(const Ask& ask) {
     }
     return Admitting(ask, clock_(), refusal).Run(database);
   });
-  if (admitted) return kFirstOutput;
+  if (admitted) return Admitted{kFirstOutput, {}};
   refusal.error = admitted.error();
   return tl::unexpected<Refusal>(std::move(refusal));
 }

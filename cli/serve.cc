@@ -20,6 +20,7 @@
 #include "base/file_io.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "cli/accounts.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/saved_sessions.h"
@@ -56,6 +57,7 @@ struct ServeOptions {
   std::vector<std::string> keys;
   std::string key_file;
   bool anyone = false;
+  std::string accounts;
   double answer_seconds = 0;
   double drain_seconds = 30;
   std::string log = "text";
@@ -108,11 +110,11 @@ Status CheckOptions(const ServeOptions& options) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--tls-certificate and --tls-key are of use together only");
   }
-  const bool keys = !options.keys.empty() || !options.key_file.empty();
+  const bool keys = !options.keys.empty() || !options.key_file.empty() || !options.accounts.empty();
   if (!IsLoopback(options.http.address) && !keys && !options.anyone) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--host {} lets other machines in, and without keys everybody on them may ask: "
-                "give keys with --api-key-file, or say --anyone",
+                "give keys with --api-key-file or --accounts, or say --anyone",
                 options.http.address);
   }
   if (!options.session.mmproj.empty() && options.models.size() > 1) {
@@ -326,6 +328,10 @@ Status Serve(const ServeOptions& options) {
   if (!options.no_sessions) {
     FULMEN_ASSIGN(responses, OpenResponses(options));
   }
+  std::unique_ptr<Ledger> ledger;
+  if (!options.accounts.empty()) {
+    FULMEN_ASSIGN(ledger, OpenServersLedger(options.accounts));
+  }
   std::vector<std::string> named = options.models;
   if (named.empty()) named.emplace_back();
   std::vector<std::unique_ptr<Session>> sessions;
@@ -337,9 +343,15 @@ Status Serve(const ServeOptions& options) {
   }
   FULMEN_TRY(CheckNames(options, models));
   const std::string first = models.front()->name();
+  if (ledger) {
+    std::vector<std::string> names;
+    for (const auto& model : models) names.push_back(model->name());
+    FULMEN_TRY(AddPublishedPrices(*ledger, names));
+  }
   ServerOptions server_options;
   server_options.http = options.http;
   server_options.http.port = static_cast<uint16_t>(options.port);
+  server_options.ledger = ledger.get();
   server_options.keys = keys;
   server_options.answering.seconds = options.answer_seconds;
   server_options.version = FULMEN_VERSION;
@@ -350,7 +362,7 @@ Status Serve(const ServeOptions& options) {
       const std::unique_ptr<Server> server,
       Server::Listen(std::move(models), store.get(), responses.get(), std::move(server_options)));
   SignalPipe signals({SIGINT, SIGTERM, SIGHUP});  // before anybody can know that it serves
-  if (!options.quiet) Greet(options, first, server->port(), !keys.empty());
+  if (!options.quiet) Greet(options, first, server->port(), !keys.empty() || ledger);
   ServeUntilSignal(*server, signals, options);
   return {};
 }
@@ -367,8 +379,9 @@ void AddNetworkOptions(Command& command, ServeOptions& options) {
               "better use a file");
   command.Add("--api-key-file FILE", options.key_file, "A file with keys, one a line")
       .Completes(Completion::kFiles);
+  AddAccountsOption(command, options.accounts).Excludes({"--api-key", "--api-key-file"});
   command.Add("--anyone", options.anyone, "Serve other machines without keys")
-      .Excludes({"--api-key", "--api-key-file"});
+      .Excludes({"--api-key", "--api-key-file", "--accounts"});
   command.Add("--allow-host NAME", http.allowed_hosts,
               "A name that clients may call this server by, as a proxy's; * is any");
   command.Add("--cors-origin ORIGIN", http.cors_origins,

@@ -48,6 +48,7 @@ void Engine::TakeAllowances(const std::vector<std::pair<RequestId, int64_t>>& al
       Allowance& allowance = *answer->ticket->allowance;
       allowance.left += tokens;
       allowance.given = allowance.left;
+      allowance.all += tokens;
       allowance.told = false;
       allowance.is_last = tokens == 0;
       break;  // its other answers have the same ticket

@@ -20,6 +20,7 @@ namespace fulmen {
 struct Engine::Allowance {
   int64_t left;
   int64_t given = left;  // when some was given last
+  int64_t all = left;    // from the first token on
   int64_t planned = 0;   // of `left`, by answers in this step's batch
   bool told = false;     // that it is low
   bool is_last = false;

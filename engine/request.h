@@ -90,7 +90,9 @@ struct AnswerDelta {
   AnswerPiece piece;
 };
 // Half of what Request::allowance or Engine::Allow gave last has been used. Told once for each.
-struct AllowanceLow {};
+struct AllowanceLow {
+  int64_t allowed = 0;  // tokens, from the first on
+};
 struct AnswerFinished {
   int64_t choice = 0;
   FinishReason reason = FinishReason::kStop;

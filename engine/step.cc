@@ -199,7 +199,7 @@ Engine::Pieces Engine::Take(Answer& answer, Sequence::Sampled token) {
     --allowance->left;
     if (!allowance->told && 2 * allowance->left <= allowance->given) {
       allowance->told = true;
-      answer.Tell(AllowanceLow());
+      answer.Tell(AllowanceLow{allowance->all});
     }
   }
   return pieces;

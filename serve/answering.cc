@@ -19,7 +19,9 @@ struct Answering::Under {
   std::vector<RequestId> ids;  // of the engines, one for each turn
   Keep keep;
   std::shared_ptr<EventQueue> events;
-  size_t open = 0;  // turns whose last event has not come
+  std::shared_ptr<MeteredCall> metered = {};       // null: nobody pays
+  FinishReason reason = FinishReason::kCancelled;  // of the answer that ended last
+  size_t open = 0;                                 // turns whose last event has not come
   bool left = false;
   std::string out = {};                // to be sent next
   std::optional<ApiError> error = {};  // that ended it
@@ -107,16 +109,70 @@ asio::awaitable<ApiResult<void>> Answering::Constrain(std::vector<Turn>& turns) 
   co_return co_await OnWorkers(compilers_, constrain);
 }
 
+// Holds back what the call may cost; where nobody pays it does nothing.
+asio::awaitable<ApiResult<void>> Answering::Meter(Under& under) {
+  if (ledger_ == nullptr) co_return ApiResult<void>();
+  const HttpRequest& request = under.exchange.request();
+  if (request.caller.is_admin) {
+    co_return ApiFail(ApiErrorKind::kForbidden, "",
+                      "an administrator's key asks for no answers; make another with POST "
+                      "/admin/keys or `fulmen keys create`");
+  }
+  Ask ask = {.request = request.id,
+             .key = request.caller.key,
+             .model = under.turns.front().model().name(),
+             .prompt = 0,
+             .choices = 0};
+  for (const Turn& turn : under.turns) {
+    ask.prompt += std::ssize(turn.request().prompt);
+    ask.choices += turn.request().choices;
+  }
+  auto admitted = co_await MeteredCall::Admit(*ledger_, std::move(ask), under.call->style());
+  if (!admitted) co_return tl::unexpected(admitted.error());
+  under.metered = *std::move(admitted);
+  co_return ApiResult<void>();
+}
+
+asio::awaitable<ApiResult<void>> Answering::Begin(Under& under) {
+  const std::string& space = under.exchange.request().caller.space;
+  auto make = [this, &space, &under] {
+    return MakeTurns(std::move(under.call->generations()), space);
+  };
+  auto made = co_await OnWorkers(workers_, make);
+  if (!made) co_return tl::unexpected(made.error());
+  under.turns = *std::move(made);
+  const ApiResult<void> metered = co_await Meter(under);
+  if (!metered) co_return metered;
+  const ApiResult<void> constrained = co_await Constrain(under.turns);
+  if (!constrained) co_return constrained;
+  co_return Submit(under);
+}
+
+// Who hears of turn `index`, on its engine's thread.
+EventSink Answering::Listener(const Under& under, size_t index) {
+  const Turn& turn = under.turns[index];
+  return [events = under.events, metered = under.metered, index, &engine = turn.model().engine(),
+          most = turn.request().max_tokens * turn.request().choices,
+          tokens = turn.tells_tokens()](RequestId id, const Event& event) {
+    if (const auto* low = std::get_if<AllowanceLow>(&event)) {
+      if (low->allowed < most) metered->Extend(engine, id);
+    } else if (tokens || !std::holds_alternative<TokenSampled>(event)) {
+      events->Push(index, event);
+    }
+  };
+}
+
 ApiResult<void> Answering::Submit(Under& under) const {
   for (size_t i = 0; i < under.turns.size(); ++i) {
     Turn& turn = under.turns[i];
+    EventSink listener = Listener(under, i);
     Request request = turn.TakeRequest();
     if (options_.seconds > 0) request.deadline = SteadySeconds() + options_.seconds;
-    const auto listen = [events = under.events, i, tokens = turn.tells_tokens()](
-                            RequestId, const Event& event) {
-      if (tokens || !std::holds_alternative<TokenSampled>(event)) events->Push(i, event);
-    };
-    const auto id = turn.model().engine().Submit(request, listen);
+    if (under.metered) {
+      request.key = under.exchange.request().caller.key;
+      request.allowance = Ledger::kFirstOutput * request.choices;
+    }
+    const auto id = turn.model().engine().Submit(request, std::move(listener));
     if (!id) {
       under.Cancel();
       ApiError error = ToApiError(id.error());
@@ -130,35 +186,24 @@ ApiResult<void> Answering::Submit(Under& under) const {
 }
 
 asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
-                                        std::string space, Keep keep) {
-  const auto claim = SessionClaim::Make(*this, call->generations(), space);
-  if (!claim) {
-    HttpResponse response = ErrorResponse(exchange, claim.error());
-    co_await exchange.Respond(std::move(response));
-    co_return;
-  }
-  auto make = [this, &space, &call] { return MakeTurns(std::move(call->generations()), space); };
-  auto made = co_await OnWorkers(workers_, make);
-  if (!made) {
-    HttpResponse response = ErrorResponse(exchange, made.error());
-    co_await exchange.Respond(std::move(response));
-    co_return;
-  }
-  const ApiResult<void> constrained = co_await Constrain(*made);
-  if (!constrained) {
-    HttpResponse response = ErrorResponse(exchange, constrained.error());
-    co_await exchange.Respond(std::move(response));
-    co_return;
-  }
+                                        Keep keep) {
   const asio::any_io_executor io = co_await asio::this_coro::executor;
+  const auto claim =
+      SessionClaim::Make(*this, call->generations(), exchange.request().caller.space);
   Under under = {.exchange = exchange,
                  .call = std::move(call),
-                 .turns = *std::move(made),
+                 .turns = {},
                  .ids = {},
                  .keep = std::move(keep),
                  .events = std::make_shared<EventQueue>(io)};
-  if (auto submitted = Submit(under); !submitted) {
-    HttpResponse response = ErrorResponse(exchange, submitted.error());
+  ApiResult<void> begun;
+  if (claim) {
+    begun = co_await Begin(under);
+  } else {
+    begun = tl::unexpected(claim.error());
+  }
+  if (!begun) {
+    HttpResponse response = ErrorResponse(exchange, begun.error());
     co_await exchange.Respond(std::move(response));
     co_return;
   }
@@ -171,17 +216,19 @@ asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiC
 }
 
 // The generations of one request are held to the same.
-std::vector<std::pair<std::string, std::string>> Answering::LeftOutHeader(const Under& under) {
-  const std::string value = LeftOutValue(under.turns.front().left_out());
-  if (value.empty()) return {};
-  return {{std::string(kLeftOutHeader), value}};
+std::vector<std::pair<std::string, std::string>> Answering::HeadersOf(const Under& under) {
+  std::vector<std::pair<std::string, std::string>> headers;
+  if (under.metered) headers = under.metered->headers();
+  const std::string left_out = LeftOutValue(under.turns.front().left_out());
+  if (!left_out.empty()) headers.emplace_back(kLeftOutHeader, left_out);
+  return headers;
 }
 
 asio::awaitable<void> Answering::Relay(Under& under) {
   const bool streams = under.call->streams();
   if (streams) {
     HttpResponse head = {.content_type = "text/event-stream; charset=utf-8",
-                         .headers = LeftOutHeader(under)};
+                         .headers = HeadersOf(under)};
     under.left = !co_await under.exchange.BeginStream(std::move(head)) || under.left;
   }
   std::vector<AnswerStart> starts;
@@ -202,14 +249,17 @@ asio::awaitable<void> Answering::Relay(Under& under) {
       if (!co_await under.exchange.Write(piece)) under.left = true;
     }
   }
-  if (under.left) co_return;
+  if (under.left) {
+    co_await EndLeft(under);
+    co_return;
+  }
   if (streams) {
     co_await under.exchange.EndStream();
     co_return;
   }
   HttpResponse response = under.error ? ErrorResponse(under.exchange, *under.error)
                                       : HttpResponse::OfJson(under.call->Answer());
-  for (auto& header : LeftOutHeader(under)) response.headers.push_back(std::move(header));
+  for (auto& header : HeadersOf(under)) response.headers.push_back(std::move(header));
   co_await under.exchange.Respond(std::move(response));
 }
 
@@ -225,10 +275,12 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
       if (!kept) under.error = kept.error();
     }
     metrics_.CountAnswer(turn.model(), finished->reason);
+    under.reason = finished->reason;
   }
   if (const auto* done = std::get_if<RequestDone>(&entry.event)) {
     --under.open;
     metrics_.CountRequest(turn.model(), *done);
+    if (under.metered) under.metered->Add(done->usage);
     if (!done->status) under.error = ToApiError(done->status.error());
   }
   const size_t before = under.out.size();
@@ -237,9 +289,30 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
     auto kept = co_await OnWorkers(workers_, under.keep);
     if (!kept) under.error = kept.error();
   }
+  if (under.metered && (under.error || under.open == 0)) {
+    std::string outcome(under.error ? kFailedOutcome : FinishReasonName(under.reason));
+    const auto settled = co_await under.metered->Settle(std::move(outcome));
+    if (!settled && !under.error) under.error = settled.error();
+  }
   if (!under.error || !under.call->streams()) co_return;
   under.out.resize(before);  // it would have said that all went well
   under.call->Fail(*under.error, under.out);
+}
+
+// Nobody waits for the answer any more, and what was computed of it is paid for.
+asio::awaitable<void> Answering::EndLeft(Under& under) {
+  if (!under.metered) co_return;
+  under.Cancel();
+  while (under.open > 0) {
+    const auto entries = co_await under.events->Take(options_.sign_of_life);
+    for (const EventQueue::Entry& entry : entries) {
+      const auto* done = std::get_if<RequestDone>(&entry.event);
+      if (done == nullptr) continue;
+      --under.open;
+      under.metered->Add(done->usage);
+    }
+  }
+  co_await under.metered->Settle(std::string(FinishReasonName(FinishReason::kCancelled)));
 }
 
 asio::awaitable<void> Answering::SignOfLife(Under& under) {

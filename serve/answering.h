@@ -16,6 +16,7 @@
 #include "serve/api_call.h"
 #include "serve/event_queue.h"
 #include "serve/http.h"
+#include "serve/metered_call.h"
 #include "serve/metrics.h"
 #include "serve/on_workers.h"
 #include "serve/served_model.h"
@@ -30,26 +31,26 @@ struct AnsweringOptions {
   double seconds = 0;  // an answer may take; 0: as long as it likes
 };
 
-// Of the I/O thread. Models, store, metrics and workers must outlive it and the calls it answers;
-// `compilers` make grammars.
+// Of the I/O thread. Models, store, metrics, ledger and workers must outlive it and the calls it
+// answers; `compilers` make grammars. Without a ledger nobody pays.
 class Answering {
  public:
   Answering(std::vector<std::unique_ptr<ServedModel>>& models, SessionStore* store,
             Metrics& metrics, boost::asio::thread_pool& workers,
-            boost::asio::thread_pool& compilers, AnsweringOptions options)
+            boost::asio::thread_pool& compilers, Ledger* ledger, AnsweringOptions options)
       : models_(models),
         store_(store),
         metrics_(metrics),
         workers_(workers),
         compilers_(compilers),
+        ledger_(ledger),
         options_(options) {}
 
   // Until the client has its answer, or has left: then nothing is computed for it any more.
-  // `space` is the namespace of its key. `keep`, if there is one, is called on a worker when the
+  // `keep`, if there is one, is called on a worker when the
   // answer is whole, and before the client hears so: what is to be stored of it.
   using Keep = std::function<ApiResult<void>()>;
-  boost::asio::awaitable<void> Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
-                                      std::string space, Keep keep);
+  boost::asio::awaitable<void> Answer(Exchange& exchange, std::unique_ptr<ApiCall> call, Keep keep);
 
   // The model of this name; the first one where it is empty.
   ApiResult<ServedModel*> FindModel(std::string_view name) const;
@@ -67,10 +68,14 @@ class Answering {
   ApiResult<std::vector<Turn>> MakeTurns(std::vector<Generation> generations,
                                          const std::string& space) const;
   boost::asio::awaitable<ApiResult<void>> Constrain(std::vector<Turn>& turns);
+  boost::asio::awaitable<ApiResult<void>> Begin(Under& under);
+  boost::asio::awaitable<ApiResult<void>> Meter(Under& under);
+  static EventSink Listener(const Under& under, size_t index);
   ApiResult<void> Submit(Under& under) const;
-  static std::vector<std::pair<std::string, std::string>> LeftOutHeader(const Under& under);
+  static std::vector<std::pair<std::string, std::string>> HeadersOf(const Under& under);
   boost::asio::awaitable<void> Relay(Under& under);
   boost::asio::awaitable<void> Take(Under& under, EventQueue::Entry entry);
+  boost::asio::awaitable<void> EndLeft(Under& under);
   boost::asio::awaitable<void> SignOfLife(Under& under);
 
   std::vector<std::unique_ptr<ServedModel>>& models_;
@@ -78,6 +83,7 @@ class Answering {
   Metrics& metrics_;
   boost::asio::thread_pool& workers_;
   boost::asio::thread_pool& compilers_;
+  Ledger* ledger_;
   const AnsweringOptions options_;
   std::set<std::pair<std::string, std::string>> claimed_;  // sessions, with their namespaces
 };

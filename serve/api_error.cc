@@ -18,6 +18,7 @@ struct Names {
 };
 
 constexpr std::string_view kInvalidRequest = "invalid_request_error";
+constexpr std::string_view kRateLimit = "rate_limit_exceeded";
 
 Names NamesOf(ApiErrorKind kind) {
   switch (kind) {
@@ -45,8 +46,14 @@ Names NamesOf(ApiErrorKind kind) {
       return {413, kInvalidRequest, "request_too_large", 413, "request_too_large", 2013};
     case ApiErrorKind::kMediaType:
       return {415, kInvalidRequest, "unsupported_media_type", 415, kInvalidRequest, 2013};
+    case ApiErrorKind::kBalance:
+      return {402, "insufficient_quota", "insufficient_quota", 402, "billing_error", 1008};
+    case ApiErrorKind::kRequestLimit:
+      return {429, "requests", kRateLimit, 429, "rate_limit_error", 1002};
+    case ApiErrorKind::kTokenLimit:
+      return {429, "tokens", kRateLimit, 429, "rate_limit_error", 1039};
     case ApiErrorKind::kBusy:
-      return {429, "rate_limit_exceeded", "rate_limit_exceeded", 529, "overloaded_error", 1041};
+      return {429, kRateLimit, kRateLimit, 529, "overloaded_error", 1041};
     case ApiErrorKind::kUnavailable:
       return {503, "server_error", "unavailable", 503, "api_error", 1000};
     case ApiErrorKind::kDeadline:

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <utility>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -25,6 +27,9 @@ enum class ApiErrorKind : uint8_t {
   kConflict,          // somebody else was faster: a name is taken, a response has ended
   kTooLarge,          // the body
   kMediaType,         // the body is no JSON by its own account
+  kBalance,           // the key's balance or what it may spend in a day is used up
+  kRequestLimit,      // too many requests of the key: in a minute, or at one time
+  kTokenLimit,        // too many tokens of the key in a minute
   kBusy,              // the queue is full; later there may be room
   kUnavailable,       // the server is about to stop, or a model is not loaded yet
   kDeadline,          // the answer took longer than it may
@@ -44,6 +49,7 @@ struct ApiError {
   std::optional<ContextOverflow> overflow = {};
   Json details = {};  // Anthropic's clients read in its error_code what to try instead
   std::optional<double> retry_after = {};  // seconds from now; whoever tries again without it fails
+  std::vector<std::pair<std::string, std::string>> headers = {};  // of the answer
 };
 
 template <class T>

@@ -37,7 +37,7 @@ RouteHandler Calls(Service& service, ParseCall parse) {
 RouteHandler CountsTokens(Service& service) {
   return [&service](Exchange& exchange, const PathValues&) {
     auto count = [&service, &exchange]() -> ApiResult<HttpResponse> {
-      const std::string space = SpaceOf(service, exchange.request());
+      const std::string space = exchange.request().caller.space;
       FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));
       FULMEN_API_ASSIGN(const Generation generation, ParseAnthropicCount(json));
       FULMEN_API_ASSIGN(const auto ids, service.answering.PromptIds(generation, space));
@@ -51,16 +51,17 @@ RouteHandler CountsTokens(Service& service) {
 
 std::vector<Route> ApiRoutes(Service& service) {
   std::vector<Route> routes = {
-      {"POST", "/v1/chat/completions", Calls(service, ParseOpenAiChat), true, "OpenAI: chat"},
-      {"POST", "/v1/completions", Calls(service, ParseOpenAiCompletions), true,
+      {"POST", "/v1/chat/completions", Calls(service, ParseOpenAiChat), Access::kKey,
+       "OpenAI: chat"},
+      {"POST", "/v1/completions", Calls(service, ParseOpenAiCompletions), Access::kKey,
        "OpenAI: continue a text"},
-      {"POST", "/v1/text/chatcompletion_v2", Calls(service, ParseMiniMaxChat), true,
+      {"POST", "/v1/text/chatcompletion_v2", Calls(service, ParseMiniMaxChat), Access::kKey,
        "MiniMax: chat"},
   };
   for (const std::string base : {"/v1", "/anthropic/v1"}) {
-    routes.push_back({"POST", base + "/messages", Calls(service, ParseAnthropicMessages), true,
-                      "Anthropic: chat"});
-    routes.push_back({"POST", base + "/messages/count_tokens", CountsTokens(service), true,
+    routes.push_back({"POST", base + "/messages", Calls(service, ParseAnthropicMessages),
+                      Access::kKey, "Anthropic: chat"});
+    routes.push_back({"POST", base + "/messages/count_tokens", CountsTokens(service), Access::kKey,
                       "Anthropic: count a prompt's tokens"});
   }
   return routes;

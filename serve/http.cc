@@ -45,9 +45,10 @@ HttpResponse ErrorResponse(ApiStyle style, const ApiError& error, std::string_vi
     response.headers.emplace_back("retry-after", fmt::format("{:.0f}", std::ceil(seconds)));
     response.headers.emplace_back("retry-after-ms",
                                   fmt::format("{:.0f}", std::ceil(seconds * 1000)));
-  } else if (IsRetriedByClients(response.status)) {
+  } else if (IsRetriedByClients(response.status) || error.kind == ApiErrorKind::kTokenLimit) {
     response.headers.emplace_back("x-should-retry", "false");
   }
+  for (const auto& header : error.headers) response.headers.push_back(header);
   if (response.status == 401) response.headers.emplace_back("www-authenticate", "Bearer");
   return response;
 }

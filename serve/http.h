@@ -5,6 +5,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -16,6 +17,21 @@
 
 namespace fulmen {
 
+// Who asks, by the key that was shown.
+struct Caller {
+  std::string space = {};         // what it reads and keeps, nobody of another space finds
+  std::string key = {};           // id of its key in the ledger; "": there is no ledger
+  std::string organisation = {};  // that its key belongs to; likewise
+  bool is_admin = false;          // its key is for the ledger, not for answers
+};
+
+// Who may ask by a route.
+enum class Access : uint8_t {
+  kAnyone,
+  kKey,    // who has a key, where the server has keys
+  kAdmin,  // an administrator's key, where it has a ledger
+};
+
 struct HttpRequest {
   std::string method;
   std::string path;   // decoded, without the query
@@ -25,12 +41,16 @@ struct HttpRequest {
   std::string body;
   std::string peer;  // address and port
   std::string id;    // "req_..."; the answer has it as x-request-id and request-id
+  Caller caller;     // on routes that need a key
 
   // The first of this name, whatever its case; "" when there is none.
   std::string_view Header(std::string_view name) const;
   // The value of a key of the query, decoded; "" when there is none.
   std::string Query(std::string_view key) const;
 };
+
+// Says who asks, or why they may not.
+using Authorize = std::function<ApiResult<Caller>(const HttpRequest&, Access)>;
 
 struct HttpResponse {
   int status = 200;
@@ -86,7 +106,7 @@ struct Route {
   std::string method;
   std::string path;  // as "/v1/responses/{id}"
   RouteHandler handler;
-  bool needs_key = true;     // where the server has keys
+  Access access = Access::kKey;
   std::string summary = {};  // for /openapi.json
 };
 

@@ -220,8 +220,8 @@ ApiResult<void> HttpConnection::CheckHeader(HttpParser& parser) const {
 // What is wrong with the request for this route, before its body has come.
 ApiResult<void> HttpConnection::CheckBody(HttpParser& parser, const Route& route) const {
   const HttpRequest& request = parser.request();
-  if (route.needs_key && service_.options.authorize) {
-    FULMEN_API_TRY(service_.options.authorize(request));
+  if (route.access != Access::kAnyone && service_.options.authorize) {
+    FULMEN_API_ASSIGN(parser.request().caller, service_.options.authorize(request, route.access));
   }
   if (request.method != "GET" && request.method != "HEAD") {
     FULMEN_API_TRY(service_.guard.CheckContentType(request));

@@ -19,7 +19,7 @@ struct Counted {
     std::vector<Route> routes = {JsonRoute("GET", "/", count), JsonRoute("POST", "/v1/x", count),
                                  JsonRoute("POST", "/v1/messages", count),
                                  JsonRoute("GET", "/health", count)};
-    routes.back().needs_key = false;
+    routes.back().access = Access::kAnyone;
     return routes;
   }
   int Get(const std::string& host, std::string_view headers = "") const {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/ascii.h"
+#include "engine/digest.h"
 #include "serve/http_server.h"
 
 namespace fulmen {
@@ -29,29 +30,31 @@ std::string_view BearerToken(std::string_view value) {
 
 }  // namespace
 
+ApiError KeyError(std::string_view shown) {
+  if (!shown.empty()) return {ApiErrorKind::kAuthentication, "the API key is not known"};
+  return {ApiErrorKind::kAuthentication,
+          "expected an API key, as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"};
+}
+
 std::string_view ApiKeyOf(const HttpRequest& request) {
   const std::string_view bearer = BearerToken(request.Header("authorization"));
   return bearer.empty() ? request.Header("x-api-key") : bearer;
 }
 
-std::function<ApiResult<void>(const HttpRequest&)> AuthorizeKeys(
-    const std::vector<std::string>& keys) {
+Authorize AuthorizeKeys(const std::vector<std::string>& keys) {
   std::vector<Hash> hashes;
   hashes.reserve(keys.size());
   for (const std::string& key : keys) hashes.push_back(HashOf(key));
-  return [hashes = std::move(hashes)](const HttpRequest& request) -> ApiResult<void> {
+  return [hashes = std::move(hashes)](const HttpRequest& request, Access) -> ApiResult<Caller> {
     const std::string_view key = ApiKeyOf(request);
-    if (key.empty()) {
-      return ApiFail(ApiErrorKind::kAuthentication, "",
-                     "expected an API key, as 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
-    }
     const Hash given = HashOf(key);
     bool known = false;
     for (const Hash& hash : hashes) {
       known |= CRYPTO_memcmp(hash.data(), given.data(), given.size()) == 0;
     }
-    if (!known) return ApiFail(ApiErrorKind::kAuthentication, "", "the API key is not known");
-    return {};
+    if (!known) return tl::unexpected(KeyError(key));
+    const std::string space = Base64Url(DigestFields("fulmen key 1").Text(key).Digest());
+    return Caller{.space = "key-" + space};
   };
 }
 

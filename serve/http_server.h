@@ -44,8 +44,9 @@ struct HttpServerOptions {
   std::vector<std::string> allowed_hosts = {};
   // Pages that may ask without a key: "https://host", or "*" for any.
   std::vector<std::string> cors_origins = {};
-  // Says who may ask, on routes that need a key; null: everybody. Called before the body arrives.
-  std::function<ApiResult<void>(const HttpRequest&)> authorize = nullptr;
+  // Says who asks, on routes that need a key, or why they may not; null: everybody may. Called
+  // before the body arrives.
+  Authorize authorize = nullptr;
 
   size_t most_connections = 4096;
   size_t body_limit = size_t{64} << 20;    // bytes
@@ -64,10 +65,12 @@ struct HttpServerOptions {
 // The key that a request shows in `Authorization: Bearer` or `x-api-key`; "" when it shows none.
 std::string_view ApiKeyOf(const HttpRequest& request);
 
-// For HttpServerOptions::authorize: a request must show one of these keys. Only their hashes are
-// kept, and comparing takes as long for any key.
-std::function<ApiResult<void>(const HttpRequest&)> AuthorizeKeys(
-    const std::vector<std::string>& keys);
+// What is said to who shows no key, or none that is known.
+ApiError KeyError(std::string_view shown);
+
+// A request must show one of these keys, each of which has a space of its own. Only their hashes
+// are kept, and it takes as long for any key and for none.
+Authorize AuthorizeKeys(const std::vector<std::string>& keys);
 
 class HttpServer {
  public:

@@ -114,19 +114,19 @@ RouteHandler MetricsText(const Service& service) {
 std::vector<Route> ModelRoutes(Service& service) {
   const auto health = Answering200([] { return Json{{"status", "ok"}}; });
   return {
-      {"GET", "/health", health, false, "Whether the server answers at all"},
-      {"GET", "/v1/health", health, false, "The same"},
-      {"GET", "/ready", Ready(service), false, "Whether it takes requests"},
+      {"GET", "/health", health, Access::kAnyone, "Whether the server answers at all"},
+      {"GET", "/v1/health", health, Access::kAnyone, "The same"},
+      {"GET", "/ready", Ready(service), Access::kAnyone, "Whether it takes requests"},
       {"GET", "/version", Answering200([&service] {
          return Json{{"version", service.version}};
        }),
-       false, "Fulmen's version"},
-      {"GET", "/metrics", MetricsText(service), true, "Numbers for Prometheus"},
-      {"GET", "/props", Answering200([&service] { return Properties(service); }), true,
+       Access::kAnyone, "Fulmen's version"},
+      {"GET", "/metrics", MetricsText(service), Access::kAdmin, "Numbers for Prometheus"},
+      {"GET", "/props", Answering200([&service] { return Properties(service); }), Access::kKey,
        "Models, their contexts and what they sample with"},
-      {"GET", "/v1/models", Answering200([&service] { return ModelList(service); }), true,
+      {"GET", "/v1/models", Answering200([&service] { return ModelList(service); }), Access::kKey,
        "The models"},
-      {"GET", "/v1/models/{id}", OneModel(service), true, "One of them"},
+      {"GET", "/v1/models/{id}", OneModel(service), Access::kKey, "One of them"},
   };
 }
 

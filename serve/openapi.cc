@@ -36,7 +36,7 @@ Json Operation(const Route& route) {
   if (route.method == "POST" || route.method == "PUT" || route.method == "PATCH") {
     operation["requestBody"] = Body("As the API's own documentation says");
   }
-  if (!route.needs_key) operation["security"] = Json::array();
+  if (route.access == Access::kAnyone) operation["security"] = Json::array();
   return operation;
 }
 

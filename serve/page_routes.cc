@@ -24,7 +24,7 @@ Route File(const std::string& path, std::string_view name, std::string type) {
     response.body = std::string(WebFiles().at(name));
     co_await exchange.Respond(std::move(response));
   };
-  return {"GET", path, handler, false, "A page to chat on"};
+  return {"GET", path, handler, Access::kAnyone, "A page to chat on"};
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ ApiResult<ReferredItems> Referred(Service& service, const Json& body, const std:
 }
 
 asio::awaitable<void> Create(Service& service, Exchange& exchange) {
-  const std::string space = SpaceOf(service, exchange.request());
+  const std::string space = exchange.request().caller.space;
   auto parse = [&service, &space, &exchange]() -> ApiResult<std::unique_ptr<ResponsesCall>> {
     FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
     FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
@@ -59,7 +59,7 @@ RouteHandler Answered(Service& service, Worker worker) {
     const auto id = values.find("id");
     const std::string named = id == values.end() ? "" : id->second;
     auto work = [&service, &worker, &exchange, named]() -> ApiResult<HttpResponse> {
-      const std::string space = SpaceOf(service, exchange.request());
+      const std::string space = exchange.request().caller.space;
       FULMEN_API_ASSIGN(const Json answer, worker(space, named, exchange));
       return HttpResponse::OfJson(answer);
     };
@@ -106,13 +106,13 @@ std::vector<Route> ResponseRoutes(Service& service) {
   };
   const std::string one = "/v1/responses/{id}";
   return {
-      {"POST", "/v1/responses", create, true, "OpenAI: a response"},
-      {"POST", "/v1/responses/input_tokens", Answered(service, count), true,
+      {"POST", "/v1/responses", create, Access::kKey, "OpenAI: a response"},
+      {"POST", "/v1/responses/input_tokens", Answered(service, count), Access::kKey,
        "Count a prompt's tokens"},
-      {"GET", one, FromStore(service, GetResponse), true, "A response that was stored"},
-      {"DELETE", one, FromStore(service, DeleteResponse), true, "Delete it"},
-      {"POST", one + "/cancel", FromStore(service, CancelResponse), true, "End it"},
-      {"GET", one + "/input_items", Answered(service, items), true, "What it was asked"},
+      {"GET", one, FromStore(service, GetResponse), Access::kKey, "A response that was stored"},
+      {"DELETE", one, FromStore(service, DeleteResponse), Access::kKey, "Delete it"},
+      {"POST", one + "/cancel", FromStore(service, CancelResponse), Access::kKey, "End it"},
+      {"GET", one + "/input_items", Answered(service, items), Access::kKey, "What it was asked"},
   };
 }
 

@@ -17,7 +17,7 @@ constexpr size_t kCompilers = 2;
 
 // Tells of itself, too.
 Route OpenApiRoute(std::vector<Route> routes, const std::string& version) {
-  Route route = {"GET", "/openapi.json", nullptr, false, "These routes, for programs"};
+  Route route = {"GET", "/openapi.json", nullptr, Access::kAnyone, "These routes, for programs"};
   routes.push_back(route);
   route.handler = [document = OpenApiOf(routes, version)](
                       Exchange& exchange, const PathValues&) -> boost::asio::awaitable<void> {
@@ -34,9 +34,9 @@ struct Server::Impl {
        ResponseStore* responses, const ServerOptions& options)
       : models(std::move(served)),
         metrics(models),
-        answering(models, sessions, metrics, workers, compilers, options.answering),
-        service{models,    answering,       metrics,      sessions,
-                responses, options.version, SecondsNow(), !options.keys.empty()} {}
+        answering(models, sessions, metrics, workers, compilers, options.ledger, options.answering),
+        service{models,    answering,      metrics,         sessions,
+                responses, options.ledger, options.version, SecondsNow()} {}
   ~Impl() {
     // Calls that were cut off still wait in their coroutines, for workers and for engines; both
     // have to be done before these go.
@@ -62,7 +62,11 @@ Result<std::unique_ptr<Server>> Server::Listen(std::vector<std::unique_ptr<Serve
                                                SessionStore* sessions, ResponseStore* responses,
                                                ServerOptions options) {
   auto impl = std::make_unique<Impl>(std::move(models), sessions, responses, options);
-  if (!options.keys.empty()) options.http.authorize = AuthorizeKeys(options.keys);
+  if (options.ledger != nullptr) {
+    options.http.authorize = AuthorizeByLedger(*options.ledger);
+  } else if (!options.keys.empty()) {
+    options.http.authorize = AuthorizeKeys(options.keys);
+  }
   options.http.finished = [&metrics = impl->metrics, log = options.log](const HttpRecord& record) {
     metrics.CountExchange(record);
     if (log) log(record);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "accounts/ledger.h"
 #include "base/status.h"
 #include "engine/session_store.h"
 #include "serve/answering.h"
@@ -17,8 +18,9 @@
 namespace fulmen {
 
 struct ServerOptions {
-  HttpServerOptions http;         // authorize is made from the keys
-  std::vector<std::string> keys;  // without any, everybody may ask
+  HttpServerOptions http;    // authorize is made from what follows
+  Ledger* ledger = nullptr;  // of keys, and of what their requests cost; must outlive the server
+  std::vector<std::string> keys;  // where there is no ledger: without any, everybody may ask
   AnsweringOptions answering;
   std::string version;                         // of Fulmen
   std::function<void(const HttpRecord&)> log;  // hears of every exchange, on the I/O thread

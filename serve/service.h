@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "accounts/ledger.h"
 #include "engine/session_store.h"
 #include "serve/answering.h"
 #include "serve/http.h"
@@ -21,14 +22,11 @@ struct Service {
   Metrics& metrics;
   SessionStore* sessions;    // null: none are kept
   ResponseStore* responses;  // null: none are stored
+  Ledger* ledger;            // null: nobody pays
   std::string version;       // of Fulmen
   int64_t started;           // seconds since 1970
-  bool has_keys;             // and asks for them
   bool is_draining = false;  // takes no more requests. Of the I/O thread
 };
-
-// The namespace of whoever asks, for its key: what its requests read and keep, no other finds.
-std::string SpaceOf(const Service& service, const HttpRequest& request);
 
 // Answers a call in the session that the request's header names, if it does.
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,

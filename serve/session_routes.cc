@@ -30,7 +30,7 @@ RouteHandler Answered(Service& service, Worker worker) {
         return ApiFail(ApiErrorKind::kNotFound, "", "this server keeps no sessions");
       }
       return worker(
-          {*service.sessions, SpaceOf(service, exchange.request()), named, exchange.TakeBody()});
+          {*service.sessions, exchange.request().caller.space, named, exchange.TakeBody()});
     };
     return RespondFromWorker(service, exchange, work);
   };
@@ -116,13 +116,13 @@ ApiResult<HttpResponse> Import(const Asked& asked) {
 std::vector<Route> SessionRoutes(Service& service) {
   const std::string one = "/v1/sessions/{name}";
   return {
-      {"GET", "/v1/sessions", Answered(service, List), true, "The sessions of this key"},
-      {"GET", one, Answered(service, Show), true, "One of them, with its messages"},
-      {"DELETE", one, Answered(service, Remove), true, "Delete it"},
-      {"PATCH", one, Answered(service, Change), true, "Rename it, or let it expire"},
-      {"POST", one + "/fork", Answered(service, Fork), true, "Copy it under another name"},
-      {"GET", one + "/export", Answered(service, Export), true, "As a file"},
-      {"PUT", one, Answered(service, Import), true, "From such a file"},
+      {"GET", "/v1/sessions", Answered(service, List), Access::kKey, "The sessions of this key"},
+      {"GET", one, Answered(service, Show), Access::kKey, "One of them, with its messages"},
+      {"DELETE", one, Answered(service, Remove), Access::kKey, "Delete it"},
+      {"PATCH", one, Answered(service, Change), Access::kKey, "Rename it, or let it expire"},
+      {"POST", one + "/fork", Answered(service, Fork), Access::kKey, "Copy it under another name"},
+      {"GET", one + "/export", Answered(service, Export), Access::kKey, "As a file"},
+      {"PUT", one, Answered(service, Import), Access::kKey, "From such a file"},
   };
 }
 

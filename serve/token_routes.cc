@@ -16,7 +16,7 @@ using Worker = ApiResult<Json> (*)(Service& service, Json& body, const std::stri
 RouteHandler Answered(Service& service, Worker worker) {
   return [&service, worker](Exchange& exchange, const PathValues&) {
     auto work = [&service, worker, &exchange]() -> ApiResult<HttpResponse> {
-      const std::string space = SpaceOf(service, exchange.request());
+      const std::string space = exchange.request().caller.space;
       FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
       FULMEN_API_ASSIGN(const Json answer, worker(service, json, space));
       return HttpResponse::OfJson(answer);
@@ -111,9 +111,10 @@ ApiResult<Json> ApplyTemplate(Service& service, Json& body, const std::string&) 
 
 std::vector<Route> TokenRoutes(Service& service) {
   return {
-      {"POST", "/tokenize", Answered(service, Tokenize), true, "Text or messages to tokens"},
-      {"POST", "/detokenize", Answered(service, Detokenize), true, "Tokens to text"},
-      {"POST", "/apply-template", Answered(service, ApplyTemplate), true,
+      {"POST", "/tokenize", Answered(service, Tokenize), Access::kKey,
+       "Text or messages to tokens"},
+      {"POST", "/detokenize", Answered(service, Detokenize), Access::kKey, "Tokens to text"},
+      {"POST", "/apply-template", Answered(service, ApplyTemplate), Access::kKey,
        "Messages to the text of their prompt"},
   };
 }

@@ -29,6 +29,7 @@ class Turn {
 
   // Once: the prompt, which may be millions of tokens, goes with it.
   AnswerStart Start();
+  const Request& request() const { return request_; }
   // What is asked of the engine; once.
   Request TakeRequest() { return std::move(request_); }
   bool tells_tokens() const { return tells_tokens_; }

@@ -1,0 +1,178 @@
+#include "serve/metered_call.h"
+
+#include <fmt/chrono.h>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cmath>
+#include <functional>
+
+#include "serve/http_server.h"
+
+namespace fulmen {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kMillisecond = 1'000'000;
+
+// Waits for what `start` calls back with, from any thread, and goes on where it was awaited.
+template <class T>
+asio::awaitable<T> Called(std::function<void(std::function<void(T)>)> start) {
+  const asio::any_io_executor io = co_await asio::this_coro::executor;
+  auto initiate = [&start, io](auto handler) {
+    auto waiting = std::make_shared<decltype(handler)>(std::move(handler));
+    start([waiting, io](T value) {
+      asio::post(io,
+                 [waiting, value = std::move(value)]() mutable { (*waiting)(std::move(value)); });
+    });
+  };
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
+      initiate, asio::use_awaitable);
+}
+
+double Seconds(int64_t nanoseconds) {
+  return static_cast<double>(nanoseconds) / static_cast<double>(kSecond);
+}
+
+ApiError ToApiError(const Refusal& refusal, ApiStyle style) {
+  ApiError error = ToApiError(refusal.error);
+  switch (refusal.kind) {
+    case Refusal::Kind::kKey:
+      error.kind = ApiErrorKind::kAuthentication;
+      break;
+    case Refusal::Kind::kPrice:
+      error.kind = ApiErrorKind::kForbidden;
+      break;
+    case Refusal::Kind::kBalance:
+    case Refusal::Kind::kSpend:
+      error.kind = ApiErrorKind::kBalance;
+      break;
+    case Refusal::Kind::kRequests:
+    case Refusal::Kind::kConcurrent:
+      error.kind = ApiErrorKind::kRequestLimit;
+      error.retry_after = Seconds(refusal.wait);
+      break;
+    case Refusal::Kind::kTokens:
+      error.kind = ApiErrorKind::kTokenLimit;
+      error.retry_after = Seconds(refusal.wait);
+      break;
+    case Refusal::Kind::kTooLarge:
+      error.kind = ApiErrorKind::kTokenLimit;
+      break;
+    case Refusal::Kind::kUnavailable:
+      error.kind = ApiErrorKind::kUnavailable;
+      error.retry_after = Seconds(refusal.wait);
+      break;
+    case Refusal::Kind::kFailed:
+      error.kind = ApiErrorKind::kInternal;
+      break;
+  }
+  error.headers = LimitHeaders(style, refusal.limits, SystemTime());
+  return error;
+}
+
+// As "23.14s", or "120ms" of less than a second; never too short.
+std::string Duration(int64_t nanoseconds) {
+  const int64_t milliseconds = (nanoseconds + kMillisecond - 1) / kMillisecond;
+  if (milliseconds < 1000) return fmt::format("{}ms", milliseconds);
+  constexpr int64_t kHundredth = 10;
+  const int64_t hundredths = (milliseconds + kHundredth - 1) / kHundredth;
+  std::string text = fmt::format("{}.{:02}", hundredths / 100, hundredths % 100);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.ends_with('.')) text.pop_back();
+  return text + "s";
+}
+
+std::string Rfc3339(int64_t nanoseconds) {
+  const int64_t seconds = (nanoseconds + kSecond - 1) / kSecond;
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
+}
+
+}  // namespace
+
+asio::awaitable<ApiResult<std::unique_ptr<MeteredCall>>> MeteredCall::Admit(Ledger& ledger, Ask ask,
+                                                                            ApiStyle style) {
+  std::unique_ptr<MeteredCall> call(new MeteredCall(ledger, ask.request));
+  call->is_settled_ = true;  // until it is admitted
+  std::function<void(std::function<void(Admission)>)> admit =
+      [&](std::function<void(Admission)> done) { ledger.Admit(ask, std::move(done)); };
+  const Admission admission = co_await Called<Admission>(std::move(admit));
+  if (!admission) co_return tl::unexpected(ToApiError(admission.error(), style));
+  call->is_settled_ = false;
+  call->headers_ = LimitHeaders(style, admission->limits, SystemTime());
+  co_return call;
+}
+
+MeteredCall::~MeteredCall() {
+  if (!is_settled_) ledger_.Settle(request_, {}, kFailedOutcome, [](const Result<Money>&) {});
+}
+
+void MeteredCall::Extend(Engine& engine, RequestId id) const {
+  ledger_.Extend(
+      request_, [&engine, id](const Result<int64_t>& more) { engine.Allow(id, more.value_or(0)); });
+}
+
+void MeteredCall::Add(const Usage& usage) {
+  used_.prompt += usage.read_tokens;
+  used_.cached += usage.cached_tokens;
+  used_.image += usage.image_tokens - usage.cached_image_tokens;
+  used_.text = used_.prompt - used_.cached - used_.image;
+  used_.output += usage.output_tokens;
+  used_.reasoning += usage.reasoning_tokens;
+}
+
+asio::awaitable<ApiResult<void>> MeteredCall::Settle(std::string outcome) {
+  if (std::exchange(is_settled_, true)) co_return ApiResult<void>();
+  if (outcome == kFailedOutcome) used_ = {};
+  std::function<void(std::function<void(Result<Money>)>)> settle =
+      [&](std::function<void(Result<Money>)> done) {
+        ledger_.Settle(request_, used_, outcome, std::move(done));
+      };
+  const Result<Money> charge = co_await Called<Result<Money>>(std::move(settle));
+  if (!charge) co_return tl::unexpected(ToApiError(charge.error()));
+  co_return ApiResult<void>();
+}
+
+Authorize AuthorizeByLedger(const Ledger& ledger) {
+  return [&ledger](const HttpRequest& request, Access access) -> ApiResult<Caller> {
+    const std::string_view shown = ApiKeyOf(request);
+    const std::optional<Key> key = ledger.Authenticate(shown);
+    if (!key) return tl::unexpected(KeyError(shown));
+    const bool is_admin = key->settings.scope == KeyScope::kAdmin;
+    if (access == Access::kAdmin && !is_admin) {
+      return ApiFail(ApiErrorKind::kForbidden, "", "an administrator's key is expected here");
+    }
+    return Caller{.space = "org-" + key->organisation,
+                  .key = key->id,
+                  .organisation = key->organisation,
+                  .is_admin = is_admin};
+  };
+}
+
+std::vector<std::pair<std::string, std::string>> LimitHeaders(ApiStyle style, const Limits& limits,
+                                                              int64_t now) {
+  std::vector<std::pair<std::string, std::string>> headers;
+  const auto add = [&](const char* what, const LimitState& state) {
+    if (state.limit == 0) return;
+    if (style == ApiStyle::kAnthropic) {
+      const std::string name = fmt::format("anthropic-ratelimit-{}-", what);
+      headers.emplace_back(name + "limit", fmt::format("{}", state.limit));
+      headers.emplace_back(name + "remaining", fmt::format("{}", state.left));
+      headers.emplace_back(name + "reset", Rfc3339(now + state.reset));
+      return;
+    }
+    headers.emplace_back(fmt::format("x-ratelimit-limit-{}", what), fmt::format("{}", state.limit));
+    headers.emplace_back(fmt::format("x-ratelimit-remaining-{}", what),
+                         fmt::format("{}", state.left));
+    headers.emplace_back(fmt::format("x-ratelimit-reset-{}", what), Duration(state.reset));
+  };
+  add("requests", limits.requests);
+  add("tokens", limits.tokens);
+  return headers;
+}
+
+}  // namespace fulmen

@@ -1,0 +1,64 @@
+// What the ledger holds for a call: nothing is computed before it is admitted, no more than is held
+// for, and the row of what was used is kept before its client hears the end.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "accounts/ledger.h"
+#include "engine/engine.h"
+#include "serve/http.h"
+
+namespace fulmen {
+
+// Of the I/O thread but for Extend. The ledger must outlive it, and what it asked of the ledger.
+class MeteredCall {
+ public:
+  // Errors are those of the ledger, told as the API has them.
+  static boost::asio::awaitable<ApiResult<std::unique_ptr<MeteredCall>>> Admit(Ledger& ledger,
+                                                                               Ask ask,
+                                                                               ApiStyle style);
+  // What has not been settled is, with nothing charged: the server failed or is about to end.
+  ~MeteredCall();
+  MeteredCall(const MeteredCall&) = delete;
+  MeteredCall& operator=(const MeteredCall&) = delete;
+
+  // What is left of the key's limits, for the head of the answer.
+  const std::vector<std::pair<std::string, std::string>>& headers() const { return headers_; }
+
+  // From any thread: has more held for a request of the call that has little left to sample, and
+  // tells its engine. The engine must outlive what is asked of the ledger.
+  void Extend(Engine& engine, RequestId id) const;
+
+  // What one of its requests used.
+  void Add(const Usage& usage);
+  // Its row, which says how it ended. What failed is not charged. The second time it does nothing.
+  boost::asio::awaitable<ApiResult<void>> Settle(std::string outcome);
+
+ private:
+  MeteredCall(Ledger& ledger, std::string request)
+      : ledger_(ledger), request_(std::move(request)) {}
+
+  Ledger& ledger_;
+  const std::string request_;
+  std::vector<std::pair<std::string, std::string>> headers_;
+  TokenCounts used_;
+  bool is_settled_ = false;
+};
+
+// The outcome of what failed.
+inline constexpr const char* kFailedOutcome = "error";
+
+// Requests must show a key of the ledger, which must be an administrator's for Access::kAdmin. What
+// they keep belongs to the key's organisation.
+Authorize AuthorizeByLedger(const Ledger& ledger);
+
+// As x-ratelimit-… or anthropic-ratelimit-…; of limits that there are. `now` in nanoseconds.
+std::vector<std::pair<std::string, std::string>> LimitHeaders(ApiStyle style, const Limits& limits,
+                                                              int64_t now);
+
+}  // namespace fulmen
