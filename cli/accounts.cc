@@ -1,23 +1,28 @@
 #include "cli/accounts.h"
 
+#include <algorithm>
+
 #include "base/console.h"
 
 namespace fulmen {
 namespace {
 
+constexpr const char* kOrganisation = "main";
 constexpr const char* kCurrency = "CNY";
 // 1 and 8 a million tokens as published, a cached one a fifth of what it costs to read.
-constexpr Prices kPublished = {.text = {1000}, .cached = {200}, .image = {1000}, .output = {8000}};
+constexpr Prices kPublished = {
+    .text = {1000}, .cached = {200}, .image = {1000}, .output = {8000}};
 
-Status SetUp(Ledger& ledger) {
-  const Status is_new = ledger.AddOrganisation("main", kCurrency);
-  if (!is_new && is_new.error().code == ErrorCode::kConflict) return {};
-  FULMEN_TRY(is_new);
-  FULMEN_ASSIGN(const NewKey made,
-                ledger.AddKey("main", {.name = "first", .scope = KeyScope::kAdmin}));
-  Say("fulmen: a new ledger. Its administrator's key, which is shown this once:\n\n  {}\n\n",
-      made.secret.Reveal());
-  return {};
+Result<bool> HasAdministrator(Ledger& ledger) {
+  FULMEN_ASSIGN(const auto organisations, ledger.Organisations());
+  for (const OrganisationInfo& each : organisations) {
+    FULMEN_ASSIGN(const std::vector<Key> keys, ledger.Keys(each.name));
+    const bool one = std::ranges::any_of(keys, [](const Key& key) {
+      return key.settings.scope == KeyScope::kAdmin && key.revoked == 0;
+    });
+    if (one) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -29,16 +34,32 @@ Option& AddAccountsOption(Command& command, std::string& database) {
       .Completes(Completion::kFiles);
 }
 
-Result<std::unique_ptr<Ledger>> OpenServersLedger(const std::string& database) {
-  FULMEN_ASSIGN(std::unique_ptr<Ledger> ledger, Ledger::Open(database));
-  FULMEN_TRY(SetUp(*ledger));
+bool IsServerDatabase(const std::string& database) {
+  return database.starts_with("postgresql://") || database.starts_with("postgres://");
+}
+
+Result<std::unique_ptr<Ledger>> OpenLedger(const std::string& database) {
+  FULMEN_ASSIGN(std::unique_ptr<Ledger> ledger, Ledger::Open({.database = database}));
+  FULMEN_ASSIGN(const auto organisations, ledger->Organisations());
+  if (!organisations.empty()) return ledger;
+  const Status added = ledger->AddOrganisation(kOrganisation, kCurrency);
+  // Another may have been faster.
+  if (!added && added.error().code != ErrorCode::kConflict) {
+    return tl::unexpected<Error>(added.error());
+  }
   return ledger;
 }
 
-Status AddPublishedPrices(Ledger& ledger, const std::vector<std::string>& models) {
+Status PrepareForServer(Ledger& ledger, const std::vector<std::string>& models) {
   for (const std::string& model : models) {
     FULMEN_TRY(ledger.AddPrices(model, kCurrency, kPublished));
   }
+  FULMEN_ASSIGN(const bool has_one, HasAdministrator(ledger));
+  if (has_one) return {};
+  FULMEN_ASSIGN(const NewKey made,
+                ledger.AddKey(kOrganisation, {.name = "first", .scope = KeyScope::kAdmin}));
+  Say("fulmen: an administrator's key was made, and is shown this once:\n\n  {}\n\n",
+      made.secret.Reveal());
   return {};
 }
 

@@ -14,10 +14,12 @@ namespace fulmen {
 // --accounts DATABASE
 Option& AddAccountsOption(Command& command, std::string& database);
 
-// Opens a server's ledger. A new one gets an organisation and an administrator's key, which is told
-// this once.
-Result<std::unique_ptr<Ledger>> OpenServersLedger(const std::string& database);
-// Models that have no price get the published ones.
-Status AddPublishedPrices(Ledger& ledger, const std::vector<std::string>& models);
+// Whether it is a database that several servers may share, rather than a file.
+bool IsServerDatabase(const std::string& database);
+// Opens the ledger, or makes one with an organisation in it.
+Result<std::unique_ptr<Ledger>> OpenLedger(const std::string& database);
+// Models that have no price get the published ones. Where no administrator has a key, one is made
+// and told this once.
+Status PrepareForServer(Ledger& ledger, const std::vector<std::string>& models);
 
 }  // namespace fulmen

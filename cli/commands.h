@@ -31,6 +31,7 @@ void AddSessionCommand(Command& program);
 void AddServeCommand(Command& program);
 void AddPullCommand(Command& program);
 void AddCallCommand(Command& program);
+void AddAccountsCommands(Command& program);  // keys, balance, usage and what belongs to them
 // `completion` and `manual`, which tell of all commands that were added before or are added later.
 void AddManualCommands(Command& program);
 

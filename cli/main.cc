@@ -57,6 +57,7 @@ void AddCommands(Command& program) {
   AddSessionCommand(program);
   AddServeCommand(program);
   AddCallCommand(program);
+  AddAccountsCommands(program);
   AddPullCommand(program);
   AddBenchCommand(program);
   AddManualCommands(program);

@@ -330,7 +330,7 @@ Status Serve(const ServeOptions& options) {
   }
   std::unique_ptr<Ledger> ledger;
   if (!options.accounts.empty()) {
-    FULMEN_ASSIGN(ledger, OpenServersLedger(options.accounts));
+    FULMEN_ASSIGN(ledger, OpenLedger(options.accounts));
   }
   std::vector<std::string> named = options.models;
   if (named.empty()) named.emplace_back();
@@ -346,7 +346,7 @@ Status Serve(const ServeOptions& options) {
   if (ledger) {
     std::vector<std::string> names;
     for (const auto& model : models) names.push_back(model->name());
-    FULMEN_TRY(AddPublishedPrices(*ledger, names));
+    FULMEN_TRY(PrepareForServer(*ledger, names));
   }
   ServerOptions server_options;
   server_options.http = options.http;

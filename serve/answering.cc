@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "serve/answer_rules.h"
 #include "serve/event_queue.h"
+#include "serve/recorded_answer.h"
 #include "serve/sse.h"
 
 namespace fulmen {
@@ -127,6 +128,7 @@ asio::awaitable<ApiResult<void>> Answering::Meter(Under& under) {
     ask.prompt += std::ssize(turn.request().prompt);
     ask.choices += turn.request().choices;
   }
+  if (const RecordedAnswer* record = under.exchange.record()) ask.answer = record->name();
   auto admitted = co_await MeteredCall::Admit(*ledger_, std::move(ask), under.call->style());
   if (!admitted) co_return tl::unexpected(admitted.error());
   under.metered = *std::move(admitted);
@@ -215,6 +217,13 @@ asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiC
   co_await Relay(under);
 }
 
+// The whole answer, where it is to be kept.
+std::optional<KeptAnswer> Answering::KeptOf(const Under& under) {
+  const RecordedAnswer* record = under.exchange.record();
+  if (record == nullptr) return std::nullopt;
+  return record->Whole(under.call->streams() ? under.out : DumpJson(under.call->Answer()));
+}
+
 // The generations of one request are held to the same.
 std::vector<std::pair<std::string, std::string>> Answering::HeadersOf(const Under& under) {
   std::vector<std::pair<std::string, std::string>> headers;
@@ -227,8 +236,7 @@ std::vector<std::pair<std::string, std::string>> Answering::HeadersOf(const Unde
 asio::awaitable<void> Answering::Relay(Under& under) {
   const bool streams = under.call->streams();
   if (streams) {
-    HttpResponse head = {.content_type = "text/event-stream; charset=utf-8",
-                         .headers = HeadersOf(under)};
+    HttpResponse head = {.content_type = kSseContentType, .headers = HeadersOf(under)};
     under.left = !co_await under.exchange.BeginStream(std::move(head)) || under.left;
   }
   std::vector<AnswerStart> starts;
@@ -291,7 +299,8 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
   }
   if (under.metered && (under.error || under.open == 0)) {
     std::string outcome(under.error ? kFailedOutcome : FinishReasonName(under.reason));
-    const auto settled = co_await under.metered->Settle(std::move(outcome));
+    std::optional<KeptAnswer> kept = under.error ? std::nullopt : KeptOf(under);
+    const auto settled = co_await under.metered->Settle(std::move(outcome), std::move(kept));
     if (!settled && !under.error) under.error = settled.error();
   }
   if (!under.error || !under.call->streams()) co_return;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -75,6 +76,7 @@ class Answering {
   static std::vector<std::pair<std::string, std::string>> HeadersOf(const Under& under);
   boost::asio::awaitable<void> Relay(Under& under);
   boost::asio::awaitable<void> Take(Under& under, EventQueue::Entry entry);
+  static std::optional<KeptAnswer> KeptOf(const Under& under);
   boost::asio::awaitable<void> EndLeft(Under& under);
   boost::asio::awaitable<void> SignOfLife(Under& under);
 

@@ -64,6 +64,8 @@ struct HttpResponse {
 // In the head of an answer: what was left out of the schema that it was to be held to.
 inline constexpr std::string_view kLeftOutHeader = "fulmen-schema-left-out";
 
+class RecordedAnswer;
+
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -82,6 +84,9 @@ class Exchange {
   virtual boost::asio::awaitable<void> EndStream() = 0;
   // An interim answer before the head, as 102 (Processing). Not for HTTP/1.0.
   virtual boost::asio::awaitable<bool> Interim(int status) = 0;
+
+  // Where the answer is kept, for who asks again; null: nowhere.
+  virtual RecordedAnswer* record() { return nullptr; }
 
   // Called once, on the I/O thread, as soon as the client has left, or at once if it has; until the
   // answer has ended. So that nobody works for it any more. A later call replaces an earlier one.

@@ -64,6 +64,17 @@ std::string QueryValue(std::string_view query, std::string_view key) {
   return "";
 }
 
+std::vector<std::pair<std::string, std::string>> QueryValues(std::string_view query) {
+  std::vector<std::pair<std::string, std::string>> values;
+  while (!query.empty()) {
+    std::string_view value = TakeUntil(query, '&');
+    const auto name = PercentDecode(TakeUntil(value, '='), true);
+    const auto decoded = PercentDecode(value, true);
+    if (name && decoded) values.emplace_back(*name, *decoded);
+  }
+  return values;
+}
+
 ApiResult<HttpTarget> ParseHttpTarget(std::string_view target) {
   constexpr auto kInvalid = ApiErrorKind::kInvalid;
   HttpTarget parsed;

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "serve/api_error.h"
 
@@ -17,6 +19,9 @@ std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_spa
 // The decoded value of the first such key; "" where there is none. What cannot be decoded is no
 // key.
 std::string QueryValue(std::string_view query, std::string_view key);
+
+// All keys that can be decoded, and their values.
+std::vector<std::pair<std::string, std::string>> QueryValues(std::string_view query);
 
 // What a request line asks for: "/path?query", "http://host/path?query", or "*".
 struct HttpTarget {

@@ -2,14 +2,11 @@
 
 #include <fmt/chrono.h>
 
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cmath>
 #include <functional>
 
 #include "serve/http_server.h"
+#include "serve/on_ledger.h"
 
 namespace fulmen {
 namespace {
@@ -18,21 +15,6 @@ namespace asio = boost::asio;
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kMillisecond = 1'000'000;
-
-// Waits for what `start` calls back with, from any thread, and goes on where it was awaited.
-template <class T>
-asio::awaitable<T> Called(std::function<void(std::function<void(T)>)> start) {
-  const asio::any_io_executor io = co_await asio::this_coro::executor;
-  auto initiate = [&start, io](auto handler) {
-    auto waiting = std::make_shared<decltype(handler)>(std::move(handler));
-    start([waiting, io](T value) {
-      asio::post(io,
-                 [waiting, value = std::move(value)]() mutable { (*waiting)(std::move(value)); });
-    });
-  };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
-      initiate, asio::use_awaitable);
-}
 
 double Seconds(int64_t nanoseconds) {
   return static_cast<double>(nanoseconds) / static_cast<double>(kSecond);
@@ -98,9 +80,10 @@ asio::awaitable<ApiResult<std::unique_ptr<MeteredCall>>> MeteredCall::Admit(Ledg
                                                                             ApiStyle style) {
   std::unique_ptr<MeteredCall> call(new MeteredCall(ledger, ask.request));
   call->is_settled_ = true;  // until it is admitted
-  std::function<void(std::function<void(Admission)>)> admit =
-      [&](std::function<void(Admission)> done) { ledger.Admit(ask, std::move(done)); };
-  const Admission admission = co_await Called<Admission>(std::move(admit));
+  LedgerCall<Admission> admit = [&](std::function<void(Admission)> done) {
+    ledger.Admit(ask, std::move(done));
+  };
+  const Admission admission = co_await OnLedger<Admission>(std::move(admit));
   if (!admission) co_return tl::unexpected(ToApiError(admission.error(), style));
   call->is_settled_ = false;
   call->headers_ = LimitHeaders(style, admission->limits, SystemTime());
@@ -125,14 +108,14 @@ void MeteredCall::Add(const Usage& usage) {
   used_.reasoning += usage.reasoning_tokens;
 }
 
-asio::awaitable<ApiResult<void>> MeteredCall::Settle(std::string outcome) {
+asio::awaitable<ApiResult<void>> MeteredCall::Settle(std::string outcome,
+                                                     std::optional<KeptAnswer> answer) {
   if (std::exchange(is_settled_, true)) co_return ApiResult<void>();
   if (outcome == kFailedOutcome) used_ = {};
-  std::function<void(std::function<void(Result<Money>)>)> settle =
-      [&](std::function<void(Result<Money>)> done) {
-        ledger_.Settle(request_, used_, outcome, std::move(done));
-      };
-  const Result<Money> charge = co_await Called<Result<Money>>(std::move(settle));
+  LedgerCall<Result<Money>> settle = [&](std::function<void(Result<Money>)> done) {
+    ledger_.Settle(request_, used_, outcome, std::move(done), std::move(answer));
+  };
+  const Result<Money> charge = co_await OnLedger<Result<Money>>(std::move(settle));
   if (!charge) co_return tl::unexpected(ToApiError(charge.error()));
   co_return ApiResult<void>();
 }

@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,8 +37,10 @@ class MeteredCall {
 
   // What one of its requests used.
   void Add(const Usage& usage);
-  // Its row, which says how it ended. What failed is not charged. The second time it does nothing.
-  boost::asio::awaitable<ApiResult<void>> Settle(std::string outcome);
+  // Its row, which says how it ended, and the answer where it is to be kept. What failed is neither
+  // charged nor kept. The second time it does nothing.
+  boost::asio::awaitable<ApiResult<void>> Settle(std::string outcome,
+                                                 std::optional<KeptAnswer> answer = {});
 
  private:
   MeteredCall(Ledger& ledger, std::string request)

@@ -72,7 +72,8 @@ Result<std::unique_ptr<Server>> Server::Listen(std::vector<std::unique_ptr<Serve
     if (log) log(record);
   };
   std::vector<Route> routes = PageRoutes();
-  for (auto make : {ApiRoutes, ResponseRoutes, ModelRoutes, TokenRoutes, SessionRoutes}) {
+  for (auto make :
+       {ApiRoutes, ResponseRoutes, ModelRoutes, TokenRoutes, SessionRoutes, AdminRoutes}) {
     for (Route& route : make(impl->service)) routes.push_back(std::move(route));
   }
   routes.push_back(OpenApiRoute(routes, impl->service.version));

@@ -44,6 +44,7 @@ std::vector<Route> ResponseRoutes(Service& service);  // the fourth, OpenAI's Re
 std::vector<Route> ModelRoutes(Service& service);     // models, health, properties, metrics
 std::vector<Route> TokenRoutes(Service& service);     // tokenize, detokenize, apply-template
 std::vector<Route> SessionRoutes(Service& service);   // /v1/sessions
+std::vector<Route> AdminRoutes(Service& service);     // /admin, where there is a ledger
 std::vector<Route> PageRoutes();                      // the page at /
 
 }  // namespace fulmen

@@ -15,6 +15,8 @@ std::string DumpJson(const Json& json);
 void AppendSseText(std::string& out, std::string_view event, std::string_view data);
 void AppendSse(std::string& out, std::string_view event, const Json& data);
 
+inline constexpr const char* kSseContentType = "text/event-stream; charset=utf-8";
+
 // A comment, which clients pass over: a sign of life.
 inline constexpr std::string_view kSseComment = ":\n\n";
 

@@ -30,7 +30,7 @@ class Accounts : public ::testing::Test {
   }
 
   // The file is open for the server or for the test, never for both.
-  void Open() { ledger_ = Ledger::Open(path_).value(); }
+  void Open() { ledger_ = Ledger::Open({.database = path_}).value(); }
   void Serve(const Words& more = {}) {
     ledger_.reset();
     Words options = {"--accounts", path_};

@@ -404,7 +404,10 @@ TEST_F(Options, AllAreInTheTable) {
     known[each.command].insert({each.option, "--quiet"});
   }
   for (const Words& words : AllCommands()) {
-    if (words == Words{"serve"} || words == Words{"call"}) continue;  // have tests of their own
+    // They have tests of their own.
+    static const std::set<std::string> kElsewhere = {"serve", "call",          "keys",  "balance",
+                                                     "usage", "organisations", "prices"};
+    if (!words.empty() && kElsewhere.contains(words.front())) continue;
     const std::string command = fmt::format("{}", fmt::join(words, " "));
     for (const std::string& option : HelpOf(words).options) {
       // Fields of the config are the same options in both commands.

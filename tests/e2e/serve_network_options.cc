@@ -91,6 +91,16 @@ void ShowKeyFile() {
   ExpectRefused({"--api-key-file", none}, none + ": a key is expected on a line", 1);
 }
 
+// accounts_test.cc has what comes of it.
+void ShowAccounts() {
+  const Served server(NewFolder(), {"--accounts", "ledger.db"});
+  EXPECT_EQ(StatusWith("")(server), "401");
+  EXPECT_NE(server.Err().find("sk-fulmen-"), std::string::npos) << server.Err();
+  ExpectRefused({"--accounts", "ledger.db", "--api-key", "k"},
+                "--accounts and --api-key exclude each other");
+  ExpectRefused({"--accounts", "/"}, "/: a ledger is a regular file", 1);
+}
+
 void ShowAllowedHosts() {
   const std::string name = "Host: models.example\r\n";
   const Served server(NewFolder(), {"--allow-host", "models.example"});
@@ -156,6 +166,7 @@ std::vector<Shown> NetworkOptions() {
       {{"--port"}, ShowPort},
       {{"--api-key"}, ShowKeys},
       {{"--api-key-file"}, ShowKeyFile},
+      {{"--accounts"}, ShowAccounts},
       {{"--anyone"}, ShowAnyone},
       {{"--allow-host"}, ShowAllowedHosts},
       {{"--cors-origin"}, ShowCors},

@@ -1,0 +1,29 @@
+// What administrators ask of a ledger: a table of operations that take and give JSON, the same for
+// commands that open it and for those, and pages, that ask a server over HTTP.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "accounts/ledger.h"
+#include "base/json.h"
+#include "base/status.h"
+
+namespace fulmen {
+
+struct AdminOperation {
+  const char* name;     // as "keys.create"
+  const char* method;   // of HTTP, GET or POST
+  const char* path;     // likewise; what is in braces is an argument
+  const char* summary;  // for /openapi.json
+  // `arguments` is an object; of what came by a query all values are strings. Errors name the
+  // argument. Money is a decimal string in both directions, of prices for a million tokens; times
+  // are as RFC 3339 has them.
+  Result<Json> (*run)(Ledger& ledger, const Json& arguments);
+};
+
+std::span<const AdminOperation> AdminOperations();
+// One that there is.
+const AdminOperation& FindAdminOperation(std::string_view name);
+
+}  // namespace fulmen
