@@ -1,31 +1,12 @@
 #include "accounts/committer.h"
 
-#include <sqlite3.h>
-
+#include <future>
 #include <utility>
-
-#include "base/check.h"
 
 namespace fulmen {
 
-Result<std::unique_ptr<Committer>> Committer::Open(const std::string& path,
-                                                   const DatabaseKind& kind) {
-  FULMEN_CHECK(kind.exclusive, "a {} has one connection", kind.name);
-  FULMEN_ASSIGN(std::unique_ptr<SQLite::Database> database, OpenDatabase(path, kind));
-  try {
-    database->exec("PRAGMA foreign_keys = ON");
-  } catch (const SQLite::Exception& thrown) {
-    return tl::unexpected<Error>(DatabaseError(path, kind, thrown));
-  }
-  return std::unique_ptr<Committer>(new Committer(path, kind, std::move(database)));
-}
-
-Committer::Committer(std::string path, const DatabaseKind& kind,
-                     std::unique_ptr<SQLite::Database> database)
-    : path_(std::move(path)),
-      kind_(kind),
-      database_(std::move(database)),
-      thread_([this] { Work(); }) {}
+Committer::Committer(std::unique_ptr<SqlConnection> connection)
+    : connection_(std::move(connection)), thread_([this] { Work(); }) {}
 
 Committer::~Committer() {
   {
@@ -36,13 +17,32 @@ Committer::~Committer() {
   thread_.join();
 }
 
-Status Committer::Run(const Job& job) {
-  Task task{job};
-  std::unique_lock lock(mutex_);
-  waiting_.push_back(&task);
+void Committer::Submit(Job job, Done done) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({std::move(job), std::move(done)});
+  }
   asked_.notify_one();
-  answered_.wait(lock, [&task] { return task.done; });
-  return task.status;
+}
+
+Status Committer::Run(Job job) {
+  // Shared, since the thread may still be in it when the result is here.
+  const auto promise = std::make_shared<std::promise<Status>>();
+  Submit(std::move(job), [promise](Status status) { promise->set_value(std::move(status)); });
+  return promise->get_future().get();
+}
+
+Status Committer::Backup(const std::string& path) {
+  Copying copying{path};
+  std::unique_lock lock(mutex_);
+  if (copying_ != nullptr) {
+    return Fail(ErrorCode::kConflict, "a backup to {} is under way", copying_->path);
+  }
+  copying_ = &copying;
+  asked_.notify_one();
+  copied_.wait(lock, [&copying] { return copying.status.has_value(); });
+  copying_ = nullptr;
+  return *copying.status;
 }
 
 int64_t Committer::commits() const {
@@ -51,48 +51,67 @@ int64_t Committer::commits() const {
 }
 
 void Committer::Work() {
+  const auto copying = [this] { return copying_ != nullptr && !copying_->status; };
   std::unique_lock lock(mutex_);
   while (true) {
-    asked_.wait(lock, [this] { return closing_ || !waiting_.empty(); });
-    if (waiting_.empty()) return;
-    const std::vector<Task*> tasks = std::exchange(waiting_, {});
+    asked_.wait(lock, [&] { return closing_ || !waiting_.empty() || copying(); });
+    std::vector<Task> tasks = std::exchange(waiting_, {});
+    Copying* const copy = copying() ? copying_ : nullptr;
+    if (tasks.empty() && copy == nullptr) return;
     lock.unlock();
-    Commit(tasks);
+    if (!tasks.empty()) Commit(tasks);
+    for (Task& task : tasks) task.done(std::move(task.status));
+    if (copy != nullptr) Copy(*copy);
     lock.lock();
-    ++commits_;
-    for (Task* task : tasks) task->done = true;
-    answered_.notify_all();
   }
 }
 
-void Committer::Commit(const std::vector<Task*>& tasks) {
+void Committer::Commit(std::vector<Task>& tasks) {
   try {
-    database_->exec("BEGIN IMMEDIATE");
-    for (Task* task : tasks) task->status = RunOne(task->job);
-    database_->exec("COMMIT");
-  } catch (const SQLite::Exception& thrown) {
-    const Error error = DatabaseError(path_, kind_, thrown);
-    for (Task* task : tasks) {
-      if (task->status) task->status = tl::unexpected<Error>(error);
+    connection_->Begin();
+    for (Task& task : tasks) task.status = RunOne(task.job);
+    connection_->Commit();
+    const std::lock_guard lock(mutex_);
+    ++commits_;
+  } catch (const SqlFailure& failure) {
+    for (Task& task : tasks) {
+      if (task.status) task.status = tl::unexpected<Error>(failure.error);
     }
-    // After some errors, a full disk among them, SQLite has already done it.
-    if (sqlite3_get_autocommit(database_->getHandle()) == 0) {
-      sqlite3_exec(database_->getHandle(), "ROLLBACK", nullptr, nullptr, nullptr);
-    }
+    connection_->RollBack();
   }
 }
 
 Status Committer::RunOne(const Job& job) {
-  database_->exec("SAVEPOINT job");
+  connection_->Execute("SAVEPOINT job");
   Status status;
   try {
-    status = job(*database_);
-  } catch (const SQLite::Exception& thrown) {
-    status = tl::unexpected<Error>(DatabaseError(path_, kind_, thrown));
+    status = job(*connection_);
+  } catch (const SqlFailure& failure) {
+    if (failure.kind != SqlFailure::Kind::kStatement) throw;
+    status = tl::unexpected<Error>(failure.error);
   }
-  if (!status) database_->exec("ROLLBACK TO job");
-  database_->exec("RELEASE job");
+  if (!status) connection_->Execute("ROLLBACK TO job");
+  connection_->Execute("RELEASE job");
   return status;
+}
+
+void Committer::Copy(Copying& copying) {
+  Result<bool> done = false;
+  if (copying.backup == nullptr) {
+    Result<std::unique_ptr<SqlBackup>> started = connection_->StartBackup(copying.path);
+    if (started) {
+      copying.backup = *std::move(started);
+    } else {
+      done = tl::unexpected<Error>(started.error());
+    }
+  } else {
+    done = copying.backup->Step();
+  }
+  if (done && !*done) return;
+  copying.backup.reset();
+  const std::lock_guard lock(mutex_);
+  copying.status = done ? Status() : tl::unexpected<Error>(done.error());
+  copied_.notify_all();
 }
 
 }  // namespace fulmen

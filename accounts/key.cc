@@ -36,7 +36,9 @@ Status CheckLimits(const KeyLimits& limits) {
                   name, kLargestPerMinute, value);
     }
   }
-  return {};
+  if (limits.spend_per_day.nanos >= 0) return {};
+  return Fail(ErrorCode::kInvalidArgument, "a limit of spending should not be negative, found {}",
+              FormatMoney(limits.spend_per_day));
 }
 
 Secret NewSecret() { return Secret("sk-fulmen-" + Base64Url(RandomBytes(32))); }

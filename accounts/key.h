@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "accounts/money.h"
 #include "base/status.h"
 
 namespace fulmen {
@@ -30,9 +31,10 @@ struct KeyLimits {
   int64_t requests_per_minute = 0;  // 0: any number, as in the others
   int64_t tokens_per_minute = 0;    // of prompts and answers
   int64_t concurrent = 0;           // requests under way
+  Money spend_per_day = {};         // a day of its organisation's time zone
 };
 
-// Errors where one is negative, or above kLargestPerMinute.
+// Errors where one is negative, or a number above kLargestPerMinute.
 Status CheckLimits(const KeyLimits& limits);
 
 struct KeySettings {

@@ -24,9 +24,6 @@
 
 namespace fulmen {
 
-// Nanoseconds since 1970, in UTC.
-int64_t SystemTime();
-
 struct NewKey {
   Key key;
   Secret secret;  // shown once, and not kept
@@ -38,12 +35,41 @@ struct Balance {
   Money held;  // of it, by requests under way
 };
 
+struct OrganisationInfo {
+  std::string name;
+  std::string currency;
+  std::string zone;  // of its days
+};
+
+struct ModelPrices {
+  std::string model;
+  std::string currency;
+  Prices prices;
+};
+
+struct DepositInfo {
+  std::string reference;
+  Money amount;
+  int64_t at = 0;
+};
+
 struct Ask {
   std::string request;  // its id, that of its row
   std::string key;      // the id of its key
   std::string model;
-  int64_t prompt = 0;  // tokens
-  int64_t choices = 1;
+  int64_t prompt = 0;   // tokens
+  int64_t choices = 1;  // answers to it
+};
+
+struct LimitState {
+  int64_t limit = 0;  // of a minute; 0: none
+  int64_t left = 0;
+  int64_t reset = 0;  // nanoseconds until the bucket is full
+};
+
+struct Limits {
+  LimitState requests;
+  LimitState tokens;
 };
 struct LimitState { int64_t limit = 0; int64_t left = 0; int64_t reset = 0; };
 struct Limits { LimitState requests; LimitState tokens; };
@@ -55,46 +81,74 @@ struct Refusal {
     kKey,       // revoked or expired by now
     kPrice,     // the model has none in the organisation's currency
     kBalance,   // too little is left
+    kSpend,     // of what the key may spend in a day, which ends after `wait`
     kRequests,  // too many in this minute, as the next: they may come again after `wait`
     kTokens,
     kConcurrent,
-    kTooLarge,  // for the limit of tokens, whenever it comes
-    kFailed,    // of the database
- kSpend, kUnavailable,
+    kTooLarge,     // for the limit of tokens, whenever it comes
+    kUnavailable,  // the database is away, and may be back after `wait`
+    kFailed,       // of the database
   };
   Kind kind = Kind::kFailed;
   Error error = {};
-  int64_t wait = 0;  // nanoseconds
- Limits limits = {};
+  int64_t wait = 0;    // nanoseconds
+  Limits limits = {};  // as they are: nothing was taken
 };
 
-// The tokens that may be sampled with what is held.
+struct Admitted {
+  int64_t output = 0;  // tokens that may be sampled with what is held, in all answers together
+  Limits limits;
+};
+
 using Admission = tl::expected<Admitted, Refusal>;
 
 enum class UsageGroup : uint8_t { kDay, kKey, kModel };
 
 struct UsageLine {
-  std::string name;  // of the day in UTC, as in 2026-11-27, the key's id, or the model's
+  std::string name;  // of the organisation's day, as in 2026-11-27, the key's id, or the model's
   int64_t requests = 0;
   TokenCounts tokens = {};
   Money charge = {};
+};
+
+// One request that ended.
+struct UsageRow {
+  std::string request;
+  std::string key;
+  std::string model;
+  int64_t started = 0;
+  int64_t ended = 0;
+  std::string outcome;
+  TokenCounts tokens;
+  Prices prices;  // that it was charged by
+  Money charge;
+};
+
+struct LedgerOptions {
+  std::string database;                 // a path
+  std::function<int64_t()> clock = {};  // nanoseconds since 1970; empty: the database's own
 };
 
 // Thread safe. Everything that changes it returns once that is on the disk; requests that end
 // together share a commit.
 class Ledger {
  public:
-  using Clock = std::function<int64_t()>;
+  // Opens or makes the ledger, which no other process may have open. Requests that a crash cut get
+  // a row `crashed` that charges nothing.
+  static Result<std::unique_ptr<Ledger>> Open(const LedgerOptions& options);
 
-  // Opens or makes the ledger at `path`, which no other process may have open. Requests that a
-  // crash cut get a row `crashed` that charges nothing.
-  static Result<std::unique_ptr<Ledger>> Open(const std::string& path, Clock clock = SystemTime);
-
-  Status AddOrganisation(const std::string& name, const std::string& currency);
+  // `zone` is a name of the IANA's, such as "Asia/Shanghai".
+  Status AddOrganisation(const std::string& name, const std::string& currency,
+                         const std::string& zone = "UTC");
+  Result<std::vector<OrganisationInfo>> Organisations();
   Status SetPrices(const std::string& model, const std::string& currency, const Prices& prices);
-  Status AddPrices(const std::string& m, const std::string& c, const Prices& p) { (void)m; (void)c; (void)p; return {}; }
+  // The same where there are none: false where there are.
+  Result<bool> AddPrices(const std::string& model, const std::string& currency,
+                         const Prices& prices);
+  Result<std::vector<ModelPrices>> AllPrices();
   // False where a deposit of this reference is there already: then nothing is added.
   Result<bool> Deposit(const std::string& organisation, Money amount, const std::string& reference);
+  Result<std::vector<DepositInfo>> Deposits(const std::string& organisation);  // by their time
   Result<Balance> BalanceOf(const std::string& organisation);
 
   Result<NewKey> AddKey(const std::string& organisation, const KeySettings& settings);
@@ -105,40 +159,59 @@ class Ledger {
   // Whose key `secret` is; from memory. nullopt for a wrong, revoked or expired one.
   std::optional<Key> Authenticate(std::string_view secret) const;
 
-  // Holds back what the prompt and kFirstOutput tokens of answer cost at most.
+  // What follows comes in two forms: one waits, and one calls `done` in the ledger's thread, where
+  // it may neither take long nor wait for the ledger.
+  template <class T>
+  using Done = std::function<void(T)>;
+
+  // Holds back what the prompt and kFirstOutput tokens of each answer cost at most.
   static constexpr int64_t kFirstOutput = 256;
   Admission Admit(const Ask& ask);
-  void Admit(const Ask& ask, std::function<void(Admission)> done) { done(Admit(ask)); }
-  void Extend(const std::string& r, std::function<void(Result<int64_t>)> done) { done(Extend(r)); }
-  void Settle(const std::string& r, const TokenCounts& t, const std::string& o, std::function<void(Result<Money>)> done) { done(Settle(r, t, o)); }
-  // Holds back more, twice as much each time up to kLargestStep, or what the balance still pays:
-  // the tokens that may be sampled beyond those before. 0: it is exhausted.
+  void Admit(const Ask& ask, Done<Admission> done);
+  // Holds back more, twice as much each time up to kLargestStep for each answer, or what the
+  // balance and the key's day still pay: the tokens that may be sampled beyond those before. 0:
+  // they are exhausted.
   static constexpr int64_t kLargestStep = 8192;
   Result<int64_t> Extend(const std::string& request);
+  void Extend(const std::string& request, Done<Result<int64_t>> done);
   // Ends a request: one row of usage, and what it costs off the balance. `tokens` is what was
   // computed, within what was admitted; `outcome` is a word such as "stop". The second time it is
   // an error.
   Result<Money> Settle(const std::string& request, const TokenCounts& tokens,
                        const std::string& outcome);
+  void Settle(const std::string& request, const TokenCounts& tokens, const std::string& outcome,
+              Done<Result<Money>> done);
 
   // What ended in [from, to), the largest charge first, or by day.
   Result<std::vector<UsageLine>> Usage(const std::string& organisation, UsageGroup group,
                                        int64_t from, int64_t to);
+  // The rows of it, in the order in which they ended, up to `limit` of those behind the one of the
+  // request `after`, or from the first where it is empty.
+  Result<std::vector<UsageRow>> Rows(const std::string& organisation, int64_t from, int64_t to,
+                                     int64_t limit, const std::string& after = "");
+
+  // Copies all of it to `path`, where no file may be yet, while requests go on. The file is there
+  // under its name once it is whole.
+  Status Backup(const std::string& path) { return committer_->Backup(path); }
 
   int64_t commits() const { return committer_->commits(); }
 
  private:
-  Ledger(std::unique_ptr<Committer> committer, Clock clock)
-      : committer_(std::move(committer)), clock_(std::move(clock)) {}
+  explicit Ledger(const LedgerOptions& options, std::unique_ptr<SqlConnection> connection)
+      : clock_(options.clock), committer_(std::make_unique<Committer>(std::move(connection))) {}
+  int64_t Now(Sql& sql) const { return clock_ ? clock_() : sql.Now(); }
   Status EndCrashed();
   Status LoadKeys();
   // Changes a row of keys, and what is in memory of it.
   Status ChangeKey(const std::string& id, const Committer::Job& change);
+  // Runs `body` as Committer::Submit does a job, and tells `done` its result.
+  template <class T>
+  void Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done);
 
-  const std::unique_ptr<Committer> committer_;
-  const Clock clock_;
+  const std::function<int64_t()> clock_;
   KeyTable keys_;
   std::mutex changing_;  // of a key, so that memory follows in the order of the commits
+  const std::unique_ptr<Committer> committer_;  // last, since its thread uses all of the above
 };
 
 }  // namespace fulmen

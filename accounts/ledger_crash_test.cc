@@ -1,4 +1,5 @@
 // What a ledger is after its process was killed, at any moment.
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ constexpr int kRounds = 20;
 // each, after it did.
 [[noreturn]] void Serve(const std::string& path, const std::string& key, int round,
                         int acknowledged) {
-  const auto ledger = Ledger::Open(path).value();
+  const auto ledger = Ledger::Open({.database = path}).value();
   const auto client = [&](unsigned number) {
     std::minstd_rand random(static_cast<unsigned>(round) * 100 + number);
     for (int i = 0;; ++i) {
@@ -70,7 +71,7 @@ TEST(LedgerCrash, WhatWasAcknowledgedIsThereOnceAndTheRestChargesNothing) {
   const std::string path = folder / "ledger";
   std::string key;
   {
-    const auto ledger = Ledger::Open(path).value();
+    const auto ledger = Ledger::Open({.database = path}).value();
     ASSERT_TRUE(ledger->AddOrganisation("acme", "CNY"));
     ASSERT_TRUE(ledger->SetPrices(
         "m", "CNY", {.text = {1'000}, .cached = {100}, .image = {1'000}, .output = {8'000}}));
@@ -98,7 +99,7 @@ TEST(LedgerCrash, WhatWasAcknowledgedIsThereOnceAndTheRestChargesNothing) {
 
     int64_t left = 0;
     {
-      const auto ledger = Ledger::Open(path);
+      const auto ledger = Ledger::Open({.database = path});
       ASSERT_TRUE(ledger) << ledger.error().message;
       const Balance balance = (*ledger)->BalanceOf("acme").value();
       EXPECT_EQ(balance.held.nanos, 0);

@@ -3,8 +3,9 @@
 namespace fulmen {
 namespace {
 
-// Money is in 10^-9 of a currency's unit, and times are nanoseconds since 1970. The checks hold
-// what no mistake of ours may break: nothing is overdrawn, and what was used stays written.
+// As the first version made it. Money is in 10^-9 of a currency's unit, and times are nanoseconds
+// since 1970. The checks hold what no mistake of ours may break: nothing is overdrawn, and what was
+// used stays written.
 constexpr const char* kSchema = R"(
 CREATE TABLE organisations (
   name TEXT PRIMARY KEY,
@@ -87,13 +88,30 @@ CREATE TRIGGER usage_is_kept BEFORE DELETE ON usage
   BEGIN SELECT raise(ABORT, 'what was used stays written'); END;
 )";
 
+// Of requests, since they may ask for several answers; of keys, and of the days that they spend in.
+constexpr const char* kDays = R"(
+ALTER TABLE organisations ADD COLUMN zone TEXT NOT NULL DEFAULT 'UTC';
+ALTER TABLE keys ADD COLUMN spend_per_day INTEGER NOT NULL DEFAULT 0;  -- 0: any amount
+ALTER TABLE reservations ADD COLUMN choices INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE days (
+  key TEXT NOT NULL REFERENCES keys,
+  start INTEGER NOT NULL,
+  until INTEGER NOT NULL,
+  spent INTEGER NOT NULL CHECK (spent >= 0),
+  PRIMARY KEY (key, start)
+) STRICT;
+)";
+
+constexpr const char* kMigrations[] = {kDays};
+
 }  // namespace
 
 const DatabaseKind kLedgerDatabase = {.name = "ledger",
                                       .application_id = 0x46746c67,
-                                      .version = 1,
+                                      .version = 2,
                                       .schema = kSchema,
                                       .first_table = "organisations",
-                                      .exclusive = true};
+                                      .exclusive = true,
+                                      .migrations = kMigrations};
 
 }  // namespace fulmen

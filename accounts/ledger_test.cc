@@ -1,9 +1,12 @@
 #include "accounts/ledger.h"
 
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -32,7 +35,8 @@ class LedgerTest : public ::testing::Test {
 
   void Open() {
     ledger_.reset();
-    Result<std::unique_ptr<Ledger>> opened = Ledger::Open(path_, [this] { return now_.load(); });
+    Result<std::unique_ptr<Ledger>> opened =
+        Ledger::Open({.database = path_, .clock = [this] { return now_.load(); }});
     ASSERT_TRUE(opened) << opened.error().message;
     ledger_ = *std::move(opened);
   }
@@ -63,7 +67,7 @@ class LedgerTest : public ::testing::Test {
 TEST_F(LedgerTest, ARequestFromItsAdmissionToItsRow) {
   const std::string key = AddKey();
   Deposit(100'000);
-  EXPECT_EQ(ledger_->Admit({"r1", key, "m", 1'000}).value(), 256);
+  EXPECT_EQ(ledger_->Admit({"r1", key, "m", 1'000}).value().output, 256);
   EXPECT_EQ(Left().held.nanos, 1'000 * 2 + 256 * 8);  // the prompt may be all images
   EXPECT_EQ(ledger_->Extend("r1").value(), 512);
   EXPECT_EQ(ledger_->Extend("r1").value(), 1'024);
@@ -143,7 +147,7 @@ TEST_F(LedgerTest, NothingIsOverdrawnWhoeverAsksAtTheSameTime) {
       const auto prompt = static_cast<int64_t>(random() % 200);
       const Admission admission = ledger_->Admit({id, key, "m", prompt});
       if (!admission) continue;
-      int64_t output = *admission;
+      int64_t output = admission->output;
       for (unsigned k = random() % 4; k > 0; --k) output += ledger_->Extend(id).value();
       const TokenCounts used = Text(prompt, static_cast<int64_t>(random()) % (output + 1) / 8);
       charged += ledger_->Settle(id, used, "stop").value().nanos;
@@ -167,12 +171,21 @@ TEST_F(LedgerTest, NothingIsOverdrawnWhoeverAsksAtTheSameTime) {
 TEST_F(LedgerTest, LimitsOfAMinute) {
   Deposit(100 * kSecond);
   const std::string key = AddKey({.requests_per_minute = 6, .tokens_per_minute = 24'000});
-  ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 9'000}));
+  const Admission first = ledger_->Admit({"r1", key, "m", 9'000});
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->limits.requests.limit, 6);
+  EXPECT_EQ(first->limits.requests.left, 5);
+  EXPECT_EQ(first->limits.requests.reset, 10 * kSecond);
+  EXPECT_EQ(first->limits.tokens.limit, 24'000);
+  EXPECT_EQ(first->limits.tokens.left, 14'744);
+  EXPECT_EQ(first->limits.tokens.reset, 23'140'000'000);
   now_ += kSecond;
   const Admission later = ledger_->Admit({"r2", key, "m", 16'000});
   ASSERT_FALSE(later);
   EXPECT_EQ(later.error().kind, Kind::kTokens);
   EXPECT_EQ(later.error().wait, 2'780'000'000);
+  EXPECT_EQ(later.error().limits.tokens.left, 15'144);
+  EXPECT_EQ(later.error().limits.requests.left, 5) << "nothing was taken";
   const Admission never = ledger_->Admit({"r2", key, "m", 24'000});
   EXPECT_EQ(never.error().kind, Kind::kTooLarge);
   EXPECT_EQ(never.error().error.message,
@@ -189,6 +202,78 @@ TEST_F(LedgerTest, LimitsOfAMinute) {
   EXPECT_EQ(seventh.error().kind, Kind::kRequests);
   now_ += seventh.error().wait;
   EXPECT_TRUE(ledger_->Admit({"r7", key, "m", 1}));
+}
+
+TEST_F(LedgerTest, SeveralAnswersHoldSoManyTimesWhatOneDoes) {
+  Deposit(1'000'000);
+  const std::string key = AddKey({.tokens_per_minute = 10'000});
+  const Admission four = ledger_->Admit({"r1", key, "m", 100, 4});
+  ASSERT_TRUE(four);
+  EXPECT_EQ(four->output, 1'024);
+  EXPECT_EQ(four->limits.tokens.left, 10'000 - 1'124);
+  EXPECT_EQ(Left().held.nanos, 100 * 2 + 1'024 * 8);
+  EXPECT_EQ(ledger_->Extend("r1").value(), 2'048);
+  EXPECT_EQ(ledger_->Extend("r1").value(), 4'096);
+  EXPECT_FALSE(ledger_->Admit({"r2", key, "m", 100, 0}));
+}
+
+TEST_F(LedgerTest, WhoDoesNotWaitIsToldAfterTheCommit) {
+  Deposit(1'000'000);
+  const std::string key = AddKey();
+  std::promise<Money> charge;
+  ledger_->Admit({"r1", key, "m", 10}, [&](const Admission& admission) {
+    ASSERT_TRUE(admission);
+    ledger_->Extend("r1", [&](const Result<int64_t>& more) {
+      EXPECT_EQ(more.value(), 512);
+      ledger_->Settle("r1", Text(10, 768), "stop",
+                      [&](const Result<Money>& settled) { charge.set_value(settled.value()); });
+    });
+  });
+  EXPECT_EQ(charge.get_future().get().nanos, 10 + 768 * 8);
+  ledger_->Admit({"r2", key, "m", 10}, [](const Admission& admission) { EXPECT_TRUE(admission); });
+  ledger_.reset();  // does what it was asked before
+}
+
+TEST_F(LedgerTest, AKeySpendsWhatItsDayAllows) {
+  constexpr int64_t kFirst = 256 * 8;
+  ASSERT_TRUE(ledger_->AddOrganisation("berlin", "CNY", "Europe/Berlin"));
+  ASSERT_TRUE(ledger_->Deposit("berlin", {1'000'000}, "first"));
+  const KeyLimits limits = {.spend_per_day = {2 * kFirst + 100 * 8}};
+  const std::string key = ledger_->AddKey("berlin", {.name = "a key", .limits = limits})->key.id;
+  now_ = 1'774'736'000 * kSecond;  // 2026-03-28, 23:13:20 in Berlin; the next day has 23 hours
+  const int64_t midnight = 1'774'738'800 * kSecond;
+  ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 0}));
+  ASSERT_TRUE(ledger_->Admit({"r2", key, "m", 0}));
+  const Admission third = ledger_->Admit({"r3", key, "m", 0});
+  ASSERT_FALSE(third);
+  EXPECT_EQ(third.error().kind, Kind::kSpend);
+  EXPECT_EQ(third.error().wait, midnight - now_);
+  EXPECT_EQ(third.error().error.message,
+            "0.000002048 CNY may be needed, and 0.0000008 are left of the 0.000004896 that this "
+            "key may spend on 2026-03-28 (Europe/Berlin)");
+  EXPECT_EQ(ledger_->Extend("r1").value(), 100) << "what is left of the day";
+  EXPECT_EQ(ledger_->Extend("r2").value(), 0);
+  ASSERT_TRUE(ledger_->Settle("r1", Text(0, 356), "stop"));
+  ASSERT_TRUE(ledger_->Settle("r2", Text(0, 256), "stop"));
+  EXPECT_FALSE(ledger_->Admit({"r3", key, "m", 0}));
+  now_ = midnight;
+  ASSERT_TRUE(ledger_->Admit({"r3", key, "m", 0}));
+  ASSERT_TRUE(ledger_->Settle("r3", Text(0, 1), "stop"));
+  ASSERT_TRUE(ledger_->SetLimits(key, {.spend_per_day = {kFirst}}));
+  EXPECT_EQ(ledger_->Admit({"r4", key, "m", 0}).error().wait, 23 * 3600 * kSecond);
+  now_ = midnight + 23 * 3600 * kSecond;
+  ASSERT_TRUE(ledger_->Admit({"r4", key, "m", 0}));
+  ASSERT_TRUE(ledger_->Settle("r4", Text(0, 2), "stop"));
+  const auto days = ledger_->Usage("berlin", UsageGroup::kDay, 0, now_ + 1).value();
+  ASSERT_EQ(days.size(), 3);
+  EXPECT_EQ(days[0].name, "2026-03-28");
+  EXPECT_EQ(days[0].requests, 2);
+  EXPECT_EQ(days[1].name, "2026-03-29");
+  EXPECT_EQ(days[1].charge.nanos, 8);
+  EXPECT_EQ(days[2].name, "2026-03-30");
+  EXPECT_EQ(days[2].charge.nanos, 16);
+  EXPECT_FALSE(ledger_->SetLimits(key, {.spend_per_day = {-1}}));
+  EXPECT_FALSE(ledger_->AddOrganisation("nowhere", "CNY", "Europe/Nowhere"));
 }
 
 TEST_F(LedgerTest, RequestsAtATime) {
@@ -224,6 +309,57 @@ TEST_F(LedgerTest, ADepositOfOneReferenceAddsOnce) {
   EXPECT_EQ(ledger_->Deposit("none", {1}, "invoice 9").error().code, ErrorCode::kNotFound);
   EXPECT_FALSE(ledger_->Deposit("acme", {INT64_MAX}, "invoice 10"));  // it would not fit
   EXPECT_EQ(Left().balance.nanos, 500);
+}
+
+TEST_F(LedgerTest, ListsSayWhatThereIs) {
+  ASSERT_TRUE(ledger_->AddOrganisation("zoo", "USD", "America/New_York"));
+  const auto organisations = ledger_->Organisations().value();
+  ASSERT_EQ(organisations.size(), 2);
+  EXPECT_EQ(organisations[0].zone, "UTC");
+  EXPECT_EQ(organisations[1].name, "zoo");
+  EXPECT_EQ(organisations[1].currency, "USD");
+  EXPECT_EQ(organisations[1].zone, "America/New_York");
+  EXPECT_FALSE(ledger_->AddPrices("m", "CNY", {}).value()) << "it has some";
+  EXPECT_TRUE(ledger_->AddPrices("m", "USD", {.output = {3}}).value());
+  const auto prices = ledger_->AllPrices().value();
+  ASSERT_EQ(prices.size(), 2);
+  EXPECT_EQ(prices[0].prices.output, kPrices.output);
+  EXPECT_EQ(prices[1].currency, "USD");
+  EXPECT_EQ(prices[1].prices.output.nanos, 3);
+  Deposit(5);
+  Deposit(6);
+  const auto deposits = ledger_->Deposits("acme").value();
+  ASSERT_EQ(deposits.size(), 2);
+  EXPECT_EQ(deposits[1].reference, "ref 2");
+  EXPECT_EQ(deposits[1].amount.nanos, 6);
+  EXPECT_EQ(deposits[1].at, kStart);
+}
+
+TEST_F(LedgerTest, RowsComeInPagesInTheOrderInWhichTheyEnded) {
+  Deposit(1'000'000);
+  const std::string key = AddKey();
+  for (const char* id : {"c", "b", "a"}) {
+    ASSERT_TRUE(ledger_->Admit({id, key, "m", 5}));
+    now_ += id[0] == 'b' ? 1 : 0;  // "b" and "a" end at the same time
+    ASSERT_TRUE(ledger_->Settle(id, {.prompt = 5, .text = 3, .cached = 2, .output = 1}, "stop"));
+  }
+  const auto first = ledger_->Rows("acme", kStart, kStart + 2, 2).value();
+  ASSERT_EQ(first.size(), 2);
+  EXPECT_EQ(first[0].request, "c");
+  EXPECT_EQ(first[0].key, key);
+  EXPECT_EQ(first[0].model, "m");
+  EXPECT_EQ(first[0].outcome, "stop");
+  EXPECT_EQ(first[0].tokens.cached, 2);
+  EXPECT_EQ(first[0].prices.image, kPrices.image);
+  EXPECT_EQ(first[0].charge.nanos, 3 + 8);
+  EXPECT_EQ(first[1].request, "a");
+  EXPECT_EQ(first[1].started, kStart + 1);
+  EXPECT_EQ(first[1].ended, kStart + 1);
+  const auto second = ledger_->Rows("acme", kStart, kStart + 2, 2, "a").value();
+  ASSERT_EQ(second.size(), 1);
+  EXPECT_EQ(second[0].request, "b");
+  EXPECT_EQ(ledger_->Rows("acme", kStart + 1, kStart + 2, 9, "c")->size(), 2);
+  EXPECT_FALSE(ledger_->Rows("acme", kStart, kStart + 2, 2, "none"));
 }
 
 TEST_F(LedgerTest, KeysAreShownOnceAndLetInUntilTheyEnd) {
@@ -283,8 +419,42 @@ TEST_F(LedgerTest, WhatWasUsedStaysWritten) {
   EXPECT_THROW(database.exec("UPDATE organisations SET balance = -1"), SQLite::Exception);
 }
 
+TEST_F(LedgerTest, ABackupIsWholeAndMadeWhileRequestsGoOn) {
+  constexpr int kRequests = 300;
+  Deposit(100'000'000);
+  const std::string key = AddKey();
+  std::atomic<bool> done = false;
+  std::thread client([&] {
+    for (int i = 0; i < kRequests || !done; ++i) {
+      const std::string id = "r" + std::to_string(i);
+      ASSERT_TRUE(ledger_->Admit({id, key, "m", 5}));
+      ASSERT_TRUE(ledger_->Settle(id, Text(5, 1), std::string(200, 'x')));
+    }
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const std::string copy = folder_ / "copy";
+  const Status made = ledger_->Backup(copy);
+  done = true;
+  client.join();
+  ASSERT_TRUE(made) << made.error().message;
+  const Status again = ledger_->Backup(copy);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, ErrorCode::kConflict);
+  const auto opened = Ledger::Open({.database = copy});
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto lines = (*opened)->Usage("acme", UsageGroup::kModel, 0, INT64_MAX).value();
+  ASSERT_EQ(lines.size(), 1);
+  EXPECT_EQ((*opened)->BalanceOf("acme")->balance.nanos, 100'000'000 - lines[0].charge.nanos);
+  EXPECT_FALSE(ledger_->Backup((folder_ / "none") + "/copy"));
+  size_t files = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder_.path())) {
+    files += file.path().filename().string().starts_with("copy") ? 1 : 0;
+  }
+  EXPECT_EQ(files, 2) << "the copy and its log: nothing else is left behind";
+}
+
 TEST_F(LedgerTest, AnotherProcessIsToldWhoHasIt) {
-  const auto second = Ledger::Open(path_);
+  const auto second = Ledger::Open({.database = path_});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::kUnavailable);
   EXPECT_TRUE(second.error().message.starts_with(path_)) << second.error().message;

@@ -26,7 +26,7 @@ case ${1-} in
   runtime)
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update
-    apt-get -q install -y --no-install-recommends ca-certificates "${libraries[@]}"
+    apt-get -q install -y --no-install-recommends ca-certificates tzdata "${libraries[@]}"
     rm -rf /var/lib/apt/lists/*
     install -d -m 700 -o 10001 -g 10001 /var/lib/fulmen /var/cache/fulmen
     ;;

@@ -62,8 +62,12 @@ int Pragma(SQLite::Database& database, const char* name) {
   return database.execAndGet(std::string("PRAGMA ") + name).getInt();
 }
 
-// Whether it has nothing in it yet; an error when it has what is not ours.
-Result<bool> IsNew(SQLite::Database& database, const std::string& path, const DatabaseKind& kind) {
+int FirstVersion(const DatabaseKind& kind) {
+  return kind.version - static_cast<int>(kind.migrations.size());
+}
+
+// Its version, 0 where it has nothing in it yet; an error when it has what is not ours.
+Result<int> Version(SQLite::Database& database, const std::string& path, const DatabaseKind& kind) {
   const SQLite::Transaction all_at_one_time(database);
   const int application = Pragma(database, "application_id");
   const int version = Pragma(database, "user_version");
@@ -72,11 +76,28 @@ Result<bool> IsNew(SQLite::Database& database, const std::string& path, const Da
                 "{}: a {} of version {} is expected, found {}: a later Fulmen made it", path,
                 kind.name, kind.version, version);
   }
-  if (application == kind.application_id && version == kind.version) return false;
+  if (application == kind.application_id && version >= FirstVersion(kind)) return version;
   const bool empty = database.execAndGet("SELECT count(*) FROM sqlite_schema").getInt() == 0;
-  if (application == 0 && version == 0 && empty) return true;
+  if (application == 0 && version == 0 && empty) return 0;
   return Fail(ErrorCode::kCorrupt, "{}: a {} is expected, found another SQLite database", path,
               kind.name);
+}
+
+// Makes what is expected of a new database, or of one of an earlier version.
+void Migrate(SQLite::Database& database, const DatabaseKind& kind) {
+  SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+  int version = Pragma(database, "user_version");  // anew, since another may have been faster
+  if (version >= kind.version) return;
+  if (version == 0) {
+    database.exec(kind.schema);
+    version = FirstVersion(kind);
+  }
+  for (; version < kind.version; ++version) {
+    database.exec(kind.migrations[static_cast<size_t>(version - FirstVersion(kind))]);
+  }
+  database.exec(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}",
+                            kind.application_id, kind.version));
+  transaction.commit();
 }
 
 Status Check(SQLite::Database& database, const std::string& path, const DatabaseKind& kind) {
@@ -96,7 +117,7 @@ Status Prepare(SQLite::Database& database, const std::string& path, const Databa
   // Before the first look at a database in WAL mode: then no other connection can come in, and
   // SQLite before 3.51.3 is spared a race between one's commit and another's checkpoint.
   if (kind.exclusive) database.exec("PRAGMA locking_mode = EXCLUSIVE");
-  FULMEN_ASSIGN(const bool is_new, IsNew(database, path, kind));
+  FULMEN_ASSIGN(const int version, Version(database, path, kind));
   // Readers and a writer side by side, and a commit is on the disk when it returns.
   const std::string mode = database.execAndGet("PRAGMA journal_mode = WAL").getString();
   if (mode != "wal") {
@@ -105,15 +126,7 @@ Status Prepare(SQLite::Database& database, const std::string& path, const Databa
                 kind.name);
   }
   database.exec("PRAGMA synchronous = FULL");
-  if (is_new) {
-    SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
-    if (Pragma(database, "user_version") == 0) {  // nobody was faster
-      database.exec(kind.schema);
-      database.exec(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}",
-                                kind.application_id, kind.version));
-    }
-    transaction.commit();
-  }
+  if (version != kind.version) Migrate(database, kind);
   return Check(database, path, kind);
 }
 

@@ -11,7 +11,7 @@ build_packages=(
   libexpected-dev libedit-dev libtomlplusplus-dev libgtest-dev libbenchmark-dev libssl-dev
   libcurl4-openssl-dev libsqlitecpp-dev libsqlite3-dev libzstd-dev libxxhash-dev
   libboost1.81-dev libsimdjson-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
-  libjpeg-dev libpng-dev libwebp-dev libgif-dev libexif-dev libstb-dev
+  libjpeg-dev libpng-dev libwebp-dev libgif-dev libexif-dev libstb-dev libhowardhinnant-date-dev
 )
 # What the tests ask for besides.
 test_packages=(ccache python3 python3-jsonschema python3-pil zsh fish man-db groff-base curl openssl)

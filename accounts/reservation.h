@@ -1,0 +1,61 @@
+// Requests under way, as the ledger's rows have them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "accounts/day.h"
+#include "accounts/money.h"
+#include "accounts/price.h"
+#include "accounts/sql.h"
+
+namespace fulmen {
+
+// Rows are locked in this order, so that no two transactions wait for each other: an organisation,
+// its keys, their days.
+
+struct Reservation {
+  std::string request;
+  std::string key;
+  std::string organisation;
+  std::string model;
+  int64_t started = 0;
+  int64_t prompt = 0;  // tokens, as the next two
+  int64_t output = 0;
+  int64_t taken = 0;  // from the key's bucket
+  int64_t choices = 1;
+  Money held = {};
+  Prices prices = {};
+};
+
+struct Funds {
+  std::string currency;
+  std::string zone;
+  Money left;  // of the balance, that nothing holds
+};
+
+// Locks the organisation's row.
+Funds LockFunds(Sql& sql, const std::string& organisation);
+
+// What a key may still spend in the day of `zone` that `now` is in, beyond what its requests under
+// way hold. The key's row is locked.
+struct DaySpending {
+  Day day;
+  Money left;
+};
+DaySpending SpendingOf(Sql& sql, const std::string& key, Money per_day, const std::string& zone,
+                       int64_t now);
+
+// The request's row, with those locked that change when it does.
+Result<Reservation> LockReservation(Sql& sql, const std::string& request);
+
+// Four columns of a row, from `first` on.
+Prices ReadPrices(const SqlRow& row, size_t first);
+
+// Ends a request whose rows are locked: its reservation goes, its row of usage comes, and `charge`
+// leaves the balance.
+Status Close(Sql& sql, const Reservation& open, const TokenCounts& tokens, Money charge,
+             const std::string& outcome, int64_t now);
+
+}  // namespace fulmen
