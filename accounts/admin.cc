@@ -49,6 +49,16 @@ Result<OrganisationInfo> FindOrganisation(Ledger& ledger, AdminArguments& argume
   return Fail(ErrorCode::kNotFound, "there is no organisation \"{}\"", name);
 }
 
+Result<Key> FindKey(Ledger& ledger, const std::string& id) {
+  FULMEN_ASSIGN(const auto organisations, ledger.Organisations());
+  for (const OrganisationInfo& each : organisations) {
+    FULMEN_ASSIGN(const std::vector<Key> keys, ledger.Keys(each.name));
+    const auto found = std::ranges::find(keys, id, &Key::id);
+    if (found != keys.end()) return *found;
+  }
+  return Fail(ErrorCode::kNotFound, "there is no key {}", id);
+}
+
 // A day of the organisation, as 2026-11-27: its start, or its end.
 Result<int64_t> TimeOf(AdminArguments& arguments, const std::string& name,
                        const OrganisationInfo& organisation, bool end, int64_t otherwise) {
@@ -151,7 +161,7 @@ Result<Json> RevokeKey(Ledger& ledger, const Json& json) {
 Result<Json> LimitKey(Ledger& ledger, const Json& json) {
   AdminArguments arguments(json);
   FULMEN_ASSIGN(const std::string id, arguments.Text("id"));
-  FULMEN_ASSIGN(Key key, ledger.FindKey(id));
+  FULMEN_ASSIGN(Key key, FindKey(ledger, id));
   FULMEN_TRY(ReadLimits(arguments, key.settings.limits));
   FULMEN_TRY(arguments.CheckAllTaken());
   FULMEN_TRY(ledger.SetLimits(id, key.settings.limits));

@@ -29,6 +29,7 @@ Status Admitting::Run(Sql& sql, int64_t now) {
   FULMEN_TRY(Take(Kind::kRequests, 1, limits_.requests_per_minute, requests_full_));
   FULMEN_TRY(Take(Kind::kTokens, Tokens(), limits_.tokens_per_minute, tokens_full_));
   FULMEN_TRY(Hold(sql));
+  if (ask_.answer) FULMEN_TRY(BeginAnswer(sql, ask_.request, *ask_.answer, now_));
   return Write(sql);
 }
 

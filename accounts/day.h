@@ -21,4 +21,7 @@ Status CheckZone(const std::string& zone);
 // The day of `zone`, which is one, that `time` is in.
 Day DayAt(const std::string& zone, int64_t time);
 
+// The day of this name, as 2026-11-27. An error where there is none.
+Result<Day> DayNamed(const std::string& zone, const std::string& name);
+
 }  // namespace fulmen

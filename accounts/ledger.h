@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "accounts/committer.h"
+#include "accounts/kept_answer.h"
 #include "accounts/key.h"
 #include "accounts/key_table.h"
 #include "accounts/money.h"
@@ -57,8 +58,9 @@ struct Ask {
   std::string request;  // its id, that of its row
   std::string key;      // the id of its key
   std::string model;
-  int64_t prompt = 0;   // tokens
-  int64_t choices = 1;  // answers to it
+  int64_t prompt = 0;                     // tokens
+  int64_t choices = 1;                    // answers to it
+  std::optional<AnswerName> answer = {};  // where its answer is to be kept
 };
 
 struct LimitState {
@@ -71,10 +73,6 @@ struct Limits {
   LimitState requests;
   LimitState tokens;
 };
-struct LimitState { int64_t limit = 0; int64_t left = 0; int64_t reset = 0; };
-struct Limits { LimitState requests; LimitState tokens; };
-struct Admitted { int64_t output = 0; Limits limits; };
-
 
 struct Refusal {
   enum class Kind : uint8_t {
@@ -179,8 +177,14 @@ class Ledger {
   // an error.
   Result<Money> Settle(const std::string& request, const TokenCounts& tokens,
                        const std::string& outcome);
+  // With the answer, where Ask::answer said that it is to be kept; without it that name is free
+  // again.
   void Settle(const std::string& request, const TokenCounts& tokens, const std::string& outcome,
-              Done<Result<Money>> done);
+              Done<Result<Money>> done, std::optional<KeptAnswer> answer = {});
+
+  // What is kept for a day under this name, or that its request is under way; nullopt where it was
+  // never asked, failed, or is older.
+  void FindAnswer(const AnswerName& name, Done<Result<std::optional<KeptAnswer>>> done);
 
   // What ended in [from, to), the largest charge first, or by day.
   Result<std::vector<UsageLine>> Usage(const std::string& organisation, UsageGroup group,
@@ -193,6 +197,11 @@ class Ledger {
   // Copies all of it to `path`, where no file may be yet, while requests go on. The file is there
   // under its name once it is whole.
   Status Backup(const std::string& path) { return committer_->Backup(path); }
+
+  // Returns once all that was asked before has been told.
+  void Flush() {
+    (void)committer_->Run([](Sql&) { return Status(); });
+  }
 
   int64_t commits() const { return committer_->commits(); }
 

@@ -102,13 +102,30 @@ CREATE TABLE days (
 ) STRICT;
 )";
 
-constexpr const char* kMigrations[] = {kDays};
+// Of idempotency keys: answers for who asks again.
+constexpr const char* kAnswers = R"(
+CREATE TABLE answers (
+  key TEXT NOT NULL REFERENCES keys,
+  name TEXT NOT NULL,
+  request_hash BLOB NOT NULL,
+  request TEXT NOT NULL,
+  made INTEGER NOT NULL,
+  whole INTEGER NOT NULL DEFAULT 0,  -- else its request is under way
+  streams INTEGER NOT NULL DEFAULT 0,
+  body BLOB NOT NULL DEFAULT X'',
+  PRIMARY KEY (key, name)
+) STRICT;
+CREATE INDEX answers_by_request ON answers (request);
+CREATE INDEX answers_by_time ON answers (made);
+)";
+
+constexpr const char* kMigrations[] = {kDays, kAnswers};
 
 }  // namespace
 
 const DatabaseKind kLedgerDatabase = {.name = "ledger",
                                       .application_id = 0x46746c67,
-                                      .version = 2,
+                                      .version = 3,
                                       .schema = kSchema,
                                       .first_table = "organisations",
                                       .exclusive = true,

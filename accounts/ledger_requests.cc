@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "accounts/admission.h"
+#include "accounts/kept_answer.h"
 #include "accounts/ledger.h"
 #include "accounts/reservation.h"
 
@@ -79,9 +80,10 @@ void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
 }
 
 void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
-                    const std::string& outcome, Done<Result<Money>> done) {
+                    const std::string& outcome, Done<Result<Money>> done,
+                    std::optional<KeptAnswer> answer) {
   Start<Money>(
-      [this, request, tokens, outcome](Sql& sql) -> Result<Money> {
+      [this, request, tokens, outcome, answer = std::move(answer)](Sql& sql) -> Result<Money> {
         FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
         FULMEN_ASSIGN(const Money charge, Cost(tokens, open.prices));
         if (tokens.prompt > open.prompt || tokens.output > open.output) {
@@ -90,8 +92,17 @@ void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
               "{}: at most {} tokens of prompt and {} of answer are held for, found {} and {}",
               request, open.prompt, open.output, tokens.prompt, tokens.output);
         }
+        if (answer) WriteAnswer(sql, request, *answer);
         FULMEN_TRY(Close(sql, open, tokens, charge, outcome, Now(sql)));
         return charge;
+      },
+      std::move(done));
+}
+
+void Ledger::FindAnswer(const AnswerName& name, Done<Result<std::optional<KeptAnswer>>> done) {
+  Start<std::optional<KeptAnswer>>(
+      [this, name](Sql& sql) -> Result<std::optional<KeptAnswer>> {
+        return ReadAnswer(sql, name, Now(sql));
       },
       std::move(done));
 }

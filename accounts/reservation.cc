@@ -1,6 +1,7 @@
 #include "accounts/reservation.h"
 
 #include "accounts/gcra.h"
+#include "accounts/kept_answer.h"
 
 namespace fulmen {
 namespace {
@@ -82,6 +83,7 @@ Status Close(Sql& sql, const Reservation& open, const TokenCounts& tokens, Money
   sql.Execute("UPDATE organisations SET balance = balance - ?, held = held - ? WHERE name = ?",
               charge.nanos, open.held.nanos, open.organisation);
   CorrectTokens(sql, open, tokens.prompt + tokens.output, now);
+  EndAnswer(sql, open.request);
   if (charge.nanos > 0) {
     const std::string zone =
         sql.Query("SELECT zone FROM organisations WHERE name = ?", open.organisation)[0].Text(0);

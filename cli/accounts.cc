@@ -10,8 +10,7 @@ namespace {
 constexpr const char* kOrganisation = "main";
 constexpr const char* kCurrency = "CNY";
 // 1 and 8 a million tokens as published, a cached one a fifth of what it costs to read.
-constexpr Prices kPublished = {
-    .text = {1000}, .cached = {200}, .image = {1000}, .output = {8000}};
+constexpr Prices kPublished = {.text = {1000}, .cached = {200}, .image = {1000}, .output = {8000}};
 
 Result<bool> HasAdministrator(Ledger& ledger) {
   FULMEN_ASSIGN(const auto organisations, ledger.Organisations());

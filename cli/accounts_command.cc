@@ -53,12 +53,11 @@ void PrintTable(const Json& data, std::string_view nothing) {
 std::string CsvCell(const Json& value) {
   std::string text = value.is_null() ? "" : CellOf(value);
   if (!text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos) {
-    text.insert(0, "'");
+    text = fmt::format("'{}", text);
   }
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
-  for (const char letter : text)
-    quoted += letter == '"' ? std::string("\"\"") : std::string(1, letter);
+  for (const char letter : text) quoted.append(letter == '"' ? 2 : 1, letter);
   return quoted + "\"";
 }
 

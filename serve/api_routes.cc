@@ -17,19 +17,34 @@ namespace asio = boost::asio;
 using ParseCall = std::function<ApiResult<std::unique_ptr<ApiCall>>(Json body)>;
 
 RouteHandler Calls(Service& service, ParseCall parse) {
-  return [&service, parse](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
-    auto read = [&parse, &exchange]() -> ApiResult<std::unique_ptr<ApiCall>> {
-      FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
-      return parse(std::move(json));
-    };
-    auto call = co_await OnWorkers(service.answering.workers(), read);
-    if (!call) {
-      HttpResponse response = ErrorResponse(exchange, call.error());
-      co_await exchange.Respond(std::move(response));
-      co_return;
-    }
-    Answering::Keep nothing;
-    co_await AnswerCall(service, exchange, *std::move(call), std::move(nothing));
+  return service.idempotency.Once(
+      [&service, parse](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
+        auto read = [&parse, &exchange]() -> ApiResult<std::unique_ptr<ApiCall>> {
+          FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
+          return parse(std::move(json));
+        };
+        auto call = co_await OnWorkers(service.answering.workers(), read);
+        if (!call) {
+          HttpResponse response = ErrorResponse(exchange, call.error());
+          co_await exchange.Respond(std::move(response));
+          co_return;
+        }
+        Answering::Keep nothing;
+        co_await AnswerCall(service, exchange, *std::move(call), std::move(nothing));
+      });
+}
+
+// Ends the answer to a request that was sent with this Idempotency-Key, which goes on when its
+// client leaves.
+RouteHandler Cancels(Service& service) {
+  return [&service](Exchange& exchange, const PathValues& values) -> asio::awaitable<void> {
+    const std::string& name = values.find("key")->second;
+    const bool stopped = service.idempotency.Stop(exchange.request().caller.key, name);
+    const ApiError missing = {ApiErrorKind::kNotFound,
+                              "no request with this Idempotency-Key is under way here"};
+    HttpResponse response =
+        stopped ? HttpResponse::OfJson({{"cancelled", true}}) : ErrorResponse(exchange, missing);
+    co_await exchange.Respond(std::move(response));
   };
 }
 
@@ -58,6 +73,10 @@ std::vector<Route> ApiRoutes(Service& service) {
       {"POST", "/v1/text/chatcompletion_v2", Calls(service, ParseMiniMaxChat), Access::kKey,
        "MiniMax: chat"},
   };
+  if (service.ledger != nullptr) {
+    routes.push_back({"POST", "/v1/idempotency/{key}/cancel", Cancels(service), Access::kKey,
+                      "End the answer to the request with this Idempotency-Key"});
+  }
   for (const std::string base : {"/v1", "/anthropic/v1"}) {
     routes.push_back({"POST", base + "/messages", Calls(service, ParseAnthropicMessages),
                       Access::kKey, "Anthropic: chat"});

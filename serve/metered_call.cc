@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 
+#include "accounts/system_time.h"
 #include "serve/http_server.h"
 #include "serve/on_ledger.h"
 
@@ -50,7 +51,6 @@ ApiError ToApiError(const Refusal& refusal, ApiStyle style) {
       error.retry_after = Seconds(refusal.wait);
       break;
     case Refusal::Kind::kFailed:
-      error.kind = ApiErrorKind::kInternal;
       break;
   }
   error.headers = LimitHeaders(style, refusal.limits, SystemTime());

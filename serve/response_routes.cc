@@ -84,9 +84,8 @@ RouteHandler FromStore(Service& service, ApiResult<Json> (*worker)(ResponseStore
 }  // namespace
 
 std::vector<Route> ResponseRoutes(Service& service) {
-  const auto create = [&service](Exchange& exchange, const PathValues&) {
-    return Create(service, exchange);
-  };
+  const RouteHandler create = service.idempotency.Once(
+      [&service](Exchange& exchange, const PathValues&) { return Create(service, exchange); });
   const auto count = [&service](const std::string& space, const std::string&,
                                 Exchange& exchange) -> ApiResult<Json> {
     FULMEN_API_ASSIGN(const Json json, ParseRequestJson(exchange.TakeBody()));

@@ -35,7 +35,8 @@ struct Server::Impl {
       : models(std::move(served)),
         metrics(models),
         answering(models, sessions, metrics, workers, compilers, options.ledger, options.answering),
-        service{models,    answering,      metrics,         sessions,
+        idempotency(options.ledger, options.answering.sign_of_life),
+        service{models,    answering,      idempotency,     metrics,     sessions,
                 responses, options.ledger, options.version, SecondsNow()} {}
   ~Impl() {
     // Calls that were cut off still wait in their coroutines, for workers and for engines; both
@@ -43,6 +44,7 @@ struct Server::Impl {
     compilers.join();
     workers.join();
     for (const auto& model : models) model->Stop();
+    if (service.ledger != nullptr) service.ledger->Flush();
     http.reset();
   }
 
@@ -51,6 +53,7 @@ struct Server::Impl {
   boost::asio::thread_pool compilers{kCompilers};
   Metrics metrics;
   Answering answering;
+  Idempotency idempotency;
   Service service;
   std::unique_ptr<HttpServer> http;
 };

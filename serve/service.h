@@ -10,6 +10,7 @@
 #include "engine/session_store.h"
 #include "serve/answering.h"
 #include "serve/http.h"
+#include "serve/idempotency.h"
 #include "serve/metrics.h"
 #include "serve/response_store.h"
 #include "serve/served_model.h"
@@ -19,6 +20,7 @@ namespace fulmen {
 struct Service {
   std::vector<std::unique_ptr<ServedModel>>& models;  // at least one
   Answering& answering;
+  Idempotency& idempotency;
   Metrics& metrics;
   SessionStore* sessions;    // null: none are kept
   ResponseStore* responses;  // null: none are stored

@@ -33,7 +33,7 @@ Words WordsOf(const std::string& line) {
   return words;
 }
 
-ProgramResult Run(const std::string& line, const std::string& folder,
+ProgramResult Fulmen(const std::string& line, const std::string& folder,
                   const std::string& key = "none") {
   Words words = {"env", "-u", "FULMEN_ACCOUNTS", "FULMEN_ADMIN_KEY=" + key, FulmenBinary()};
   for (const std::string& word : WordsOf(line)) words.push_back(word);
@@ -74,12 +74,12 @@ class AccountsCommand : public ::testing::Test {
     line = std::regex_replace(line, std::regex("KEY"), keys_.at("main"));
     const TemporaryFolder copy;
     std::filesystem::copy(folder_.path(), copy.path());
-    const ProgramResult result = Run(line, copy.path());
+    const ProgramResult result = Fulmen(line, copy.path());
     std::string seen = fmt::format("{}\n{}\n{}\n", result.exit_code, result.out, result.err);
     for (const std::string look :
          {"keys list", "keys list --organisation acme", "balance show",
           "balance show --organisation acme", "organisations list", "prices list"}) {
-      seen += Run(look + " --json --accounts ledger.db", copy.path()).out;
+      seen += Fulmen(look + " --json --accounts ledger.db", copy.path()).out;
     }
     for (const auto& file : std::filesystem::directory_iterator(copy.path())) {
       if (file.path().extension() == ".db") seen += file.path().filename();
@@ -185,11 +185,11 @@ TEST_F(AccountsCommand, EveryOptionHasAnEffect) {
 
 TEST_F(AccountsCommand, ADepositAddsOnce) {
   const std::string line = "balance add 2.5 --ref invoice-17 --accounts ledger.db";
-  const ProgramResult first = Run(line, folder_.path());
+  const ProgramResult first = Fulmen(line, folder_.path());
   EXPECT_EQ(first.exit_code, 0) << first.err;
-  EXPECT_EQ(first.out, Run(line, folder_.path()).out);
+  EXPECT_EQ(first.out, Fulmen(line, folder_.path()).out);
   const ProgramResult other =
-      Run("balance add 3 --ref invoice-17 --accounts ledger.db", folder_.path());
+      Fulmen("balance add 3 --ref invoice-17 --accounts ledger.db", folder_.path());
   EXPECT_EQ(other.exit_code, 1);
   EXPECT_NE(other.err.find("invoice-17"), std::string::npos) << other.err;
 }
@@ -212,7 +212,7 @@ TEST_F(AccountsCommand, MistakesGetOneSentence) {
   };
   for (const auto& [line, sentence] : lines) {
     SCOPED_TRACE(line);
-    const ProgramResult result = Run(line, folder_.path());
+    const ProgramResult result = Fulmen(line, folder_.path());
     EXPECT_NE(result.exit_code, 0);
     EXPECT_EQ(result.out, "");
     EXPECT_NE(result.err.find(sentence), std::string::npos) << result.err;
@@ -221,7 +221,7 @@ TEST_F(AccountsCommand, MistakesGetOneSentence) {
 }
 
 TEST_F(AccountsCommand, CsvHasEveryRequestWithItsPrices) {
-  const ProgramResult csv = Run("usage --csv --accounts ledger.db", folder_.path());
+  const ProgramResult csv = Fulmen("usage --csv --accounts ledger.db", folder_.path());
   EXPECT_EQ(csv.exit_code, 0) << csv.err;
   EXPECT_TRUE(csv.out.starts_with("request,key,model,started,ended,outcome,prompt_tokens,"))
       << csv.out;
@@ -238,12 +238,12 @@ TEST_F(AccountsCommand, WorkThroughTheServerThatHasTheLedger) {
   ASSERT_TRUE(std::regex_search(err, found, std::regex("sk-fulmen-[A-Za-z0-9_-]+"))) << err;
   const std::string admin = found.str();
   const auto run = [&](const std::string& line) {
-    const ProgramResult result = Run(line + " --url " + server.url() + "/", folder_.path(), admin);
+    const ProgramResult result = Fulmen(line + " --url " + server.url() + "/", folder_.path(), admin);
     EXPECT_EQ(result.exit_code, 0) << line << "\n" << result.err;
     return result.out;
   };
   // Its file is the server's own.
-  const ProgramResult busy = Run("balance show --accounts ledger.db", folder_.path());
+  const ProgramResult busy = Fulmen("balance show --accounts ledger.db", folder_.path());
   EXPECT_EQ(busy.exit_code, 1);
   EXPECT_NE(busy.err.find("--url"), std::string::npos) << busy.err;
 
