@@ -39,10 +39,7 @@ bool IsServerDatabase(const std::string& database) {
 
 Result<std::unique_ptr<Ledger>> OpenLedger(const std::string& database) {
   FULMEN_ASSIGN(std::unique_ptr<Ledger> ledger, Ledger::Open({.database = database}));
-  FULMEN_ASSIGN(const auto organisations, ledger->Organisations());
-  if (!organisations.empty()) return ledger;
   const Status added = ledger->AddOrganisation(kOrganisation, kCurrency);
-  // Another may have been faster.
   if (!added && added.error().code != ErrorCode::kConflict) {
     return tl::unexpected<Error>(added.error());
   }

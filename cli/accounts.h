@@ -16,7 +16,7 @@ Option& AddAccountsOption(Command& command, std::string& database);
 
 // Whether it is a database that several servers may share, rather than a file.
 bool IsServerDatabase(const std::string& database);
-// Opens the ledger, or makes one with an organisation in it.
+// Opens the ledger, or makes one; the organisation "main" is always in it.
 Result<std::unique_ptr<Ledger>> OpenLedger(const std::string& database);
 // Models that have no price get the published ones. Where no administrator has a key, one is made
 // and told this once.

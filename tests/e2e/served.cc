@@ -153,7 +153,10 @@ double Served::Metric(const std::string& name) const {
   return sum;
 }
 
-void Served::Signal(int signal) const { kill(pid_, signal); }
+void Served::Signal(int signal) const {
+  FULMEN_CHECK(pid_ > 0, "the server has ended");  // or every process would hear it
+  kill(pid_, signal);
+}
 
 int Served::Wait() {
   int status = 0;
