@@ -59,9 +59,8 @@ TEST(Help, ItsExamplesWork) {
       };
       const bool asks = command == Words{"call"} && !mentions("--dry-run");
       const bool external = asks || (command != Words{"call"} && mentions("MiniMax-M1")) ||
-                            mentions("MiniMax-VL-01") ||
-                            mentions("--url http://127.0.0.1:8080") || mentions("run.toml") ||
-                            mentions("story.txt") || mentions("books/");
+                            mentions("MiniMax-VL-01") || mentions("--url http://127.0.0.1:8080") ||
+                            mentions("run.toml") || mentions("story.txt") || mentions("books/");
       // No server, whatever runs on this machine and whatever keys its user has.
       if (asks) example += " --url http://127.0.0.1:1 --retries 0";
       if (mentions("text-01-slice")) example += " --layers 1 --hidden 64 --vocab 64 --ffn 64";

@@ -1,0 +1,155 @@
+// Requests with an Idempotency-Key are computed and charged once.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <future>
+#include <memory>
+#include <string>
+
+#include "accounts/ledger.h"
+#include "tests/e2e/served.h"
+#include "tests/testing/golden.h"
+
+namespace fulmen::testing {
+namespace {
+
+constexpr const char* kChat = "POST /v1/chat/completions";
+constexpr const char* kText = "POST /v1/completions";
+
+class Idempotent : public ::testing::Test {
+ protected:
+  Idempotent() {
+    Open();
+    EXPECT_TRUE(ledger_->SetPrices("fulmen-nano", "CNY",
+                                   {.text = {10}, .cached = {1}, .image = {10}, .output = {100}}));
+    for (const std::string name : {"one", "other"}) {
+      EXPECT_TRUE(ledger_->AddOrganisation(name, "CNY"));
+      EXPECT_TRUE(ledger_->Deposit(name, {1'000'000'000}, "of " + name));
+    }
+    key_ = Bearer("one");
+    other_ = Bearer("other");
+    Serve();
+  }
+
+  void Open() { ledger_ = Ledger::Open({.database = folder_ / "ledger.db"}).value(); }
+  void Serve() {
+    ledger_.reset();
+    server_ = std::make_unique<Served>(folder_.path(), Words{"--accounts", "ledger.db"});
+  }
+  // The rows of an organisation; the server has to start again for more.
+  std::vector<UsageRow> Rows(const std::string& organisation = "one") {
+    server_->Signal(SIGKILL);
+    server_->Wait();
+    Open();
+    auto rows = ledger_->Rows(organisation, 0, INT64_MAX, 100).value();
+    EXPECT_EQ(ledger_->BalanceOf(organisation).value().held.nanos, 0);
+    return rows;
+  }
+  std::string Bearer(const std::string& organisation) {
+    const NewKey made = ledger_->AddKey(organisation, {.name = "of a test"}).value();
+    return "Authorization: Bearer " + made.secret.Reveal() + "\r\n";
+  }
+  static std::string Named(const std::string& name) { return "Idempotency-Key: " + name + "\r\n"; }
+
+  const TemporaryFolder folder_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<Served> server_;
+  std::string key_;
+  std::string other_;
+};
+
+TEST_F(Idempotent, TheSecondGetsTheAnswerOfTheFirstAlsoAfterARestart) {
+  const std::string body = ChatOf("What is Fulmen?").dump();
+  Json stream = ChatOf("What is Fulmen?");
+  stream["stream"] = true;
+  const RawAnswer first = server_->Ask(kChat, body, key_ + Named("a"));
+  const RawAnswer streamed = server_->Ask(kChat, stream.dump(), key_ + Named("b"));
+  EXPECT_EQ(first.status, 200);
+  EXPECT_EQ(first.Header("idempotent-replayed"), "");
+  EXPECT_TRUE(streamed.body.ends_with("data: [DONE]\n\n")) << streamed.body;
+  for (const bool restarted : {false, true}) {
+    const RawAnswer again = server_->Ask(kChat, body, key_ + Named("a"));
+    EXPECT_EQ(again.status, 200);
+    EXPECT_EQ(again.body, first.body);
+    EXPECT_EQ(again.Header("content-type"), first.Header("content-type"));
+    EXPECT_EQ(again.Header("idempotent-replayed"), "true");
+    const RawAnswer once_more = server_->Ask(kChat, stream.dump(), key_ + Named("b"));
+    EXPECT_EQ(once_more.body, streamed.body);
+    EXPECT_EQ(once_more.Header("content-type"), streamed.Header("content-type"));
+    if (restarted) break;
+    EXPECT_EQ(Rows().size(), 2U);
+    Serve();
+  }
+  EXPECT_EQ(Rows().size(), 2U);
+}
+
+TEST_F(Idempotent, AnotherBodyIsAConflictAndAnotherOwnerAnother) {
+  const std::string body = ChatOf("Hi").dump();
+  EXPECT_EQ(server_->Ask(kChat, body, key_ + Named("a")).status, 200);
+  EXPECT_EQ(server_->Ask(kChat, ChatOf("Ho").dump(), key_ + Named("a")).status, 409);
+  EXPECT_EQ(server_->Ask(kChat, body, key_ + "Session: s\r\n" + Named("a")).status, 409);
+  const RawAnswer others = server_->Ask(kChat, body, other_ + Named("a"));
+  EXPECT_EQ(others.status, 200);
+  EXPECT_EQ(others.Header("idempotent-replayed"), "");
+  EXPECT_EQ(server_->Ask(kChat, body, key_ + Named(std::string(300, 'x'))).status, 400);
+  EXPECT_EQ(Rows().size(), 1U);
+}
+
+TEST_F(Idempotent, GoesOnWhenItsClientLeavesAndWhoComesBackReadsAlong) {
+  const std::string body = LongText(600, true).dump();
+  {
+    RawClient client = server_->Open(kText, body, key_ + Named("a"));
+    EXPECT_EQ(client.ReadHead().status, 200);
+    client.Reset();
+  }
+  auto twice = std::async(std::launch::async,
+                          [&] { return server_->Ask(kText, body, key_ + Named("a")).body; });
+  const std::string whole = server_->Ask(kText, body, key_ + Named("a")).body;
+  EXPECT_TRUE(whole.ends_with("data: [DONE]\n\n")) << whole;
+  EXPECT_EQ(twice.get(), whole);
+  const auto rows = Rows();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].outcome, "length");
+  EXPECT_EQ(rows[0].tokens.output, 600);
+}
+
+TEST_F(Idempotent, OnlyItsOwnerStopsIt) {
+  const std::string body = LongText(3500, true).dump();
+  RawClient client = server_->Open(kText, body, key_ + Named("a"));
+  EXPECT_EQ(client.ReadHead().status, 200);
+  const std::string cancel = "POST /v1/idempotency/a/cancel";
+  EXPECT_EQ(server_->Ask(cancel, "{}", other_).status, 404);
+  EXPECT_EQ(server_->Ask(cancel, "{}", key_).status, 200);
+  EXPECT_TRUE(Eventually([&] { return server_->Ask(cancel, "{}", key_).status == 404; }));
+  const auto rows = Rows();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].outcome, "cancelled");
+  EXPECT_LT(rows[0].tokens.output, 3500);
+}
+
+TEST_F(Idempotent, WhatCrashedRunsAnew) {
+  const std::string body = LongText(3500, true).dump();
+  RawClient client = server_->Open(kText, body, key_ + Named("a"));
+  EXPECT_EQ(client.ReadHead().status, 200);
+  EXPECT_EQ(Rows().size(), 1U);
+  Serve();
+  const RawAnswer again = server_->Ask(kText, LongText(10, true).dump(), key_ + Named("a"));
+  EXPECT_EQ(again.status, 200) << "the name is free again";
+  const auto rows = Rows();
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0].outcome, "crashed");
+  EXPECT_EQ(rows[0].charge.nanos, 0);
+  EXPECT_EQ(rows[1].tokens.output, 10);
+}
+
+TEST_F(Idempotent, ErrorsBeforeWorkAreNotKept) {
+  EXPECT_EQ(server_->Ask(kChat, "{", key_ + Named("a")).status, 400);
+  EXPECT_EQ(server_->Ask(kChat, R"({"messages": 1})", key_ + Named("a")).status, 400);
+  const RawAnswer good = server_->Ask(kChat, ChatOf("Hi").dump(), key_ + Named("a"));
+  EXPECT_EQ(good.status, 200);
+  EXPECT_EQ(good.Header("idempotent-replayed"), "");
+}
+
+}  // namespace
+}  // namespace fulmen::testing
