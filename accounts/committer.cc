@@ -14,7 +14,7 @@ constexpr auto kFirstPause = std::chrono::milliseconds(20);
 constexpr auto kLongestPause = std::chrono::seconds(1);
 // Who shares a commit waits for all jobs of it, while other servers wait for its locks.
 constexpr size_t kMostTogether = 128;
-constexpr int kMostTries = 10;
+constexpr int kMostTries = 3;
 
 }  // namespace
 

@@ -62,6 +62,11 @@ Result<std::unique_ptr<Ledger>> Ledger::OpenShared(const LedgerOptions& options)
     return Fail(ErrorCode::kInvalidArgument,
                 "a ledger in PostgreSQL needs the path of a journal for times when it is away");
   }
+  constexpr double kShortestLease = 2;  // since it is renewed every half second at most
+  if (options.lease_seconds < kShortestLease) {
+    return Fail(ErrorCode::kInvalidArgument, "a lease should be of {} seconds or more, found {}",
+                kShortestLease, options.lease_seconds);
+  }
   FULMEN_ASSIGN(std::unique_ptr<Journal> journal, Journal::Open(options.journal));
   std::unique_ptr<SqlConnection> connection =
       MakePostgresConnection(options.database, PostgresMigrations());

@@ -10,9 +10,10 @@
 namespace fulmen {
 namespace {
 
-constexpr long kHalfSecond = 500'000;  // in microseconds
+constexpr int kPieces = 10;          // of the wait, since nothing else ends it
+constexpr long kPieceTime = 50'000;  // in microseconds
 
-// What it waits for is that it returns.
+// What is waited for is that there was one.
 class Receiver : public pqxx::notification_receiver {
  public:
   explicit Receiver(pqxx::connection& connection)
@@ -42,11 +43,15 @@ void PostgresListener::Work() {
     try {
       if (listening == nullptr) listening = std::make_unique<Listening>(database_);
       wake_();  // after it listens, so that nothing falls in between
-      listening->connection.await_notification(0, kHalfSecond);
+      for (int i = 0; i < kPieces && !closing_; ++i) {
+        if (listening->connection.await_notification(0, kPieceTime) > 0) break;
+      }
     } catch (const std::exception&) {
       listening.reset();
       wake_();
-      std::this_thread::sleep_for(std::chrono::microseconds(kHalfSecond));
+      for (int i = 0; i < kPieces && !closing_; ++i) {
+        std::this_thread::sleep_for(std::chrono::microseconds(kPieceTime));
+      }
     }
   }
 }
