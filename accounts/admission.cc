@@ -35,6 +35,11 @@ Status Admitting::Run(Sql& sql, int64_t now) {
 
 Admission Admitting::Answer(const Status& status) const {
   if (status) return Admitted{.output = Output(), .limits = LimitsNow()};
+  if (status.error().code == ErrorCode::kUnavailable) {
+    constexpr int64_t kSecond = 1'000'000'000;
+    return tl::unexpected<Refusal>(
+        Refusal{.kind = Kind::kUnavailable, .error = status.error(), .wait = kSecond});
+  }
   Refusal refusal{.kind = kind_, .error = status.error(), .wait = wait_, .limits = before_};
   return tl::unexpected<Refusal>(std::move(refusal));
 }
@@ -171,11 +176,11 @@ Status Admitting::Write(Sql& sql) {
   if (!ended &&
       sql.Execute(
           "INSERT INTO reservations (request, key, organisation, model, started, prompt, output, "
-          "taken, choices, held, text_price, cached_price, image_price, output_price) "
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+          "taken, choices, held, text_price, cached_price, image_price, output_price, owner) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
           open_.request, open_.key, open_.organisation, open_.model, open_.started, open_.prompt,
           open_.output, open_.taken, open_.choices, open_.held.nanos, prices.text.nanos,
-          prices.cached.nanos, prices.image.nanos, prices.output.nanos) == 1) {
+          prices.cached.nanos, prices.image.nanos, prices.output.nanos, open_.owner) == 1) {
     return {};
   }
   return Fail(ErrorCode::kConflict, "there was a request {} already", ask_.request);

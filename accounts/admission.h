@@ -12,7 +12,8 @@ namespace fulmen {
 // The job of an admission: what refuses it rolls all back.
 class Admitting {
  public:
-  explicit Admitting(const Ask& ask) : ask_(ask) {}
+  // `server` is to be the owner.
+  Admitting(const Ask& ask, const std::string& server) : ask_(ask) { open_.owner = server; }
 
   Status Run(Sql& sql, int64_t now);
   // After it, with how its transaction ended.

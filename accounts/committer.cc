@@ -1,12 +1,25 @@
 #include "accounts/committer.h"
 
-#include <future>
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
-namespace fulmen {
+#include "accounts/await.h"
 
-Committer::Committer(std::unique_ptr<SqlConnection> connection)
-    : connection_(std::move(connection)), thread_([this] { Work(); }) {}
+namespace fulmen {
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(1);
+constexpr auto kFirstPause = std::chrono::milliseconds(20);
+constexpr auto kLongestPause = std::chrono::seconds(1);
+// Who shares a commit waits for all jobs of it, while other servers wait for its locks.
+constexpr size_t kMostTogether = 128;
+constexpr int kMostTries = 3;
+
+}  // namespace
+
+Committer::Committer(std::unique_ptr<SqlConnection> connection, std::optional<Start> start)
+    : connection_(std::move(connection)), start_(std::move(start)), thread_([this] { Work(); }) {}
 
 Committer::~Committer() {
   {
@@ -20,16 +33,13 @@ Committer::~Committer() {
 void Committer::Submit(Job job, Done done) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({std::move(job), std::move(done)});
+    waiting_.push_back({std::move(job), std::move(done), SteadyClock::now() + kPatience});
   }
   asked_.notify_one();
 }
 
 Status Committer::Run(Job job) {
-  // Shared, since the thread may still be in it when the result is here.
-  const auto promise = std::make_shared<std::promise<Status>>();
-  Submit(std::move(job), [promise](Status status) { promise->set_value(std::move(status)); });
-  return promise->get_future().get();
+  return Await<Status>([&](Done done) { Submit(std::move(job), std::move(done)); });
 }
 
 Status Committer::Backup(const std::string& path) {
@@ -51,34 +61,129 @@ int64_t Committer::commits() const {
 }
 
 void Committer::Work() {
-  const auto copying = [this] { return copying_ != nullptr && !copying_->status; };
-  std::unique_lock lock(mutex_);
-  while (true) {
-    asked_.wait(lock, [&] { return closing_ || !waiting_.empty() || copying(); });
-    std::vector<Task> tasks = std::exchange(waiting_, {});
-    Copying* const copy = copying() ? copying_ : nullptr;
-    if (tasks.empty() && copy == nullptr) return;
-    lock.unlock();
-    if (!tasks.empty()) Commit(tasks);
-    for (Task& task : tasks) task.done(std::move(task.status));
+  std::vector<Task> tasks;
+  while (Take(tasks)) {
+    if (Connected(tasks)) {
+      if (!tasks.empty()) Commit(tasks);
+    }
+    if (!connected_) GiveUp(tasks);
+    Copying* copy = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (copying_ != nullptr && !copying_->status) copy = copying_;
+    }
     if (copy != nullptr) Copy(*copy);
-    lock.lock();
+  }
+}
+
+bool Committer::Take(std::vector<Task>& tasks) {
+  std::unique_lock lock(mutex_);
+  const auto any = [this] {
+    return closing_ || !waiting_.empty() || (copying_ != nullptr && !copying_->status);
+  };
+  if (connected_) {
+    asked_.wait(lock, any);
+  } else {
+    asked_.wait_for(lock, kFirstPause, any);
+  }
+  while (!waiting_.empty() && tasks.size() < kMostTogether) {
+    tasks.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  return !closing_ || !tasks.empty() || !in_doubt_.empty();
+}
+
+bool Committer::Connected(std::vector<Task>& tasks) {
+  if (connected_ || SteadyClock::now() < next_try_) return connected_;
+  GiveUp(tasks);
+  const auto begin = SteadyClock::now();
+  try {
+    Connect(tasks);
+    connected_ = true;
+    pause_ = {};
+  } catch (const SqlFailure& failure) {
+    why_away_ = failure.error;
+    connection_->RollBack();
+    pause_ = std::clamp<SteadyClock::duration>(2 * pause_, kFirstPause, kLongestPause);
+  }
+  last_try_ = SteadyClock::now() - begin;
+  next_try_ = SteadyClock::now() + pause_;
+  return connected_;
+}
+
+void Committer::Connect(std::vector<Task>& tasks) {
+  const Status connected = connection_->Connect();
+  if (!connected) throw SqlFailure(SqlFailure::Kind::kLost, connected.error());
+  if (!in_doubt_.empty()) {
+    if (connection_->WasCommitted()) {
+      Answer(in_doubt_);
+    } else {
+      tasks.insert(tasks.begin(), std::move_iterator(in_doubt_.begin()),
+                   std::move_iterator(in_doubt_.end()));
+      in_doubt_.clear();
+    }
+  }
+  if (!start_) return;
+  connection_->Begin();
+  start_->job(*connection_);
+  connection_->Commit();
+  start_->done();
+}
+
+void Committer::GiveUp(std::vector<Task>& tasks) {
+  bool all = false;
+  {
+    const std::lock_guard lock(mutex_);
+    all = closing_;
+  }
+  // The next try to connect may take as long as the last one.
+  const auto now = SteadyClock::now() + last_try_;
+  for (std::vector<Task>* list : {&in_doubt_, &tasks}) {
+    std::vector<Task> late;
+    std::vector<Task> others;
+    for (Task& task : *list) {
+      (all || task.deadline <= now ? late : others).push_back(std::move(task));
+    }
+    *list = std::move(others);
+    for (Task& task : late) {
+      task.done(
+          Fail(ErrorCode::kUnavailable, "the ledger's database is away: {}", why_away_.message));
+    }
   }
 }
 
 void Committer::Commit(std::vector<Task>& tasks) {
-  try {
-    connection_->Begin();
-    for (Task& task : tasks) task.status = RunOne(task.job);
-    connection_->Commit();
+  for (int tries = 1;; ++tries) {
+    bool committing = false;
+    try {
+      connection_->Begin();
+      for (Task& task : tasks) task.status = RunOne(task.job);
+      committing = true;
+      connection_->Commit();
+      return Answer(tasks);
+    } catch (const SqlFailure& failure) {
+      connection_->RollBack();
+      if (failure.kind == SqlFailure::Kind::kAgain && tries < kMostTries) continue;
+      if (failure.kind == SqlFailure::Kind::kLost) {
+        connected_ = false;
+        why_away_ = failure.error;
+        if (committing) in_doubt_ = std::exchange(tasks, {});
+        return;
+      }
+      for (Task& task : tasks) {
+        if (task.status) task.status = tl::unexpected<Error>(failure.error);
+      }
+      return Answer(tasks);
+    }
+  }
+}
+
+void Committer::Answer(std::vector<Task>& tasks) {
+  {
     const std::lock_guard lock(mutex_);
     ++commits_;
-  } catch (const SqlFailure& failure) {
-    for (Task& task : tasks) {
-      if (task.status) task.status = tl::unexpected<Error>(failure.error);
-    }
-    connection_->RollBack();
   }
+  for (Task& task : std::exchange(tasks, {})) task.done(std::move(task.status));
 }
 
 Status Committer::RunOne(const Job& job) {

@@ -2,8 +2,10 @@
 // a commit takes milliseconds and a disk does a few hundred of them a second.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -23,7 +25,14 @@ class Committer {
   using Job = std::function<Status(Sql& sql)>;
   using Done = std::function<void(Status status)>;
 
-  explicit Committer(std::unique_ptr<SqlConnection> connection);
+  // What is to be done each time after it has connected, before anything else.
+  struct Start {
+    std::function<void(Sql& sql)> job;  // in a transaction of its own; it may run more than once
+    std::function<void()> done;
+  };
+
+  explicit Committer(std::unique_ptr<SqlConnection> connection,
+                     std::optional<Start> start = std::nullopt);
   ~Committer();  // what was asked before is done first
   Committer(const Committer&) = delete;
   Committer& operator=(const Committer&) = delete;
@@ -31,7 +40,8 @@ class Committer {
   // Runs `job` in the thread, and calls `done` there when what it wrote is on the disk. Where it
   // fails, or the commit does, nothing of it is left and the error is told. What a job reads is
   // what all jobs before it wrote. A job may run more than once before it counts. `done` is quick,
-  // and does not wait for this committer.
+  // and does not wait for this committer. While the database is away a job waits for about a
+  // second; then the error is kUnavailable, and it may have been done or not.
   void Submit(Job job, Done done);
 
   // The same, and waits for it.
@@ -55,12 +65,17 @@ class Committer {
   // time.
   Status Backup(const std::string& path);
 
+  // Ends a wait for a database that does not answer.
+  void Interrupt() { connection_->Interrupt(); }
+
   int64_t commits() const;
 
  private:
+  using SteadyClock = std::chrono::steady_clock;
   struct Task {
     Job job;
     Done done;
+    SteadyClock::time_point deadline;
     Status status = {};
   };
   struct Copying {
@@ -70,16 +85,32 @@ class Committer {
   };
 
   void Work();
+  // Adds what was asked to `tasks`, and waits for some. False at the end.
+  bool Take(std::vector<Task>& tasks);
+  // Whether it is connected, after a try where it is time for one. What was in doubt is settled.
+  bool Connected(std::vector<Task>& tasks);
+  void Connect(std::vector<Task>& tasks);
+  // Tells those that can wait no longer.
+  void GiveUp(std::vector<Task>& tasks);
+  // Leaves in `tasks` those that are to be done once it is connected again.
   void Commit(std::vector<Task>& tasks);
+  void Answer(std::vector<Task>& tasks);
   Status RunOne(const Job& job);
   void Copy(Copying& copying);
 
-  const std::unique_ptr<SqlConnection> connection_;  // the thread's alone
+  const std::unique_ptr<SqlConnection> connection_;  // the thread's alone, as all up to the mutex
+  const std::optional<Start> start_;
+  bool connected_ = false;
+  std::vector<Task> in_doubt_;  // their commit was under way when the connection was lost
+  Error why_away_ = {};
+  SteadyClock::time_point next_try_ = {};
+  SteadyClock::duration pause_ = {};     // between tries
+  SteadyClock::duration last_try_ = {};  // what it took
 
   mutable std::mutex mutex_;
   std::condition_variable asked_;
   std::condition_variable copied_;
-  std::vector<Task> waiting_;
+  std::deque<Task> waiting_;
   Copying* copying_ = nullptr;
   bool closing_ = false;
   int64_t commits_ = 0;

@@ -10,9 +10,9 @@ constexpr int64_t kKeptFor = int64_t{24} * 3600 * 1'000'000'000;
 Status BeginAnswer(Sql& sql, const std::string& request, const AnswerName& name, int64_t now) {
   sql.Execute("DELETE FROM answers WHERE made <= ? AND whole = 1", now - kKeptFor);
   const int64_t added = sql.Execute(
-      "INSERT INTO answers (key, name, request_hash, request, made) VALUES (?, ?, ?, ?, ?) "
-      "ON CONFLICT DO NOTHING",
-      name.key, name.name, Blob{name.request_hash}, request, now);
+      "INSERT INTO answers (key, name, request_hash, request, made, whole, streams, body) "
+      "VALUES (?, ?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
+      name.key, name.name, Blob{name.request_hash}, request, now, Blob{""});
   if (added == 1) return {};
   return Fail(ErrorCode::kConflict, "the request \"{}\" came before", name.name);
 }

@@ -45,6 +45,8 @@ Secret NewSecret() { return Secret("sk-fulmen-" + Base64Url(RandomBytes(32))); }
 
 std::string NewKeyId() { return "key_" + Hex(RandomBytes(12)); }
 
+std::string NewServerId() { return "server_" + Hex(RandomBytes(12)); }
+
 std::string HashOfSecret(std::string_view secret) { return Sha256(secret); }
 
 }  // namespace fulmen

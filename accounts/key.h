@@ -56,6 +56,8 @@ struct Key {
 Secret NewSecret();
 // "key_" and 96 random bits.
 std::string NewKeyId();
+// As many.
+std::string NewServerId();
 // What is kept of a secret.
 std::string HashOfSecret(std::string_view secret);
 

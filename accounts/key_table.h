@@ -7,10 +7,22 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "accounts/key.h"
+#include "accounts/sql.h"
 
 namespace fulmen {
+
+// Keys that were changed, by their hashes.
+struct KeyNews {
+  int64_t last = 0;  // the number of the last change
+  std::vector<std::pair<std::string, Key>> keys = {};
+};
+
+// Those of the database that were changed after `known`.
+KeyNews ReadKeyNews(Sql& sql, int64_t known);
 
 // Thread safe.
 class KeyTable {

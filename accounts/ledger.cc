@@ -3,10 +3,7 @@
 #include <utility>
 
 #include "accounts/day.h"
-#include "accounts/ledger_database.h"
 #include "accounts/organisation.h"
-#include "accounts/reservation.h"
-#include "accounts/sqlite_connection.h"
 
 namespace fulmen {
 namespace {
@@ -33,15 +30,6 @@ bool InsertPrices(Sql& sql, const std::string& model, const std::string& currenc
 }
 
 }  // namespace
-
-Result<std::unique_ptr<Ledger>> Ledger::Open(const LedgerOptions& options) {
-  FULMEN_ASSIGN(std::unique_ptr<SqlConnection> connection,
-                OpenSqlite(options.database, kLedgerDatabase));
-  std::unique_ptr<Ledger> ledger(new Ledger(options, std::move(connection)));
-  FULMEN_TRY(ledger->EndCrashed());
-  FULMEN_TRY(ledger->LoadKeys());
-  return ledger;
-}
 
 Status Ledger::AddOrganisation(const std::string& name, const std::string& currency,
                                const std::string& zone) {

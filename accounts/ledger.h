@@ -5,22 +5,27 @@
 // held is never more than the balance, so nothing is overdrawn, whoever asks at the same time.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <unordered_map>
 #include <vector>
 
 #include "accounts/committer.h"
+#include "accounts/journal.h"
 #include "accounts/kept_answer.h"
 #include "accounts/key.h"
 #include "accounts/key_table.h"
 #include "accounts/money.h"
+#include "accounts/postgres_listener.h"
 #include "accounts/price.h"
+#include "accounts/reservation.h"
 #include "base/status.h"
 
 namespace fulmen {
@@ -123,8 +128,12 @@ struct UsageRow {
 };
 
 struct LedgerOptions {
-  std::string database;                 // a path
+  std::string database;  // a path, or "postgresql://...", which several servers may share
+  // A path: how requests end while PostgreSQL is away. One process has it.
+  std::string journal = {};
   std::function<int64_t()> clock = {};  // nanoseconds since 1970; empty: the database's own
+  // With PostgreSQL: after that long without a sign of a server its requests count as crashed.
+  double lease_seconds = 30;
 };
 
 // Thread safe. Everything that changes it returns once that is on the disk; requests that end
@@ -206,21 +215,46 @@ class Ledger {
   int64_t commits() const { return committer_->commits(); }
 
  private:
-  explicit Ledger(const LedgerOptions& options, std::unique_ptr<SqlConnection> connection)
-      : clock_(options.clock), committer_(std::make_unique<Committer>(std::move(connection))) {}
+  Ledger(const LedgerOptions& options, std::unique_ptr<SqlConnection> connection,
+         std::unique_ptr<Journal> journal);
+  static Result<std::unique_ptr<Ledger>> OpenFile(const LedgerOptions& options);
+  static Result<std::unique_ptr<Ledger>> OpenShared(const LedgerOptions& options);
   int64_t Now(Sql& sql) const { return clock_ ? clock_() : sql.Now(); }
-  Status EndCrashed();
+
   Status LoadKeys();
+  void TakeKeys(KeyNews&& news);
   // Changes a row of keys, and what is in memory of it.
-  Status ChangeKey(const std::string& id, const Committer::Job& change);
+  Result<Key> ChangeKey(const std::string& id, const Committer::Job& change);
+
   // Runs `body` as Committer::Submit does a job, and tells `done` its result.
   template <class T>
   void Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done);
+  // The charge of a request that ends while the database is away.
+  Result<Money> WriteDown(JournalRecord record);
 
+  void EndCrashed(Sql& sql, const std::string& request);
+  // What follows is for servers that share a database: what is done when it is back, and now and
+  // then, and what tells others that this one is alive.
+  void Resume(Sql& sql);
+  void Resumed();
+  void Wake();
+  void Renew(Sql& sql);
+  void EndThoseOfDeadServers(Sql& sql);
+
+  using SteadyClock = std::chrono::steady_clock;
   const std::function<int64_t()> clock_;
+  const std::string server_;  // a random id
+  const std::chrono::nanoseconds lease_;
   KeyTable keys_;
-  std::mutex changing_;  // of a key, so that memory follows in the order of the commits
-  const std::unique_ptr<Committer> committer_;  // last, since its thread uses all of the above
+  std::atomic<bool> waking_ = false;
+  // The committer's thread's alone, up to it.
+  std::unordered_map<std::string, Reservation> open_;  // this server's requests under way
+  const std::unique_ptr<Journal> journal_;             // null with a file
+  int64_t keys_changed_ = -1;                          // the last change that keys_ has
+  SteadyClock::time_point connected_ = {};
+  SteadyClock::time_point renewed_ = {};
+  const std::unique_ptr<Committer> committer_;
+  std::unique_ptr<PostgresListener> listener_;  // null with a file; last, since it uses all
 };
 
 }  // namespace fulmen

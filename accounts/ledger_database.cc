@@ -1,12 +1,15 @@
 #include "accounts/ledger_database.h"
 
+#include <string_view>
+#include <utility>
+
 namespace fulmen {
 namespace {
 
 // As the first version made it. Money is in 10^-9 of a currency's unit, and times are nanoseconds
 // since 1970. The checks hold what no mistake of ours may break: nothing is overdrawn, and what was
 // used stays written.
-constexpr const char* kSchema = R"(
+constexpr const char* kTables = R"(
 CREATE TABLE organisations (
   name TEXT PRIMARY KEY,
   currency TEXT NOT NULL,
@@ -82,23 +85,44 @@ CREATE TABLE usage (
   CHECK (text + cached + image = prompt)
 ) STRICT;
 CREATE INDEX usage_by_organisation ON usage (organisation, ended);
+)";
+
+constexpr const char* kSqliteTriggers = R"(
 CREATE TRIGGER usage_stays BEFORE UPDATE ON usage
   BEGIN SELECT raise(ABORT, 'what was used stays as it is'); END;
 CREATE TRIGGER usage_is_kept BEFORE DELETE ON usage
   BEGIN SELECT raise(ABORT, 'what was used stays written'); END;
 )";
 
-// Of requests, since they may ask for several answers; of keys, and of the days that they spend in.
-constexpr const char* kDays = R"(
+constexpr const char* kPostgresTriggers = R"(
+CREATE FUNCTION usage_stays() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'what was used stays as it is'; END $$;
+CREATE TRIGGER usage_stays BEFORE UPDATE OR DELETE ON usage
+  FOR EACH ROW EXECUTE FUNCTION usage_stays();
+CREATE TRIGGER usage_is_kept BEFORE TRUNCATE ON usage EXECUTE FUNCTION usage_stays();
+)";
+
+// Time zones, limits of spending, several answers to a request, and several servers: a reservation
+// has the server as its owner, whose lease is renewed while it is alive; a key has the number of
+// its last change.
+constexpr const char* kVersion2 = R"(
 ALTER TABLE organisations ADD COLUMN zone TEXT NOT NULL DEFAULT 'UTC';
 ALTER TABLE keys ADD COLUMN spend_per_day INTEGER NOT NULL DEFAULT 0;  -- 0: any amount
+ALTER TABLE keys ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE reservations ADD COLUMN choices INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE reservations ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 CREATE TABLE days (
   key TEXT NOT NULL REFERENCES keys,
   start INTEGER NOT NULL,
   until INTEGER NOT NULL,
   spent INTEGER NOT NULL CHECK (spent >= 0),
   PRIMARY KEY (key, start)
+) STRICT;
+CREATE TABLE key_changes (last INTEGER NOT NULL) STRICT;  -- one row
+INSERT INTO key_changes VALUES (0);
+CREATE TABLE servers (
+  id TEXT PRIMARY KEY,
+  lease INTEGER NOT NULL  -- when it ends
 ) STRICT;
 )";
 
@@ -110,25 +134,44 @@ CREATE TABLE answers (
   request_hash BLOB NOT NULL,
   request TEXT NOT NULL,
   made INTEGER NOT NULL,
-  whole INTEGER NOT NULL DEFAULT 0,  -- else its request is under way
-  streams INTEGER NOT NULL DEFAULT 0,
-  body BLOB NOT NULL DEFAULT X'',
+  whole INTEGER NOT NULL,  -- else its request is under way
+  streams INTEGER NOT NULL,
+  body BLOB NOT NULL,
   PRIMARY KEY (key, name)
 ) STRICT;
 CREATE INDEX answers_by_request ON answers (request);
 CREATE INDEX answers_by_time ON answers (made);
 )";
 
-constexpr const char* kMigrations[] = {kDays, kAnswers};
+constexpr const char* kMigrations[] = {kVersion2, kAnswers};
+
+const std::string kSqliteSchema = std::string(kTables) + kSqliteTriggers;
+
+std::string ForPostgres(std::string text) {
+  const std::pair<std::string_view, std::string_view> words[] = {
+      {" INTEGER", " BIGINT"}, {" BLOB", " BYTEA"}, {") STRICT", ")"}};
+  for (const auto& [from, to] : words) {
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at)) {
+      text.replace(at, from.size(), to);
+    }
+  }
+  return text;
+}
 
 }  // namespace
 
 const DatabaseKind kLedgerDatabase = {.name = "ledger",
                                       .application_id = 0x46746c67,
                                       .version = 3,
-                                      .schema = kSchema,
+                                      .schema = kSqliteSchema.c_str(),
                                       .first_table = "organisations",
                                       .exclusive = true,
                                       .migrations = kMigrations};
+
+std::vector<std::string> PostgresMigrations() {
+  std::vector<std::string> all = {ForPostgres(kTables) + kPostgresTriggers};
+  for (const char* migration : kMigrations) all.push_back(ForPostgres(migration));
+  return all;
+}
 
 }  // namespace fulmen

@@ -1,6 +1,7 @@
 // Keys in the ledger, and in memory.
 #include <utility>
 
+#include "accounts/await.h"
 #include "accounts/ledger.h"
 #include "accounts/organisation.h"
 #include "accounts/system_time.h"
@@ -32,74 +33,106 @@ Key ReadKey(const SqlRow& row) {
 
 }  // namespace
 
+KeyNews ReadKeyNews(Sql& sql, int64_t known) {
+  KeyNews news;
+  news.last = sql.Query("SELECT last FROM key_changes")[0].Number(0);
+  if (news.last == known) return news;
+  for (const SqlRow& row : sql.Query(std::string(kKeyColumns) + "WHERE changed > ?", known)) {
+    news.keys.emplace_back(row.Bytes(kHashColumn), ReadKey(row));
+  }
+  return news;
+}
+
+void Ledger::TakeKeys(KeyNews&& news) {
+  keys_changed_ = news.last;
+  for (auto& [hash, key] : news.keys) keys_.Put(hash, std::move(key));
+}
+
 Status Ledger::LoadKeys() {
-  return committer_->Run([&](Sql& sql) -> Status {
-    for (const SqlRow& row : sql.Query(kKeyColumns)) {
-      keys_.Put(row.Bytes(kHashColumn), ReadKey(row));
-    }
-    return {};
+  const auto news = std::make_shared<KeyNews>();
+  return Await<Status>([&](Done<Status> done) {
+    committer_->Submit(
+        [news](Sql& sql) -> Status {
+          *news = ReadKeyNews(sql, -1);
+          return {};
+        },
+        [this, news, done = std::move(done)](Status status) {
+          if (status) TakeKeys(std::move(*news));
+          done(std::move(status));
+        });
   });
 }
 
 Result<NewKey> Ledger::AddKey(const std::string& organisation, const KeySettings& settings) {
   FULMEN_TRY(CheckName("the name of a key", settings.name));
   FULMEN_TRY(CheckLimits(settings.limits));
-  NewKey made = {.key = {.id = NewKeyId(), .organisation = organisation, .settings = settings},
-                 .secret = NewSecret()};
-  const std::string hash = HashOfSecret(made.secret.Reveal());
-  const Status added = committer_->Run([&](Sql& sql) -> Status {
-    FULMEN_TRY(FindOrganisation(sql, organisation));
-    const KeyLimits& limits = settings.limits;
-    made.key.created = Now(sql);
-    sql.Execute(
-        "INSERT INTO keys (id, organisation, hash, name, scope, created, expires, "
-        "requests_per_minute, tokens_per_minute, concurrent, spend_per_day) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        made.key.id, organisation, Blob{hash}, settings.name,
-        std::string(KeyScopeName(settings.scope)), made.key.created, settings.expires,
-        limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent,
-        limits.spend_per_day.nanos);
-    return {};
-  });
-  FULMEN_TRY(added);
-  keys_.Put(hash, made.key);
-  return made;
+  const std::string id = NewKeyId();
+  Secret secret = NewSecret();
+  const Blob hash{HashOfSecret(secret.Reveal())};
+  const KeyLimits& limits = settings.limits;
+  FULMEN_ASSIGN(Key key, ChangeKey(id, [&](Sql& sql) -> Status {
+                  FULMEN_TRY(FindOrganisation(sql, organisation));
+                  sql.Execute(
+                      "INSERT INTO keys (id, organisation, hash, name, scope, created, expires, "
+                      "requests_per_minute, tokens_per_minute, concurrent, spend_per_day) "
+                      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      id, organisation, hash, settings.name,
+                      std::string(KeyScopeName(settings.scope)), Now(sql), settings.expires,
+                      limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent,
+                      limits.spend_per_day.nanos);
+                  return {};
+                }));
+  return NewKey{.key = std::move(key), .secret = std::move(secret)};
 }
 
-Status Ledger::ChangeKey(const std::string& id, const Committer::Job& change) {
-  const std::lock_guard lock(changing_);
-  Key key;
-  std::string hash;
-  const Status changed = committer_->Run([&](Sql& sql) -> Status {
-    FULMEN_TRY(change(sql));
-    const SqlRows rows = sql.Query(std::string(kKeyColumns) + "WHERE id = ?", id);
-    if (rows.empty()) return Fail(ErrorCode::kNotFound, "there is no key {}", id);
-    key = ReadKey(rows[0]);
-    hash = rows[0].Bytes(kHashColumn);
-    return {};
+Result<Key> Ledger::ChangeKey(const std::string& id, const Committer::Job& change) {
+  const auto news = std::make_shared<KeyNews>();
+  const auto result = std::make_shared<Key>();
+  const Status changed = Await<Status>([&](Done<Status> done) {
+    committer_->Submit(
+        [&change, id, news](Sql& sql) -> Status {
+          FULMEN_TRY(change(sql));
+          sql.Execute("UPDATE key_changes SET last = last + 1");
+          sql.Execute("UPDATE keys SET changed = (SELECT last FROM key_changes) WHERE id = ?", id);
+          const SqlRows rows = sql.Query(std::string(kKeyColumns) + "WHERE id = ?", id);
+          if (rows.empty()) return Fail(ErrorCode::kNotFound, "there is no key {}", id);
+          news->keys = {{rows[0].Bytes(kHashColumn), ReadKey(rows[0])}};
+          sql.AnnounceKeys();
+          return {};
+        },
+        // In the thread that takes others' changes, so that memory follows in the order of commits.
+        [this, news, result, done = std::move(done)](Status status) {
+          if (status) {
+            auto& [hash, key] = news->keys[0];
+            *result = key;
+            keys_.Put(hash, std::move(key));
+          }
+          done(std::move(status));
+        });
   });
   FULMEN_TRY(changed);
-  keys_.Put(hash, std::move(key));
-  return {};
+  return *std::move(result);
 }
 
 Status Ledger::RevokeKey(const std::string& id) {
-  return ChangeKey(id, [&](Sql& sql) -> Status {
+  FULMEN_TRY(ChangeKey(id, [&](Sql& sql) -> Status {
     sql.Execute("UPDATE keys SET revoked = ? WHERE id = ? AND revoked = 0", Now(sql), id);
     return {};
-  });
+  }));
+  return {};
 }
 
 Status Ledger::SetLimits(const std::string& id, const KeyLimits& limits) {
   FULMEN_TRY(CheckLimits(limits));
-  return ChangeKey(id, [&](Sql& sql) -> Status {
+  FULMEN_TRY(ChangeKey(id, [&](Sql& sql) -> Status {
     sql.Execute(
         "UPDATE keys SET requests_per_minute = ?, tokens_per_minute = ?, concurrent = ?, "
         "spend_per_day = ? WHERE id = ?",
         limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent,
         limits.spend_per_day.nanos, id);
     return {};
-  });
+  }));
+  return {};
 }
 
 Result<std::vector<Key>> Ledger::Keys(const std::string& organisation) {

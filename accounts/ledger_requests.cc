@@ -1,27 +1,16 @@
 // Requests in the ledger, from their admission to their row of usage.
 #include <algorithm>
-#include <future>
 #include <memory>
 #include <utility>
 
 #include "accounts/admission.h"
+#include "accounts/await.h"
 #include "accounts/kept_answer.h"
 #include "accounts/ledger.h"
-#include "accounts/reservation.h"
+#include "accounts/system_time.h"
 
 namespace fulmen {
 namespace {
-
-constexpr const char* kCrashed = "crashed";
-
-// Waits for what `start` tells its function. It is shared, since the thread that tells it may still
-// be in it when the result is here.
-template <class T, class Start>
-T Await(const Start& start) {
-  const auto promise = std::make_shared<std::promise<T>>();
-  start([promise](T value) { promise->set_value(std::move(value)); });
-  return promise->get_future().get();
-}
 
 // Holds back more for `open`, whose rows are locked. Returns the tokens.
 int64_t HoldMore(Sql& sql, const Reservation& open, int64_t now) {
@@ -63,9 +52,11 @@ void Ledger::Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done) {
 }
 
 void Ledger::Admit(const Ask& ask, Done<Admission> done) {
-  const auto admitting = std::make_shared<Admitting>(ask);
+  const auto admitting = std::make_shared<Admitting>(ask, server_);
   committer_->Submit([this, admitting](Sql& sql) { return admitting->Run(sql, Now(sql)); },
-                     [admitting, done = std::move(done)](const Status& status) {
+                     [this, admitting, done = std::move(done)](const Status& status) {
+                       const Reservation& open = admitting->reservation();
+                       if (status) open_[open.request] = open;
                        done(admitting->Answer(status));
                      });
 }
@@ -76,27 +67,46 @@ void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
         FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
         return HoldMore(sql, open, Now(sql));
       },
-      std::move(done));
+      [this, request, done = std::move(done)](Result<int64_t> more) {
+        const auto open = open_.find(request);
+        if (more && open != open_.end()) open->second.output += *more;
+        done(std::move(more));
+      });
 }
 
 void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
                     const std::string& outcome, Done<Result<Money>> done,
                     std::optional<KeptAnswer> answer) {
   Start<Money>(
-      [this, request, tokens, outcome, answer = std::move(answer)](Sql& sql) -> Result<Money> {
+      [this, request, tokens, outcome, answer](Sql& sql) -> Result<Money> {
         FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
-        FULMEN_ASSIGN(const Money charge, Cost(tokens, open.prices));
-        if (tokens.prompt > open.prompt || tokens.output > open.output) {
-          return Fail(
-              ErrorCode::kInvalidArgument,
-              "{}: at most {} tokens of prompt and {} of answer are held for, found {} and {}",
-              request, open.prompt, open.output, tokens.prompt, tokens.output);
-        }
+        FULMEN_ASSIGN(const Money charge, ChargeOf(open, tokens));
         if (answer) WriteAnswer(sql, request, *answer);
         FULMEN_TRY(Close(sql, open, tokens, charge, outcome, Now(sql)));
         return charge;
       },
-      std::move(done));
+      [this,
+       record = JournalRecord{.request = request,
+                              .tokens = tokens,
+                              .outcome = outcome,
+                              .answer = std::move(answer)},
+       done = std::move(done)](Result<Money> charge) {
+        const bool away = !charge && charge.error().code == ErrorCode::kUnavailable;
+        if (away && journal_ != nullptr) charge = WriteDown(record);
+        if (charge || charge.error().code == ErrorCode::kNotFound) open_.erase(record.request);
+        done(std::move(charge));
+      });
+}
+
+Result<Money> Ledger::WriteDown(JournalRecord record) {
+  const auto open = open_.find(record.request);
+  if (open == open_.end()) {
+    return Fail(ErrorCode::kNotFound, "there is no request {} under way", record.request);
+  }
+  FULMEN_ASSIGN(const Money charge, ChargeOf(open->second, record.tokens));
+  record.ended = clock_ ? clock_() : SystemTime();
+  FULMEN_TRY(journal_->Append(record));
+  return charge;
 }
 
 void Ledger::FindAnswer(const AnswerName& name, Done<Result<std::optional<KeptAnswer>>> done) {
@@ -120,16 +130,6 @@ Result<Money> Ledger::Settle(const std::string& request, const TokenCounts& toke
                              const std::string& outcome) {
   return Await<Result<Money>>(
       [&](Done<Result<Money>> done) { Settle(request, tokens, outcome, std::move(done)); });
-}
-
-Status Ledger::EndCrashed() {
-  return committer_->Run([&](Sql& sql) -> Status {
-    for (const SqlRow& row : sql.Query("SELECT request FROM reservations")) {
-      FULMEN_ASSIGN(const Reservation open, LockReservation(sql, row.Text(0)));
-      FULMEN_TRY(Close(sql, open, {}, {}, kCrashed, Now(sql)));
-    }
-    return {};
-  });
 }
 
 }  // namespace fulmen

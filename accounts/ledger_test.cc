@@ -1,70 +1,33 @@
+// What holds for a ledger in either database.
 #include "accounts/ledger.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <future>
 #include <random>
 #include <thread>
 
+#include "accounts/ledger_fixture.h"
 #include "base/file_io.h"
-#include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
 
 using Kind = Refusal::Kind;
-using testing::TemporaryFolder;
 
-constexpr int64_t kSecond = 1'000'000'000;
-constexpr int64_t kStart = 1'795'780'800 * kSecond;  // 2026-11-27, at noon
-// One token of input is 1 of the smallest, one of output 8, one of an image 2; a cached one is
-// free.
-constexpr Prices kPrices = {.text = {1}, .cached = {0}, .image = {2}, .output = {8}};
+const std::string kPostgres = "PostgreSQL";
 
-class LedgerTest : public ::testing::Test {
+class LedgerTest : public LedgerFixture, public ::testing::WithParamInterface<std::string> {
  protected:
-  LedgerTest() {
-    Open();
-    EXPECT_TRUE(ledger_->AddOrganisation("acme", "CNY"));
-    EXPECT_TRUE(ledger_->SetPrices("m", "CNY", kPrices));
-  }
-
-  void Open() {
-    ledger_.reset();
-    Result<std::unique_ptr<Ledger>> opened =
-        Ledger::Open({.database = path_, .clock = [this] { return now_.load(); }});
-    ASSERT_TRUE(opened) << opened.error().message;
-    ledger_ = *std::move(opened);
-  }
-
-  std::string AddKey(const KeyLimits& limits = {}) {
-    const auto added = ledger_->AddKey("acme", {.name = "a key", .limits = limits});
-    EXPECT_TRUE(added);
-    return added->key.id;
-  }
-
-  void Deposit(int64_t nanos) {
-    EXPECT_TRUE(ledger_->Deposit("acme", {nanos}, "ref " + std::to_string(++deposits_)).value());
-  }
-
-  Balance Left() { return ledger_->BalanceOf("acme").value(); }
-
-  static TokenCounts Text(int64_t prompt, int64_t output) {
-    return {.prompt = prompt, .text = prompt, .output = output};
-  }
-
-  const TemporaryFolder folder_;
-  const std::string path_ = folder_ / "ledger";
-  std::atomic<int64_t> now_ = kStart;
-  std::unique_ptr<Ledger> ledger_;
-  int deposits_ = 0;
+  LedgerTest() : LedgerFixture(GetParam()) {}
 };
 
-TEST_F(LedgerTest, ARequestFromItsAdmissionToItsRow) {
+INSTANTIATE_TEST_SUITE_P(In, LedgerTest, ::testing::Values("SQLite", kPostgres),
+                         [](const auto& test) { return test.param; });
+
+TEST_P(LedgerTest, ARequestFromItsAdmissionToItsRow) {
   const std::string key = AddKey();
   Deposit(100'000);
   EXPECT_EQ(ledger_->Admit({"r1", key, "m", 1'000}).value().output, 256);
@@ -88,7 +51,7 @@ TEST_F(LedgerTest, ARequestFromItsAdmissionToItsRow) {
   EXPECT_TRUE(ledger_->Usage("acme", UsageGroup::kKey, kStart, kStart + kSecond)->empty());
 }
 
-TEST_F(LedgerTest, WhatIsWrongAtTheEndLeavesTheRequestOpen) {
+TEST_P(LedgerTest, WhatIsWrongAtTheEndLeavesTheRequestOpen) {
   const std::string key = AddKey();
   Deposit(100'000);
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 10}));
@@ -106,7 +69,7 @@ TEST_F(LedgerTest, WhatIsWrongAtTheEndLeavesTheRequestOpen) {
   EXPECT_EQ(Left().balance.nanos, 100'000 - 4);
 }
 
-TEST_F(LedgerTest, OfFiftyAtOnceTenPassWhereThereIsMoneyForTen) {
+TEST_P(LedgerTest, OfFiftyAtOnceTenPassWhereThereIsMoneyForTen) {
   const std::string key = AddKey();
   Deposit(10 * (100 * 2 + 256 * 8) + 77);
   std::atomic<int> passed = 0;
@@ -124,7 +87,7 @@ TEST_F(LedgerTest, OfFiftyAtOnceTenPassWhereThereIsMoneyForTen) {
   EXPECT_EQ(poor, 40);
 }
 
-TEST_F(LedgerTest, AnExhaustedBalanceExtendsToItsLastToken) {
+TEST_P(LedgerTest, AnExhaustedBalanceExtendsToItsLastToken) {
   const std::string key = AddKey();
   Deposit(256 * 8 + 100 * 8 + 7);
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 0}));
@@ -134,7 +97,7 @@ TEST_F(LedgerTest, AnExhaustedBalanceExtendsToItsLastToken) {
   EXPECT_EQ(Left().balance.nanos, 7);
 }
 
-TEST_F(LedgerTest, NothingIsOverdrawnWhoeverAsksAtTheSameTime) {
+TEST_P(LedgerTest, NothingIsOverdrawnWhoeverAsksAtTheSameTime) {
   const std::string key = AddKey();
   constexpr int64_t kDeposit = 60'000;
   Deposit(kDeposit);
@@ -168,7 +131,7 @@ TEST_F(LedgerTest, NothingIsOverdrawnWhoeverAsksAtTheSameTime) {
   EXPECT_EQ(lines.front().charge.nanos, charged);
 }
 
-TEST_F(LedgerTest, LimitsOfAMinute) {
+TEST_P(LedgerTest, LimitsOfAMinute) {
   Deposit(100 * kSecond);
   const std::string key = AddKey({.requests_per_minute = 6, .tokens_per_minute = 24'000});
   const Admission first = ledger_->Admit({"r1", key, "m", 9'000});
@@ -204,7 +167,7 @@ TEST_F(LedgerTest, LimitsOfAMinute) {
   EXPECT_TRUE(ledger_->Admit({"r7", key, "m", 1}));
 }
 
-TEST_F(LedgerTest, SeveralAnswersHoldSoManyTimesWhatOneDoes) {
+TEST_P(LedgerTest, SeveralAnswersHoldSoManyTimesWhatOneDoes) {
   Deposit(1'000'000);
   const std::string key = AddKey({.tokens_per_minute = 10'000});
   const Admission four = ledger_->Admit({"r1", key, "m", 100, 4});
@@ -217,7 +180,7 @@ TEST_F(LedgerTest, SeveralAnswersHoldSoManyTimesWhatOneDoes) {
   EXPECT_FALSE(ledger_->Admit({"r2", key, "m", 100, 0}));
 }
 
-TEST_F(LedgerTest, WhoDoesNotWaitIsToldAfterTheCommit) {
+TEST_P(LedgerTest, WhoDoesNotWaitIsToldAfterTheCommit) {
   Deposit(1'000'000);
   const std::string key = AddKey();
   std::promise<Money> charge;
@@ -234,7 +197,7 @@ TEST_F(LedgerTest, WhoDoesNotWaitIsToldAfterTheCommit) {
   ledger_.reset();  // does what it was asked before
 }
 
-TEST_F(LedgerTest, AKeySpendsWhatItsDayAllows) {
+TEST_P(LedgerTest, AKeySpendsWhatItsDayAllows) {
   constexpr int64_t kFirst = 256 * 8;
   ASSERT_TRUE(ledger_->AddOrganisation("berlin", "CNY", "Europe/Berlin"));
   ASSERT_TRUE(ledger_->Deposit("berlin", {1'000'000}, "first"));
@@ -276,7 +239,7 @@ TEST_F(LedgerTest, AKeySpendsWhatItsDayAllows) {
   EXPECT_FALSE(ledger_->AddOrganisation("nowhere", "CNY", "Europe/Nowhere"));
 }
 
-TEST_F(LedgerTest, RequestsAtATime) {
+TEST_P(LedgerTest, RequestsAtATime) {
   Deposit(100 * kSecond);
   const std::string key = AddKey({.concurrent = 2});
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 1}));
@@ -288,7 +251,7 @@ TEST_F(LedgerTest, RequestsAtATime) {
   EXPECT_FALSE(ledger_->SetLimits("key_none", {}));
 }
 
-TEST_F(LedgerTest, AModelWithoutAPriceIsRefused) {
+TEST_P(LedgerTest, AModelWithoutAPriceIsRefused) {
   Deposit(1'000'000);
   const std::string key = AddKey();
   EXPECT_EQ(ledger_->Admit({"r1", key, "other", 1}).error().kind, Kind::kPrice);
@@ -300,7 +263,7 @@ TEST_F(LedgerTest, AModelWithoutAPriceIsRefused) {
   EXPECT_TRUE(ledger_->Admit({"r1", key, "other", 1}));
 }
 
-TEST_F(LedgerTest, ADepositOfOneReferenceAddsOnce) {
+TEST_P(LedgerTest, ADepositOfOneReferenceAddsOnce) {
   EXPECT_TRUE(ledger_->Deposit("acme", {500}, "invoice 7").value());
   EXPECT_FALSE(ledger_->Deposit("acme", {500}, "invoice 7").value());
   EXPECT_EQ(Left().balance.nanos, 500);
@@ -311,7 +274,7 @@ TEST_F(LedgerTest, ADepositOfOneReferenceAddsOnce) {
   EXPECT_EQ(Left().balance.nanos, 500);
 }
 
-TEST_F(LedgerTest, ListsSayWhatThereIs) {
+TEST_P(LedgerTest, ListsSayWhatThereIs) {
   ASSERT_TRUE(ledger_->AddOrganisation("zoo", "USD", "America/New_York"));
   const auto organisations = ledger_->Organisations().value();
   ASSERT_EQ(organisations.size(), 2);
@@ -335,7 +298,7 @@ TEST_F(LedgerTest, ListsSayWhatThereIs) {
   EXPECT_EQ(deposits[1].at, kStart);
 }
 
-TEST_F(LedgerTest, RowsComeInPagesInTheOrderInWhichTheyEnded) {
+TEST_P(LedgerTest, RowsComeInPagesInTheOrderInWhichTheyEnded) {
   Deposit(1'000'000);
   const std::string key = AddKey();
   for (const char* id : {"c", "b", "a"}) {
@@ -362,7 +325,7 @@ TEST_F(LedgerTest, RowsComeInPagesInTheOrderInWhichTheyEnded) {
   EXPECT_FALSE(ledger_->Rows("acme", kStart, kStart + 2, 2, "none"));
 }
 
-TEST_F(LedgerTest, KeysAreShownOnceAndLetInUntilTheyEnd) {
+TEST_P(LedgerTest, KeysAreShownOnceAndLetInUntilTheyEnd) {
   Deposit(1'000'000);
   const NewKey made = ledger_->AddKey("acme", {.name = "one"}).value();
   const NewKey short_lived =
@@ -383,14 +346,18 @@ TEST_F(LedgerTest, KeysAreShownOnceAndLetInUntilTheyEnd) {
   EXPECT_EQ(ledger_->Admit({"r1", made.key.id, "m", 1}).error().kind, Kind::kKey);
   EXPECT_EQ(ledger_->Keys("acme")->size(), 2) << "they stay";
   EXPECT_NE(ledger_->Keys("acme")->at(0).revoked + ledger_->Keys("acme")->at(1).revoked, 0);
-  for (const char* file : {"", "-wal"}) {
-    const Result<std::string> bytes = ReadFile(path_ + file);
-    ASSERT_TRUE(bytes);
-    EXPECT_EQ(bytes->find(made.secret.Reveal().substr(10)), std::string::npos) << file;
+  // Who steals the database has no key.
+  std::string stolen;
+  if (PrivatePostgres* postgres = PrivatePostgres::Shared(); GetParam() == kPostgres) {
+    stolen = postgres->Dump(options_.database);
+  } else {
+    stolen = ReadFile(options_.database).value() + ReadFile(options_.database + "-wal").value();
   }
+  EXPECT_NE(stolen.find(made.key.id), std::string::npos);
+  EXPECT_EQ(stolen.find(made.secret.Reveal().substr(10)), std::string::npos);
 }
 
-TEST_F(LedgerTest, DaysAreThoseOfUtc) {
+TEST_P(LedgerTest, DaysAreThoseOfUtc) {
   Deposit(1'000'000);
   const std::string key = AddKey();
   const int64_t midnight = kStart + 12 * 3600 * kSecond;
@@ -407,57 +374,16 @@ TEST_F(LedgerTest, DaysAreThoseOfUtc) {
   EXPECT_EQ(days[1].charge.nanos, 13);
 }
 
-TEST_F(LedgerTest, WhatWasUsedStaysWritten) {
+TEST_P(LedgerTest, WhatWasUsedStaysWritten) {
   Deposit(1'000'000);
   const std::string key = AddKey();
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 5}));
   ASSERT_TRUE(ledger_->Settle("r1", Text(5, 1), "stop"));
   ledger_.reset();
-  SQLite::Database database(path_, SQLite::OPEN_READWRITE);
-  EXPECT_THROW(database.exec("UPDATE usage SET charge = 0"), SQLite::Exception);
-  EXPECT_THROW(database.exec("DELETE FROM usage"), SQLite::Exception);
-  EXPECT_THROW(database.exec("UPDATE organisations SET balance = -1"), SQLite::Exception);
-}
-
-TEST_F(LedgerTest, ABackupIsWholeAndMadeWhileRequestsGoOn) {
-  constexpr int kRequests = 300;
-  Deposit(100'000'000);
-  const std::string key = AddKey();
-  std::atomic<bool> done = false;
-  std::thread client([&] {
-    for (int i = 0; i < kRequests || !done; ++i) {
-      const std::string id = "r" + std::to_string(i);
-      ASSERT_TRUE(ledger_->Admit({id, key, "m", 5}));
-      ASSERT_TRUE(ledger_->Settle(id, Text(5, 1), std::string(200, 'x')));
-    }
-  });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  const std::string copy = folder_ / "copy";
-  const Status made = ledger_->Backup(copy);
-  done = true;
-  client.join();
-  ASSERT_TRUE(made) << made.error().message;
-  const Status again = ledger_->Backup(copy);
-  ASSERT_FALSE(again);
-  EXPECT_EQ(again.error().code, ErrorCode::kConflict);
-  const auto opened = Ledger::Open({.database = copy});
-  ASSERT_TRUE(opened) << opened.error().message;
-  const auto lines = (*opened)->Usage("acme", UsageGroup::kModel, 0, INT64_MAX).value();
-  ASSERT_EQ(lines.size(), 1);
-  EXPECT_EQ((*opened)->BalanceOf("acme")->balance.nanos, 100'000'000 - lines[0].charge.nanos);
-  EXPECT_FALSE(ledger_->Backup((folder_ / "none") + "/copy"));
-  size_t files = 0;
-  for (const auto& file : std::filesystem::directory_iterator(folder_.path())) {
-    files += file.path().filename().string().starts_with("copy") ? 1 : 0;
+  for (const char* crime : {"UPDATE usage SET charge = 0", "DELETE FROM usage",
+                            "UPDATE organisations SET balance = -1"}) {
+    EXPECT_ANY_THROW(ExecuteOutside(options_, crime)) << crime;
   }
-  EXPECT_EQ(files, 2) << "the copy and its log: nothing else is left behind";
-}
-
-TEST_F(LedgerTest, AnotherProcessIsToldWhoHasIt) {
-  const auto second = Ledger::Open({.database = path_});
-  ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, ErrorCode::kUnavailable);
-  EXPECT_TRUE(second.error().message.starts_with(path_)) << second.error().message;
 }
 
 }  // namespace

@@ -68,6 +68,14 @@ Result<Reservation> LockReservation(Sql& sql, const std::string& request) {
   return open;
 }
 
+Result<Money> ChargeOf(const Reservation& open, const TokenCounts& tokens) {
+  FULMEN_ASSIGN(const Money charge, Cost(tokens, open.prices));
+  if (tokens.prompt <= open.prompt && tokens.output <= open.output) return charge;
+  return Fail(ErrorCode::kInvalidArgument,
+              "{}: at most {} tokens of prompt and {} of answer are held for, found {} and {}",
+              open.request, open.prompt, open.output, tokens.prompt, tokens.output);
+}
+
 Prices ReadPrices(const SqlRow& row, size_t first) {
   return {.text = {row.Number(first)},
           .cached = {row.Number(first + 1)},

@@ -17,6 +17,7 @@ namespace fulmen {
 
 struct Reservation {
   std::string request;
+  std::string owner;  // the server that has it
   std::string key;
   std::string organisation;
   std::string model;
@@ -49,6 +50,9 @@ DaySpending SpendingOf(Sql& sql, const std::string& key, Money per_day, const st
 
 // The request's row, with those locked that change when it does.
 Result<Reservation> LockReservation(Sql& sql, const std::string& request);
+
+// An error where it was not admitted with so many.
+Result<Money> ChargeOf(const Reservation& open, const TokenCounts& tokens);
 
 // Four columns of a row, from `first` on.
 Prices ReadPrices(const SqlRow& row, size_t first);

@@ -71,8 +71,11 @@ class Sql {
     return QueryWith(text, {Value(std::forward<Values>(values))...});
   }
 
-  // Nanoseconds since 1970, by the clock that all servers of this database share.
+  // Nanoseconds since 1970, by the clock that all servers of this database share. One time for all
+  // of a transaction.
   virtual int64_t Now() = 0;
+  // Tells other servers of this database, once it is committed, that keys have changed.
+  virtual void AnnounceKeys() {}
 
  private:
   static SqlValue Value(int64_t value) { return value; }
@@ -93,9 +96,16 @@ class SqlBackup {
 // What the committer's thread has.
 class SqlConnection : public Sql {
  public:
+  // Where there is none: a connection to a database that has all its tables.
+  virtual Status Connect() { return {}; }
+  // After Connect, where Commit threw kLost before it: whether it was done all the same.
+  virtual bool WasCommitted() { return false; }
+  // From any thread: ends a wait for a database that does not answer.
+  virtual void Interrupt() {}
+
   virtual void Begin() = 0;
   virtual void Commit() = 0;
-  // After anything was thrown.
+  // After anything was thrown. A connection that is lost is closed.
   virtual void RollBack() = 0;
   // Between transactions.
   virtual Result<std::unique_ptr<SqlBackup>> StartBackup(const std::string& path) = 0;

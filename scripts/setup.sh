@@ -11,10 +11,14 @@ build_packages=(
   libexpected-dev libedit-dev libtomlplusplus-dev libgtest-dev libbenchmark-dev libssl-dev
   libcurl4-openssl-dev libsqlitecpp-dev libsqlite3-dev libzstd-dev libxxhash-dev
   libboost1.81-dev libsimdjson-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
-  libjpeg-dev libpng-dev libwebp-dev libgif-dev libexif-dev libstb-dev libhowardhinnant-date-dev
+  libjpeg-dev libpng-dev libwebp-dev libgif-dev libexif-dev libstb-dev
+  libhowardhinnant-date-dev libpqxx-dev
 )
 # What the tests ask for besides.
-test_packages=(ccache python3 python3-jsonschema python3-pil zsh fish man-db groff-base curl openssl)
+test_packages=(
+  ccache python3 python3-jsonschema python3-pil zsh fish man-db groff-base curl openssl
+  postgresql procps
+)
 # One cache for every checkout, wherever it lies.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 

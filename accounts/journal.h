@@ -1,0 +1,52 @@
+// How requests ended while the database was away: a file of this machine, until they are settled.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "accounts/kept_answer.h"
+#include "accounts/price.h"
+#include "base/status.h"
+
+namespace fulmen {
+
+struct JournalRecord {
+  std::string request;
+  TokenCounts tokens;
+  std::string outcome;
+  int64_t ended = 0;                      // nanoseconds since 1970
+  std::optional<KeptAnswer> answer = {};  // without its name, which the request tells
+};
+
+// For one thread.
+class Journal {
+ public:
+  // Opens or makes the file, which no other process may have open. A tail that a crash tore is cut
+  // off; what is whole before it is in records().
+  static Result<std::unique_ptr<Journal>> Open(const std::string& path);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  // Returns when it is on the disk. After an error nothing is written any more: what the file has
+  // then is not known.
+  Status Append(const JournalRecord& record);
+  const std::vector<JournalRecord>& records() const { return records_; }
+  // Once all of them are settled.
+  Status Clear();
+
+ private:
+  Journal(std::string path, int file) : path_(std::move(path)), file_(file) {}
+  Status Read();
+  tl::unexpected<Error> Failed(int number);
+
+  const std::string path_;
+  const int file_;
+  bool trusted_ = true;
+  std::vector<JournalRecord> records_;
+};
+
+}  // namespace fulmen

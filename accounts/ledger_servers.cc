@@ -1,0 +1,152 @@
+// How a ledger is opened, and how servers that share one know of each other.
+#include <utility>
+
+#include "accounts/ledger.h"
+#include "accounts/ledger_database.h"
+#include "accounts/postgres_connection.h"
+#include "accounts/sqlite_connection.h"
+
+namespace fulmen {
+namespace {
+
+constexpr const char* kCrashed = "crashed";
+
+std::vector<std::string> RequestsOf(const SqlRows& rows) {
+  std::vector<std::string> requests;
+  for (const SqlRow& row : rows) requests.push_back(row.Text(0));
+  return requests;
+}
+
+// Settles what a journal has. What is gone was settled already, or its server counted as dead.
+void SettleWritten(Sql& sql, const JournalRecord& record) {
+  const Result<Reservation> open = LockReservation(sql, record.request);
+  if (!open) return;
+  const Result<Money> charge = ChargeOf(*open, record.tokens);
+  if (!charge) return;
+  if (record.answer) WriteAnswer(sql, record.request, *record.answer);
+  Close(sql, *open, record.tokens, *charge, record.outcome, record.ended);
+}
+
+}  // namespace
+
+Ledger::Ledger(const LedgerOptions& options, std::unique_ptr<SqlConnection> connection,
+               std::unique_ptr<Journal> journal)
+    : clock_(options.clock),
+      server_(NewServerId()),
+      lease_(static_cast<int64_t>(options.lease_seconds * 1e9)),
+      journal_(std::move(journal)),
+      committer_(std::make_unique<Committer>(
+          std::move(connection), journal_ == nullptr
+                                     ? std::optional<Committer::Start>()
+                                     : Committer::Start{.job = [this](Sql& sql) { Resume(sql); },
+                                                        .done = [this] { Resumed(); }})) {}
+
+Result<std::unique_ptr<Ledger>> Ledger::Open(const LedgerOptions& options) {
+  return IsPostgres(options.database) ? OpenShared(options) : OpenFile(options);
+}
+
+Result<std::unique_ptr<Ledger>> Ledger::OpenFile(const LedgerOptions& options) {
+  FULMEN_ASSIGN(std::unique_ptr<SqlConnection> connection,
+                OpenSqlite(options.database, kLedgerDatabase));
+  std::unique_ptr<Ledger> ledger(new Ledger(options, std::move(connection), nullptr));
+  FULMEN_TRY(ledger->committer_->Run([&](Sql& sql) -> Status {
+    for (const std::string& request : RequestsOf(sql.Query("SELECT request FROM reservations"))) {
+      ledger->EndCrashed(sql, request);
+    }
+    return {};
+  }));
+  FULMEN_TRY(ledger->LoadKeys());
+  return ledger;
+}
+
+Result<std::unique_ptr<Ledger>> Ledger::OpenShared(const LedgerOptions& options) {
+  if (options.journal.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "a ledger in PostgreSQL needs the path of a journal for times when it is away");
+  }
+  constexpr double kShortestLease = 2;  // since it is renewed every half second at most
+  if (options.lease_seconds < kShortestLease) {
+    return Fail(ErrorCode::kInvalidArgument, "a lease should be of {} seconds or more, found {}",
+                kShortestLease, options.lease_seconds);
+  }
+  FULMEN_ASSIGN(std::unique_ptr<Journal> journal, Journal::Open(options.journal));
+  std::unique_ptr<SqlConnection> connection =
+      MakePostgresConnection(options.database, PostgresMigrations());
+  FULMEN_TRY(connection->Connect());
+  std::unique_ptr<Ledger> ledger(new Ledger(options, std::move(connection), std::move(journal)));
+  FULMEN_TRY(ledger->LoadKeys());
+  ledger->listener_ =
+      std::make_unique<PostgresListener>(options.database, [&made = *ledger] { made.Wake(); });
+  return ledger;
+}
+
+void Ledger::EndCrashed(Sql& sql, const std::string& request) {
+  const Result<Reservation> open = LockReservation(sql, request);
+  if (open) Close(sql, *open, {}, {}, kCrashed, Now(sql));  // else another server was faster
+}
+
+void Ledger::Resume(Sql& sql) {
+  Renew(sql);
+  for (const JournalRecord& record : journal_->records()) SettleWritten(sql, record);
+  // Those whose callers were told that the database is away, though they were admitted.
+  for (const std::string& request :
+       RequestsOf(sql.Query("SELECT request FROM reservations WHERE owner = ?", server_))) {
+    if (!open_.contains(request)) EndCrashed(sql, request);
+  }
+}
+
+void Ledger::Resumed() {
+  // Records that stay after an error are found settled the next time.
+  if (!journal_->records().empty()) journal_->Clear();
+  connected_ = renewed_ = SteadyClock::now();
+}
+
+void Ledger::Wake() {
+  committer_->Interrupt();
+  if (waking_.exchange(true)) return;
+  struct State {
+    KeyNews news = {};
+    SteadyClock::time_point renewed = {};
+  };
+  const auto state = std::make_shared<State>();
+  committer_->Submit(
+      [this, state](Sql& sql) -> Status {
+        const auto now = SteadyClock::now();
+        state->renewed = renewed_;
+        if (now - renewed_ >= lease_ / 3) {
+          Renew(sql);
+          state->renewed = now;
+          // After the database was away its servers come back first.
+          if (now - connected_ >= lease_) EndThoseOfDeadServers(sql);
+        }
+        state->news = ReadKeyNews(sql, keys_changed_);
+        return {};
+      },
+      [this, state](const Status& status) {
+        if (status) {
+          renewed_ = state->renewed;
+          TakeKeys(std::move(state->news));
+        }
+        waking_ = false;
+      });
+}
+
+void Ledger::Renew(Sql& sql) {
+  sql.Execute(
+      "INSERT INTO servers (id, lease) VALUES (?, ?) "
+      "ON CONFLICT (id) DO UPDATE SET lease = excluded.lease",
+      server_, sql.Now() + lease_.count());
+}
+
+void Ledger::EndThoseOfDeadServers(Sql& sql) {
+  for (const SqlRow& dead :
+       sql.Query("SELECT id FROM servers WHERE lease <= ? FOR UPDATE SKIP LOCKED", sql.Now())) {
+    sql.Execute("DELETE FROM servers WHERE id = ?", dead.Text(0));
+  }
+  for (const std::string& request : RequestsOf(sql.Query(
+           "SELECT request FROM reservations WHERE owner NOT IN (SELECT id FROM servers)"))) {
+    EndCrashed(sql, request);
+  }
+}
+
+}  // namespace fulmen
