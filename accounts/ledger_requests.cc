@@ -77,23 +77,24 @@ void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
 void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
                     const std::string& outcome, Done<Result<Money>> done,
                     std::optional<KeptAnswer> answer) {
+  JournalRecord made;
+  made.request = request;
+  made.tokens = tokens;
+  made.outcome = outcome;
+  made.answer = std::move(answer);
+  const auto record = std::make_shared<const JournalRecord>(std::move(made));
   Start<Money>(
-      [this, request, tokens, outcome, answer](Sql& sql) -> Result<Money> {
-        FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
-        FULMEN_ASSIGN(const Money charge, ChargeOf(open, tokens));
-        if (answer) WriteAnswer(sql, request, *answer);
-        FULMEN_TRY(Close(sql, open, tokens, charge, outcome, Now(sql)));
+      [this, record](Sql& sql) -> Result<Money> {
+        FULMEN_ASSIGN(const Reservation open, LockReservation(sql, record->request));
+        FULMEN_ASSIGN(const Money charge, ChargeOf(open, record->tokens));
+        if (record->answer) WriteAnswer(sql, record->request, *record->answer);
+        FULMEN_TRY(Close(sql, open, record->tokens, charge, record->outcome, Now(sql)));
         return charge;
       },
-      [this,
-       record = JournalRecord{.request = request,
-                              .tokens = tokens,
-                              .outcome = outcome,
-                              .answer = std::move(answer)},
-       done = std::move(done)](Result<Money> charge) {
+      [this, record, done = std::move(done)](Result<Money> charge) {
         const bool away = !charge && charge.error().code == ErrorCode::kUnavailable;
-        if (away && journal_ != nullptr) charge = WriteDown(record);
-        if (charge || charge.error().code == ErrorCode::kNotFound) open_.erase(record.request);
+        if (away && journal_ != nullptr) charge = WriteDown(*record);
+        if (charge || charge.error().code == ErrorCode::kNotFound) open_.erase(record->request);
         done(std::move(charge));
       });
 }
