@@ -1,6 +1,7 @@
 // Requests in the ledger, from their admission to their row of usage.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "accounts/admission.h"
@@ -36,7 +37,8 @@ int64_t HoldMore(Sql& sql, const Reservation& open, int64_t now) {
 }  // namespace
 
 template <class T>
-void Ledger::Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done) {
+void Ledger::Start(const std::string& request, std::function<Result<T>(Sql&)> body,
+                   Done<Result<T>> done) {
   const auto result = std::make_shared<Result<T>>();
   committer_->Submit(
       [body = std::move(body), result](Sql& sql) -> Status {
@@ -47,28 +49,29 @@ void Ledger::Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done) {
       [done = std::move(done), result](Status status) {
         if (!status) *result = tl::unexpected<Error>(std::move(status).error());
         done(*std::move(result));
-      });
+      },
+      open_.Find(request).value_or(Reservation()).organisation);
 }
 
 void Ledger::Admit(const Ask& ask, Done<Admission> done) {
   const auto admitting = std::make_shared<Admitting>(ask, server_);
   committer_->Submit([this, admitting](Sql& sql) { return admitting->Run(sql, Now(sql)); },
                      [this, admitting, done = std::move(done)](const Status& status) {
-                       const Reservation& open = admitting->reservation();
-                       if (status) open_[open.request] = open;
+                       if (status) open_.Put(admitting->reservation());
                        done(admitting->Answer(status));
-                     });
+                     },
+                     keys_.OrganisationOf(ask.key));
 }
 
 void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
   Start<int64_t>(
+      request,
       [this, request](Sql& sql) -> Result<int64_t> {
         FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
         return HoldMore(sql, open, Now(sql));
       },
       [this, request, done = std::move(done)](Result<int64_t> more) {
-        const auto open = open_.find(request);
-        if (more && open != open_.end()) open->second.output += *more;
+        if (more) open_.Grow(request, *more);
         done(std::move(more));
       });
 }
@@ -76,6 +79,7 @@ void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
 void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
                     const std::string& outcome, Done<Result<Money>> done) {
   Start<Money>(
+      request,
       [this, request, tokens, outcome](Sql& sql) -> Result<Money> {
         FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
         FULMEN_ASSIGN(const Money charge, ChargeOf(open, tokens));
@@ -85,18 +89,18 @@ void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
       [this, request, tokens, outcome, done = std::move(done)](Result<Money> charge) {
         const bool away = !charge && charge.error().code == ErrorCode::kUnavailable;
         if (away && journal_ != nullptr) charge = WriteDown(request, tokens, outcome);
-        if (charge || charge.error().code == ErrorCode::kNotFound) open_.erase(request);
+        if (charge || charge.error().code == ErrorCode::kNotFound) open_.Remove(request);
         done(std::move(charge));
       });
 }
 
 Result<Money> Ledger::WriteDown(const std::string& request, const TokenCounts& tokens,
                                 const std::string& outcome) {
-  const auto open = open_.find(request);
-  if (open == open_.end()) {
+  const std::optional<Reservation> open = open_.Find(request);
+  if (!open) {
     return Fail(ErrorCode::kNotFound, "there is no request {} under way", request);
   }
-  FULMEN_ASSIGN(const Money charge, ChargeOf(open->second, tokens));
+  FULMEN_ASSIGN(const Money charge, ChargeOf(*open, tokens));
   FULMEN_TRY(journal_->Append({.request = request,
                                .tokens = tokens,
                                .outcome = outcome,
