@@ -30,16 +30,16 @@ Committer::~Committer() {
   thread_.join();
 }
 
-void Committer::Submit(Job job, Done done) {
+void Committer::Submit(Job job, Done done, const std::string& place) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({std::move(job), std::move(done), SteadyClock::now() + kPatience});
+    waiting_.push_back({std::move(job), std::move(done), place, SteadyClock::now() + kPatience});
   }
   asked_.notify_one();
 }
 
-Status Committer::Run(Job job) {
-  return Await<Status>([&](Done done) { Submit(std::move(job), std::move(done)); });
+Status Committer::Run(Job job, const std::string& place) {
+  return Await<Status>([&](Done done) { Submit(std::move(job), std::move(done), place); });
 }
 
 Status Committer::Backup(const std::string& path) {
@@ -153,6 +153,8 @@ void Committer::GiveUp(std::vector<Task>& tasks) {
 }
 
 void Committer::Commit(std::vector<Task>& tasks) {
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [](const Task& a, const Task& b) { return a.place < b.place; });
   for (int tries = 1;; ++tries) {
     bool committing = false;
     try {

@@ -39,24 +39,28 @@ class Committer {
 
   // Runs `job` in the thread, and calls `done` there when what it wrote is on the disk. Where it
   // fails, or the commit does, nothing of it is left and the error is told. What a job reads is
-  // what all jobs before it wrote. A job may run more than once before it counts. `done` is quick,
-  // and does not wait for this committer. While the database is away a job waits for about a
-  // second; then the error is kUnavailable, and it may have been done or not.
-  void Submit(Job job, Done done);
+  // what all jobs wrote that were done before it was submitted. A job may run more than once before
+  // it counts. `done` is quick, and does not wait for this committer. While the database is away a
+  // job waits for about a second; then the error is kUnavailable, and it may have been done or not.
+  // Jobs that share a commit are run in the order of `place`, the organisation whose row they lock,
+  // so that two servers do not wait for each other.
+  void Submit(Job job, Done done, const std::string& place = "");
 
   // The same, and waits for it.
-  Status Run(Job job);
+  Status Run(Job job, const std::string& place = "");
 
   // The same for a job with a result.
   template <class T, class Body>
-  Result<T> Get(const Body& body) {
+  Result<T> Get(const Body& body, const std::string& place = "") {
     std::optional<T> value;
-    const Status status = Run([&](Sql& sql) -> Status {
-      Result<T> result = body(sql);
-      if (!result) return tl::unexpected<Error>(std::move(result).error());
-      value = *std::move(result);
-      return {};
-    });
+    const Status status = Run(
+        [&](Sql& sql) -> Status {
+          Result<T> result = body(sql);
+          if (!result) return tl::unexpected<Error>(std::move(result).error());
+          value = *std::move(result);
+          return {};
+        },
+        place);
     if (!status) return tl::unexpected<Error>(status.error());
     return *std::move(value);
   }
@@ -75,6 +79,7 @@ class Committer {
   struct Task {
     Job job;
     Done done;
+    std::string place;
     SteadyClock::time_point deadline;
     Status status = {};
   };

@@ -6,6 +6,7 @@ namespace fulmen {
 
 void KeyTable::Put(const std::string& hash, Key key) {
   const std::lock_guard lock(mutex_);
+  organisations_[key.id] = key.organisation;
   by_hash_.insert_or_assign(hash, std::move(key));
 }
 
@@ -18,6 +19,12 @@ std::optional<Key> KeyTable::Find(std::string_view secret, int64_t now) const {
   const bool expired = key.settings.expires != 0 && key.settings.expires <= now;
   if (key.revoked != 0 || expired) return std::nullopt;
   return key;
+}
+
+std::string KeyTable::OrganisationOf(const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = organisations_.find(id);
+  return found == organisations_.end() ? "" : found->second;
 }
 
 }  // namespace fulmen

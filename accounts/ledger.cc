@@ -97,28 +97,31 @@ Result<bool> Ledger::Deposit(const std::string& organisation, Money amount,
     return Fail(ErrorCode::kInvalidArgument, "a deposit should be more than 0, found {}",
                 FormatMoney(amount));
   }
-  return committer_->Get<bool>([&](Sql& sql) -> Result<bool> {
-    FULMEN_TRY(FindOrganisation(sql, organisation));
-    LockFunds(sql, organisation);
-    const int64_t added = sql.Execute(
-        "INSERT INTO deposits (reference, organisation, amount, at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
-        reference, organisation, amount.nanos, Now(sql));
-    if (added == 0) {
-      const SqlRow same =
-          sql.Query("SELECT organisation, amount FROM deposits WHERE reference = ?", reference)[0];
-      const Money before{same.Number(1)};
-      if (same.Text(0) == organisation && before == amount) return false;
-      return Fail(ErrorCode::kConflict,
-                  "the reference {} is that of a deposit of {} for \"{}\" already", reference,
-                  FormatMoney(before), same.Text(0));
-    }
-    const SqlRow row =
-        sql.Query("SELECT balance FROM organisations WHERE name = ?", organisation)[0];
-    FULMEN_ASSIGN(const Money balance, Add(Money{row.Number(0)}, amount));
-    sql.Execute("UPDATE organisations SET balance = ? WHERE name = ?", balance.nanos, organisation);
-    return true;
-  });
+  return committer_->Get<bool>(
+      [&](Sql& sql) -> Result<bool> {
+        FULMEN_TRY(FindOrganisation(sql, organisation));
+        LockFunds(sql, organisation);
+        const int64_t added = sql.Execute(
+            "INSERT INTO deposits (reference, organisation, amount, at) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            reference, organisation, amount.nanos, Now(sql));
+        if (added == 0) {
+          const SqlRow same = sql.Query(
+              "SELECT organisation, amount FROM deposits WHERE reference = ?", reference)[0];
+          const Money before{same.Number(1)};
+          if (same.Text(0) == organisation && before == amount) return false;
+          return Fail(ErrorCode::kConflict,
+                      "the reference {} is that of a deposit of {} for \"{}\" already", reference,
+                      FormatMoney(before), same.Text(0));
+        }
+        const SqlRow row =
+            sql.Query("SELECT balance FROM organisations WHERE name = ?", organisation)[0];
+        FULMEN_ASSIGN(const Money balance, Add(Money{row.Number(0)}, amount));
+        sql.Execute("UPDATE organisations SET balance = ? WHERE name = ?", balance.nanos,
+                    organisation);
+        return true;
+      },
+      organisation);
 }
 
 Result<std::vector<DepositInfo>> Ledger::Deposits(const std::string& organisation) {

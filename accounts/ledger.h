@@ -14,7 +14,6 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
-#include <unordered_map>
 #include <vector>
 
 #include "accounts/committer.h"
@@ -23,9 +22,9 @@
 #include "accounts/key.h"
 #include "accounts/key_table.h"
 #include "accounts/money.h"
+#include "accounts/open_requests.h"
 #include "accounts/postgres_listener.h"
 #include "accounts/price.h"
-#include "accounts/reservation.h"
 #include "base/status.h"
 
 namespace fulmen {
@@ -226,9 +225,10 @@ class Ledger {
   // Changes a row of keys, and what is in memory of it.
   Result<Key> ChangeKey(const std::string& id, const Committer::Job& change);
 
-  // Runs `body` as Committer::Submit does a job, and tells `done` its result.
+  // Runs `body`, about a request under way, as Committer::Submit does a job, and tells `done` its
+  // result.
   template <class T>
-  void Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done);
+  void Start(const std::string& request, std::function<Result<T>(Sql&)> body, Done<Result<T>> done);
   // The charge of a request that ends while the database is away.
   Result<Money> WriteDown(JournalRecord record);
 
@@ -247,10 +247,10 @@ class Ledger {
   const std::chrono::nanoseconds lease_;
   KeyTable keys_;
   std::atomic<bool> waking_ = false;
+  OpenRequests open_;
   // The committer's thread's alone, up to it.
-  std::unordered_map<std::string, Reservation> open_;  // this server's requests under way
-  const std::unique_ptr<Journal> journal_;             // null with a file
-  int64_t keys_changed_ = -1;                          // the last change that keys_ has
+  const std::unique_ptr<Journal> journal_;  // null with a file
+  int64_t keys_changed_ = -1;               // the last change that keys_ has
   SteadyClock::time_point connected_ = {};
   SteadyClock::time_point renewed_ = {};
   const std::unique_ptr<Committer> committer_;

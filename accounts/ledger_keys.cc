@@ -108,7 +108,8 @@ Result<Key> Ledger::ChangeKey(const std::string& id, const Committer::Job& chang
             keys_.Put(hash, std::move(key));
           }
           done(std::move(status));
-        });
+        },
+        keys_.OrganisationOf(id));
   });
   FULMEN_TRY(changed);
   return *std::move(result);

@@ -1,6 +1,7 @@
 // Requests in the ledger, from their admission to their row of usage.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "accounts/admission.h"
@@ -37,7 +38,8 @@ int64_t HoldMore(Sql& sql, const Reservation& open, int64_t now) {
 }  // namespace
 
 template <class T>
-void Ledger::Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done) {
+void Ledger::Start(const std::string& request, std::function<Result<T>(Sql&)> body,
+                   Done<Result<T>> done) {
   const auto result = std::make_shared<Result<T>>();
   committer_->Submit(
       [body = std::move(body), result](Sql& sql) -> Status {
@@ -48,28 +50,29 @@ void Ledger::Start(std::function<Result<T>(Sql&)> body, Done<Result<T>> done) {
       [done = std::move(done), result](Status status) {
         if (!status) *result = tl::unexpected<Error>(std::move(status).error());
         done(*std::move(result));
-      });
+      },
+      open_.Find(request).value_or(Reservation()).organisation);
 }
 
 void Ledger::Admit(const Ask& ask, Done<Admission> done) {
   const auto admitting = std::make_shared<Admitting>(ask, server_);
   committer_->Submit([this, admitting](Sql& sql) { return admitting->Run(sql, Now(sql)); },
                      [this, admitting, done = std::move(done)](const Status& status) {
-                       const Reservation& open = admitting->reservation();
-                       if (status) open_[open.request] = open;
+                       if (status) open_.Put(admitting->reservation());
                        done(admitting->Answer(status));
-                     });
+                     },
+                     keys_.OrganisationOf(ask.key));
 }
 
 void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
   Start<int64_t>(
+      request,
       [this, request](Sql& sql) -> Result<int64_t> {
         FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
         return HoldMore(sql, open, Now(sql));
       },
       [this, request, done = std::move(done)](Result<int64_t> more) {
-        const auto open = open_.find(request);
-        if (more && open != open_.end()) open->second.output += *more;
+        if (more) open_.Grow(request, *more);
         done(std::move(more));
       });
 }
@@ -84,6 +87,7 @@ void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
   made.answer = std::move(answer);
   const auto record = std::make_shared<const JournalRecord>(std::move(made));
   Start<Money>(
+      request,
       [this, record](Sql& sql) -> Result<Money> {
         FULMEN_ASSIGN(const Reservation open, LockReservation(sql, record->request));
         FULMEN_ASSIGN(const Money charge, ChargeOf(open, record->tokens));
@@ -94,17 +98,17 @@ void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
       [this, record, done = std::move(done)](Result<Money> charge) {
         const bool away = !charge && charge.error().code == ErrorCode::kUnavailable;
         if (away && journal_ != nullptr) charge = WriteDown(*record);
-        if (charge || charge.error().code == ErrorCode::kNotFound) open_.erase(record->request);
+        if (charge || charge.error().code == ErrorCode::kNotFound) open_.Remove(record->request);
         done(std::move(charge));
       });
 }
 
 Result<Money> Ledger::WriteDown(JournalRecord record) {
-  const auto open = open_.find(record.request);
-  if (open == open_.end()) {
+  const std::optional<Reservation> open = open_.Find(record.request);
+  if (!open) {
     return Fail(ErrorCode::kNotFound, "there is no request {} under way", record.request);
   }
-  FULMEN_ASSIGN(const Money charge, ChargeOf(open->second, record.tokens));
+  FULMEN_ASSIGN(const Money charge, ChargeOf(*open, record.tokens));
   record.ended = clock_ ? clock_() : SystemTime();
   FULMEN_TRY(journal_->Append(record));
   return charge;

@@ -91,7 +91,7 @@ void Ledger::Resume(Sql& sql) {
   // Those whose callers were told that the database is away, though they were admitted.
   for (const std::string& request :
        RequestsOf(sql.Query("SELECT request FROM reservations WHERE owner = ?", server_))) {
-    if (!open_.contains(request)) EndCrashed(sql, request);
+    if (!open_.Find(request)) EndCrashed(sql, request);
   }
 }
 

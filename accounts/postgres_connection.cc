@@ -1,6 +1,8 @@
 #include "accounts/postgres_connection.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -72,6 +74,7 @@ class PostgresConnection : public SqlConnection {
  public:
   PostgresConnection(const std::string& database, std::vector<std::string> migrations)
       : database_(WithTimeouts(database)), migrations_(std::move(migrations)) {}
+  ~PostgresConnection() override { Disconnect(); }
 
   Status Connect() override {
     if (session_ != nullptr) return {};
@@ -153,9 +156,11 @@ class PostgresConnection : public SqlConnection {
     std::unordered_map<std::string, std::string> names;  // of prepared statements, by their text
   };
 
+  // A descriptor of our own for it, since libpq closes its own when it likes.
   void Watch(int socket) {
     const std::lock_guard lock(watching_);
-    socket_ = socket;
+    if (socket_ >= 0) close(socket_);
+    socket_ = socket < 0 ? -1 : fcntl(socket, F_DUPFD_CLOEXEC, 0);
   }
 
   void Disconnect() {
