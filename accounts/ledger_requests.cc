@@ -116,6 +116,7 @@ Result<Money> Ledger::WriteDown(JournalRecord record) {
 
 void Ledger::FindAnswer(const AnswerName& name, Done<Result<std::optional<KeptAnswer>>> done) {
   Start<std::optional<KeptAnswer>>(
+      "",
       [this, name](Sql& sql) -> Result<std::optional<KeptAnswer>> {
         return ReadAnswer(sql, name, Now(sql));
       },

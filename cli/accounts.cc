@@ -1,8 +1,11 @@
 #include "cli/accounts.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include "base/console.h"
+#include "cli/state_folder.h"
 
 namespace fulmen {
 namespace {
@@ -37,8 +40,23 @@ bool IsServerDatabase(const std::string& database) {
   return database.starts_with("postgresql://") || database.starts_with("postgres://");
 }
 
-Result<std::unique_ptr<Ledger>> OpenLedger(const std::string& database) {
-  FULMEN_ASSIGN(std::unique_ptr<Ledger> ledger, Ledger::Open({.database = database}));
+Result<std::string> JournalPath(const std::string& named) {
+  if (!named.empty()) return named;
+  std::string path = StatePath("accounts.journal");
+  if (path.empty()) {
+    return Fail(ErrorCode::kNotFound,
+                "there is no home folder to keep a journal in: name a file with "
+                "--accounts-journal");
+  }
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+  return path;
+}
+
+Result<std::unique_ptr<Ledger>> OpenLedger(const std::string& database,
+                                           const std::string& journal) {
+  FULMEN_ASSIGN(std::unique_ptr<Ledger> ledger,
+                Ledger::Open({.database = database, .journal = journal}));
   const Status added = ledger->AddOrganisation(kOrganisation, kCurrency);
   if (!added && added.error().code != ErrorCode::kConflict) {
     return tl::unexpected<Error>(added.error());

@@ -58,6 +58,7 @@ struct ServeOptions {
   std::string key_file;
   bool anyone = false;
   std::string accounts;
+  std::string accounts_journal;
   double answer_seconds = 0;
   double drain_seconds = 30;
   std::string log = "text";
@@ -330,7 +331,11 @@ Status Serve(const ServeOptions& options) {
   }
   std::unique_ptr<Ledger> ledger;
   if (!options.accounts.empty()) {
-    FULMEN_ASSIGN(ledger, OpenLedger(options.accounts));
+    std::string journal;
+    if (IsServerDatabase(options.accounts)) {
+      FULMEN_ASSIGN(journal, JournalPath(options.accounts_journal));
+    }
+    FULMEN_ASSIGN(ledger, OpenLedger(options.accounts, journal));
   }
   std::vector<std::string> named = options.models;
   if (named.empty()) named.emplace_back();
@@ -380,6 +385,11 @@ void AddNetworkOptions(Command& command, ServeOptions& options) {
   command.Add("--api-key-file FILE", options.key_file, "A file with keys, one a line")
       .Completes(Completion::kFiles);
   AddAccountsOption(command, options.accounts).Excludes({"--api-key", "--api-key-file"});
+  command
+      .Add("--accounts-journal FILE", options.accounts_journal,
+           "How requests end while PostgreSQL is away; each server has its own")
+      .Default("fulmen/accounts.journal in $XDG_STATE_HOME or in ~/.local/state")
+      .Needs({"--accounts"});
   command.Add("--anyone", options.anyone, "Serve other machines without keys")
       .Excludes({"--api-key", "--api-key-file", "--accounts"});
   command.Add("--allow-host NAME", http.allowed_hosts,

@@ -1,0 +1,289 @@
+// What many clients were told, what the ledger has and what is left of the money agree, however
+// often the server is killed meanwhile. FULMEN_METERING="REQUESTS KEYS KILLS" makes it longer:
+// "10000 50 20" takes some minutes.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "accounts/ledger.h"
+#include "base/ascii.h"
+#include "tests/e2e/serve_options.h"
+#include "tests/e2e/served.h"
+#include "tests/testing/golden.h"
+#include "tests/testing/private_postgres.h"
+
+namespace fulmen::testing {
+namespace {
+
+constexpr const char* kModel = "fulmen-nano";
+constexpr Prices kPrices = {.text = {10}, .cached = {1}, .image = {10}, .output = {100}};
+constexpr int64_t kForever = INT64_MAX;
+constexpr int64_t kDeposit = 1'000'000'000'000;
+constexpr int kOrganisations = 5;
+constexpr int kClients = 12;
+
+struct Size {
+  int requests = 300;
+  int keys = 10;
+  int kills = 3;
+};
+
+Size SizeOfTest() {
+  Size size;
+  if (const char* wanted = std::getenv("FULMEN_METERING"); wanted != nullptr) {
+    std::istringstream(wanted) >> size.requests >> size.keys >> size.kills;
+  }
+  return size;
+}
+
+// What a client was told of a request that ended well, by the id in its answer's head.
+struct Told {
+  int64_t prompt = 0;
+  int64_t cached = 0;
+  int64_t output = 0;
+  auto operator<=>(const Told&) const = default;
+};
+
+Told ToldOf(const Json& usage) {
+  return {.prompt = usage.at("prompt_tokens"),
+          .cached = usage.at("prompt_tokens_details").at("cached_tokens"),
+          .output = usage.at("completion_tokens")};
+}
+
+// The usage of a stream, where its last event has come.
+std::optional<Told> ToldOfStream(const std::string& body) {
+  if (!body.ends_with("data: [DONE]\n\n")) return std::nullopt;
+  std::optional<Told> told;
+  std::istringstream lines(body);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("data: {")) continue;
+    const Json event = Json::parse(line.substr(6));
+    if (event.contains("usage") && !event["usage"].is_null()) told = ToldOf(event["usage"]);
+  }
+  return told;
+}
+
+class Metering : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == "SQLite") {
+      options_.database = folder_ / "ledger.db";
+    } else if (PrivatePostgres* postgres = PrivatePostgres::Shared(); postgres != nullptr) {
+      options_.database = postgres->NewDatabase();
+      options_.journal = folder_ / "journal";
+    } else {
+      GTEST_SKIP() << kNoPostgres;
+    }
+    options_.lease_seconds = 2;
+    const auto ledger = Ledger::Open(options_).value();
+    ASSERT_TRUE(ledger->SetPrices(kModel, "CNY", kPrices));
+    for (int i = 0; i < kOrganisations; ++i) {
+      const std::string name = fmt::format("org {}", i);
+      ASSERT_TRUE(ledger->AddOrganisation(name, "CNY"));
+      ASSERT_TRUE(ledger->Deposit(name, {kDeposit}, name));
+    }
+    for (int i = 0; i < size_.keys; ++i) {
+      const auto made =
+          ledger->AddKey(fmt::format("org {}", i % kOrganisations), {.name = "a client"}).value();
+      secrets_.push_back(made.secret.Reveal());
+    }
+    port_ = FreePort();
+  }
+
+  void StartServer() {
+    Words words = {"--accounts", options_.database, "--port", port_};
+    if (!options_.journal.empty()) {
+      words.insert(words.end(), {"--accounts-journal", options_.journal});
+    }
+    const std::lock_guard lock(starting_);
+    server_ = std::make_unique<Served>(folder_.path(), words);
+  }
+
+  // Until as many requests were sent as there are to be.
+  void Ask(unsigned seed) {
+    std::minstd_rand random(seed);
+    while (sent_.fetch_add(1) < size_.requests) {
+      const std::string& secret = secrets_[random() % secrets_.size()];
+      Json body = ChatOf(fmt::format("Question {}: what is Fulmen?", random() % 50),
+                         1 + static_cast<int>(random() % 12));
+      const bool stream = random() % 2 == 0;
+      if (stream) {
+        body["stream"] = true;
+        body["stream_options"] = {{"include_usage", true}};
+      }
+      const auto port = static_cast<uint16_t>(std::stoi(port_));
+      RawClient client(port, 0, 20);
+      client.Send(fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{}\r\n"
+                              "Authorization: Bearer {}\r\nContent-Type: application/json\r\n"
+                              "Content-Length: {}\r\n\r\n{}",
+                              port, secret, body.dump().size(), body.dump()));
+      if (random() % 20 == 0) continue;  // it has left
+      const RawAnswer answer = client.Read();
+      if (answer.status == 0) {  // killed, or not there yet
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        continue;
+      }
+      if (answer.status != 200 || !answer.whole) continue;
+      const std::optional<Told> told =
+          stream ? ToldOfStream(answer.body) : ToldOf(Json::parse(answer.body).at("usage"));
+      const std::lock_guard lock(telling_);
+      if (told) told_[answer.Header("x-request-id")] = *told;
+    }
+  }
+
+  void KillNowAndThen() {
+    std::minstd_rand random(7);
+    for (int i = 1; i <= size_.kills; ++i) {
+      // At times that are spread over the requests.
+      while (sent_ < size_.requests * i / (size_.kills + 1)) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(random() % 30));
+      EXPECT_EQ(server_->End(SIGKILL), 128 + SIGKILL);
+      StartServer();
+    }
+  }
+
+  // Once no request is under way any more.
+  std::unique_ptr<Ledger> Settled() {
+    auto ledger = Ledger::Open(options_).value();
+    const auto held = [&] {
+      int64_t sum = 0;
+      for (int i = 0; i < kOrganisations; ++i) {
+        sum += ledger->BalanceOf(fmt::format("org {}", i)).value().held.nanos;
+      }
+      return sum;
+    };
+    // Of a server that was killed the lease has to end first.
+    for (int tries = 0; tries < 200 && held() > 0; ++tries) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    EXPECT_EQ(held(), 0);
+    return ledger;
+  }
+
+  const Size size_ = SizeOfTest();
+  const TemporaryFolder folder_;
+  LedgerOptions options_;
+  std::string port_;
+  std::vector<std::string> secrets_;
+  std::mutex starting_;
+  std::unique_ptr<Served> server_;
+  std::atomic<int> sent_ = 0;
+  std::mutex telling_;
+  std::map<std::string, Told> told_;  // by the id in lower case, as heads are read
+};
+
+TEST_P(Metering, RowsAreWhatClientsWereToldAndBalancesAreWhatIsLeft) {
+  StartServer();
+  std::vector<std::thread> clients;
+  const auto begin = std::chrono::steady_clock::now();
+  for (unsigned i = 0; i < kClients; ++i) clients.emplace_back([this, i] { Ask(i + 1); });
+  KillNowAndThen();
+  for (std::thread& client : clients) client.join();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  EXPECT_EQ(server_->End(SIGTERM), 0);
+
+  const auto ledger = Settled();
+  std::map<std::string, UsageRow> rows;
+  for (int i = 0; i < kOrganisations; ++i) {
+    const std::string name = fmt::format("org {}", i);
+    int64_t charged = 0;
+    std::string after;
+    while (true) {
+      const auto page = ledger->Rows(name, 0, kForever, 1000, after).value();
+      for (const UsageRow& row : page) {
+        EXPECT_TRUE(rows.emplace(LowerCase(row.request), row).second) << row.request;
+        charged += row.charge.nanos;
+        if (row.outcome == "crashed") {
+          EXPECT_EQ(row.charge.nanos, 0);
+        }
+      }
+      if (page.empty()) break;
+      after = page.back().request;
+    }
+    EXPECT_EQ(ledger->BalanceOf(name).value().balance.nanos, kDeposit - charged) << name;
+  }
+  Told sum;
+  Told charged;
+  for (const auto& [request, told] : told_) {
+    const auto found = rows.find(request);
+    ASSERT_NE(found, rows.end()) << request;
+    const TokenCounts& tokens = found->second.tokens;
+    EXPECT_EQ((Told{tokens.prompt, tokens.cached, tokens.output}), told) << request;
+    sum = {sum.prompt + told.prompt, sum.cached + told.cached, sum.output + told.output};
+    charged = {charged.prompt + tokens.prompt, charged.cached + tokens.cached,
+               charged.output + tokens.output};
+  }
+  EXPECT_EQ(sum, charged);
+  EXPECT_GT(std::ssize(told_), size_.requests / 2);
+  const auto crashed =
+      std::ranges::count_if(rows, [](const auto& row) { return row.second.outcome == "crashed"; });
+  fmt::print("{}: {} requests sent, {} answered to the end, {} rows, {} of them crashed, {} kills, "
+             "{:.1f} s\n",
+             GetParam(), size_.requests, told_.size(), rows.size(), crashed, size_.kills,
+             took.count());
+  // No secret is anywhere but with its owner.
+  for (const auto& file : std::filesystem::directory_iterator(folder_.path())) {
+    const std::string text = ReadFileOrDie(file.path());
+    for (const std::string& secret : secrets_) {
+      EXPECT_EQ(text.find(secret), std::string::npos) << file.path();
+    }
+  }
+}
+
+// Whatever many clients send at once, of a limit no more than a hundredth too much passes.
+TEST_P(Metering, LimitsHoldUnderLoad) {
+  constexpr int64_t kPerMinute = 600;  // 10 a second
+  std::string secret;
+  {
+    const auto ledger = Ledger::Open(options_).value();
+    const auto made = ledger->AddKey("org 0", {.name = "limited",
+                                               .limits = {.requests_per_minute = kPerMinute}});
+    secret = made.value().secret.Reveal();
+  }
+  StartServer();
+  const std::string bearer = "Authorization: Bearer " + secret + "\r\n";
+  std::atomic<int64_t> passed = 0;
+  std::atomic<bool> ends = false;
+  std::vector<std::thread> clients;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back([&] {
+      while (!ends) {
+        const RawAnswer answer = server_->Ask("POST /v1/chat/completions", ChatOf("Hi", 1).dump(), bearer);
+        if (answer.status == 200) ++passed;
+        EXPECT_TRUE(answer.status == 200 || answer.status == 429) << answer.body;
+      }
+    });
+  }
+  // The bucket is full at first: a minute's worth passes at once, the rest as it fills.
+  while (passed < kPerMinute + 20) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ends = true;
+  for (std::thread& client : clients) client.join();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  const double allowed = static_cast<double>(kPerMinute) * (1 + took.count() / 60);
+  EXPECT_LE(static_cast<double>(passed), allowed * 1.01);
+  EXPECT_GE(static_cast<double>(passed), allowed * 0.99 - 8);  // as many may be under way
+  EXPECT_EQ(server_->End(SIGTERM), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(In, Metering, ::testing::Values("SQLite", "PostgreSQL"),
+                         [](const auto& each) { return each.param; });
+
+}  // namespace
+}  // namespace fulmen::testing
