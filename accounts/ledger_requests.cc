@@ -12,18 +12,17 @@
 namespace fulmen {
 namespace {
 
-// Holds back more for `open`, whose rows are locked. Returns the tokens.
-int64_t HoldMore(Sql& sql, const Reservation& open, int64_t now) {
-  const Funds funds = LockFunds(sql, open.organisation);
+// Holds back more. Returns the tokens.
+int64_t HoldMore(Sql& sql, const LockedRequest& locked, int64_t now) {
+  const Reservation& open = locked.open;
   int64_t more = std::min(open.output + open.choices * Ledger::kFirstOutput,
                           open.choices * Ledger::kLargestStep);
   const int64_t price = open.prices.output.nanos;
   if (price > 0) {
-    int64_t left = funds.left.nanos;
-    const Money per_day{
-        sql.Query("SELECT spend_per_day FROM keys WHERE id = ?", open.key)[0].Number(0)};
-    if (per_day.nanos > 0) {
-      left = std::min(left, SpendingOf(sql, open.key, per_day, funds.zone, now).left.nanos);
+    int64_t left = locked.funds.left.nanos;
+    if (locked.spend_per_day.nanos > 0) {
+      left = std::min(
+          left, SpendingOf(sql, open.key, locked.spend_per_day, locked.funds.zone, now).left.nanos);
     }
     more = std::min(more, std::max<int64_t>(left, 0) / price);
   }
@@ -67,8 +66,8 @@ void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
   Start<int64_t>(
       request,
       [this, request](Sql& sql) -> Result<int64_t> {
-        FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
-        return HoldMore(sql, open, Now(sql));
+        FULMEN_ASSIGN(const LockedRequest locked, LockRequest(sql, request));
+        return HoldMore(sql, locked, Now(sql));
       },
       [this, request, done = std::move(done)](Result<int64_t> more) {
         if (more) open_.Grow(request, *more);
@@ -81,9 +80,9 @@ void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
   Start<Money>(
       request,
       [this, request, tokens, outcome](Sql& sql) -> Result<Money> {
-        FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
-        FULMEN_ASSIGN(const Money charge, ChargeOf(open, tokens));
-        FULMEN_TRY(Close(sql, open, tokens, charge, outcome, Now(sql)));
+        FULMEN_ASSIGN(const LockedRequest locked, LockRequest(sql, request));
+        FULMEN_ASSIGN(const Money charge, ChargeOf(locked.open, tokens));
+        FULMEN_TRY(Close(sql, locked, tokens, charge, outcome, Now(sql)));
         return charge;
       },
       [this, request, tokens, outcome, done = std::move(done)](Result<Money> charge) {

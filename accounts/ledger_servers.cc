@@ -19,10 +19,10 @@ std::vector<std::string> RequestsOf(const SqlRows& rows) {
 
 // Settles what a journal has. What is gone was settled already, or its server counted as dead.
 void SettleWritten(Sql& sql, const JournalRecord& record) {
-  const Result<Reservation> open = LockReservation(sql, record.request);
-  if (!open) return;
-  const Result<Money> charge = ChargeOf(*open, record.tokens);
-  if (charge) Close(sql, *open, record.tokens, *charge, record.outcome, record.ended);
+  const Result<LockedRequest> locked = LockRequest(sql, record.request);
+  if (!locked) return;
+  const Result<Money> charge = ChargeOf(locked->open, record.tokens);
+  if (charge) Close(sql, *locked, record.tokens, *charge, record.outcome, record.ended);
 }
 
 }  // namespace
@@ -79,8 +79,8 @@ Result<std::unique_ptr<Ledger>> Ledger::OpenShared(const LedgerOptions& options)
 }
 
 void Ledger::EndCrashed(Sql& sql, const std::string& request) {
-  const Result<Reservation> open = LockReservation(sql, request);
-  if (open) Close(sql, *open, {}, {}, kCrashed, Now(sql));  // else another server was faster
+  const Result<LockedRequest> locked = LockRequest(sql, request);
+  if (locked) Close(sql, *locked, {}, {}, kCrashed, Now(sql));  // else another server was faster
 }
 
 void Ledger::Resume(Sql& sql) {
@@ -102,29 +102,32 @@ void Ledger::Resumed() {
 void Ledger::Wake() {
   committer_->Interrupt();
   if (waking_.exchange(true)) return;
-  struct State {
-    KeyNews news = {};
-    SteadyClock::time_point renewed = {};
-  };
-  const auto state = std::make_shared<State>();
+  const auto due = std::make_shared<bool>(false);
   committer_->Submit(
-      [this, state](Sql& sql) -> Status {
-        const auto now = SteadyClock::now();
-        state->renewed = renewed_;
-        if (now - renewed_ >= lease_ / 3) {
-          Renew(sql);
-          state->renewed = now;
-          // After the database was away its servers come back first.
-          if (now - connected_ >= lease_) EndThoseOfDeadServers(sql);
-        }
-        state->news = ReadKeyNews(sql, keys_changed_);
+      [this, due](Sql& sql) -> Status {
+        *due = SteadyClock::now() - renewed_ >= lease_ / 3;
+        if (*due) Renew(sql);
         return {};
       },
-      [this, state](const Status& status) {
-        if (status) {
-          renewed_ = state->renewed;
-          TakeKeys(std::move(state->news));
-        }
+      [this, due](const Status& status) {
+        if (status && *due) renewed_ = SteadyClock::now();
+      });
+  committer_->Submit(
+      [this, due](Sql& sql) -> Status {
+        // After the database was away its servers come back first.
+        const bool settled = SteadyClock::now() - connected_ >= lease_;
+        if (*due && settled) EndThoseOfDeadServers(sql);
+        return {};
+      },
+      [](const Status& /*status*/) {});  // the next time is soon
+  const auto news = std::make_shared<KeyNews>();
+  committer_->Submit(
+      [this, news](Sql& sql) -> Status {
+        *news = ReadKeyNews(sql, keys_changed_);
+        return {};
+      },
+      [this, news](const Status& status) {
+        if (status) TakeKeys(std::move(*news));
         waking_ = false;
       });
 }
