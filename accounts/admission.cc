@@ -169,8 +169,10 @@ Status Admitting::Write(Sql& sql) {
   open_.taken = limits_.tokens_per_minute == 0 ? 0 : Tokens();
   sql.Execute("UPDATE organisations SET held = held + ? WHERE name = ?", open_.held.nanos,
               open_.organisation);
-  sql.Execute("UPDATE keys SET requests_full = ?, tokens_full = ? WHERE id = ?", requests_full_,
-              tokens_full_, ask_.key);
+  if (limits_.requests_per_minute > 0 || limits_.tokens_per_minute > 0) {
+    sql.Execute("UPDATE keys SET requests_full = ?, tokens_full = ? WHERE id = ?", requests_full_,
+                tokens_full_, ask_.key);
+  }
   const bool ended = !sql.Query("SELECT 1 FROM usage WHERE request = ?", ask_.request).empty();
   const Prices& prices = open_.prices;
   if (!ended &&

@@ -189,7 +189,6 @@ void Committer::Answer(std::vector<Task>& tasks) {
 }
 
 Status Committer::RunOne(const Job& job) {
-  connection_->Execute("SAVEPOINT job");
   Status status;
   try {
     status = job(*connection_);
@@ -197,8 +196,11 @@ Status Committer::RunOne(const Job& job) {
     if (failure.kind != SqlFailure::Kind::kStatement) throw;
     status = tl::unexpected<Error>(failure.error);
   }
-  if (!status) connection_->Execute("ROLLBACK TO job");
-  connection_->Execute("RELEASE job");
+  if (status) {
+    connection_->Keep();
+  } else {
+    connection_->Drop();
+  }
   return status;
 }
 

@@ -128,7 +128,8 @@ struct UsageRow {
 
 struct LedgerOptions {
   std::string database;  // a path, or "postgresql://...", which several servers may share
-  // A path: how requests end while PostgreSQL is away. One process has it.
+  // A path: how requests end while PostgreSQL is away. One process has it. Without it none may end
+  // then, as where nobody asks for answers.
   std::string journal = {};
   std::function<int64_t()> clock = {};  // nanoseconds since 1970; empty: the database's own
   // With PostgreSQL: after that long without a sign of a server its requests count as crashed.
@@ -249,7 +250,7 @@ class Ledger {
   std::atomic<bool> waking_ = false;
   OpenRequests open_;
   // The committer's thread's alone, up to it.
-  const std::unique_ptr<Journal> journal_;  // null with a file
+  const std::unique_ptr<Journal> journal_;  // may be null
   int64_t keys_changed_ = -1;               // the last change that keys_ has
   SteadyClock::time_point connected_ = {};
   SteadyClock::time_point renewed_ = {};

@@ -10,10 +10,13 @@
 #include <string>
 
 #include "accounts/ledger.h"
-#include "accounts/private_postgres.h"
 #include "tests/testing/golden.h"
+#include "tests/testing/private_postgres.h"
 
 namespace fulmen {
+
+using testing::kNoPostgres;
+using testing::PrivatePostgres;
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kStart = 1'795'780'800 * kSecond;  // 2026-11-27, at noon

@@ -13,18 +13,17 @@
 namespace fulmen {
 namespace {
 
-// Holds back more for `open`, whose rows are locked. Returns the tokens.
-int64_t HoldMore(Sql& sql, const Reservation& open, int64_t now) {
-  const Funds funds = LockFunds(sql, open.organisation);
+// Holds back more. Returns the tokens.
+int64_t HoldMore(Sql& sql, const LockedRequest& locked, int64_t now) {
+  const Reservation& open = locked.open;
   int64_t more = std::min(open.output + open.choices * Ledger::kFirstOutput,
                           open.choices * Ledger::kLargestStep);
   const int64_t price = open.prices.output.nanos;
   if (price > 0) {
-    int64_t left = funds.left.nanos;
-    const Money per_day{
-        sql.Query("SELECT spend_per_day FROM keys WHERE id = ?", open.key)[0].Number(0)};
-    if (per_day.nanos > 0) {
-      left = std::min(left, SpendingOf(sql, open.key, per_day, funds.zone, now).left.nanos);
+    int64_t left = locked.funds.left.nanos;
+    if (locked.spend_per_day.nanos > 0) {
+      left = std::min(
+          left, SpendingOf(sql, open.key, locked.spend_per_day, locked.funds.zone, now).left.nanos);
     }
     more = std::min(more, std::max<int64_t>(left, 0) / price);
   }
@@ -68,8 +67,8 @@ void Ledger::Extend(const std::string& request, Done<Result<int64_t>> done) {
   Start<int64_t>(
       request,
       [this, request](Sql& sql) -> Result<int64_t> {
-        FULMEN_ASSIGN(const Reservation open, LockReservation(sql, request));
-        return HoldMore(sql, open, Now(sql));
+        FULMEN_ASSIGN(const LockedRequest locked, LockRequest(sql, request));
+        return HoldMore(sql, locked, Now(sql));
       },
       [this, request, done = std::move(done)](Result<int64_t> more) {
         if (more) open_.Grow(request, *more);
@@ -89,10 +88,10 @@ void Ledger::Settle(const std::string& request, const TokenCounts& tokens,
   Start<Money>(
       request,
       [this, record](Sql& sql) -> Result<Money> {
-        FULMEN_ASSIGN(const Reservation open, LockReservation(sql, record->request));
-        FULMEN_ASSIGN(const Money charge, ChargeOf(open, record->tokens));
+        FULMEN_ASSIGN(const LockedRequest locked, LockRequest(sql, record->request));
+        FULMEN_ASSIGN(const Money charge, ChargeOf(locked.open, record->tokens));
         if (record->answer) WriteAnswer(sql, record->request, *record->answer);
-        FULMEN_TRY(Close(sql, open, record->tokens, charge, record->outcome, Now(sql)));
+        FULMEN_TRY(Close(sql, locked, record->tokens, charge, record->outcome, Now(sql)));
         return charge;
       },
       [this, record, done = std::move(done)](Result<Money> charge) {

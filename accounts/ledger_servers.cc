@@ -19,12 +19,12 @@ std::vector<std::string> RequestsOf(const SqlRows& rows) {
 
 // Settles what a journal has. What is gone was settled already, or its server counted as dead.
 void SettleWritten(Sql& sql, const JournalRecord& record) {
-  const Result<Reservation> open = LockReservation(sql, record.request);
-  if (!open) return;
-  const Result<Money> charge = ChargeOf(*open, record.tokens);
+  const Result<LockedRequest> locked = LockRequest(sql, record.request);
+  if (!locked) return;
+  const Result<Money> charge = ChargeOf(locked->open, record.tokens);
   if (!charge) return;
   if (record.answer) WriteAnswer(sql, record.request, *record.answer);
-  Close(sql, *open, record.tokens, *charge, record.outcome, record.ended);
+  Close(sql, *locked, record.tokens, *charge, record.outcome, record.ended);
 }
 
 }  // namespace
@@ -36,10 +36,10 @@ Ledger::Ledger(const LedgerOptions& options, std::unique_ptr<SqlConnection> conn
       lease_(static_cast<int64_t>(options.lease_seconds * 1e9)),
       journal_(std::move(journal)),
       committer_(std::make_unique<Committer>(
-          std::move(connection), journal_ == nullptr
-                                     ? std::optional<Committer::Start>()
-                                     : Committer::Start{.job = [this](Sql& sql) { Resume(sql); },
-                                                        .done = [this] { Resumed(); }})) {}
+          std::move(connection), IsPostgres(options.database)
+                                     ? Committer::Start{.job = [this](Sql& sql) { Resume(sql); },
+                                                        .done = [this] { Resumed(); }}
+                                     : std::optional<Committer::Start>())) {}
 
 Result<std::unique_ptr<Ledger>> Ledger::Open(const LedgerOptions& options) {
   return IsPostgres(options.database) ? OpenShared(options) : OpenFile(options);
@@ -60,16 +60,15 @@ Result<std::unique_ptr<Ledger>> Ledger::OpenFile(const LedgerOptions& options) {
 }
 
 Result<std::unique_ptr<Ledger>> Ledger::OpenShared(const LedgerOptions& options) {
-  if (options.journal.empty()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "a ledger in PostgreSQL needs the path of a journal for times when it is away");
-  }
   constexpr double kShortestLease = 2;  // since it is renewed every half second at most
   if (options.lease_seconds < kShortestLease) {
     return Fail(ErrorCode::kInvalidArgument, "a lease should be of {} seconds or more, found {}",
                 kShortestLease, options.lease_seconds);
   }
-  FULMEN_ASSIGN(std::unique_ptr<Journal> journal, Journal::Open(options.journal));
+  std::unique_ptr<Journal> journal;
+  if (!options.journal.empty()) {
+    FULMEN_ASSIGN(journal, Journal::Open(options.journal));
+  }
   std::unique_ptr<SqlConnection> connection =
       MakePostgresConnection(options.database, PostgresMigrations());
   FULMEN_TRY(connection->Connect());
@@ -81,13 +80,15 @@ Result<std::unique_ptr<Ledger>> Ledger::OpenShared(const LedgerOptions& options)
 }
 
 void Ledger::EndCrashed(Sql& sql, const std::string& request) {
-  const Result<Reservation> open = LockReservation(sql, request);
-  if (open) Close(sql, *open, {}, {}, kCrashed, Now(sql));  // else another server was faster
+  const Result<LockedRequest> locked = LockRequest(sql, request);
+  if (locked) Close(sql, *locked, {}, {}, kCrashed, Now(sql));  // else another server was faster
 }
 
 void Ledger::Resume(Sql& sql) {
   Renew(sql);
-  for (const JournalRecord& record : journal_->records()) SettleWritten(sql, record);
+  if (journal_ != nullptr) {
+    for (const JournalRecord& record : journal_->records()) SettleWritten(sql, record);
+  }
   // Those whose callers were told that the database is away, though they were admitted.
   for (const std::string& request :
        RequestsOf(sql.Query("SELECT request FROM reservations WHERE owner = ?", server_))) {
@@ -97,36 +98,39 @@ void Ledger::Resume(Sql& sql) {
 
 void Ledger::Resumed() {
   // Records that stay after an error are found settled the next time.
-  if (!journal_->records().empty()) journal_->Clear();
+  if (journal_ != nullptr && !journal_->records().empty()) journal_->Clear();
   connected_ = renewed_ = SteadyClock::now();
 }
 
 void Ledger::Wake() {
   committer_->Interrupt();
   if (waking_.exchange(true)) return;
-  struct State {
-    KeyNews news = {};
-    SteadyClock::time_point renewed = {};
-  };
-  const auto state = std::make_shared<State>();
+  const auto due = std::make_shared<bool>(false);
   committer_->Submit(
-      [this, state](Sql& sql) -> Status {
-        const auto now = SteadyClock::now();
-        state->renewed = renewed_;
-        if (now - renewed_ >= lease_ / 3) {
-          Renew(sql);
-          state->renewed = now;
-          // After the database was away its servers come back first.
-          if (now - connected_ >= lease_) EndThoseOfDeadServers(sql);
-        }
-        state->news = ReadKeyNews(sql, keys_changed_);
+      [this, due](Sql& sql) -> Status {
+        *due = SteadyClock::now() - renewed_ >= lease_ / 3;
+        if (*due) Renew(sql);
         return {};
       },
-      [this, state](const Status& status) {
-        if (status) {
-          renewed_ = state->renewed;
-          TakeKeys(std::move(state->news));
-        }
+      [this, due](const Status& status) {
+        if (status && *due) renewed_ = SteadyClock::now();
+      });
+  committer_->Submit(
+      [this, due](Sql& sql) -> Status {
+        // After the database was away its servers come back first.
+        const bool settled = SteadyClock::now() - connected_ >= lease_;
+        if (*due && settled) EndThoseOfDeadServers(sql);
+        return {};
+      },
+      [](const Status& /*status*/) {});  // the next time is soon
+  const auto news = std::make_shared<KeyNews>();
+  committer_->Submit(
+      [this, news](Sql& sql) -> Status {
+        *news = ReadKeyNews(sql, keys_changed_);
+        return {};
+      },
+      [this, news](const Status& status) {
+        if (status) TakeKeys(std::move(*news));
         waking_ = false;
       });
 }

@@ -122,8 +122,11 @@ class PostgresConnection : public SqlConnection {
   void Begin() override {
     now_ = 0;
     last_transaction_.clear();
-    Do("BEGIN");
+    Do("BEGIN; SAVEPOINT job");
   }
+
+  void Keep() override { Do("RELEASE job; SAVEPOINT job"); }
+  void Drop() override { Do("ROLLBACK TO job"); }
 
   void Commit() override {
     last_transaction_ =

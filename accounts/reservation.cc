@@ -7,13 +7,11 @@ namespace fulmen {
 namespace {
 
 // The bucket of tokens had what was expected taken; now it is known what was used.
-void CorrectTokens(Sql& sql, const Reservation& open, int64_t used, int64_t now) {
-  const SqlRow key = sql.Query(
-      "SELECT tokens_per_minute, tokens_full FROM keys WHERE id = ? FOR UPDATE", open.key)[0];
-  const int64_t per_minute = key.Number(0);
-  if (per_minute == 0) return;
-  const int64_t full = CorrectBucket(key.Number(1), now, open.taken, used, per_minute);
-  sql.Execute("UPDATE keys SET tokens_full = ? WHERE id = ?", full, open.key);
+void CorrectTokens(Sql& sql, const LockedRequest& locked, int64_t used, int64_t now) {
+  if (locked.tokens_per_minute == 0) return;
+  const int64_t full =
+      CorrectBucket(locked.tokens_full, now, locked.open.taken, used, locked.tokens_per_minute);
+  sql.Execute("UPDATE keys SET tokens_full = ? WHERE id = ?", full, locked.open.key);
 }
 
 }  // namespace
@@ -37,15 +35,21 @@ DaySpending SpendingOf(Sql& sql, const std::string& key, Money per_day, const st
   return found;
 }
 
-Result<Reservation> LockReservation(Sql& sql, const std::string& request) {
+Result<LockedRequest> LockRequest(Sql& sql, const std::string& request) {
   const auto gone = [&request] {
     return Fail(ErrorCode::kNotFound, "there is no request {} under way", request);
   };
   const SqlRows owner =
       sql.Query("SELECT organisation, key FROM reservations WHERE request = ?", request);
   if (owner.empty()) return gone();
-  LockFunds(sql, owner[0].Text(0));
-  sql.Query("SELECT id FROM keys WHERE id = ? FOR UPDATE", owner[0].Text(1));
+  LockedRequest locked;
+  locked.funds = LockFunds(sql, owner[0].Text(0));
+  const SqlRow key = sql.Query(
+      "SELECT spend_per_day, tokens_per_minute, tokens_full FROM keys WHERE id = ? FOR UPDATE",
+      owner[0].Text(1))[0];
+  locked.spend_per_day = {key.Number(0)};
+  locked.tokens_per_minute = key.Number(1);
+  locked.tokens_full = key.Number(2);
   // Read now that nobody else can change it.
   const SqlRows rows = sql.Query(
       "SELECT started, prompt, output, taken, choices, held, text_price, cached_price, "
@@ -53,7 +57,7 @@ Result<Reservation> LockReservation(Sql& sql, const std::string& request) {
       request);
   if (rows.empty()) return gone();
   const SqlRow& row = rows[0];
-  Reservation open;
+  Reservation& open = locked.open;
   open.request = request;
   open.organisation = owner[0].Text(0);
   open.key = owner[0].Text(1);
@@ -65,7 +69,7 @@ Result<Reservation> LockReservation(Sql& sql, const std::string& request) {
   open.held = {row.Number(5)};
   open.prices = ReadPrices(row, 6);
   open.model = row.Text(10);
-  return open;
+  return locked;
 }
 
 Result<Money> ChargeOf(const Reservation& open, const TokenCounts& tokens) {
@@ -83,19 +87,18 @@ Prices ReadPrices(const SqlRow& row, size_t first) {
           .output = {row.Number(first + 3)}};
 }
 
-Status Close(Sql& sql, const Reservation& open, const TokenCounts& tokens, Money charge,
+Status Close(Sql& sql, const LockedRequest& locked, const TokenCounts& tokens, Money charge,
              const std::string& outcome, int64_t now) {
+  const Reservation& open = locked.open;
   if (sql.Execute("DELETE FROM reservations WHERE request = ?", open.request) != 1) {
     return Fail(ErrorCode::kConflict, "the request {} has ended already", open.request);
   }
   sql.Execute("UPDATE organisations SET balance = balance - ?, held = held - ? WHERE name = ?",
               charge.nanos, open.held.nanos, open.organisation);
-  CorrectTokens(sql, open, tokens.prompt + tokens.output, now);
+  CorrectTokens(sql, locked, tokens.prompt + tokens.output, now);
   EndAnswer(sql, open.request);
   if (charge.nanos > 0) {
-    const std::string zone =
-        sql.Query("SELECT zone FROM organisations WHERE name = ?", open.organisation)[0].Text(0);
-    const Day day = DayAt(zone, now);
+    const Day day = DayAt(locked.funds.zone, now);
     sql.Execute(
         "INSERT INTO days (key, start, until, spent) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (key, start) DO UPDATE SET spent = days.spent + excluded.spent",

@@ -15,6 +15,12 @@ namespace fulmen {
 // Rows are locked in this order, so that no two transactions wait for each other: an organisation,
 // its keys, their days.
 
+struct Funds {
+  std::string currency;
+  std::string zone;
+  Money left;  // of the balance, that nothing holds
+};
+
 struct Reservation {
   std::string request;
   std::string owner;  // the server that has it
@@ -30,10 +36,13 @@ struct Reservation {
   Prices prices = {};
 };
 
-struct Funds {
-  std::string currency;
-  std::string zone;
-  Money left;  // of the balance, that nothing holds
+// With what the rows have that were locked for it.
+struct LockedRequest {
+  Reservation open;
+  Funds funds;
+  Money spend_per_day;  // of its key
+  int64_t tokens_per_minute = 0;
+  int64_t tokens_full = 0;
 };
 
 // Locks the organisation's row.
@@ -49,7 +58,7 @@ DaySpending SpendingOf(Sql& sql, const std::string& key, Money per_day, const st
                        int64_t now);
 
 // The request's row, with those locked that change when it does.
-Result<Reservation> LockReservation(Sql& sql, const std::string& request);
+Result<LockedRequest> LockRequest(Sql& sql, const std::string& request);
 
 // An error where it was not admitted with so many.
 Result<Money> ChargeOf(const Reservation& open, const TokenCounts& tokens);
@@ -57,9 +66,9 @@ Result<Money> ChargeOf(const Reservation& open, const TokenCounts& tokens);
 // Four columns of a row, from `first` on.
 Prices ReadPrices(const SqlRow& row, size_t first);
 
-// Ends a request whose rows are locked: its reservation goes, its row of usage comes, and `charge`
+// Ends a request: its reservation goes, its row of usage comes, and `charge`
 // leaves the balance.
-Status Close(Sql& sql, const Reservation& open, const TokenCounts& tokens, Money charge,
+Status Close(Sql& sql, const LockedRequest& locked, const TokenCounts& tokens, Money charge,
              const std::string& outcome, int64_t now);
 
 }  // namespace fulmen

@@ -104,6 +104,9 @@ class SqlConnection : public Sql {
   virtual void Interrupt() {}
 
   virtual void Begin() = 0;
+  // What was done since Begin, or the last of these, stays or goes alone.
+  virtual void Keep() = 0;
+  virtual void Drop() = 0;
   virtual void Commit() = 0;
   // After anything was thrown. A connection that is lost is closed.
   virtual void RollBack() = 0;

@@ -94,7 +94,9 @@ class SqliteConnection : public SqlConnection {
       : path_(std::move(path)), kind_(kind), database_(std::move(database)) {}
 
   int64_t Now() override { return SystemTime(); }
-  void Begin() override { Do("BEGIN IMMEDIATE"); }
+  void Begin() override { Do("BEGIN IMMEDIATE; SAVEPOINT job"); }
+  void Keep() override { Do("RELEASE job; SAVEPOINT job"); }
+  void Drop() override { Do("ROLLBACK TO job"); }
   void Commit() override { Do("COMMIT"); }
   void RollBack() override {
     // After some errors, a full disk among them, SQLite has already done it.

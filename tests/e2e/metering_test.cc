@@ -127,10 +127,11 @@ class Metering : public ::testing::TestWithParam<std::string> {
       }
       const auto port = static_cast<uint16_t>(std::stoi(port_));
       RawClient client(port, 0, 20);
-      client.Send(fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{}\r\n"
-                              "Authorization: Bearer {}\r\nContent-Type: application/json\r\n"
-                              "Content-Length: {}\r\n\r\n{}",
-                              port, secret, body.dump().size(), body.dump()));
+      client.Send(
+          fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{}\r\n"
+                      "Authorization: Bearer {}\r\nContent-Type: application/json\r\n"
+                      "Content-Length: {}\r\n\r\n{}",
+                      port, secret, body.dump().size(), body.dump()));
       if (random() % 20 == 0) continue;  // it has left
       const RawAnswer answer = client.Read();
       if (answer.status == 0) {  // killed, or not there yet
@@ -233,10 +234,10 @@ TEST_P(Metering, RowsAreWhatClientsWereToldAndBalancesAreWhatIsLeft) {
   EXPECT_GT(std::ssize(told_), size_.requests / 2);
   const auto crashed =
       std::ranges::count_if(rows, [](const auto& row) { return row.second.outcome == "crashed"; });
-  fmt::print("{}: {} requests sent, {} answered to the end, {} rows, {} of them crashed, {} kills, "
-             "{:.1f} s\n",
-             GetParam(), size_.requests, told_.size(), rows.size(), crashed, size_.kills,
-             took.count());
+  fmt::print(
+      "{}: {} requests sent, {} answered to the end, {} rows, {} of them crashed, {} kills, "
+      "{:.1f} s\n",
+      GetParam(), size_.requests, told_.size(), rows.size(), crashed, size_.kills, took.count());
   // No secret is anywhere but with its owner.
   for (const auto& file : std::filesystem::directory_iterator(folder_.path())) {
     const std::string text = ReadFileOrDie(file.path());
@@ -252,8 +253,8 @@ TEST_P(Metering, LimitsHoldUnderLoad) {
   std::string secret;
   {
     const auto ledger = Ledger::Open(options_).value();
-    const auto made = ledger->AddKey("org 0", {.name = "limited",
-                                               .limits = {.requests_per_minute = kPerMinute}});
+    const auto made =
+        ledger->AddKey("org 0", {.name = "limited", .limits = {.requests_per_minute = kPerMinute}});
     secret = made.value().secret.Reveal();
   }
   StartServer();
@@ -265,7 +266,8 @@ TEST_P(Metering, LimitsHoldUnderLoad) {
   for (int i = 0; i < 8; ++i) {
     clients.emplace_back([&] {
       while (!ends) {
-        const RawAnswer answer = server_->Ask("POST /v1/chat/completions", ChatOf("Hi", 1).dump(), bearer);
+        const RawAnswer answer =
+            server_->Ask("POST /v1/chat/completions", ChatOf("Hi", 1).dump(), bearer);
         if (answer.status == 200) ++passed;
         EXPECT_TRUE(answer.status == 200 || answer.status == 429) << answer.body;
       }

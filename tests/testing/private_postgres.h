@@ -5,7 +5,7 @@
 
 #include <string>
 
-namespace fulmen {
+namespace fulmen::testing {
 
 class PrivatePostgres {
  public:
@@ -41,4 +41,4 @@ class PrivatePostgres {
 // Why a test is left out; with CI=true that is a failure.
 constexpr const char* kNoPostgres = "PostgreSQL's server is not installed (package postgresql-15)";
 
-}  // namespace fulmen
+}  // namespace fulmen::testing

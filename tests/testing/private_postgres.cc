@@ -1,8 +1,7 @@
-#include "accounts/private_postgres.h"
+#include "tests/testing/private_postgres.h"
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <gtest/gtest.h>
 #include <pwd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,7 +17,7 @@
 #include "base/check.h"
 #include "base/file_io.h"
 
-namespace fulmen {
+namespace fulmen::testing {
 namespace {
 
 namespace fs = std::filesystem;
@@ -132,18 +131,4 @@ std::string PrivatePostgres::Dump(const std::string& database) const {
   return ReadFile(folder_ + "/dump").value();
 }
 
-namespace {
-
-TEST(PrivatePostgres, IsThere) {
-  PrivatePostgres* postgres = PrivatePostgres::Shared();
-  if (postgres == nullptr) {
-    const char* ci = std::getenv("CI");
-    if (ci != nullptr && std::string_view(ci) == "true") FAIL() << kNoPostgres;
-    GTEST_SKIP() << kNoPostgres;
-  }
-  pqxx::connection connection(postgres->NewDatabase());
-  EXPECT_EQ(pqxx::nontransaction(connection).exec1("SHOW fsync")[0].as<std::string>(), "on");
-}
-
-}  // namespace
-}  // namespace fulmen
+}  // namespace fulmen::testing
