@@ -13,12 +13,18 @@ void KeyTable::Put(const std::string& hash, Key key) {
 std::optional<Key> KeyTable::Find(std::string_view secret, int64_t now) const {
   const std::string hash = HashOfSecret(secret);
   const std::lock_guard lock(mutex_);
+  ++lookups_;
   const auto found = by_hash_.find(hash);
   if (found == by_hash_.end()) return std::nullopt;
   const Key& key = found->second;
   const bool expired = key.settings.expires != 0 && key.settings.expires <= now;
   if (key.revoked != 0 || expired) return std::nullopt;
   return key;
+}
+
+int64_t KeyTable::lookups() const {
+  const std::lock_guard lock(mutex_);
+  return lookups_;
 }
 
 std::string KeyTable::OrganisationOf(const std::string& id) const {

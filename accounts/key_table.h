@@ -31,11 +31,14 @@ class KeyTable {
 
   // The key whose owner shows `secret`. A wrong, a revoked and an expired one take the same work.
   std::optional<Key> Find(std::string_view secret, int64_t now) const;
+  // How often Find has hashed and looked up: once each time, whatever it was shown.
+  int64_t lookups() const;
   // Of the key with this id; empty where it is not known yet.
   std::string OrganisationOf(const std::string& id) const;
 
  private:
   mutable std::mutex mutex_;
+  mutable int64_t lookups_ = 0;
   std::unordered_map<std::string, Key> by_hash_;
   std::unordered_map<std::string, std::string> organisations_;  // by the ids of their keys
 };

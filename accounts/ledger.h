@@ -212,6 +212,7 @@ class Ledger {
     (void)committer_->Run([](Sql&) { return Status(); });
   }
 
+  int64_t lookups() const { return keys_.lookups(); }  // of keys
   int64_t commits() const { return committer_->commits(); }
 
  private:

@@ -1,6 +1,7 @@
 // What a server has and how it is: models, health, properties, and the plain page.
 #include <fmt/chrono.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/clock.h"
@@ -82,10 +83,12 @@ Json Properties(const Service& service) {
            {"max_tokens", model->max_tokens() ? Json(*model->max_tokens()) : Json()}}}});
   }
   const ServedModel& first = *service.models.front();
+  const bool sees = std::ranges::any_of(
+      service.models, [](const auto& model) { return model->images() != nullptr; });
   return {{"build_info", fmt::format("fulmen {}", service.version)},
           {"model_path", first.name()},
           {"chat_template", first.format() ? Json(ChatTemplate(*first.format())) : Json()},
-          {"modalities", {{"vision", false}}},
+          {"modalities", {{"vision", sees}}},
           {"uptime_seconds", SecondsNow() - service.started},
           {"models", std::move(models)}};
 }
