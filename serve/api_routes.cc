@@ -21,7 +21,10 @@ RouteHandler Calls(Service& service, ParseCall parse) {
       [&service, parse](Exchange& exchange, const PathValues&) -> asio::awaitable<void> {
         auto read = [&parse, &exchange]() -> ApiResult<std::unique_ptr<ApiCall>> {
           FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
-          return parse(std::move(json));
+          FULMEN_API_ASSIGN(const std::string session, TakeSession(json));
+          FULMEN_API_ASSIGN(std::unique_ptr<ApiCall> made, parse(std::move(json)));
+          for (Generation& generation : made->generations()) generation.session = session;
+          return made;
         };
         auto call = co_await OnWorkers(service.answering.workers(), read);
         if (!call) {

@@ -55,8 +55,7 @@ TEST(AuthorizeByLedger, LetsInByScope) {
   const auto ledger = Ledger::Open({.database = folder / "ledger.db"}).value();
   ASSERT_TRUE(ledger->AddOrganisation("acme", "CNY"));
   const NewKey user = ledger->AddKey("acme", {.name = "user"}).value();
-  const NewKey admin =
-      ledger->AddKey("acme", {.name = "admin", .scope = KeyScope::kAdmin}).value();
+  const NewKey admin = ledger->AddKey("acme", {.name = "admin", .scope = KeyScope::kAdmin}).value();
   const Authorize authorize = AuthorizeByLedger(*ledger);
   const auto with = [&](const std::string& header, const std::string& value, Access access) {
     HttpRequest request;

@@ -27,13 +27,16 @@ asio::awaitable<void> Create(Service& service, Exchange& exchange) {
   const std::string space = exchange.request().caller.space;
   auto parse = [&service, &space, &exchange]() -> ApiResult<std::unique_ptr<ResponsesCall>> {
     FULMEN_API_ASSIGN(Json json, ParseRequestJson(exchange.TakeBody()));
+    FULMEN_API_ASSIGN(const std::string session, TakeSession(json));
     FULMEN_API_ASSIGN(const ReferredItems referred, Referred(service, json, space));
     const Json& store = Member(json, "store");
     // The answer does not say that it is stored where it cannot be.
     if (service.responses == nullptr && json.is_object() && (store.is_null() || store == true)) {
       json["store"] = false;
     }
-    return ParseOpenAiResponses(json, referred);
+    FULMEN_API_ASSIGN(std::unique_ptr<ResponsesCall> made, ParseOpenAiResponses(json, referred));
+    for (Generation& generation : made->generations()) generation.session = session;
+    return made;
   };
   auto parsed = co_await OnWorkers(service.answering.workers(), parse);
   if (!parsed) {

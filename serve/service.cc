@@ -4,6 +4,19 @@
 
 namespace fulmen {
 
+ApiResult<std::string> TakeSession(Json& body) {
+  if (!body.is_object()) return "";
+  const auto found = body.find("session");
+  if (found == body.end() || found->is_null()) return "";
+  if (!found->is_string()) {
+    return ApiFail(ApiErrorKind::kInvalid, "session", "a name is expected, found {}",
+                   Shown(*found));
+  }
+  std::string session = *found;
+  body.erase(found);
+  return session;
+}
+
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
                                         std::unique_ptr<ApiCall> call, Answering::Keep keep) {
   const std::string_view session = exchange.request().Header("session");

@@ -30,6 +30,9 @@ struct Service {
   bool is_draining = false;  // takes no more requests. Of the I/O thread
 };
 
+// The session that a body names, which goes out of it; "" where it names none.
+ApiResult<std::string> TakeSession(Json& body);
+
 // Answers a call in the session that the request's header names, if it does.
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
                                         std::unique_ptr<ApiCall> call, Answering::Keep keep);

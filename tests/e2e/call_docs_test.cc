@@ -1,4 +1,5 @@
-// What docs/calling.md marks as to be run is run, against a server of this machine.
+// What docs/calling.md and calling.zh.md mark as to be run is run, against a server of this
+// machine.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -39,12 +40,14 @@ std::vector<Snippet> SnippetsOf(const std::string& document) {
   return snippets;
 }
 
-TEST(CallDocs, SnippetsWork) {
+class CallDocs : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(CallDocs, SnippetsWork) {
   const TemporaryFolder folder;
   const Served server(folder.path());
   const std::string path = FulmenBinary().substr(0, FulmenBinary().rfind('/'));
   const bool has_node = RunProgram({"sh", "-c", "command -v node"}).exit_code == 0;
-  const auto snippets = SnippetsOf(ReadFileOrDie(SourcePath("docs/calling.md")));
+  const auto snippets = SnippetsOf(ReadFileOrDie(SourcePath("docs/" + GetParam())));
   EXPECT_GE(snippets.size(), 8U);
   for (const auto& [language, snippet] : snippets) {
     SCOPED_TRACE(snippet);
@@ -65,6 +68,11 @@ TEST(CallDocs, SnippetsWork) {
     EXPECT_NE(result.out, "");
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(In, CallDocs, ::testing::Values("calling.md", "calling.zh.md"),
+                         [](const auto& each) {
+                           return each.param == "calling.md" ? "English" : "Chinese";
+                         });
 
 }  // namespace
 }  // namespace fulmen::testing

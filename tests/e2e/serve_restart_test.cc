@@ -39,7 +39,11 @@ TEST(ServeRestart, SessionsGoOn) {
     EXPECT_EQ(server.End(SIGTERM), 0);
   }
   Served server(folder.path());
-  const Json second = server.Post("/v1/chat/completions", ChatOf("Where does Tom live?"), session);
+  Json body = ChatOf("Where does Tom live?");
+  body["session"] = 7;
+  EXPECT_EQ(server.Ask("POST /v1/chat/completions", body.dump()).status, 400);
+  body["session"] = "tom";  // as the header
+  const Json second = server.Post("/v1/chat/completions", body);
   // The prompt has the first turn's tokens.
   EXPECT_GT(second["usage"]["prompt_tokens"], first["usage"]["total_tokens"]);
   const Json kept = server.Get("/v1/sessions/tom");
