@@ -136,7 +136,7 @@ TEST_F(LedgerOutage, ADatabaseThatDoesNotAnswerIsAway) {
   GoThrough(
       [&] {
         postgres_->Signal(SIGSTOP);
-        std::this_thread::sleep_for(seconds(9));
+        std::this_thread::sleep_for(seconds(7));
         postgres_->Signal(SIGCONT);
         std::this_thread::sleep_for(seconds(3));
       },
@@ -189,12 +189,12 @@ TEST_F(LedgerOutage, OwnersComeBackFirst) {
   LedgerOptions others = options_;
   others.journal = folder_ / "journal of another";
   const auto other = Ledger::Open(others).value();
-  std::this_thread::sleep_for(seconds(3));  // so that it may end those of dead servers
+  std::this_thread::sleep_for(milliseconds(2'500));  // so that it may end those of dead servers
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 10}));
   postgres_->Kill();
-  std::this_thread::sleep_for(seconds(3));
+  std::this_thread::sleep_for(milliseconds(2'500));  // longer than the lease
   postgres_->Start();
-  std::this_thread::sleep_for(seconds(5));
+  std::this_thread::sleep_for(seconds(3));
   EXPECT_EQ(ledger_->Extend("r1").value(), 512);
   EXPECT_TRUE(ledger_->Settle("r1", Text(10, 5), "stop"));
 }

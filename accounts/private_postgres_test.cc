@@ -116,8 +116,9 @@ void PrivatePostgres::Kill() {
 }
 
 void PrivatePostgres::Signal(int signal) const {
-  // Each of its processes has a group of its own.
-  Do(fmt::format("ps -o pid= --ppid {} | xargs -r kill -{} {}", server_, signal, server_));
+  // Each of its processes has a group of its own, and one may be gone meanwhile.
+  Do(fmt::format("ps -o pid= --ppid {} | xargs kill -{} {} 2>/dev/null; true", server_, signal,
+                 server_));
 }
 
 std::string PrivatePostgres::NewDatabase() {
