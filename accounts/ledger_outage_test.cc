@@ -183,6 +183,27 @@ TEST_F(LedgerOutage, WhatEndedMeanwhileIsSettledByTheNextProcess) {
   EXPECT_EQ(ReadFile(options_.journal).value(), "");
 }
 
+TEST_F(LedgerOutage, ADatabaseThatIsTooBusyIsAwayUntilItIsNot) {
+  Deposit(kDeposit);
+  const std::string key = AddKey();
+  ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 10}));
+  {
+    pqxx::connection connection(options_.database);
+    pqxx::work other(connection);
+    other.exec("SELECT 1 FROM fulmen.organisations FOR UPDATE");
+    const auto begin = SteadyClock::now();
+    EXPECT_EQ(ledger_->Admit({"r2", key, "m", 10}).error().kind, Kind::kUnavailable);
+    EXPECT_LT(SteadyClock::now() - begin, milliseconds(3'000));
+    EXPECT_EQ(ledger_->Settle("r1", Text(10, 5), "stop").value().nanos, 10 + 5 * 8);
+  }
+  std::this_thread::sleep_for(milliseconds(1'500));
+  const auto rows = ledger_->Rows("acme", 0, INT64_MAX, 10).value();
+  ASSERT_EQ(rows.size(), 1);
+  EXPECT_EQ(rows[0].outcome, "stop");
+  EXPECT_EQ(Left().held.nanos, 0);
+  EXPECT_EQ(ReadFile(options_.journal).value(), "");
+}
+
 TEST_F(LedgerOutage, OwnersComeBackFirst) {
   Deposit(kDeposit);
   const std::string key = AddKey();

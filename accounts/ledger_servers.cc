@@ -120,6 +120,18 @@ void Ledger::Wake() {
         return {};
       },
       [](const Status& /*status*/) {});  // the next time is soon
+  // What was written down though the database was only too busy.
+  const auto written = std::make_shared<size_t>(0);
+  committer_->Submit(
+      [this, written](Sql& sql) -> Status {
+        *written = journal_->records().size();
+        for (const JournalRecord& record : journal_->records()) SettleWritten(sql, record);
+        return {};
+      },
+      [this, written](const Status& status) {
+        const bool all = *written == journal_->records().size();
+        if (status && *written > 0 && all) journal_->Clear();
+      });
   const auto news = std::make_shared<KeyNews>();
   committer_->Submit(
       [this, news](Sql& sql) -> Status {

@@ -23,7 +23,7 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr const char* kSession = R"(
 SET search_path = fulmen;
 SET statement_timeout = '4s';
-SET lock_timeout = '2s';
+SET lock_timeout = '1500ms';
 SET idle_in_transaction_session_timeout = '5s')";
 constexpr auto kLongestStatement = std::chrono::seconds(5);
 
@@ -202,10 +202,12 @@ class PostgresConnection : public SqlConnection {
       return {Kind::kLost,
               {ErrorCode::kUnavailable, fmt::format("PostgreSQL is away: {}", message)}};
     }
-    // 55P03 and 57014: it waited for too long.
-    if (dynamic_cast<const pqxx::transaction_rollback*>(&thrown) != nullptr || state == "55P03" ||
-        state == "57014") {
+    if (dynamic_cast<const pqxx::transaction_rollback*>(&thrown) != nullptr) {
       return {Kind::kAgain,
+              {ErrorCode::kUnavailable, fmt::format("PostgreSQL is too busy: {}", message)}};
+    }
+    if (state == "55P03") {  // its lock_timeout
+      return {Kind::kBusy,
               {ErrorCode::kUnavailable, fmt::format("PostgreSQL is too busy: {}", message)}};
     }
     return {Kind::kStatement, {ErrorCode::kIo, fmt::format("PostgreSQL refused: {}", message)}};
@@ -271,7 +273,7 @@ class PostgresConnection : public SqlConnection {
   const std::string database_;
   const std::vector<std::string> migrations_;
   std::unique_ptr<Session> session_;
-  int64_t now_ = 0;               // of this transaction; 0: not asked for yet
+  int64_t now_ = 0;               // one for all of a transaction; 0: not asked for yet
   std::string last_transaction_;  // its number, once it is being committed
 
   std::mutex watching_;
