@@ -83,6 +83,7 @@ std::string PrivatePostgres::Url(const std::string& database) const {
 void PrivatePostgres::Start() {
   const std::string command = fmt::format(
       "{} -D {}/data -k {} -c listen_addresses='' -c max_connections=60 -c shared_buffers=32MB "
+      "-c recovery_init_sync_method=syncfs "
       ">>{}/log 2>&1 </dev/null",
       Command("postgres"), folder_, folder_, folder_);
   for (int tries = 0; tries < 600; ++tries) {
