@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <charconv>
 #include <chrono>
 #include <mutex>
 #include <optional>
@@ -57,6 +57,17 @@ std::string TextOf(const SqlValue& value) {
   return "\\x" + Hex(std::get<Blob>(value).bytes);
 }
 
+// Bytes as PostgreSQL writes them: \x and two digits each.
+Blob BytesOf(std::string_view text) {
+  Blob blob;
+  for (size_t at = 2; at + 1 < text.size(); at += 2) {
+    int byte = 0;
+    std::from_chars(text.data() + at, text.data() + at + 2, byte, 16);
+    blob.bytes += static_cast<char>(byte);
+  }
+  return blob;
+}
+
 SqlValue ValueOf(const pqxx::field& field) {
   FULMEN_CHECK(!field.is_null(), "the column {} of the ledger is NULL", field.name());
   switch (field.type()) {
@@ -64,7 +75,7 @@ SqlValue ValueOf(const pqxx::field& field) {
     case kInt64:
       return field.as<int64_t>();
     case kBytes:
-      return Blob{pqxx::binarystring(field).str()};
+      return BytesOf({field.c_str(), field.size()});
     default:
       return std::string(field.c_str(), field.size());
   }

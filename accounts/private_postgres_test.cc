@@ -18,6 +18,10 @@
 #include "base/check.h"
 #include "base/file_io.h"
 
+// libpqxx 6.4 forgets the result of a statement whose connection is lost: some kilobytes each time.
+extern "C" const char* __lsan_default_suppressions();  // NOLINT: the sanitizer's name
+extern "C" const char* __lsan_default_suppressions() { return "leak:libpq.so"; }  // NOLINT
+
 namespace fulmen {
 namespace {
 
