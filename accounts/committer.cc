@@ -83,8 +83,8 @@ bool Committer::Take(std::vector<Task>& tasks) {
   };
   if (connected_) {
     asked_.wait(lock, any);
-  } else {
-    asked_.wait_for(lock, kFirstPause, any);
+  } else if (SteadyClock::now() < next_try_) {
+    asked_.wait_for(lock, kFirstPause, [this] { return closing_; });
   }
   while (!waiting_.empty() && tasks.size() < kMostTogether) {
     tasks.push_back(std::move(waiting_.front()));

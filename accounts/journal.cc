@@ -12,6 +12,7 @@
 #include <optional>
 #include <utility>
 
+#include "accounts/key.h"
 #include "base/file_io.h"
 #include "base/write_all.h"
 
@@ -26,6 +27,13 @@ struct Head {
   uint64_t checksum = 0;
 };
 
+std::string Framed(const std::string& text) {
+  const Head head{.length = text.size(), .checksum = XXH3_64bits(text.data(), text.size())};
+  std::string bytes(sizeof head, '\0');
+  std::memcpy(bytes.data(), &head, sizeof head);
+  return bytes + text;
+}
+
 std::string Written(const JournalRecord& record) {
   const TokenCounts& tokens = record.tokens;
   Json json = {
@@ -34,16 +42,10 @@ std::string Written(const JournalRecord& record) {
       {"image", tokens.image},     {"output", tokens.output},   {"reasoning", tokens.reasoning}};
   if (record.answer)
     json["answer"] = {{"streams", record.answer->streams}, {"body", record.answer->body}};
-  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  const Head head{.length = text.size(), .checksum = XXH3_64bits(text.data(), text.size())};
-  std::string bytes(sizeof head, '\0');
-  std::memcpy(bytes.data(), &head, sizeof head);
-  return bytes + text;
+  return Framed(json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-std::optional<JournalRecord> Parsed(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return std::nullopt;
+JournalRecord Parsed(const Json& json) {
   const auto number = [&json](const char* name) { return json.value(name, int64_t{0}); };
   JournalRecord record;
   record.request = json.value("request", "");
@@ -65,15 +67,17 @@ std::optional<JournalRecord> Parsed(const std::string& text) {
 }
 
 // The record at `at`, which goes behind it; nullopt where none is whole.
-std::optional<JournalRecord> Next(const std::string& bytes, size_t& at) {
+std::optional<Json> Next(const std::string& bytes, size_t& at) {
   Head head;
   if (bytes.size() - at < sizeof head) return std::nullopt;
   std::memcpy(&head, bytes.data() + at, sizeof head);
   if (head.length > bytes.size() - at - sizeof head) return std::nullopt;
   const std::string text = bytes.substr(at + sizeof head, head.length);
   if (XXH3_64bits(text.data(), text.size()) != head.checksum) return std::nullopt;
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return std::nullopt;
   at += sizeof head + text.size();
-  return Parsed(text);
+  return json;
 }
 
 }  // namespace
@@ -102,14 +106,19 @@ Status Journal::Append(const JournalRecord& record) {
   if (!trusted_) {
     return Fail(ErrorCode::kIo, "{}: nothing is written into it after the disk failed", path_);
   }
-  if (const int failed = WriteAll(file_, Written(record)); failed != 0) return Failed(failed);
-  if (fsync(file_) != 0) return Failed(errno);
+  FULMEN_TRY(Write(Written(record)));
   records_.push_back(record);
   return {};
 }
 
+Status Journal::Write(const std::string& bytes) {
+  if (const int failed = WriteAll(file_, bytes); failed != 0) return Failed(failed);
+  if (fsync(file_) != 0) return Failed(errno);
+  return {};
+}
+
 Status Journal::Clear() {
-  if (ftruncate(file_, 0) != 0 || fsync(file_) != 0) return Failed(errno);
+  if (ftruncate(file_, head_) != 0 || fsync(file_) != 0) return Failed(errno);
   records_.clear();
   return {};
 }
@@ -117,12 +126,19 @@ Status Journal::Clear() {
 Status Journal::Read() {
   FULMEN_ASSIGN(const std::string bytes, ReadFile(path_));
   size_t at = 0;
-  while (std::optional<JournalRecord> record = Next(bytes, at)) {
-    records_.push_back(*std::move(record));
+  if (const std::optional<Json> first = Next(bytes, at)) {
+    server_ = first->value("server", "");
+    head_ = static_cast<int64_t>(at);
   }
-  if (at == bytes.size()) return {};
-  if (ftruncate(file_, static_cast<off_t>(at)) != 0 || fsync(file_) != 0) return Failed(errno);
-  return {};
+  while (const std::optional<Json> record = Next(bytes, at)) records_.push_back(Parsed(*record));
+  if (at < bytes.size() && (ftruncate(file_, static_cast<off_t>(at)) != 0 || fsync(file_) != 0)) {
+    return Failed(errno);
+  }
+  if (head_ > 0) return {};
+  server_ = NewServerId();
+  const std::string head = Framed(Json{{"server", server_}}.dump());
+  head_ = std::ssize(head);
+  return Write(head);
 }
 
 tl::unexpected<Error> Journal::Failed(int number) {

@@ -21,7 +21,8 @@ struct JournalRecord {
   std::optional<KeptAnswer> answer = {};  // without its name, which the request tells
 };
 
-// For one thread.
+// It has the id of its server, which whoever opens it next takes over: it is that server, started
+// again, and knows that what was under way has crashed. For one thread.
 class Journal {
  public:
   // Opens or makes the file, which no other process may have open. A tail that a crash tore is cut
@@ -30,6 +31,8 @@ class Journal {
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
+
+  const std::string& server() const { return server_; }
 
   // Returns when it is on the disk. After an error nothing is written any more: what the file has
   // then is not known.
@@ -41,11 +44,14 @@ class Journal {
  private:
   Journal(std::string path, int file) : path_(std::move(path)), file_(file) {}
   Status Read();
+  Status Write(const std::string& bytes);
   tl::unexpected<Error> Failed(int number);
 
   const std::string path_;
   const int file_;
   bool trusted_ = true;
+  std::string server_;
+  int64_t head_ = 0;  // bytes: of the record with its id
   std::vector<JournalRecord> records_;
 };
 

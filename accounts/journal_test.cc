@@ -43,19 +43,38 @@ TEST(Journal, HasWhatWasWrittenUntilItIsCleared) {
   EXPECT_EQ(read.tokens.reasoning, 3);
   ASSERT_TRUE(journal->Clear());
   EXPECT_TRUE(journal->records().empty());
-  EXPECT_EQ(std::filesystem::file_size(path), 0);
+}
+
+TEST(Journal, HasOneServerHoweverOftenItIsOpened) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "journal";
+  const std::string server = Journal::Open(path).value()->server();
+  EXPECT_TRUE(server.starts_with("server_")) << server;
+  {
+    const auto journal = Journal::Open(path).value();
+    EXPECT_EQ(journal->server(), server);
+    ASSERT_TRUE(journal->Append(Record("r1")));
+    ASSERT_TRUE(journal->Clear());
+    ASSERT_TRUE(journal->Append(Record("r2")));
+  }
+  const auto journal = Journal::Open(path).value();
+  EXPECT_EQ(journal->server(), server);
+  ASSERT_EQ(journal->records().size(), 1);
+  EXPECT_EQ(journal->records()[0].request, "r2");
+  EXPECT_NE(Journal::Open(folder / "another").value()->server(), server);
 }
 
 TEST(Journal, ATailThatACrashToreIsCutOff) {
   const TemporaryFolder folder;
   const std::string path = folder / "journal";
+  size_t one = 0;
   {
     const auto journal = Journal::Open(path).value();
     ASSERT_TRUE(journal->Append(Record("r1")));
+    one = std::filesystem::file_size(path);
     ASSERT_TRUE(journal->Append(Record("r2")));
   }
   const std::string whole = ReadFile(path).value();
-  const size_t one = whole.size() / 2;
   for (size_t size = one; size < whole.size(); ++size) {
     ASSERT_TRUE(WriteFileAtomically(path, whole.substr(0, size)));
     {

@@ -241,11 +241,13 @@ class Ledger {
   void Resumed();
   void Wake();
   void Renew(Sql& sql);
+  size_t SettleJournal(Sql& sql);  // returns how many records
+  void ClearJournal();
   void EndThoseOfDeadServers(Sql& sql);
 
   using SteadyClock = std::chrono::steady_clock;
   const std::function<int64_t()> clock_;
-  const std::string server_;  // a random id
+  const std::string server_;  // its id: the journal's, else a random one
   const std::chrono::nanoseconds lease_;
   KeyTable keys_;
   std::atomic<bool> waking_ = false;

@@ -147,9 +147,14 @@ constexpr const char* kMigrations[] = {kVersion2, kAnswers};
 
 const std::string kSqliteSchema = std::string(kTables) + kSqliteTriggers;
 
+// Without references: to check one locks the row of an organisation or a key once more, which many
+// requests change together, and slows all of them. Neither is ever deleted.
 std::string ForPostgres(std::string text) {
-  const std::pair<std::string_view, std::string_view> words[] = {
-      {" INTEGER", " BIGINT"}, {" BLOB", " BYTEA"}, {") STRICT", ")"}};
+  const std::pair<std::string_view, std::string_view> words[] = {{" INTEGER", " BIGINT"},
+                                                                 {" BLOB", " BYTEA"},
+                                                                 {") STRICT", ")"},
+                                                                 {" REFERENCES organisations", ""},
+                                                                 {" REFERENCES keys", ""}};
   for (const auto& [from, to] : words) {
     for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at)) {
       text.replace(at, from.size(), to);

@@ -112,7 +112,7 @@ Result<Key> Ledger::ChangeKey(const std::string& id, const Committer::Job& chang
         keys_.OrganisationOf(id));
   });
   FULMEN_TRY(changed);
-  return *std::move(result);
+  return std::move(*result);
 }
 
 Status Ledger::RevokeKey(const std::string& id) {

@@ -30,6 +30,12 @@ class LedgerOutage : public LedgerFixture {
     options_.clock = {};
   }
 
+  void OpenOther() {
+    LedgerOptions options = options_;
+    options.journal = folder_ / "journal of another";
+    other_ = Ledger::Open(options).value();
+  }
+
   // What clients were told, who go on while `outage` happens.
   struct Told {
     std::mutex mutex;
@@ -39,12 +45,13 @@ class LedgerOutage : public LedgerFixture {
   };
 
   void Serve(unsigned number, const std::string& key, const std::atomic<bool>& end, Told& told) {
+    Ledger& ledger = number % 2 == 0 ? *ledger_ : *other_;
     std::minstd_rand random(number);
     for (int i = 0; !end; ++i) {
       const std::string id = fmt::format("r{}.{}", number, i);
       const auto prompt = static_cast<int64_t>(random() % 1'000);
       const auto begin = SteadyClock::now();
-      const Admission admission = ledger_->Admit({id, key, "m", prompt});
+      const Admission admission = ledger.Admit({id, key, "m", prompt});
       {
         const std::lock_guard lock(told.mutex);
         told.longest = std::max(told.longest, SteadyClock::now() - begin);
@@ -57,19 +64,21 @@ class LedgerOutage : public LedgerFixture {
       }
       int64_t output = admission->output;
       if (random() % 2 == 0) {
-        const Result<int64_t> more = ledger_->Extend(id);
+        const Result<int64_t> more = ledger.Extend(id);
         if (more) output += *more;
         EXPECT_TRUE(more || more.error().code == ErrorCode::kUnavailable) << more.error().message;
       }
       const TokenCounts used = Text(prompt, static_cast<int64_t>(random()) % output);
-      const Result<Money> charge = ledger_->Settle(id, used, "stop");
+      const Result<Money> charge = ledger.Settle(id, used, "stop");
       ASSERT_TRUE(charge) << charge.error().message;
       const std::lock_guard lock(told.mutex);
       told.charges[id] = charge->nanos;
     }
   }
 
+  // With two servers.
   void GoThrough(const std::function<void()>& outage, Told& told) {
+    OpenOther();
     Deposit(kDeposit);
     const std::string key = AddKey();
     std::atomic<bool> end = false;
@@ -83,8 +92,10 @@ class LedgerOutage : public LedgerFixture {
     end = true;
     for (std::thread& client : clients) client.join();
     // Also where the last ones are in the journal still.
-    for (int i = 0; i < 500 && !ledger_->BalanceOf("acme"); ++i) {
-      std::this_thread::sleep_for(milliseconds(10));
+    for (Ledger* ledger : {ledger_.get(), other_.get()}) {
+      for (int i = 0; i < 500 && !ledger->BalanceOf("acme"); ++i) {
+        std::this_thread::sleep_for(milliseconds(10));
+      }
     }
     Compare(told);
   }
@@ -115,6 +126,7 @@ class LedgerOutage : public LedgerFixture {
   }
 
   PrivatePostgres* const postgres_;
+  std::unique_ptr<Ledger> other_;
 };
 
 TEST_F(LedgerOutage, ACrashOfTheDatabaseLosesNothing) {
@@ -136,7 +148,7 @@ TEST_F(LedgerOutage, ADatabaseThatDoesNotAnswerIsAway) {
   GoThrough(
       [&] {
         postgres_->Signal(SIGSTOP);
-        std::this_thread::sleep_for(seconds(9));
+        std::this_thread::sleep_for(seconds(7));
         postgres_->Signal(SIGCONT);
         std::this_thread::sleep_for(seconds(3));
       },
@@ -176,25 +188,45 @@ TEST_F(LedgerOutage, WhatEndedMeanwhileIsSettledByTheNextProcess) {
   postgres_->Start();
   Open();
   const auto rows = ledger_->Rows("acme", 0, INT64_MAX, 10).value();
-  ASSERT_EQ(rows.size(), 1);
+  ASSERT_EQ(rows.size(), 2);
   EXPECT_EQ(rows[0].request, "r1");
   EXPECT_EQ(rows[0].charge.nanos, 50);
-  EXPECT_EQ(Left().held.nanos, 10 * 2 + 256 * 8) << "of r2, until its server's lease is over";
-  EXPECT_EQ(ReadFile(options_.journal).value(), "");
+  EXPECT_EQ(rows[1].outcome, "crashed") << "its server was started again";
+  EXPECT_EQ(Left().held.nanos, 0);
+  EXPECT_EQ(ReadFile(options_.journal).value().find("request"), std::string::npos);
+}
+
+TEST_F(LedgerOutage, ADatabaseThatIsTooBusyIsAwayUntilItIsNot) {
+  Deposit(kDeposit);
+  const std::string key = AddKey();
+  ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 10}));
+  {
+    pqxx::connection connection(options_.database);
+    pqxx::work other(connection);
+    other.exec("SELECT 1 FROM fulmen.organisations FOR UPDATE");
+    const auto begin = SteadyClock::now();
+    EXPECT_EQ(ledger_->Admit({"r2", key, "m", 10}).error().kind, Kind::kUnavailable);
+    EXPECT_LT(SteadyClock::now() - begin, milliseconds(3'000));
+    EXPECT_EQ(ledger_->Settle("r1", Text(10, 5), "stop").value().nanos, 10 + 5 * 8);
+  }
+  std::this_thread::sleep_for(milliseconds(1'500));
+  const auto rows = ledger_->Rows("acme", 0, INT64_MAX, 10).value();
+  ASSERT_EQ(rows.size(), 1);
+  EXPECT_EQ(rows[0].outcome, "stop");
+  EXPECT_EQ(Left().held.nanos, 0);
+  EXPECT_EQ(ReadFile(options_.journal).value().find("request"), std::string::npos);
 }
 
 TEST_F(LedgerOutage, OwnersComeBackFirst) {
   Deposit(kDeposit);
   const std::string key = AddKey();
-  LedgerOptions others = options_;
-  others.journal = folder_ / "journal of another";
-  const auto other = Ledger::Open(others).value();
-  std::this_thread::sleep_for(seconds(3));  // so that it may end those of dead servers
+  OpenOther();
+  std::this_thread::sleep_for(milliseconds(2'500));  // so that it may end those of dead servers
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 10}));
   postgres_->Kill();
-  std::this_thread::sleep_for(seconds(3));
+  std::this_thread::sleep_for(milliseconds(2'500));  // longer than the lease
   postgres_->Start();
-  std::this_thread::sleep_for(seconds(5));
+  std::this_thread::sleep_for(seconds(3));
   EXPECT_EQ(ledger_->Extend("r1").value(), 512);
   EXPECT_TRUE(ledger_->Settle("r1", Text(10, 5), "stop"));
 }

@@ -32,7 +32,7 @@ void SettleWritten(Sql& sql, const JournalRecord& record) {
 Ledger::Ledger(const LedgerOptions& options, std::unique_ptr<SqlConnection> connection,
                std::unique_ptr<Journal> journal)
     : clock_(options.clock),
-      server_(NewServerId()),
+      server_(journal == nullptr ? NewServerId() : journal->server()),
       lease_(static_cast<int64_t>(options.lease_seconds * 1e9)),
       journal_(std::move(journal)),
       committer_(std::make_unique<Committer>(
@@ -86,10 +86,9 @@ void Ledger::EndCrashed(Sql& sql, const std::string& request) {
 
 void Ledger::Resume(Sql& sql) {
   Renew(sql);
-  if (journal_ != nullptr) {
-    for (const JournalRecord& record : journal_->records()) SettleWritten(sql, record);
-  }
-  // Those whose callers were told that the database is away, though they were admitted.
+  SettleJournal(sql);
+  // Those of this server before it was started again, and those whose callers were told that the
+  // database is away, though they were admitted.
   for (const std::string& request :
        RequestsOf(sql.Query("SELECT request FROM reservations WHERE owner = ?", server_))) {
     if (!open_.Find(request)) EndCrashed(sql, request);
@@ -97,8 +96,7 @@ void Ledger::Resume(Sql& sql) {
 }
 
 void Ledger::Resumed() {
-  // Records that stay after an error are found settled the next time.
-  if (journal_ != nullptr && !journal_->records().empty()) journal_->Clear();
+  ClearJournal();
   connected_ = renewed_ = SteadyClock::now();
 }
 
@@ -123,6 +121,16 @@ void Ledger::Wake() {
         return {};
       },
       [](const Status& /*status*/) {});  // the next time is soon
+  // What was written down though the database was only too busy.
+  const auto written = std::make_shared<size_t>(0);
+  committer_->Submit(
+      [this, written](Sql& sql) -> Status {
+        *written = SettleJournal(sql);
+        return {};
+      },
+      [this, written](const Status& status) {
+        if (status && *written > 0 && *written == journal_->records().size()) ClearJournal();
+      });
   const auto news = std::make_shared<KeyNews>();
   committer_->Submit(
       [this, news](Sql& sql) -> Status {
@@ -133,6 +141,17 @@ void Ledger::Wake() {
         if (status) TakeKeys(std::move(*news));
         waking_ = false;
       });
+}
+
+size_t Ledger::SettleJournal(Sql& sql) {
+  if (journal_ == nullptr) return 0;
+  for (const JournalRecord& record : journal_->records()) SettleWritten(sql, record);
+  return journal_->records().size();
+}
+
+// Records that stay after an error are found settled the next time.
+void Ledger::ClearJournal() {
+  if (journal_ != nullptr && !journal_->records().empty()) (void)journal_->Clear();
 }
 
 void Ledger::Renew(Sql& sql) {

@@ -124,6 +124,47 @@ TEST_F(LedgerServers, OfTwoProcessesNoneSpendsABalanceTwice) {
   EXPECT_EQ(Left().balance.nanos, kMoneyFor * 256 * 8 + 77);
 }
 
+TEST_F(LedgerServers, DoNotWaitForEachOtherInCircles) {
+  constexpr int kOrganisations = 4;
+  std::vector<std::string> keys;
+  for (int i = 0; i < kOrganisations; ++i) {
+    const std::string name = "organisation " + std::to_string(i);
+    ASSERT_TRUE(ledger_->AddOrganisation(name, "CNY"));
+    ASSERT_TRUE(ledger_->Deposit(name, {kSecond}, name));
+    keys.push_back(ledger_->AddKey(name, {.name = "one"})->key.id);
+  }
+  std::unique_ptr<Ledger> other = Ledger::Open(Other()).value();
+  constexpr int kClients = 16;
+  constexpr int kEach = 25;
+  std::vector<std::thread> clients;
+  for (int client = 0; client < kClients; ++client) {
+    clients.emplace_back([&, client] {
+      Ledger& ledger = client % 2 == 0 ? *ledger_ : *other;
+      for (int i = 0; i < kEach; ++i) {
+        const std::string id = fmt::format("r{}.{}", client, i);
+        const std::string& key = keys[static_cast<size_t>(client * 7 + i * 3) % keys.size()];
+        ASSERT_TRUE(ledger.Admit({id, key, "m", 1}));
+        ASSERT_TRUE(ledger.Settle(id, Text(1, 1), "stop"));
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  int64_t left = 0;
+  for (int i = 0; i < kOrganisations; ++i) {
+    left += ledger_->BalanceOf("organisation " + std::to_string(i))->balance.nanos;
+  }
+  EXPECT_EQ(left, kOrganisations * kSecond - kClients * kEach * 9);
+  ledger_.reset();
+  other.reset();  // PostgreSQL counts once their connections are closed
+  std::this_thread::sleep_for(milliseconds(200));
+  pqxx::connection connection(options_.database);
+  EXPECT_EQ(
+      pqxx::nontransaction(connection)
+          .exec1("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0]
+          .as<int64_t>(),
+      0);
+}
+
 TEST_F(LedgerServers, ABackupIsForPostgresToMake) {
   const Status refused = ledger_->Backup(folder_ / "copy");
   ASSERT_FALSE(refused);

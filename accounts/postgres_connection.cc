@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <charconv>
 #include <chrono>
 #include <mutex>
 #include <optional>
@@ -23,7 +23,7 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr const char* kSession = R"(
 SET search_path = fulmen;
 SET statement_timeout = '4s';
-SET lock_timeout = '2s';
+SET lock_timeout = '1500ms';
 SET idle_in_transaction_session_timeout = '5s')";
 constexpr auto kLongestStatement = std::chrono::seconds(5);
 
@@ -57,6 +57,17 @@ std::string TextOf(const SqlValue& value) {
   return "\\x" + Hex(std::get<Blob>(value).bytes);
 }
 
+// Bytes as PostgreSQL writes them: \x and two digits each.
+Blob BytesOf(std::string_view text) {
+  Blob blob;
+  for (size_t at = 2; at + 1 < text.size(); at += 2) {
+    int byte = 0;
+    std::from_chars(text.data() + at, text.data() + at + 2, byte, 16);
+    blob.bytes += static_cast<char>(byte);
+  }
+  return blob;
+}
+
 SqlValue ValueOf(const pqxx::field& field) {
   FULMEN_CHECK(!field.is_null(), "the column {} of the ledger is NULL", field.name());
   switch (field.type()) {
@@ -64,7 +75,7 @@ SqlValue ValueOf(const pqxx::field& field) {
     case kInt64:
       return field.as<int64_t>();
     case kBytes:
-      return Blob{pqxx::binarystring(field).str()};
+      return BytesOf({field.c_str(), field.size()});
     default:
       return std::string(field.c_str(), field.size());
   }
@@ -202,10 +213,12 @@ class PostgresConnection : public SqlConnection {
       return {Kind::kLost,
               {ErrorCode::kUnavailable, fmt::format("PostgreSQL is away: {}", message)}};
     }
-    // 55P03 and 57014: it waited for too long.
-    if (dynamic_cast<const pqxx::transaction_rollback*>(&thrown) != nullptr || state == "55P03" ||
-        state == "57014") {
+    if (dynamic_cast<const pqxx::transaction_rollback*>(&thrown) != nullptr) {
       return {Kind::kAgain,
+              {ErrorCode::kUnavailable, fmt::format("PostgreSQL is too busy: {}", message)}};
+    }
+    if (state == "55P03") {  // its lock_timeout
+      return {Kind::kBusy,
               {ErrorCode::kUnavailable, fmt::format("PostgreSQL is too busy: {}", message)}};
     }
     return {Kind::kStatement, {ErrorCode::kIo, fmt::format("PostgreSQL refused: {}", message)}};
@@ -271,7 +284,7 @@ class PostgresConnection : public SqlConnection {
   const std::string database_;
   const std::vector<std::string> migrations_;
   std::unique_ptr<Session> session_;
-  int64_t now_ = 0;               // of this transaction; 0: not asked for yet
+  int64_t now_ = 0;               // one for all of a transaction; 0: not asked for yet
   std::string last_transaction_;  // its number, once it is being committed
 
   std::mutex watching_;

@@ -10,8 +10,8 @@
 namespace fulmen {
 namespace {
 
-constexpr int kPieces = 10;          // of the wait, since nothing else ends it
-constexpr long kPieceTime = 50'000;  // in microseconds
+constexpr int kPieces = 10;         // of the wait, since nothing else ends it
+constexpr int kPieceTime = 50'000;  // in microseconds
 
 // What is waited for is that there was one.
 class Receiver : public pqxx::notification_receiver {

@@ -40,7 +40,8 @@ using SqlRows = std::vector<SqlRow>;
 struct SqlFailure : std::exception {
   enum class Kind : uint8_t {
     kStatement,  // it cannot be done
-    kAgain,      // another transaction was in the way of this one: the whole of it may be repeated
+    kAgain,      // another transaction won against this one: the whole of it may be repeated
+    kBusy,       // another one has held what this one needs for too long
     kLost,       // the connection is gone
   };
 
@@ -71,8 +72,7 @@ class Sql {
     return QueryWith(text, {Value(std::forward<Values>(values))...});
   }
 
-  // Nanoseconds since 1970, by the clock that all servers of this database share. One time for all
-  // of a transaction.
+  // Nanoseconds since 1970, by the clock that all servers of this database share.
   virtual int64_t Now() = 0;
   // Tells other servers of this database, once it is committed, that keys have changed.
   virtual void AnnounceKeys() {}
