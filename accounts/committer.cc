@@ -100,7 +100,8 @@ bool Committer::Connected(std::vector<Task>& tasks) {
   try {
     Connect(tasks);
     connected_ = true;
-    pause_ = {};
+    pause_ = last_try_ = {};
+    return true;
   } catch (const SqlFailure& failure) {
     why_away_ = failure.error;
     connection_->RollBack();
@@ -108,14 +109,16 @@ bool Committer::Connected(std::vector<Task>& tasks) {
   }
   last_try_ = SteadyClock::now() - begin;
   next_try_ = SteadyClock::now() + pause_;
-  return connected_;
+  return false;
 }
 
 void Committer::Connect(std::vector<Task>& tasks) {
   const Status connected = connection_->Connect();
   if (!connected) throw SqlFailure(SqlFailure::Kind::kLost, connected.error());
-  if (!in_doubt_.empty()) {
-    if (connection_->WasCommitted()) {
+  if (doubtful_) {
+    const bool committed = connection_->WasCommitted();
+    doubtful_ = false;
+    if (committed) {
       Answer(in_doubt_);
     } else {
       tasks.insert(tasks.begin(), std::move_iterator(in_doubt_.begin()),
@@ -169,6 +172,7 @@ void Committer::Commit(std::vector<Task>& tasks) {
       if (failure.kind == SqlFailure::Kind::kLost) {
         connected_ = false;
         why_away_ = failure.error;
+        doubtful_ = committing;
         if (committing) in_doubt_ = std::exchange(tasks, {});
         return;
       }

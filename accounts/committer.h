@@ -106,7 +106,8 @@ class Committer {
   const std::unique_ptr<SqlConnection> connection_;  // the thread's alone, as all up to the mutex
   const std::optional<Start> start_;
   bool connected_ = false;
-  std::vector<Task> in_doubt_;  // their commit was under way when the connection was lost
+  bool doubtful_ = false;       // a commit was under way when the connection was lost
+  std::vector<Task> in_doubt_;  // those of it that wait still
   Error why_away_ = {};
   SteadyClock::time_point next_try_ = {};
   SteadyClock::duration pause_ = {};     // between tries
