@@ -101,6 +101,15 @@ void ShowAccounts() {
   ExpectRefused({"--accounts", "/"}, "/: a ledger is a regular file", 1);
 }
 
+// It is there, and locked, before PostgreSQL is looked for.
+void ShowJournal() {
+  const std::string journal = NewFolder() + "/journal";
+  const Words none = {"--accounts", "postgresql:///none?host=/nowhere"};
+  ExpectRefused({none[0], none[1], "--accounts-journal", journal}, "", 1);
+  EXPECT_TRUE(std::filesystem::exists(journal));
+  ExpectRefused({"--accounts-journal", journal}, "--accounts-journal does nothing without");
+}
+
 void ShowAllowedHosts() {
   const std::string name = "Host: models.example\r\n";
   const Served server(NewFolder(), {"--allow-host", "models.example"});
@@ -167,6 +176,7 @@ std::vector<Shown> NetworkOptions() {
       {{"--api-key"}, ShowKeys},
       {{"--api-key-file"}, ShowKeyFile},
       {{"--accounts"}, ShowAccounts},
+      {{"--accounts-journal"}, ShowJournal},
       {{"--anyone"}, ShowAnyone},
       {{"--allow-host"}, ShowAllowedHosts},
       {{"--cors-origin"}, ShowCors},
