@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <filesystem>
 #include <limits>
 
 #include "accounts/admin_arguments.h"
@@ -311,6 +312,19 @@ Result<Json> ListRows(Ledger& ledger, const Json& json) {
               {"data", std::move(data)}};
 }
 
+// Beside the ledger and nowhere else: who has an administrator's key need have no other file.
+Result<Json> Backup(Ledger& ledger, const Json& json) {
+  AdminArguments arguments(json);
+  FULMEN_ASSIGN(const std::string name, arguments.Text("name"));
+  FULMEN_TRY(arguments.CheckAllTaken());
+  if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "name: expected the name of a file beside the ledger, found \"{}\"", name);
+  }
+  FULMEN_TRY(ledger.Backup(std::filesystem::path(ledger.database()).parent_path() / name));
+  return Json{{"name", name}};
+}
+
 constexpr std::array kOperations = {
     AdminOperation{"organisations", "GET", "/admin/organisations", "Who has keys and balances",
                    ListOrganisations},
@@ -329,6 +343,7 @@ constexpr std::array kOperations = {
     AdminOperation{"prices", "GET", "/admin/prices", "Of a million tokens of each model",
                    ListPrices},
     AdminOperation{"prices.set", "POST", "/admin/prices", "Set those of a model", SetPrices},
+    AdminOperation{"backup", "POST", "/admin/backup", "Copy the ledger while it is in use", Backup},
     AdminOperation{"usage", "GET", "/admin/usage", "What was used, by day, key or model",
                    ShowUsage},
     AdminOperation{"usage.rows", "GET", "/admin/usage/rows", "Every request, with its prices",

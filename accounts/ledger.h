@@ -212,7 +212,8 @@ class Ledger {
     (void)committer_->Run([](Sql&) { return Status(); });
   }
 
-  int64_t lookups() const { return keys_.lookups(); }  // of keys
+  const std::string& database() const { return database_; }  // LedgerOptions::database
+  int64_t lookups() const { return keys_.lookups(); }        // of keys
   int64_t commits() const { return committer_->commits(); }
 
  private:
@@ -246,6 +247,7 @@ class Ledger {
   void EndThoseOfDeadServers(Sql& sql);
 
   using SteadyClock = std::chrono::steady_clock;
+  const std::string database_;
   const std::function<int64_t()> clock_;
   const std::string server_;  // its id: the journal's, else a random one
   const std::chrono::nanoseconds lease_;

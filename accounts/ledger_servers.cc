@@ -31,7 +31,8 @@ void SettleWritten(Sql& sql, const JournalRecord& record) {
 
 Ledger::Ledger(const LedgerOptions& options, std::unique_ptr<SqlConnection> connection,
                std::unique_ptr<Journal> journal)
-    : clock_(options.clock),
+    : database_(options.database),
+      clock_(options.clock),
       server_(journal == nullptr ? NewServerId() : journal->server()),
       lease_(static_cast<int64_t>(options.lease_seconds * 1e9)),
       journal_(std::move(journal)),

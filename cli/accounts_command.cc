@@ -268,6 +268,20 @@ void AddOrganisations(Command& program) {
   organisations.Examples({"fulmen organisations list --accounts /tmp/ledger.db"});
 }
 
+void AddAccounts(Command& program) {
+  Command& accounts = program.AddCommand("accounts", "The ledger as a whole");
+  auto backup = std::make_shared<Administration>();
+  Command& copying = accounts.AddCommand(
+      "backup", "Copy the ledger while it is in use; the copy has its name once it is whole");
+  AddArgument(copying, backup, "NAME", "name", "A new file beside the ledger").Required();
+  Finish(copying, backup, "backup",
+         "fulmen accounts backup ledger-monday.db --accounts /tmp/ledger.db",
+         [](const Json& answer) {
+           Say("fulmen: {} is whole\n", answer.at("name").get<std::string>());
+         });
+  accounts.Examples({"fulmen accounts backup ledger-tuesday.db --accounts /tmp/ledger.db"});
+}
+
 void AddPrices(Command& program) {
   Command& prices = program.AddCommand("prices", "What a million tokens cost");
   auto set = std::make_shared<Administration>();
@@ -301,6 +315,7 @@ void AddAccountsCommands(Command& program) {
   AddUsage(program);
   AddOrganisations(program);
   AddPrices(program);
+  AddAccounts(program);
 }
 
 }  // namespace fulmen

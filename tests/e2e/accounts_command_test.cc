@@ -130,7 +130,8 @@ std::vector<AccountsEffect> AllAccountsEffects() {
                                                        {"organisations add", "new"},
                                                        {"organisations list", ""},
                                                        {"prices set", "m --input 1 --output 2"},
-                                                       {"prices list", ""}};
+                                                       {"prices list", ""},
+                                                       {"accounts backup", "copy.db"}};
   for (const auto& [command, words] : lines) AddCommon(effects, command, words);
   for (const auto& [command, words] : {lines[0], lines[1], lines[4], lines[5], lines[6]}) {
     AddOrganisation(effects, command, words);
@@ -212,6 +213,8 @@ TEST_F(AccountsCommand, MistakesGetOneSentence) {
       {"organisations add new --time-zone Mars/Base --accounts ledger.db", "Mars/Base"},
       {"prices set m --input 0.0001 --output 1 --accounts ledger.db", "input: expected a price"},
       {"keys list --url http://127.0.0.1:1", "127.0.0.1"},
+      {"accounts backup ledger.db --accounts ledger.db", "ledger.db"},
+      {"accounts backup ../x.db --accounts ledger.db", "name: expected the name of a file"},
   };
   for (const auto& [line, sentence] : lines) {
     SCOPED_TRACE(line);
@@ -271,6 +274,8 @@ TEST_F(AccountsCommand, WorkThroughTheServerThatHasTheLedger) {
   EXPECT_EQ(server.Ask("GET /v1/models", "", bearer).status, 401);
   run("balance add 1 --ref through-the-server");
   run("prices set fulmen-nano --input 2 --output 4");
+  run("accounts backup copy.db");
+  EXPECT_EQ(Fulmen("balance show --accounts copy.db", folder_.path()).out, run("balance show"));
 
   // An administrator's key is for this alone, and nothing of it for other keys.
   const std::string administrator = "Authorization: Bearer " + admin + "\r\n";
