@@ -140,8 +140,9 @@ struct LedgerOptions {
 // together share a commit.
 class Ledger {
  public:
-  // Opens or makes the ledger, which no other process may have open. Requests that a crash cut get
-  // a row `crashed` that charges nothing.
+  // Opens or makes the ledger. A file no other process may have open; PostgreSQL has to be there.
+  // Requests that a crash cut get a row `crashed` that charges nothing: those of a file at once,
+  // and those of a server that shares PostgreSQL when its lease is over.
   static Result<std::unique_ptr<Ledger>> Open(const LedgerOptions& options);
 
   // `zone` is a name of the IANA's, such as "Asia/Shanghai".
@@ -167,7 +168,9 @@ class Ledger {
   std::optional<Key> Authenticate(std::string_view secret) const;
 
   // What follows comes in two forms: one waits, and one calls `done` in the ledger's thread, where
-  // it may neither take long nor wait for the ledger.
+  // it may neither take long nor wait for the ledger. Of one request one is under way at a time.
+  // While PostgreSQL is away the first two fail with kUnavailable after about a second, and Settle
+  // is written into the journal.
   template <class T>
   using Done = std::function<void(T)>;
 
