@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -139,7 +140,10 @@ class RawClient {
   }
   bool More() {
     char buffer[65536];
-    const ssize_t size = ::recv(socket_, buffer, sizeof buffer, 0);
+    ssize_t size = 0;
+    do {
+      size = ::recv(socket_, buffer, sizeof buffer, 0);
+    } while (size < 0 && errno == EINTR);  // a child of the test has ended
     if (size <= 0) return false;
     received_.append(buffer, static_cast<size_t>(size));
     return true;

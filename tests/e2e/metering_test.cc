@@ -104,12 +104,15 @@ class Metering : public ::testing::TestWithParam<std::string> {
     port_ = FreePort();
   }
 
+  Words ServerWords(const std::string& journal) const {
+    Words words = {"--accounts", options_.database};
+    if (!journal.empty()) words.insert(words.end(), {"--accounts-journal", journal});
+    return words;
+  }
+
   void StartServer() {
-    Words words = {"--accounts", options_.database, "--port", port_};
-    if (!options_.journal.empty()) {
-      words.insert(words.end(), {"--accounts-journal", options_.journal});
-    }
-    const std::lock_guard lock(starting_);
+    Words words = ServerWords(options_.journal);
+    words.insert(words.end(), {"--port", port_});
     server_ = std::make_unique<Served>(folder_.path(), words);
   }
 
@@ -182,7 +185,6 @@ class Metering : public ::testing::TestWithParam<std::string> {
   LedgerOptions options_;
   std::string port_;
   std::vector<std::string> secrets_;
-  std::mutex starting_;
   std::unique_ptr<Served> server_;
   std::atomic<int> sent_ = 0;
   std::mutex telling_;
@@ -284,6 +286,92 @@ TEST_P(Metering, LimitsHoldUnderLoad) {
   EXPECT_EQ(server_->End(SIGTERM), 0);
 }
 
+// Servers that share a ledger, and its database gone for some seconds in the midst of it:
+// FULMEN_OUTAGE=10 makes it ten.
+class SharedLedger : public Metering {};
+
+TEST_P(SharedLedger, TwoServersSpendNothingTwiceAndLoseNothingInAnOutage) {
+  constexpr int64_t kMoney = 400'000;  // some 15 requests at once may hold theirs, and 100 end
+  std::string secret;
+  {
+    const auto ledger = Ledger::Open(options_).value();
+    ASSERT_TRUE(ledger->AddOrganisation("poor", "CNY"));
+    ASSERT_TRUE(ledger->Deposit("poor", {kMoney}, "little"));
+    secret = ledger->AddKey("poor", {.name = "shared"}).value().secret.Reveal();
+  }
+  const auto words = [&](const char* journal) {
+    Words all = ServerWords(folder_ / journal);
+    all.emplace_back("--no-sessions");  // else the second waits for the first's
+    return all;
+  };
+  const Served first(folder_.path(), words("journal 1"));
+  const Served second(folder_.path(), words("journal 2"));
+  const std::string bearer = "Authorization: Bearer " + secret + "\r\n";
+  std::map<int, int> statuses;
+  double longest = 0;  // seconds
+  std::atomic<bool> ends = false;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 6; ++i) {
+    clients.emplace_back([&, i] {
+      while (!ends) {
+        const Served& server = i % 2 == 0 ? first : second;
+        const auto begin = std::chrono::steady_clock::now();
+        RawClient client(server.port(), 0, 20);
+        client.Send(server.Request("POST /v1/chat/completions",
+                                   ChatOf("What is Fulmen?", 20).dump(), bearer));
+        const RawAnswer answer = client.Read();
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+        const std::lock_guard lock(telling_);
+        ++statuses[answer.status];
+        longest = std::max(longest, took.count());
+        if (answer.status == 200) {
+          told_[answer.Header("x-request-id")] = ToldOf(Json::parse(answer.body).at("usage"));
+        }
+        if (answer.status == 402) return;
+      }
+    });
+  }
+  PrivatePostgres* postgres = PrivatePostgres::Shared();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  postgres->Kill();
+  const char* seconds = std::getenv("FULMEN_OUTAGE");
+  std::this_thread::sleep_for(std::chrono::seconds(seconds == nullptr ? 2 : std::atoi(seconds)));
+  postgres->Start();
+  for (int tries = 0; tries < 300; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const std::lock_guard lock(telling_);
+    if (statuses[402] == 6) break;
+  }
+  ends = true;
+  for (std::thread& client : clients) client.join();
+  for (const auto& [status, count] : statuses) {
+    EXPECT_TRUE(status == 200 || status == 402 || status == 503) << status << ": " << count << "\n"
+                                                                 << first.Err() << second.Err();
+  }
+  EXPECT_LT(longest, 5);  // what is asked of a database that is away ends soon
+  EXPECT_EQ(statuses[402], 6) << "the money comes to an end";
+  EXPECT_GT(statuses[503], 0) << "the database was away";
+  first.Signal(SIGTERM);
+  second.Signal(SIGTERM);
+  const auto ledger = Settled();
+  int64_t charged = 0;
+  std::map<std::string, UsageRow> rows;
+  const std::vector<UsageRow> all = ledger->Rows("poor", 0, kForever, 1000).value();
+  for (const UsageRow& row : all) {
+    charged += row.charge.nanos;
+    rows.emplace(LowerCase(row.request), row);
+  }
+  const Balance left = ledger->BalanceOf("poor").value();
+  EXPECT_EQ(left.balance.nanos, kMoney - charged);
+  EXPECT_GE(left.balance.nanos, 0);
+  for (const auto& [request, told] : told_) {
+    const auto found = rows.find(request);
+    ASSERT_NE(found, rows.end()) << request << " was served free";
+    EXPECT_EQ(found->second.tokens.output, told.output);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(In, SharedLedger, ::testing::Values("PostgreSQL"));
 INSTANTIATE_TEST_SUITE_P(In, Metering, ::testing::Values("SQLite", "PostgreSQL"),
                          [](const auto& each) { return each.param; });
 
