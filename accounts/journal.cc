@@ -40,8 +40,9 @@ std::string Written(const JournalRecord& record) {
       {"request", record.request}, {"outcome", record.outcome}, {"ended", record.ended},
       {"prompt", tokens.prompt},   {"text", tokens.text},       {"cached", tokens.cached},
       {"image", tokens.image},     {"output", tokens.output},   {"reasoning", tokens.reasoning}};
-  if (record.answer)
-    json["answer"] = {{"streams", record.answer->streams}, {"body", record.answer->body}};
+  if (const auto& answer = record.answer) {
+    json["answer"] = {{"streams", answer->streams}, {"body", answer->body}};
+  }
   return Framed(json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 

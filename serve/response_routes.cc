@@ -61,7 +61,7 @@ RouteHandler Answered(Service& service, Worker worker) {
   return [&service, worker = std::move(worker)](Exchange& exchange, const PathValues& values) {
     const auto id = values.find("id");
     const std::string named = id == values.end() ? "" : id->second;
-    auto work = [&service, &worker, &exchange, named]() -> ApiResult<HttpResponse> {
+    auto work = [&worker, &exchange, named]() -> ApiResult<HttpResponse> {
       const std::string space = exchange.request().caller.space;
       FULMEN_API_ASSIGN(const Json answer, worker(space, named, exchange));
       return HttpResponse::OfJson(answer);

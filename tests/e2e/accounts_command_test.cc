@@ -140,8 +140,9 @@ std::vector<AccountsEffect> AllAccountsEffects() {
   const std::string limit = "KEY --accounts ledger.db";
   for (const std::string option :
        {"--requests-per-minute", "--tokens-per-minute", "--concurrent", "--spend-per-day"}) {
-    effects.push_back({"keys create", option, create, create + " " + option + " 5"});
-    effects.push_back({"keys limit", option, limit, limit + " " + option + " 5"});
+    const std::string five = fmt::format(" {} 5", option);
+    effects.push_back({"keys create", option, create, create + five});
+    effects.push_back({"keys limit", option, limit, limit + five});
   }
   const std::string usage = "--accounts ledger.db";
   const std::string add = "new --accounts ledger.db";
@@ -281,7 +282,9 @@ TEST_F(AccountsCommand, WorkThroughTheServerThatHasTheLedger) {
   const std::string administrator = "Authorization: Bearer " + admin + "\r\n";
   EXPECT_EQ(server.Ask("POST /v1/chat/completions", ChatOf("Hi").dump(), administrator).status,
             403);
-  EXPECT_EQ(server.Ask("GET /metrics", "", administrator).status, 200);
+  const RawAnswer metrics = server.Ask("GET /metrics", "", administrator);
+  EXPECT_EQ(metrics.status, 200);
+  EXPECT_EQ(metrics.body.find("sk-fulmen-"), std::string::npos);
   EXPECT_EQ(server.Ask("GET /admin/keys").status, 401);
   EXPECT_EQ(server.Ask("GET /admin/keys?organisatoin=main", "", administrator).status, 400);
   EXPECT_EQ(server.End(SIGTERM), 0);

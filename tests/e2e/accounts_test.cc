@@ -58,6 +58,7 @@ class Accounts : public ::testing::Test {
   Json Error(const std::string& path, const Json& body, const std::string& headers, int status) {
     const RawAnswer answer = server_->Ask("POST " + path, body.dump(), headers);
     EXPECT_EQ(answer.status, status) << answer.body;
+    EXPECT_EQ(answer.body.find("sk-fulmen-"), std::string::npos) << "no key is told again";
     last_ = answer;
     return Json::parse(answer.body);
   }

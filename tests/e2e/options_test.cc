@@ -405,9 +405,9 @@ TEST_F(Options, AllAreInTheTable) {
   }
   for (const Words& words : AllCommands()) {
     // They have tests of their own.
-    static const std::set<std::string> kElsewhere = {
-        "serve", "call", "keys", "balance", "usage", "organisations", "prices", "accounts"};
-    if (!words.empty() && kElsewhere.contains(words.front())) continue;
+    static const std::set<std::string> elsewhere = {"serve", "call",          "keys",   "balance",
+                                                    "usage", "organisations", "prices", "accounts"};
+    if (!words.empty() && elsewhere.contains(words.front())) continue;
     const std::string command = fmt::format("{}", fmt::join(words, " "));
     for (const std::string& option : HelpOf(words).options) {
       // Fields of the config are the same options in both commands.
