@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <ctime>
 #include <filesystem>
 #include <limits>
@@ -11,6 +12,7 @@
 #include "accounts/admin_arguments.h"
 #include "accounts/day.h"
 #include "base/check.h"
+#include "base/printable.h"
 
 namespace fulmen {
 namespace {
@@ -209,20 +211,25 @@ Result<Json> ShowBalance(Ledger& ledger, const Json& json) {
               {"currency", balance.currency}};
 }
 
+Result<Json> PricesJson(const ModelPrices& model) {
+  Json line = {{"model", model.model}, {"currency", model.currency}};
+  const std::pair<const char*, Money> prices[] = {{"input", model.prices.text},
+                                                  {"cached", model.prices.cached},
+                                                  {"image", model.prices.image},
+                                                  {"output", model.prices.output}};
+  for (const auto& [name, price] : prices) {
+    FULMEN_ASSIGN(const Money million, PerMillion(price));
+    line[name] = FormatMoney(million);
+  }
+  return line;
+}
+
 Result<Json> ListPrices(Ledger& ledger, const Json& json) {
   FULMEN_TRY(AdminArguments(json).CheckAllTaken());
   FULMEN_ASSIGN(const auto all, ledger.AllPrices());
   Json data = Json::array();
   for (const ModelPrices& each : all) {
-    Json line = {{"model", each.model}, {"currency", each.currency}};
-    const std::pair<const char*, Money> prices[] = {{"input", each.prices.text},
-                                                    {"cached", each.prices.cached},
-                                                    {"image", each.prices.image},
-                                                    {"output", each.prices.output}};
-    for (const auto& [name, price] : prices) {
-      FULMEN_ASSIGN(const Money million, PerMillion(price));
-      line[name] = FormatMoney(million);
-    }
+    FULMEN_ASSIGN(Json line, PricesJson(each));
     data.push_back(std::move(line));
   }
   return ListJson(std::move(data));
@@ -233,7 +240,12 @@ Result<Json> SetPrices(Ledger& ledger, const Json& json) {
   FULMEN_ASSIGN(const std::string model, arguments.Text("model"));
   FULMEN_ASSIGN(const std::string currency, arguments.TextOr("currency", kMainCurrency));
   Prices prices;
-  // A cached token, and one of an image, cost what others of the input do unless it is said.
+  // A cached token, and one of an image, cost what they did, or else what others of the input do.
+  FULMEN_ASSIGN(const auto all, ledger.AllPrices());
+  const auto before = std::ranges::find_if(all, [&](const ModelPrices& each) {
+    return each.model == model && each.currency == currency;
+  });
+  const bool had = before != all.end();
   const auto price = [&](const char* name, std::optional<Money> otherwise) -> Result<Money> {
     FULMEN_ASSIGN(const std::optional<Money> million, arguments.Amount(name));
     if (million) return PerToken(*million, name);
@@ -242,11 +254,11 @@ Result<Json> SetPrices(Ledger& ledger, const Json& json) {
   };
   FULMEN_ASSIGN(prices.text, price("input", std::nullopt));
   FULMEN_ASSIGN(prices.output, price("output", std::nullopt));
-  FULMEN_ASSIGN(prices.cached, price("cached", prices.text));
-  FULMEN_ASSIGN(prices.image, price("image", prices.text));
+  FULMEN_ASSIGN(prices.cached, price("cached", had ? before->prices.cached : prices.text));
+  FULMEN_ASSIGN(prices.image, price("image", had ? before->prices.image : prices.text));
   FULMEN_TRY(arguments.CheckAllTaken());
   FULMEN_TRY(ledger.SetPrices(model, currency, prices));
-  return Json{{"model", model}, {"currency", currency}};
+  return PricesJson({.model = model, .currency = currency, .prices = prices});
 }
 
 Json TokensJson(const TokenCounts& tokens) {
@@ -317,11 +329,20 @@ Result<Json> Backup(Ledger& ledger, const Json& json) {
   AdminArguments arguments(json);
   FULMEN_ASSIGN(const std::string name, arguments.Text("name"));
   FULMEN_TRY(arguments.CheckAllTaken());
-  if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos) {
+  // SQLite has files beside it whose names go on from the ledger's own.
+  const std::filesystem::path path = ledger.database();
+  const bool plain = std::ranges::all_of(name, [](unsigned char letter) {
+    return std::isalnum(letter) != 0 || letter == '-' || letter == '_' || letter == '.';
+  });
+  constexpr size_t kLongest = 200;
+  if (!plain || name.empty() || name.size() > kLongest || name.front() == '.' ||
+      name.starts_with(path.filename().string() + "-")) {
     return Fail(ErrorCode::kInvalidArgument,
-                "name: expected the name of a file beside the ledger, found \"{}\"", name);
+                "name: expected the name of a file beside the ledger, of letters, digits, -, _ and "
+                "., found \"{}\"",
+                Printable(name));
   }
-  FULMEN_TRY(ledger.Backup(std::filesystem::path(ledger.database()).parent_path() / name));
+  FULMEN_TRY(ledger.Backup(path.parent_path() / name));
   return Json{{"name", name}};
 }
 

@@ -34,7 +34,12 @@ Status Admitting::Run(Sql& sql, int64_t now) {
 }
 
 Admission Admitting::Answer(const Status& status) const {
-  if (status) return Admitted{.output = Output(), .limits = LimitsNow()};
+  if (status) {
+    return Admitted{.output = Output(),
+                    .limits = LimitsNow(),
+                    .prices = open_.prices,
+                    .currency = funds_.currency};
+  }
   if (status.error().code == ErrorCode::kUnavailable) {
     constexpr int64_t kSecond = 1'000'000'000;
     return tl::unexpected<Refusal>(
@@ -59,6 +64,10 @@ Status Admitting::CheckAsk() const {
   if (ask_.prompt < 0 || ask_.prompt > kLargestPerMinute) {
     return Fail(ErrorCode::kInvalidArgument, "a prompt should have from 0 to {} tokens, found {}",
                 kLargestPerMinute, ask_.prompt);
+  }
+  if (ask_.most_output < 0) {
+    return Fail(ErrorCode::kInvalidArgument, "answers should have 0 tokens or more, found {}",
+                ask_.most_output);
   }
   constexpr int64_t kMostChoices = 10'000;
   if (ask_.choices >= 1 && ask_.choices <= kMostChoices) return {};
@@ -103,9 +112,11 @@ Status Admitting::CheckConcurrent(Sql& sql) {
   if (limits_.concurrent == 0) return {};
   const SqlRow open = sql.Query("SELECT count(*) FROM reservations WHERE key = ?", ask_.key)[0];
   if (open.Number(0) < limits_.concurrent) return {};
+  constexpr int64_t kSecond = 1'000'000'000;  // when one of them ends is not known
   return Refuse(
       Kind::kConcurrent,
-      fmt::format("at most {} requests at a time are expected of this key", limits_.concurrent));
+      fmt::format("this key may have {} under way at a time, and has as many", limits_.concurrent),
+      kSecond);
 }
 
 Status Admitting::Take(Kind kind, int64_t cost, int64_t per_minute, int64_t& full) {

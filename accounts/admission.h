@@ -1,6 +1,7 @@
 // Whether a request may start.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "accounts/ledger.h"
@@ -24,7 +25,7 @@ class Admitting {
   using Kind = Refusal::Kind;
 
   // What its answers may have at first, and all its tokens with that.
-  int64_t Output() const { return ask_.choices * Ledger::kFirstOutput; }
+  int64_t Output() const { return std::min(ask_.choices * Ledger::kFirstOutput, ask_.most_output); }
   int64_t Tokens() const { return ask_.prompt + Output(); }
 
   tl::unexpected<Error> Refuse(Kind kind, std::string message, int64_t wait = 0);

@@ -53,8 +53,8 @@ Result<Day> DayNamed(const std::string& zone, const std::string& name) {
   if (whole && day.ok() && day.year() >= kFirst && day.year() <= kLast) {
     return DayOf(date::locate_zone(zone), date::local_days(day));
   }
-  return Fail(ErrorCode::kInvalidArgument, "a day is expected, such as 2026-11-27, found \"{}\"",
-              name);
+  return Fail(ErrorCode::kInvalidArgument,
+              "a day from 1970 to 2200 is expected, such as 2026-11-27, found \"{}\"", name);
 }
 
 }  // namespace fulmen

@@ -64,6 +64,7 @@ struct Ask {
   std::string model;
   int64_t prompt = 0;                     // tokens
   int64_t choices = 1;                    // answers to it
+  int64_t most_output = INT64_MAX;        // tokens, of all its answers together
   std::optional<AnswerName> answer = {};  // where its answer is to be kept
 };
 
@@ -100,6 +101,8 @@ struct Refusal {
 struct Admitted {
   int64_t output = 0;  // tokens that may be sampled with what is held, in all answers together
   Limits limits;
+  Prices prices = {};  // that it will be charged by
+  std::string currency = {};
 };
 
 using Admission = tl::expected<Admitted, Refusal>;
@@ -160,7 +163,8 @@ class Ledger {
   Result<Balance> BalanceOf(const std::string& organisation);
 
   Result<NewKey> AddKey(const std::string& organisation, const KeySettings& settings);
-  // It stays in the ledger, as what it used does. Requests under way go on.
+  // It stays in the ledger, as what it used does. Requests under way end with what is held for
+  // them.
   Status RevokeKey(const std::string& id);
   Status SetLimits(const std::string& id, const KeyLimits& limits);
   Result<std::vector<Key>> Keys(const std::string& organisation);
@@ -174,7 +178,8 @@ class Ledger {
   template <class T>
   using Done = std::function<void(T)>;
 
-  // Holds back what the prompt and kFirstOutput tokens of each answer cost at most.
+  // Holds back what the prompt and kFirstOutput tokens of each answer cost at most, or fewer where
+  // the answers have at most so many.
   static constexpr int64_t kFirstOutput = 256;
   Admission Admit(const Ask& ask);
   void Admit(const Ask& ask, Done<Admission> done);

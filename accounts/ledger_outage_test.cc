@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "accounts/ledger.h"
-#include "accounts/ledger_fixture.h"
+#include "accounts/testing/ledger_fixture.h"
 #include "base/file_io.h"
 
 namespace fulmen {

@@ -16,6 +16,7 @@ namespace {
 // Holds back more. Returns the tokens.
 int64_t HoldMore(Sql& sql, const LockedRequest& locked, int64_t now) {
   const Reservation& open = locked.open;
+  if (locked.is_revoked) return 0;
   int64_t more = std::min(open.output + open.choices * Ledger::kFirstOutput,
                           open.choices * Ledger::kLargestStep);
   const int64_t price = open.prices.output.nanos;

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "accounts/ledger.h"
-#include "accounts/ledger_fixture.h"
+#include "accounts/testing/ledger_fixture.h"
 
 namespace fulmen {
 namespace {

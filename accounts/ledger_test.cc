@@ -9,7 +9,7 @@
 #include <random>
 #include <thread>
 
-#include "accounts/ledger_fixture.h"
+#include "accounts/testing/ledger_fixture.h"
 #include "base/file_io.h"
 
 namespace fulmen {

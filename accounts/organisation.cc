@@ -1,5 +1,7 @@
 #include "accounts/organisation.h"
 
+#include "base/printable.h"
+
 namespace fulmen {
 
 Result<OrganisationInfo> FindOrganisation(Sql& sql, const std::string& name) {
@@ -10,10 +12,15 @@ Result<OrganisationInfo> FindOrganisation(Sql& sql, const std::string& name) {
 
 Status CheckName(std::string_view what, const std::string& name) {
   constexpr size_t kLongest = 200;
-  const bool fits = !name.empty() && name.size() <= kLongest;
-  if (fits && name.find_first_of(std::string_view("\0\n\r\t", 4)) == std::string::npos) return {};
-  return Fail(ErrorCode::kInvalidArgument, "{} should be one line of 1 to {} bytes, found {}", what,
-              kLongest, name.empty() ? "nothing" : "something else");
+  if (name.empty() || name.size() > kLongest) {
+    return Fail(ErrorCode::kInvalidArgument, "{} should have 1 to {} bytes, found {}", what,
+                kLongest, name.size());
+  }
+  // What a terminal would not show as it is.
+  if (Printable(name) == name) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              "{} should be text of one line without control characters, found \"{}\"", what,
+              Printable(name));
 }
 
 }  // namespace fulmen

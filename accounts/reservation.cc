@@ -45,11 +45,13 @@ Result<LockedRequest> LockRequest(Sql& sql, const std::string& request) {
   LockedRequest locked;
   locked.funds = LockFunds(sql, owner[0].Text(0));
   const SqlRow key = sql.Query(
-      "SELECT spend_per_day, tokens_per_minute, tokens_full FROM keys WHERE id = ? FOR UPDATE",
+      "SELECT spend_per_day, tokens_per_minute, tokens_full, revoked FROM keys WHERE id = ? "
+      "FOR UPDATE",
       owner[0].Text(1))[0];
   locked.spend_per_day = {key.Number(0)};
   locked.tokens_per_minute = key.Number(1);
   locked.tokens_full = key.Number(2);
+  locked.is_revoked = key.Number(3) != 0;
   // Read now that nobody else can change it.
   const SqlRows rows = sql.Query(
       "SELECT started, prompt, output, taken, choices, held, text_price, cached_price, "

@@ -43,6 +43,7 @@ struct LockedRequest {
   Money spend_per_day;  // of its key
   int64_t tokens_per_minute = 0;
   int64_t tokens_full = 0;
+  bool is_revoked = false;
 };
 
 // Locks the organisation's row.

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "base/parse_number.h"
+
 namespace fulmen {
 namespace {
 
@@ -256,10 +258,13 @@ void ReplyReader::TakeUsage(const Json& usage) {
     TakeCount(Member(Member(usage, "completion_tokens_details"), "reasoning_tokens"),
               known.reasoning);
   }
-  if (const Json& cost = Member(usage, "cost"); cost.is_number()) {
-    known.cost = cost.get<double>();
-    known.currency = TextOf(Member(usage, "currency"));
+  const Json& cost = Member(usage, "cost");
+  if (cost.is_number()) known.cost = cost.get<double>();
+  if (cost.is_string()) {  // a decimal, which a number of JSON may round
+    const auto amount = ParseNumber<double>(cost.get_ref<const std::string&>(), {.low = 0});
+    if (amount) known.cost = *amount;
   }
+  if (known.cost) known.currency = TextOf(Member(usage, "currency"));
 }
 
 #undef FULMEN_CALL_TRY

@@ -218,13 +218,20 @@ TEST(Reply, EndsHaveManyNames) {
 }
 
 TEST(Reply, CostIsTheServersOwn) {
-  const auto reply =
-      ReadWhole(Api::kOpenai, R"({"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],)"
-                              R"("usage":{"prompt_tokens":1,"completion_tokens":2,"cost":0.25,)"
-                              R"("currency":"CNY"}})");
-  ASSERT_TRUE(reply);
-  EXPECT_EQ(reply->usage.cost, 0.25);
-  EXPECT_EQ(reply->usage.currency, "CNY");
+  const auto usage_with = [](const std::string& cost) {
+    const std::string body =
+        R"({"choices":[{"message":{"content":"a"},"finish_reason":"stop"}],"usage":{)"
+        R"("prompt_tokens":1,"completion_tokens":2,"currency":"CNY","cost":)" +
+        cost + "}}";
+    return ReadWhole(Api::kOpenai, body).value().usage;
+  };
+  for (const std::string cost : {"0.25", R"("0.25")"}) {
+    EXPECT_EQ(usage_with(cost).cost, 0.25);
+    EXPECT_EQ(usage_with(cost).currency, "CNY");
+  }
+  for (const std::string cost : {"null", R"("much")", R"("-1")", "true"}) {
+    EXPECT_EQ(usage_with(cost).cost, std::nullopt) << cost;
+  }
 }
 
 TEST(Reply, WhatIsNoAnswerIsAnError) {

@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <system_error>
 
+#include "accounts/system_time.h"
 #include "base/console.h"
+#include "base/printable.h"
 #include "cli/state_folder.h"
 
 namespace fulmen {
@@ -20,7 +22,8 @@ Result<bool> HasAdministrator(Ledger& ledger) {
   for (const OrganisationInfo& each : organisations) {
     FULMEN_ASSIGN(const std::vector<Key> keys, ledger.Keys(each.name));
     const bool one = std::ranges::any_of(keys, [](const Key& key) {
-      return key.settings.scope == KeyScope::kAdmin && key.revoked == 0;
+      const bool expired = key.settings.expires != 0 && key.settings.expires <= SystemTime();
+      return key.settings.scope == KeyScope::kAdmin && key.revoked == 0 && !expired;
     });
     if (one) return true;
   }
@@ -55,8 +58,11 @@ Result<std::string> JournalPath(const std::string& named) {
 
 Result<std::unique_ptr<Ledger>> OpenLedger(const std::string& database,
                                            const std::string& journal) {
+  std::error_code error;
+  const bool is_new = !IsServerDatabase(database) && !std::filesystem::exists(database, error);
   FULMEN_ASSIGN(std::unique_ptr<Ledger> ledger,
                 Ledger::Open({.database = database, .journal = journal}));
+  if (is_new) Say("fulmen: a new ledger was made, {}\n", Printable(database));
   const Status added = ledger->AddOrganisation(kOrganisation, kCurrency);
   if (!added && added.error().code != ErrorCode::kConflict) {
     return tl::unexpected<Error>(added.error());

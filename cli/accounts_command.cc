@@ -291,15 +291,13 @@ void AddPrices(Command& program) {
   AddArgument(setting, set, "--output PRICE", "output", "Of the answer, reasoning included")
       .Required();
   AddArgument(setting, set, "--cached PRICE", "cached", "Of input that was read before")
-      .Default("that of input, as of the next");
+      .Default("as before, else that of input, as of the next");
   AddArgument(setting, set, "--image PRICE", "image", "Of an image's tokens");
   AddArgument(setting, set, "--currency CODE", "currency", "Of these prices").Default("CNY");
   Finish(setting, set, "prices.set",
          "fulmen prices set fulmen-nano --input 1 --cached 0.2 --output 8 --accounts "
          "/tmp/ledger.db",
-         [](const Json& answer) {
-           Say("fulmen: the prices of {} are set\n", answer.at("model").get<std::string>());
-         });
+         [](const Json& answer) { PrintTable(Json::array({answer}), ""); });
   auto list = std::make_shared<Administration>();
   Command& listing = prices.AddCommand("list", "List the prices of all models");
   Finish(listing, list, "prices", "fulmen prices list --accounts /tmp/ledger.db",

@@ -4,7 +4,9 @@
 
 #include "accounts/admin.h"
 #include "base/ascii.h"
+#include "base/console.h"
 #include "base/file_io.h"
+#include "call/api.h"
 #include "call/web_client.h"
 #include "cli/accounts.h"
 #include "cli/environment.h"
@@ -82,6 +84,9 @@ std::string AddressOf(const std::string& url, const AdminOperation& operation, J
 Result<Json> CallServer(const AdminTarget& target, const AdminOperation& operation,
                         Json arguments) {
   FULMEN_ASSIGN(const std::string key, ReadAdminKey(target));
+  if (target.url.starts_with("http:") && !IsThisMachine(target.url)) {
+    Say("fulmen: {} has no TLS: others on the way can read the key\n", target.url);
+  }
   WebRequest request;
   request.url = AddressOf(target.url, operation, arguments);
   request.headers = {"Authorization: Bearer " + key, "Content-Type: application/json"};

@@ -55,7 +55,7 @@ std::optional<CallCost> CostOf(const ReplyUsage& usage, const std::optional<Call
 }
 
 std::string CostText(const CallCost& cost) {
-  std::string amount = fmt::format("{:.8f}", cost.amount);
+  std::string amount = fmt::format("{:.9f}", cost.amount);
   amount.erase(amount.find_last_not_of('0') + 1);
   if (amount.ends_with('.')) amount.pop_back();
   return fmt::format("{}{}{}", amount, cost.currency.empty() ? "" : " ", cost.currency);

@@ -102,12 +102,12 @@ struct AnswerFinished {
 };
 struct Usage {
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;  // of the prompt: not read for this request
-  int64_t read_tokens = 0;    // of the prompt, the cached ones among them; all, unless it was cut
-  int64_t image_tokens = 0;   // of the read ones
-  int64_t cached_image_tokens = 0;  // of the cached ones
+  int64_t cached_tokens = 0;        // of the prompt: not read for this request
   int64_t output_tokens = 0;        // of all choices
   int64_t reasoning_tokens = 0;     // of these
+  int64_t read_tokens = 0;          // of the prompt, with the cached ones: all, unless it was cut
+  int64_t image_tokens = 0;         // of the read ones
+  int64_t cached_image_tokens = 0;  // of the cached ones
 };
 struct Timings {
   double queue_seconds = 0;   // from submission to admission

@@ -110,6 +110,11 @@ asio::awaitable<ApiResult<void>> Answering::Constrain(std::vector<Turn>& turns) 
   co_return co_await OnWorkers(compilers_, constrain);
 }
 
+// What is held for at first. The prompt is read for one token, though none is sampled.
+int64_t Answering::FirstAllowance(const Request& request) {
+  return request.choices * std::clamp<int64_t>(request.max_tokens, 1, Ledger::kFirstOutput);
+}
+
 // Holds back what the call may cost; where nobody pays it does nothing.
 asio::awaitable<ApiResult<void>> Answering::Meter(Under& under) {
   if (ledger_ == nullptr) co_return ApiResult<void>();
@@ -123,10 +128,12 @@ asio::awaitable<ApiResult<void>> Answering::Meter(Under& under) {
              .key = request.caller.key,
              .model = under.turns.front().model().name(),
              .prompt = 0,
-             .choices = 0};
+             .choices = 0,
+             .most_output = 0};
   for (const Turn& turn : under.turns) {
     ask.prompt += std::ssize(turn.request().prompt);
     ask.choices += turn.request().choices;
+    ask.most_output += FirstAllowance(turn.request());
   }
   if (const RecordedAnswer* record = under.exchange.record()) ask.answer = record->name();
   auto admitted = co_await MeteredCall::Admit(*ledger_, std::move(ask), under.call->style());
@@ -172,7 +179,7 @@ ApiResult<void> Answering::Submit(Under& under) const {
     if (options_.seconds > 0) request.deadline = SteadySeconds() + options_.seconds;
     if (under.metered) {
       request.key = under.exchange.request().caller.key;
-      request.allowance = Ledger::kFirstOutput * request.choices;
+      request.allowance = FirstAllowance(request);
     }
     const auto id = turn.model().engine().Submit(request, std::move(listener));
     if (!id) {
@@ -284,11 +291,20 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
     }
     metrics_.CountAnswer(turn.model(), finished->reason);
     under.reason = finished->reason;
+    // Nobody's money is at an end where the ledger could not be asked.
+    auto& told = std::get<AnswerFinished>(entry.event);
+    if (told.reason == FinishReason::kAllowance && under.metered->could_not_ask()) {
+      told.reason = FinishReason::kLength;
+    }
   }
   if (const auto* done = std::get_if<RequestDone>(&entry.event)) {
     --under.open;
     metrics_.CountRequest(turn.model(), *done);
-    if (under.metered) under.metered->Add(done->usage);
+    if (under.metered) {
+      under.metered->Add(done->usage);
+      const auto [amount, currency] = under.metered->cost();
+      under.call->SetCost(amount, currency);
+    }
     if (!done->status) under.error = ToApiError(done->status.error());
   }
   const size_t before = under.out.size();

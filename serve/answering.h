@@ -70,6 +70,7 @@ class Answering {
                                          const std::string& space) const;
   boost::asio::awaitable<ApiResult<void>> Constrain(std::vector<Turn>& turns);
   boost::asio::awaitable<ApiResult<void>> Begin(Under& under);
+  static int64_t FirstAllowance(const Request& request);
   boost::asio::awaitable<ApiResult<void>> Meter(Under& under);
   static EventSink Listener(const Under& under, size_t index);
   ApiResult<void> Submit(Under& under) const;

@@ -267,16 +267,16 @@ Json AnthropicCall::Message(bool empty) const {
 // Tokens of the prompt are either read for this request or were there before. What is stored for
 // later costs nothing, so no token counts as written.
 Json AnthropicCall::UsageJson() const {
-  return {{"input_tokens", usage_.prompt_tokens - usage_.cached_tokens},
-          {"cache_creation_input_tokens", 0},
-          {"cache_read_input_tokens", usage_.cached_tokens},
-          {"cache_creation", nullptr},
-          {"output_tokens", usage_.output_tokens},
-          {"output_tokens_details", {{"thinking_tokens", usage_.reasoning_tokens}}},
-          {"server_tool_use", nullptr},
-          {"service_tier", nullptr},
-          {"inference_geo", nullptr},
-          {"speed", nullptr}};
+  return WithCost({{"input_tokens", usage_.prompt_tokens - usage_.cached_tokens},
+                   {"cache_creation_input_tokens", 0},
+                   {"cache_read_input_tokens", usage_.cached_tokens},
+                   {"cache_creation", nullptr},
+                   {"output_tokens", usage_.output_tokens},
+                   {"output_tokens_details", {{"thinking_tokens", usage_.reasoning_tokens}}},
+                   {"server_tool_use", nullptr},
+                   {"service_tier", nullptr},
+                   {"inference_geo", nullptr},
+                   {"speed", nullptr}});
 }
 
 }  // namespace

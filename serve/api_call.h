@@ -28,6 +28,12 @@ class ApiCall {
   // At least one; most APIs have just one. Moved out of here when they are submitted.
   std::vector<Generation>& generations() { return generations_; }
 
+  // What it has cost, before its last event: told with its usage.
+  void SetCost(std::string amount, std::string currency) {
+    cost_ = std::move(amount);
+    currency_ = std::move(currency);
+  }
+
   // What follows appends to `out` what is to be sent now, where the call streams.
 
   // Once, before all events: one of each generation.
@@ -50,11 +56,22 @@ class ApiCall {
         streams_(streams),
         generations_(std::move(generations)) {}
 
+  // Adds the cost to an API's `usage`, where somebody pays. A string: a number of JavaScript would
+  // round it.
+  Json WithCost(Json usage) const {
+    if (cost_.empty()) return usage;
+    usage["cost"] = cost_;
+    usage["currency"] = currency_;
+    return usage;
+  }
+
  private:
   ApiStyle style_;
   std::string id_;
   bool streams_;
   std::vector<Generation> generations_;
+  std::string cost_;
+  std::string currency_;
 };
 
 // `prefix` and 22 random letters and digits: with "turn_" the handle of a turn (turn_ids.h).

@@ -50,10 +50,13 @@ bool Idempotency::Stop(const std::string& key, const std::string& name) {
   return true;
 }
 
-asio::awaitable<ApiResult<Idempotency::Found>> Idempotency::Find(const AnswerName& name) {
+asio::awaitable<ApiResult<Idempotency::Found>> Idempotency::Find(Exchange& client,
+                                                                 const AnswerName& name) {
   using Kept = Result<std::optional<KeptAnswer>>;
   const asio::any_io_executor io = co_await asio::this_coro::executor;
   asio::steady_timer timer(io);
+  bool left = false;
+  client.OnLeave([&left] { left = true; });
   Found found;
   while (true) {
     if (const auto here = running_.find({name.key, name.name}); here != running_.end()) {
@@ -75,6 +78,7 @@ asio::awaitable<ApiResult<Idempotency::Found>> Idempotency::Find(const AnswerNam
       found.kept = *std::move(kept);
       co_return found;
     }
+    if (left) co_return ApiFail(ApiErrorKind::kConflict, "", "the client has left");
     timer.expires_after(kPoll);
     boost::system::error_code ended;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ended));
@@ -92,7 +96,8 @@ asio::awaitable<void> Idempotency::Answer(const RouteHandler& handler, Exchange&
     found = ApiFail(ApiErrorKind::kInvalid, "", "an Idempotency-Key has at most {} bytes, found {}",
                     kLongestName, name.name.size());
   } else {
-    found = co_await Find(name);
+    found = co_await Find(client, name);
+    client.OnLeave({});
   }
   if (!found || found->kept) {
     HttpResponse response = found ? ResponseOf(*found->kept) : ErrorResponse(client, found.error());
@@ -127,7 +132,11 @@ asio::awaitable<void> Idempotency::Make(RouteHandler handler, HttpRequest reques
   if (record->has_begun()) {
     record->End();
   } else {
-    const ApiError error{ApiErrorKind::kInternal, "the server failed, and nothing was charged"};
+    const ApiError error =
+        record->was_stopped()
+            ? ApiError{ApiErrorKind::kConflict,
+                       "the request was cancelled; what was computed until then is charged"}
+            : ApiError{ApiErrorKind::kInternal, "the server failed, and nothing was charged"};
     record->Begin(ErrorResponse(exchange, error), /*streams=*/false);
   }
 }

@@ -39,7 +39,7 @@ class Idempotency {
     std::shared_ptr<RecordedAnswer> running;
     std::optional<KeptAnswer> kept;
   };
-  boost::asio::awaitable<ApiResult<Found>> Find(const AnswerName& name);
+  boost::asio::awaitable<ApiResult<Found>> Find(Exchange& client, const AnswerName& name);
   boost::asio::awaitable<void> Make(RouteHandler handler, HttpRequest request, PathValues values,
                                     std::shared_ptr<RecordedAnswer> record);
 

@@ -2,10 +2,15 @@
 
 #include <fmt/chrono.h>
 
-#include <cmath>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <functional>
 
 #include "accounts/system_time.h"
+#include "base/console.h"
 #include "serve/http_server.h"
 #include "serve/on_ledger.h"
 
@@ -21,6 +26,14 @@ double Seconds(int64_t nanoseconds) {
   return static_cast<double>(nanoseconds) / static_cast<double>(kSecond);
 }
 
+// Of a disk that is full or failing: its owner is told more, on standard error.
+ApiError CannotWrite() {
+  constexpr double kSoon = 5;
+  ApiError error{ApiErrorKind::kUnavailable, "the ledger cannot be written at the moment"};
+  error.retry_after = kSoon;
+  return error;
+}
+
 ApiError ToApiError(const Refusal& refusal, ApiStyle style) {
   ApiError error = ToApiError(refusal.error);
   switch (refusal.kind) {
@@ -31,8 +44,11 @@ ApiError ToApiError(const Refusal& refusal, ApiStyle style) {
       error.kind = ApiErrorKind::kForbidden;
       break;
     case Refusal::Kind::kBalance:
+      error.kind = ApiErrorKind::kBalance;
+      break;
     case Refusal::Kind::kSpend:
       error.kind = ApiErrorKind::kBalance;
+      error.retry_after = Seconds(refusal.wait);
       break;
     case Refusal::Kind::kRequests:
     case Refusal::Kind::kConcurrent:
@@ -51,6 +67,9 @@ ApiError ToApiError(const Refusal& refusal, ApiStyle style) {
       error.retry_after = Seconds(refusal.wait);
       break;
     case Refusal::Kind::kFailed:
+      if (refusal.error.code != ErrorCode::kIo) break;
+      Say("fulmen: {}\n", refusal.error.message);
+      error = CannotWrite();
       break;
   }
   error.headers = LimitHeaders(style, refusal.limits, SystemTime());
@@ -74,6 +93,22 @@ std::string Rfc3339(int64_t nanoseconds) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
 }
 
+// What is held for a request that could not be settled is free again once the ledger can be
+// written; or it has crashed, where the server ends first.
+asio::awaitable<void> EndLater(Ledger& ledger, std::string request) {
+  const asio::any_io_executor io = co_await asio::this_coro::executor;
+  asio::steady_timer timer(io);
+  while (true) {
+    timer.expires_after(std::chrono::seconds(1));
+    co_await timer.async_wait(asio::use_awaitable);
+    LedgerCall<Result<Money>> settle = [&](std::function<void(Result<Money>)> done) {
+      ledger.Settle(request, {}, kFailedOutcome, std::move(done));
+    };
+    const Result<Money> ended = co_await OnLedger<Result<Money>>(std::move(settle));
+    if (ended || ended.error().code == ErrorCode::kNotFound) co_return;
+  }
+}
+
 }  // namespace
 
 asio::awaitable<ApiResult<std::unique_ptr<MeteredCall>>> MeteredCall::Admit(Ledger& ledger, Ask ask,
@@ -86,6 +121,8 @@ asio::awaitable<ApiResult<std::unique_ptr<MeteredCall>>> MeteredCall::Admit(Ledg
   const Admission admission = co_await OnLedger<Admission>(std::move(admit));
   if (!admission) co_return tl::unexpected(ToApiError(admission.error(), style));
   call->is_settled_ = false;
+  call->prices_ = admission->prices;
+  call->currency_ = admission->currency;
   call->headers_ = LimitHeaders(style, admission->limits, SystemTime());
   co_return call;
 }
@@ -95,8 +132,10 @@ MeteredCall::~MeteredCall() {
 }
 
 void MeteredCall::Extend(Engine& engine, RequestId id) const {
-  ledger_.Extend(
-      request_, [&engine, id](const Result<int64_t>& more) { engine.Allow(id, more.value_or(0)); });
+  ledger_.Extend(request_, [failed = could_not_ask_, &engine, id](const Result<int64_t>& more) {
+    if (!more) *failed = true;
+    engine.Allow(id, more.value_or(0));
+  });
 }
 
 void MeteredCall::Add(const Usage& usage) {
@@ -108,6 +147,11 @@ void MeteredCall::Add(const Usage& usage) {
   used_.reasoning += usage.reasoning_tokens;
 }
 
+MeteredCall::Cost MeteredCall::cost() const {
+  // Less than what is held, so it fits.
+  return {FormatMoney(fulmen::Cost(used_, prices_).value_or(Money())), currency_};
+}
+
 asio::awaitable<ApiResult<void>> MeteredCall::Settle(std::string outcome,
                                                      std::optional<KeptAnswer> answer) {
   if (std::exchange(is_settled_, true)) co_return ApiResult<void>();
@@ -116,8 +160,11 @@ asio::awaitable<ApiResult<void>> MeteredCall::Settle(std::string outcome,
     ledger_.Settle(request_, used_, outcome, std::move(done), std::move(answer));
   };
   const Result<Money> charge = co_await OnLedger<Result<Money>>(std::move(settle));
-  if (!charge) co_return tl::unexpected(ToApiError(charge.error()));
-  co_return ApiResult<void>();
+  if (charge) co_return ApiResult<void>();
+  Say("fulmen: {}: {}\n", request_, charge.error().message);
+  const asio::any_io_executor io = co_await asio::this_coro::executor;
+  asio::co_spawn(io, EndLater(ledger_, request_), asio::detached);
+  co_return tl::unexpected(CannotWrite());
 }
 
 Authorize AuthorizeByLedger(const Ledger& ledger) {

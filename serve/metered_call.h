@@ -2,6 +2,7 @@
 // for, and the row of what was used is kept before its client hears the end.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <memory>
@@ -34,11 +35,20 @@ class MeteredCall {
   // From any thread: has more held for a request of the call that has little left to sample, and
   // tells its engine. The engine must outlive what is asked of the ledger.
   void Extend(Engine& engine, RequestId id) const;
+  // Whether that failed once: then answers may end without the money being at an end.
+  bool could_not_ask() const { return *could_not_ask_; }
 
   // What one of its requests used.
   void Add(const Usage& usage);
+  // What it comes to with what was added.
+  struct Cost {
+    std::string amount;  // decimal
+    std::string currency;
+  };
+  Cost cost() const;
   // Its row, which says how it ended, and the answer where it is to be kept. What failed is neither
-  // charged nor kept. The second time it does nothing.
+  // charged nor kept. The second time it does nothing. Where the ledger cannot be written it is an
+  // error, and the request is ended without a charge as soon as it can.
   boost::asio::awaitable<ApiResult<void>> Settle(std::string outcome,
                                                  std::optional<KeptAnswer> answer = {});
 
@@ -49,8 +59,13 @@ class MeteredCall {
   Ledger& ledger_;
   const std::string request_;
   std::vector<std::pair<std::string, std::string>> headers_;
+  Prices prices_;
+  std::string currency_;
   TokenCounts used_;
   bool is_settled_ = false;
+  // Of the ledger's thread, too, which may tell when this is gone.
+  const std::shared_ptr<std::atomic<bool>> could_not_ask_ =
+      std::make_shared<std::atomic<bool>>(false);
 };
 
 // The outcome of what failed.

@@ -79,13 +79,13 @@ class MiniMaxChat : public ApiCall {
     Json answer =
         Frame("chat.completion",
               {{"finish_reason", FinishReasonOf()}, {"index", 0}, {"message", std::move(message)}});
-    answer["usage"] = {
-        {"total_tokens", usage_.prompt_tokens + usage_.output_tokens},
-        {"total_characters", 0},
-        {"prompt_tokens", usage_.prompt_tokens},
-        {"completion_tokens", usage_.output_tokens},
-        {"prompt_tokens_details", {{"cached_tokens", usage_.cached_tokens}}},
-        {"completion_tokens_details", {{"reasoning_tokens", usage_.reasoning_tokens}}}};
+    answer["usage"] =
+        WithCost({{"total_tokens", usage_.prompt_tokens + usage_.output_tokens},
+                  {"total_characters", 0},
+                  {"prompt_tokens", usage_.prompt_tokens},
+                  {"completion_tokens", usage_.output_tokens},
+                  {"prompt_tokens_details", {{"cached_tokens", usage_.cached_tokens}}},
+                  {"completion_tokens_details", {{"reasoning_tokens", usage_.reasoning_tokens}}}});
     const bool cut = said_.finish() == FinishReason::kAllowance;
     answer["base_resp"] = {{"status_code", cut ? kInsufficientBalance : 0},
                            {"status_msg", cut ? "insufficient balance" : ""}};

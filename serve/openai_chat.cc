@@ -78,7 +78,7 @@ class OpenAiChat : public ApiCall {
   Json Answer() const override {
     Json answer = Head("chat.completion");
     for (size_t i = 0; i < choices_.size(); ++i) answer["choices"].push_back(WholeChoice(i));
-    answer["usage"] = OpenAiUsage(usage_);
+    answer["usage"] = WithCost(OpenAiUsage(usage_));
     return answer;
   }
 
@@ -190,7 +190,7 @@ class OpenAiChat : public ApiCall {
   void AppendEnd(std::string& out) const {
     if (options_.stream.include_usage) {
       Json chunk = Head("chat.completion.chunk");
-      chunk["usage"] = OpenAiUsage(usage_);
+      chunk["usage"] = WithCost(OpenAiUsage(usage_));
       AppendSse(out, "", chunk);
     }
     AppendSseText(out, "", kOpenAiDone);

@@ -244,7 +244,7 @@ TEST(OpenAiChat, AStreamToTheLetter) {
   EXPECT_EQ(
       chunks.back()["usage"].dump(),
       R"({"prompt_tokens":3,"completion_tokens":5,"total_tokens":8,"prompt_tokens_details":)"
-      R"({"cached_tokens":2,"cache_write_tokens":0,"text_tokens":3,"image_tokens":0,)"
+      R"({"cached_tokens":2,"cache_write_tokens":0,"text_tokens":1,"image_tokens":0,)"
       R"("audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":1,"audio_tokens":0,)"
       R"("accepted_prediction_tokens":0,"rejected_prediction_tokens":0}})");
   EXPECT_EQ(whole["object"], "chat.completion");

@@ -122,7 +122,7 @@ class OpenAiCompletions : public ApiCall {
       answer["choices"].push_back(OneChoice(i, echoes_[prompt] + said.content(),
                                             logprobs.Add(said.content_tokens()), &said));
     }
-    answer["usage"] = OpenAiUsage(usage_);
+    answer["usage"] = WithCost(OpenAiUsage(usage_));
     return answer;
   }
 
@@ -181,7 +181,7 @@ class OpenAiCompletions : public ApiCall {
   void AppendEnd(std::string& out) const {
     if (options_.stream.include_usage) {
       Json chunk = Head();
-      chunk["usage"] = OpenAiUsage(usage_);
+      chunk["usage"] = WithCost(OpenAiUsage(usage_));
       AppendSse(out, "", chunk);
     }
     AppendSseText(out, "", kOpenAiDone);

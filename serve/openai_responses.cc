@@ -327,12 +327,12 @@ Json ResponsesWriter::ItemJson(const OutputItem& item, bool empty) const {
 
 Json ResponsesWriter::UsageJson() const {
   if (!usage_) return nullptr;
-  return {{"input_tokens", usage_->prompt_tokens},
-          {"input_tokens_details",
-           {{"cached_tokens", usage_->cached_tokens}, {"cache_write_tokens", 0}}},
-          {"output_tokens", usage_->output_tokens},
-          {"output_tokens_details", {{"reasoning_tokens", usage_->reasoning_tokens}}},
-          {"total_tokens", usage_->prompt_tokens + usage_->output_tokens}};
+  return WithCost({{"input_tokens", usage_->prompt_tokens},
+                   {"input_tokens_details",
+                    {{"cached_tokens", usage_->cached_tokens}, {"cache_write_tokens", 0}}},
+                   {"output_tokens", usage_->output_tokens},
+                   {"output_tokens_details", {{"reasoning_tokens", usage_->reasoning_tokens}}},
+                   {"total_tokens", usage_->prompt_tokens + usage_->output_tokens}});
 }
 
 Json ResponsesWriter::Response(bool with_output) const {

@@ -36,15 +36,17 @@ Json StopReasonOf(const AnswerText& said) {
   return said.stop_string() ? Json(*said.stop_string()) : Json();
 }
 
+// Each token of the prompt is of one class, cached, of an image or of text, and has its price.
 Json OpenAiUsage(const Usage& usage) {
+  const int64_t images = usage.image_tokens - usage.cached_image_tokens;
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.output_tokens},
           {"total_tokens", usage.prompt_tokens + usage.output_tokens},
           {"prompt_tokens_details",
            {{"cached_tokens", usage.cached_tokens},
             {"cache_write_tokens", 0},
-            {"text_tokens", usage.prompt_tokens - usage.image_tokens},
-            {"image_tokens", usage.image_tokens},
+            {"text_tokens", usage.prompt_tokens - usage.cached_tokens - images},
+            {"image_tokens", images},
             {"audio_tokens", 0}}},
           {"completion_tokens_details",
            {{"reasoning_tokens", usage.reasoning_tokens},
@@ -56,11 +58,11 @@ Json OpenAiUsage(const Usage& usage) {
 Usage operator+(const Usage& a, const Usage& b) {
   return {.prompt_tokens = a.prompt_tokens + b.prompt_tokens,
           .cached_tokens = a.cached_tokens + b.cached_tokens,
+          .output_tokens = a.output_tokens + b.output_tokens,
+          .reasoning_tokens = a.reasoning_tokens + b.reasoning_tokens,
           .read_tokens = a.read_tokens + b.read_tokens,
           .image_tokens = a.image_tokens + b.image_tokens,
-          .cached_image_tokens = a.cached_image_tokens + b.cached_image_tokens,
-          .output_tokens = a.output_tokens + b.output_tokens,
-          .reasoning_tokens = a.reasoning_tokens + b.reasoning_tokens};
+          .cached_image_tokens = a.cached_image_tokens + b.cached_image_tokens};
 }
 
 Json OpenAiLogprobs(std::span<const TokenSampled> tokens, const Tokenizer& tokenizer) {

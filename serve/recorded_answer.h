@@ -38,8 +38,10 @@ class RecordedAnswer {
   // Who writes it is told to stop.
   void OnStop(std::function<void()> stop) { stop_ = std::move(stop); }
   void Stop() {
+    stopped_ = true;
     if (stop_) stop_();
   }
+  bool was_stopped() const { return stopped_; }
 
  private:
   class Waiting;
@@ -51,6 +53,7 @@ class RecordedAnswer {
   bool has_begun_ = false;
   bool streams_ = false;
   bool has_ended_ = false;
+  bool stopped_ = false;
   std::set<boost::asio::steady_timer*> waiting_;
   std::function<void()> stop_;
 };

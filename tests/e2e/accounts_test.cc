@@ -103,6 +103,36 @@ TEST_F(Accounts, WhatTheClientIsToldIsWhatItsRowSays) {
   EXPECT_EQ(Left(), 10'000'000 - used.charge.nanos);
 }
 
+// With its usage, to the last 10^-9.
+TEST_F(Accounts, EveryApiTellsWhatItCost) {
+  const std::string key = AddKey();
+  Deposit(10'000'000);
+  Serve();
+  const std::string text = "Tom lives in Rome.";
+  const std::vector<std::pair<std::string, Json>> calls = {
+      {kChat, ChatOf(text, 3)},
+      {"/v1/completions", {{"prompt", {text, "Two"}}, {"max_tokens", 3}, {"n", 2}}},
+      {"/v1/responses", {{"input", text}, {"max_output_tokens", 3}}},
+      {"/v1/messages", MessagesOf(text)},
+      {"/v1/text/chatcompletion_v2", MessagesOf(text)}};
+  int64_t told = 0;
+  for (const auto& [path, body] : calls) {
+    const Json usage = server_->Post(path, body, key)["usage"];
+    EXPECT_EQ(usage["currency"], "CNY") << path << usage;
+    told += ParseMoney(usage["cost"].get<std::string>()).value().nanos;
+  }
+  Json stream = ChatOf(text, 3);
+  stream["stream"] = true;
+  stream["stream_options"] = {{"include_usage", true}};
+  const std::string events = server_->Ask(std::string("POST ") + kChat, stream.dump(), key).body;
+  const size_t cost = events.rfind(R"("cost":")");
+  ASSERT_NE(cost, std::string::npos) << events;
+  const size_t begin = cost + 8;
+  told += ParseMoney(events.substr(begin, events.find('"', begin) - begin)).value().nanos;
+  EndServer();
+  EXPECT_EQ(told, 10'000'000 - Left());
+}
+
 TEST_F(Accounts, StrangersGetNothing) {
   const auto revoked = ledger_->AddKey("acme", {.name = "old"}).value();
   ASSERT_TRUE(ledger_->RevokeKey(revoked.key.id));
@@ -124,7 +154,7 @@ TEST_F(Accounts, StrangersGetNothing) {
 
 TEST_F(Accounts, WhoHasNothingLeftIsTold) {
   const std::string key = AddKey();
-  Deposit(256 * 100);  // and nothing for a prompt
+  Deposit(1'000);  // ten tokens
   Serve();
   EXPECT_EQ(Error(kChat, ChatOf("Hi"), key, 402)["error"]["code"], "insufficient_quota");
   EXPECT_EQ(Error("/v1/messages", MessagesOf("Hi"), key, 402)["error"]["type"], "billing_error");
@@ -133,7 +163,7 @@ TEST_F(Accounts, WhoHasNothingLeftIsTold) {
       1008);
   EndServer();
   EXPECT_EQ(Used().requests, 0);
-  EXPECT_EQ(Left(), 256 * 100);
+  EXPECT_EQ(Left(), 1'000);
 }
 
 TEST_F(Accounts, AnAnswerEndsWhereTheBalanceDoes) {

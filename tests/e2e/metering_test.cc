@@ -233,7 +233,7 @@ TEST_P(Metering, RowsAreWhatClientsWereToldAndBalancesAreWhatIsLeft) {
                charged.output + tokens.output};
   }
   EXPECT_EQ(sum, charged);
-  EXPECT_GT(std::ssize(told_), size_.requests / 2);
+  EXPECT_GT(std::ssize(told_), size_.requests / 4) << "too few to show anything";
   const auto crashed =
       std::ranges::count_if(rows, [](const auto& row) { return row.second.outcome == "crashed"; });
   fmt::print(
