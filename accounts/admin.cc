@@ -1,11 +1,8 @@
 #include "accounts/admin.h"
 
-#include <fmt/chrono.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <ctime>
 #include <filesystem>
 #include <limits>
 
@@ -13,6 +10,7 @@
 #include "accounts/day.h"
 #include "base/check.h"
 #include "base/printable.h"
+#include "base/rfc3339.h"
 
 namespace fulmen {
 namespace {
@@ -23,8 +21,7 @@ constexpr const char* kMainCurrency = "CNY";
 Json TimeJson(int64_t nanoseconds) {
   constexpr int64_t kSecond = 1'000'000'000;
   if (nanoseconds == 0) return nullptr;
-  const auto seconds = static_cast<std::time_t>(nanoseconds / kSecond);
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(seconds));
+  return Rfc3339(nanoseconds / kSecond);
 }
 
 Json KeyJson(const Key& key) {

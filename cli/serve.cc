@@ -1,7 +1,6 @@
 // fulmen serve: models over HTTP.
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <fmt/chrono.h>
 #include <fmt/ranges.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -15,15 +14,14 @@
 #include <sstream>
 #include <thread>
 
-#include "base/clock.h"
 #include "base/console.h"
 #include "base/file_io.h"
-#include "base/json.h"
 #include "base/status.h"
 #include "cli/accounts.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/saved_sessions.h"
+#include "cli/serve_log.h"
 #include "cli/session.h"
 #include "cli/signal_pipe.h"
 #include "engine/model_identity.h"
@@ -244,44 +242,6 @@ Status CheckNames(const ServeOptions& options,
   return {};
 }
 
-// Of pointers into a schema, the keywords: names of properties are what was asked.
-std::string KeywordsOf(const std::string& pointers) {
-  std::set<std::string> keywords;
-  for (size_t begin = 0; begin < pointers.size();) {
-    const size_t end = std::min(pointers.find(", ", begin), pointers.size());
-    const std::string pointer = pointers.substr(begin, end - begin);
-    keywords.insert(pointer.substr(pointer.rfind('/') + 1));
-    begin = end + 2;
-  }
-  return fmt::format("{}", fmt::join(keywords, " "));
-}
-
-// One line for each exchange, on standard error. Nothing of what was asked or answered is in it.
-void Log(const std::string& format, const HttpRecord& record) {
-  const std::string time =
-      fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(SecondsNow())));
-  const std::string route = record.route.empty() ? "-" : record.route;
-  if (format == "text") {
-    Say("{} {} {} {} {:.3f} s, {} bytes in, {} out, {} {}{}{}\n", time, record.status,
-        record.method.empty() ? "-" : record.method, route, record.seconds, record.received,
-        record.sent, record.peer, record.id, record.whole ? "" : ", cut off",
-        record.left_out.empty() ? "" : ", left out of the schema: " + KeywordsOf(record.left_out));
-    return;
-  }
-  const Json line = {{"time", time},
-                     {"id", record.id},
-                     {"peer", record.peer},
-                     {"method", record.method},
-                     {"route", record.route},
-                     {"status", record.status},
-                     {"whole", record.whole},
-                     {"seconds", record.seconds},
-                     {"received", record.received},
-                     {"sent", record.sent},
-                     {"left_out", KeywordsOf(record.left_out)}};
-  Say("{}\n", line.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 // What to type first.
 void Greet(const ServeOptions& options, const std::string& model, uint16_t port, bool keys) {
   const std::string& address = options.http.address;
@@ -361,7 +321,7 @@ Status Serve(const ServeOptions& options) {
   server_options.answering.seconds = options.answer_seconds;
   server_options.version = FULMEN_VERSION;
   if (options.log != "none") {
-    server_options.log = [&options](const HttpRecord& record) { Log(options.log, record); };
+    server_options.log = [&options](const HttpRecord& record) { LogExchange(options.log, record); };
   }
   FULMEN_ASSIGN(
       const std::unique_ptr<Server> server,

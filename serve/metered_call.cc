@@ -1,7 +1,5 @@
 #include "serve/metered_call.h"
 
-#include <fmt/chrono.h>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -11,6 +9,7 @@
 
 #include "accounts/system_time.h"
 #include "base/console.h"
+#include "base/rfc3339.h"
 #include "serve/http_server.h"
 #include "serve/on_ledger.h"
 
@@ -86,11 +85,6 @@ std::string Duration(int64_t nanoseconds) {
   text.erase(text.find_last_not_of('0') + 1);
   if (text.ends_with('.')) text.pop_back();
   return text + "s";
-}
-
-std::string Rfc3339(int64_t nanoseconds) {
-  const int64_t seconds = (nanoseconds + kSecond - 1) / kSecond;
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
 }
 
 // What is held for a request that could not be settled is free again once the ledger can be
@@ -192,7 +186,7 @@ std::vector<std::pair<std::string, std::string>> LimitHeaders(ApiStyle style, co
       const std::string name = fmt::format("anthropic-ratelimit-{}-", what);
       headers.emplace_back(name + "limit", fmt::format("{}", state.limit));
       headers.emplace_back(name + "remaining", fmt::format("{}", state.left));
-      headers.emplace_back(name + "reset", Rfc3339(now + state.reset));
+      headers.emplace_back(name + "reset", Rfc3339((now + state.reset + kSecond - 1) / kSecond));
       return;
     }
     headers.emplace_back(fmt::format("x-ratelimit-limit-{}", what), fmt::format("{}", state.limit));

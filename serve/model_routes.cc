@@ -1,10 +1,9 @@
 // What a server has and how it is: models, health, properties, and the plain page.
-#include <fmt/chrono.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/rfc3339.h"
 #include "serve/service.h"
 
 namespace fulmen {
@@ -17,10 +16,6 @@ RouteHandler Answering200(std::function<Json()> json) {
     HttpResponse response = HttpResponse::OfJson(json());
     co_await exchange.Respond(std::move(response));
   };
-}
-
-std::string Rfc3339(int64_t seconds) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(seconds)));
 }
 
 // In the shapes of OpenAI's and Anthropic's APIs at once: clients of both ask at one path.

@@ -282,6 +282,12 @@ TEST_F(Accounts, OrganisationsSeeNothingOfEachOther) {
   EXPECT_EQ(server_->Get("/v1/sessions", other)["data"].size(), 0U);
   const Json goes_on = {{"model", kModel}, {"input", "And now?"}, {"previous_response_id", id}};
   EXPECT_EQ(Error("/v1/responses", goes_on, other, 404)["error"]["code"], "not_found");
+  const Json refers = {{"model", kModel},
+                       {"input",
+                        {{{"type", "item_reference"}, {"id", response["output"][0]["id"]}},
+                         {{"role", "user"}, {"content", "And now?"}}}}};
+  EXPECT_EQ(server_->Ask("POST /v1/responses", refers.dump(), same).status, 200);
+  EXPECT_NE(server_->Ask("POST /v1/responses", refers.dump(), other).status, 200);
   // What one has read is new to the other, so its time tells nothing.
   const auto cached = [&](const std::string& headers) {
     return server_
