@@ -23,6 +23,9 @@ struct Caller {
   std::string key = {};           // id of its key in the ledger; "": there is no ledger
   std::string organisation = {};  // that its key belongs to; likewise
   bool is_admin = false;          // its key is for the ledger, not for answers
+
+  // Whose Idempotency-Keys it knows.
+  const std::string& owner() const { return key.empty() ? space : key; }
 };
 
 // Who may ask by a route.

@@ -35,7 +35,7 @@ ApiResult<std::string> TakeSession(Json& body);
 
 // Answers a call in the session that the request's header names, if it does.
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
-                                        std::unique_ptr<ApiCall> call, Answering::Keep keep);
+                                        std::unique_ptr<ApiCall> call, Answering::KeepAnswer keep);
 
 // Works an answer out on a worker, then sends it, or the error in its place. What `work` refers to
 // must live until then; within co_await it is named first, as for OnWorkers.
