@@ -24,21 +24,6 @@ Json TimeJson(int64_t nanoseconds) {
   return Rfc3339(nanoseconds / kSecond);
 }
 
-Json KeyJson(const Key& key) {
-  const KeyLimits& limits = key.settings.limits;
-  return {{"id", key.id},
-          {"organisation", key.organisation},
-          {"name", key.settings.name},
-          {"scope", KeyScopeName(key.settings.scope)},
-          {"created", TimeJson(key.created)},
-          {"expires", TimeJson(key.settings.expires)},
-          {"revoked", TimeJson(key.revoked)},
-          {"requests_per_minute", limits.requests_per_minute},
-          {"tokens_per_minute", limits.tokens_per_minute},
-          {"concurrent", limits.concurrent},
-          {"spend_per_day", FormatMoney(limits.spend_per_day)}};
-}
-
 Json ListJson(Json data) { return {{"object", "list"}, {"data", std::move(data)}}; }
 
 Result<OrganisationInfo> FindOrganisation(Ledger& ledger, AdminArguments& arguments) {
@@ -369,6 +354,21 @@ constexpr std::array kOperations = {
 };
 
 }  // namespace
+
+Json KeyJson(const Key& key) {
+  const KeyLimits& limits = key.settings.limits;
+  return {{"id", key.id},
+          {"organisation", key.organisation},
+          {"name", key.settings.name},
+          {"scope", KeyScopeName(key.settings.scope)},
+          {"created", TimeJson(key.created)},
+          {"expires", TimeJson(key.settings.expires)},
+          {"revoked", TimeJson(key.revoked)},
+          {"requests_per_minute", limits.requests_per_minute},
+          {"tokens_per_minute", limits.tokens_per_minute},
+          {"concurrent", limits.concurrent},
+          {"spend_per_day", FormatMoney(limits.spend_per_day)}};
+}
 
 std::span<const AdminOperation> AdminOperations() { return kOperations; }
 

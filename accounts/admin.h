@@ -23,6 +23,9 @@ struct AdminOperation {
 };
 
 std::span<const AdminOperation> AdminOperations();
+// A key as they tell of it.
+Json KeyJson(const Key& key);
+
 // One that there is.
 const AdminOperation& FindAdminOperation(std::string_view name);
 
