@@ -7,6 +7,7 @@ export default defineConfig({
   // JSX is compiled for Preact, which tsconfig.json says.
   build: {
     target: 'es2022',
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     // The page's policy allows no data: scripts and styles, and the server sends files of any size well.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

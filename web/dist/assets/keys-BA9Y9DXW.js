@@ -1,1 +1,0 @@
-import{t as e}from"./index-Be1T86M4.js";function t(){return e(`p`,{})}export{t as Keys};
