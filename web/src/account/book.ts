@@ -1,10 +1,10 @@
 // What the views of an administrator show: organisations, and of the chosen one keys and what they
 // spent today.
 import { computed, signal } from '@preact/signals';
+import { sentenceOf } from '../errors';
 import { me } from '../state/me';
 import * as api from './api';
 import { dayIn } from './days';
-import { t } from './texts';
 
 const organisationsKnown = signal<api.Organisation[] | null>(null);
 const chosenName = signal<string | null>(null);
@@ -25,7 +25,7 @@ export async function attempt(work: () => Promise<void>): Promise<void> {
     await work();
     failure.value = '';
   } catch (error) {
-    failure.value = (error as Error).message || t.peek().noAnswer;
+    failure.value = sentenceOf(error);
   }
 }
 
@@ -43,6 +43,13 @@ export async function loadKeys(): Promise<void> {
   ]);
   keys.value = all;
   spentToday.value = new Map(usage.data.map(({ key = '', charge }) => [key, charge]));
+}
+
+export function loadAll(): Promise<void> {
+  return attempt(async () => {
+    await loadOrganisations();
+    await loadKeys();
+  });
 }
 
 export function choose(name: string): void {

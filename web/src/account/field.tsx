@@ -1,7 +1,8 @@
 // A field of a form with its label, what to know of it, and what the server said is wrong with it.
 import { useId } from 'preact/hooks';
 import type { ComponentChildren } from 'preact';
-import { t } from './texts';
+import { sentenceOf } from '../errors';
+import { ServerError } from '../server';
 
 /** What a request failed with, told where it belongs: under a field, or under the form. */
 export interface Failure {
@@ -11,12 +12,16 @@ export interface Failure {
 
 /** The server begins with the field's name, where it is about one: "expires: a day is expected …". */
 export function failureOf(error: unknown, fields: readonly string[]): Failure {
-  const message = (error instanceof Error && error.message) || t.peek().noAnswer;
+  if (!(error instanceof ServerError)) return { field: null, message: sentenceOf(error) };
+  const { message, status } = error;
   for (const field of fields) {
-    if (message.startsWith(`${field}: `)) return { field, message: message.slice(field.length + 2) };
-    if (message.startsWith(`${field} is expected`)) return { field, message };
+    const about = `${field}: `;
+    if (message.startsWith(about)) {
+      return { field, message: sentenceOf(new ServerError(message.slice(about.length), status)) };
+    }
+    if (message.startsWith(`${field} is expected`)) return { field, message: sentenceOf(error) };
   }
-  return { field: null, message };
+  return { field: null, message: sentenceOf(error) };
 }
 
 /** For the input, which is the field's own. */

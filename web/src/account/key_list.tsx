@@ -28,9 +28,10 @@ function lastDay(expires: string, zone: string): string {
 
 function StateMark({ item, zone }: { item: Key; zone: string }) {
   const state = stateOf(item);
+  if (state === 'good') return null;
   return (
-    <span class={`state ${state}`}>
-      {item.revoked ? t.value.keys.revokedOn(dayIn(zone, new Date(item.revoked))) : t.value.keys.states[state]}
+    <span class="badge ended">
+      {item.revoked ? t.value.keys.revokedOn(dayIn(zone, new Date(item.revoked))) : t.value.keys.expired}
     </span>
   );
 }
@@ -50,11 +51,12 @@ function Row({ item, organisation, open }: RowProps) {
       <th scope="row">
         <span class="key-name">{item.name}</span>
         {item.id === me.value?.key?.id && <span class="badge">{texts.yours}</span>}
+        <StateMark item={item} zone={time_zone} />
         <code class="key-id">{item.id}</code>
       </th>
       <td data-label={texts.scope}>{texts.scopes[item.scope]}</td>
-      <td data-label={texts.created}>{dayIn(time_zone, new Date(item.created))}</td>
-      <td data-label={texts.expires}>{item.expires ? lastDay(item.expires, time_zone) : texts.forGood}</td>
+      <td data-label={texts.created} class="day">{dayIn(time_zone, new Date(item.created))}</td>
+      <td data-label={texts.expires} class="day">{item.expires ? lastDay(item.expires, time_zone) : texts.forGood}</td>
       <td data-label={texts.limits}>
         {limits.length === 0 ? texts.none : <ul class="limit-list">{limits.map((one) => <li key={one}>{one}</li>)}</ul>}
       </td>
@@ -62,7 +64,6 @@ function Row({ item, organisation, open }: RowProps) {
         {exactMoney(spentToday.value.get(item.id) ?? '0', currency, language.value)}
       </td>
       <td class="row-actions">
-        <StateMark item={item} zone={time_zone} />
         {!item.revoked && (
           <>
             <button type="button" class="button small" aria-label={texts.editOf(item.name)} onClick={() => open('limits')}>

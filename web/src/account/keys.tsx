@@ -2,7 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { signal } from '@preact/signals';
 import { me } from '../state/me';
-import { attempt, choose, failure, loadKeys, loadOrganisations, organisation, organisations } from './book';
+import { choose, failure, loadAll, organisation, organisations } from './book';
 import { KeyList } from './key_list';
 import { OrganisationList } from './organisations';
 import { PriceList } from './prices';
@@ -51,7 +51,11 @@ function OrganisationPicker() {
 }
 
 function Panel() {
-  if (!organisation.value) return failure.value ? null : <p role="status">{t.value.loading}</p>;
+  if (!organisation.value) {
+    return failure.value
+      ? <button type="button" class="button" onClick={() => void loadAll()}>{t.value.retry}</button>
+      : <p role="status">{t.value.loading}</p>;
+  }
   switch (tab.value) {
     case 'keys': return <KeyList organisation={organisation.value} />;
     case 'usage': return <UsageTable organisation={organisation.value} />;
@@ -61,12 +65,7 @@ function Panel() {
 }
 
 function Managing() {
-  useEffect(() => {
-    void attempt(async () => {
-      await loadOrganisations();
-      await loadKeys();
-    });
-  }, []);
+  useEffect(() => void loadAll(), []);
   return (
     <>
       <div class="tab-bar"><Tabs /><OrganisationPicker /></div>

@@ -1,14 +1,14 @@
 // Where the server wants a key: it is exchanged once for a cookie that scripts cannot read.
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { sentenceOf } from '../errors';
 import { login, ServerError } from '../server';
 import { Field, FormError, type Failure } from './field';
 import { t } from './texts';
 import './account.css';
 
 function failureOfLogin(error: unknown): Failure {
-  const { wrong, noAnswer } = t.peek().login;
-  if (error instanceof ServerError && error.status === 401) return { field: 'key', message: wrong };
-  return { field: null, message: (error as Error).message || noAnswer };
+  if (error instanceof ServerError && error.status === 401) return { field: 'key', message: t.value.login.wrong };
+  return { field: null, message: sentenceOf(error) };
 }
 
 export function Login(props: { onDone: () => void }) {
@@ -16,11 +16,13 @@ export function Login(props: { onDone: () => void }) {
   const [failure, setFailure] = useState<Failure | null>(null);
   const [busy, setBusy] = useState(false);
 
-  const signIn = async (event: SubmitEvent) => {
+  useEffect(() => input.current?.focus(), []);
+
+  const logIn = async (event: SubmitEvent) => {
     event.preventDefault();
     const key = input.current!.value.trim();
     if (key === '') {
-      setFailure({ field: 'key', message: t.peek().login.empty });
+      setFailure({ field: 'key', message: t.value.login.empty });
       input.current!.focus();
       return;
     }
@@ -41,14 +43,13 @@ export function Login(props: { onDone: () => void }) {
   const texts = t.value.login;
   return (
     <main class="login">
-      <form class="login-card" onSubmit={(event) => void signIn(event)} noValidate>
+      <form class="login-card" onSubmit={(event) => void logIn(event)} noValidate>
         <img src="/icon.svg" alt="" width="44" height="44" />
-        <h1>Fulmen</h1>
+        <h1>{texts.title}</h1>
         <Field name="key" label={texts.key} hint={texts.hint} failure={failure}>
           {(attributes) => (
             <input
-              {...attributes} ref={input} type="password" autocomplete="current-password" autoFocus spellcheck={false}
-              placeholder="sk-fulmen-…"
+              {...attributes} ref={input} type="password" autocomplete="current-password" spellcheck={false}
             />
           )}
         </Field>

@@ -39,7 +39,7 @@ export function moneyShare(part: string, whole: string): number {
 // "¥" where the language has a sign for the currency, else its code and a space.
 export function currencySign(currency: string, language: string): string {
   try {
-    const format = new Intl.NumberFormat(language, { style: 'currency', currency });
+    const format = new Intl.NumberFormat(language, { style: 'currency', currency, currencyDisplay: 'narrowSymbol' });
     const sign = format.formatToParts(0).find(({ type }) => type === 'currency')?.value ?? currency;
     return sign === currency ? `${currency} ` : sign;
   } catch {

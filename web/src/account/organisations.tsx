@@ -1,5 +1,6 @@
 // Organisations with their balances, and what was paid in.
 import { useEffect, useState } from 'preact/hooks';
+import { ServerError } from '../server';
 import { language } from '../texts';
 import * as api from './api';
 import { attempt, loadOrganisations, organisations } from './book';
@@ -55,7 +56,7 @@ function PayIn({ organisation, onClose }: OfOrganisation) {
   const texts = t.value.organisations;
   const send = async (values: Record<string, string>) => {
     const { added } = await api.addDeposit({ ...values, organisation: organisation.name });
-    if (!added) throw new Error(`reference: ${texts.repeated}`);
+    if (!added) throw new ServerError(`reference: ${texts.repeated}`, 200);
     void attempt(loadOrganisations);
     onClose();
   };
@@ -82,7 +83,7 @@ function Deposits({ organisation, onClose }: OfOrganisation) {
   const [found, setFound] = useState<api.Deposit[] | null>(null);
   useEffect(() => void attempt(async () => setFound(await api.deposits(organisation.name))), [organisation.name]);
   return (
-    <Dialog title={`${texts.deposits}: ${organisation.name}`} onClose={onClose}>
+    <Dialog title={texts.deposits(organisation.name)} onClose={onClose}>
       {found?.length === 0 && <p>{texts.noDeposits}</p>}
       {found && found.length > 0 && (
         <table class="table">
@@ -118,7 +119,7 @@ function Row({ organisation, open }: { organisation: api.Organisation; open: (fo
       <td data-label={texts.held} class="number" title={texts.heldHint}>{exactMoney(held, currency, language.value)}</td>
       <td class="row-actions">
         <button type="button" class="button small" aria-label={texts.depositTo(name)} onClick={() => open('pay')}>{texts.deposit}</button>
-        <button type="button" class="button small" aria-label={`${texts.deposits}: ${name}`} onClick={() => open('deposits')}>{texts.deposits}</button>
+        <button type="button" class="button small" aria-label={texts.deposits(name)} onClick={() => open('deposits')}>{texts.history}</button>
       </td>
     </tr>
   );

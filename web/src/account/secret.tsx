@@ -1,6 +1,7 @@
 // A key that was just made: what clients show, which nobody sees again.
 import { useState } from 'preact/hooks';
 import { copyText } from '../copy';
+import { sentenceOf } from '../errors';
 import { go } from '../route';
 import { login } from '../server';
 import { loadMe } from '../state/me';
@@ -21,7 +22,7 @@ export function NewSecret({ made, onClose }: { made: Made; onClose: () => void }
       onClose();
       go({ view: 'chat', chat: null });
     } catch (error) {
-      setStatus((error as Error).message || t.peek().noAnswer);
+      setStatus(sentenceOf(error));
     }
   };
   return (

@@ -1,12 +1,12 @@
 // What an organisation used in a time, by day, key or model.
 import { useEffect, useState } from 'preact/hooks';
 import { whole } from '../dashboard/format';
+import { sentenceOf } from '../errors';
 import { language } from '../texts';
 import * as api from './api';
 import { keyName } from './book';
 import { download, usageCsv } from './csv';
 import { addDays, dayIn } from './days';
-import { failureOf } from './field';
 import { compareMoney, exactMoney, sumMoney } from './money';
 import { t } from './texts';
 
@@ -112,7 +112,7 @@ export function UsageTable({ organisation }: { organisation: api.Organisation })
         setUsage(found);
         setFailure('');
       },
-      (error) => { if (current) setFailure(failureOf(error, []).message); },
+      (error) => { if (current) setFailure(sentenceOf(error)); },
     );
     return () => { current = false; };
   }, [organisation.name, by, period]);

@@ -76,10 +76,11 @@ function Totals({ totals }: { totals: Total[] }) {
       {totals.length === 0 && t.value.noTotals}
       {totals.map(({ metric, label, value }) => (
         <span key={metric}>
+          {label !== '' && `${label}: `}
           <data value={String(value)} data-metric={metric}>
             {totalUnit(metric) === 'bytes' ? show(value, 'bytes', language.value) : whole(value, language.value)}
           </data>{' '}
-          {label === '' ? t.value.total[metric] : label}
+          {label === '' && t.value.total[metric]}
         </span>
       ))}
     </p>
@@ -91,10 +92,10 @@ export interface CardViewProps {
   shown: Shown;
   points: Point[];
   model: string;
-  seconds: number;
+  from: number; // the time at which the chart begins
 }
 
-export function CardView({ card, shown, points, model, seconds }: CardViewProps) {
+export function CardView({ card, shown, points, model, from }: CardViewProps) {
   const title = t.value.card[card.name];
   const series = useMemo(
     () => card.series.map(({ column }) => {
@@ -115,7 +116,7 @@ export function CardView({ card, shown, points, model, seconds }: CardViewProps)
       <div class="chart-box">
         <Chart
           label={t.value.chartOf(title)} unit={card.unit} colours={card.series.map(({ colour }) => colour)}
-          data={data} from={shown.time - seconds} to={shown.time}
+          data={data} from={from} to={shown.time}
         />
         {empty && <p class="chart-empty">{t.value.nothingShown}</p>}
       </div>

@@ -1,7 +1,9 @@
 // The dashboard: what the server does now and did in the last hour.
 import { useEffect, useMemo } from 'preact/hooks';
 import { signal } from '@preact/signals';
+import { sentenceOf } from '../errors';
 import { hrefOf } from '../route';
+import { ServerError } from '../server';
 import { kept } from '../state/kept';
 import { me } from '../state/me';
 import { language } from '../texts';
@@ -50,13 +52,17 @@ function ModelPicker({ models }: { models: string[] }) {
   );
 }
 
+function reasonOf(error: Error): string {
+  return error instanceof ServerError ? sentenceOf(error) : `${error.message}.`;
+}
+
 function Notices({ current }: { current: Shown | null }) {
   const still = current ? secondsSinceStep(current.scrape) : 0;
   const stuckAfter = 30; // seconds: longer than any step of a model that fits the machine
   return (
     <>
       {problem.value !== null && (
-        <p class="notice bad" role="alert">{t.value.problem(problem.value || t.value.noAnswer)}</p>
+        <p class="notice bad" role="alert">{t.value.problem(reasonOf(problem.value))}</p>
       )}
       {still > stuckAfter && (
         <p class="notice bad" role="alert">{t.value.stuck(show(Math.round(still), 'seconds', language.value))}</p>
@@ -80,10 +86,13 @@ function Charts({ current }: { current: Shown }) {
     () => current.points(chosen).filter(({ time }) => time >= current.time - seconds),
     [current, chosen, seconds],
   );
+  // A page that was just opened has few points: they get the whole chart.
+  const least = 60;
+  const from = Math.max(current.time - seconds, Math.min(points[0]!.time, current.time - least));
   return (
     <div class="metric-cards">
       {cards.map((card) => (
-        <CardView key={card.name} card={card} shown={current} points={points} model={chosen} seconds={seconds} />
+        <CardView key={card.name} card={card} shown={current} points={points} model={chosen} from={from} />
       ))}
     </div>
   );

@@ -21,8 +21,8 @@ export interface Shown {
 }
 
 export const shown = signal<Shown | null>(null);
-/** Why the last scrape failed: a sentence, or '' for no answer at all. Null where it did not. */
-export const problem = signal<string | null>(null);
+/** Why the last scrape failed. */
+export const problem = signal<Error | null>(null);
 
 const histories = new Map<string, History>();
 let recent: TimedScrape[] = []; // of the last minute
@@ -67,7 +67,7 @@ export function watch(): () => void {
       problem.value = null;
     } catch (error) {
       if (mine.signal.aborted) return;
-      problem.value = error instanceof Error ? error.message : String(error);
+      problem.value = error as Error;
     }
     timer = window.setTimeout(scrape, Math.max(0, step * 1000 - (Date.now() - began)));
   };

@@ -46,8 +46,8 @@ export function modelsOf(scrape: Scrape): string[] {
 
 type Span = { from: TimedScrape; to: TimedScrape } | null;
 
-function spanOf(from: TimedScrape | null, to: TimedScrape): Span {
-  return from && to.time > from.time ? { from, to } : null;
+function spanOf(from: TimedScrape | null, to: TimedScrape, shortest: number): Span {
+  return from && to.time - from.time >= shortest ? { from, to } : null;
 }
 
 function increaseOf(span: Span, name: string, where: Labels): Value {
@@ -104,8 +104,9 @@ function requestsAMinute(minute: Span) {
 /** All numbers of now, of one model or of all together. */
 export function readingOf({ now, before, minuteAgo }: Recent, model: string): Reading {
   const where = ofModel(model);
-  const step = spanOf(before, now);
-  const minute = spanOf(minuteAgo, now);
+  const step = spanOf(before, now, 0.1);
+  // What is told per minute takes more than a glance: the first seconds would make it up.
+  const minute = spanOf(minuteAgo, now, 9);
   const gauge = (name: string): Value => sum(select(now.scrape, name, where));
   // Models have memory of their own: of all together the fullest tells when one has to wait.
   const fullest = (name: string): Value => Math.max(0, ...select(now.scrape, name, where).map(({ value }) => value));

@@ -4,6 +4,7 @@ import { computed, signal } from '@preact/signals';
 import * as api from '../account/api';
 import { addDays, dayIn, lastDays } from '../account/days';
 import { compareMoney, exactMoney, moneyShare, roughMoney, sumMoney } from '../account/money';
+import { sentenceOf } from '../errors';
 import { hrefOf } from '../route';
 import { me } from '../state/me';
 import { language } from '../texts';
@@ -56,7 +57,7 @@ async function load(): Promise<void> {
     };
     failure.value = '';
   } catch (error) {
-    failure.value = (error as Error).message || t.value.noAnswer;
+    failure.value = sentenceOf(error);
   }
 }
 
