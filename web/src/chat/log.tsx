@@ -1,0 +1,76 @@
+// The turns of the chat. Of a long one the newest are drawn first and the others soon, a few at a time.
+import { useEffect, useLayoutEffect, useReducer, useRef } from 'preact/hooks';
+import { whenIdle } from '../frames';
+import { Icon } from '../icons';
+import { shownAnswering, way } from '../state/chat';
+import { t } from '../texts';
+import { atEnd, followEnd } from './follow';
+import { TurnView } from './turn';
+
+const firstTurns = 6;
+const goodMs = 8;
+
+export function Log() {
+  const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const end = useRef(() => {});
+  const steps = way.value;
+  const from = useOlderTurns(steps.length, scroller);
+
+  useLayoutEffect(() => {
+    const { toEnd, undo } = followEnd(scroller.current!, content.current!);
+    end.current = toEnd;
+    toEnd();
+    return undo;
+  }, []);
+
+  // Who sends wants to see the answer.
+  const answering = shownAnswering.value;
+  useLayoutEffect(() => { if (answering) end.current(); }, [answering]);
+
+  return (
+    <div class="log-frame">
+      <div class="log" ref={scroller} role="log" aria-live="off" aria-label={t.value.conversation} tabIndex={0}>
+        <div class="column" ref={content}>
+          {steps.slice(from).map((step, index) => <TurnView key={step.turn.key} step={step} index={from + index} />)}
+        </div>
+      </div>
+      {!atEnd.value && (
+        <button type="button" class="to-end" onClick={() => end.current()} aria-label={t.value.toEnd} title={t.value.toEnd}>
+          <Icon name="down" />
+        </button>
+      )}
+    </div>
+  );
+}
+
+// The first turn that is drawn; it goes down to 0 in steps that are as large as they can be without being felt.
+function useOlderTurns(count: number, scroller: { current: HTMLElement | null }): number {
+  const from = useRef<number | null>(null);
+  const step = useRef(1);
+  const began = useRef(0);
+  const [, again] = useReducer((times: number) => times + 1, 0);
+  if (from.current === null && count > 0) from.current = Math.max(0, count - firstTurns);
+  const shown = Math.min(from.current ?? 0, Math.max(0, count - 1));
+
+  useLayoutEffect(() => {
+    if (!began.current) return;
+    const ms = performance.now() - began.current;
+    began.current = 0;
+    step.current = ms < goodMs ? Math.min(16, step.current * 2) : Math.max(1, step.current >> 1);
+  });
+  useEffect(() => {
+    if (shown === 0) return undefined;
+    let current = true;
+    whenIdle(() => {
+      if (!current) return;
+      // At the very top browsers do not hold the view when something is put above it.
+      if (scroller.current?.scrollTop === 0) scroller.current.scrollTop = 1;
+      began.current = performance.now();
+      from.current = Math.max(0, shown - step.current);
+      again(null);
+    });
+    return () => { current = false; };
+  }, [shown]);
+  return shown;
+}

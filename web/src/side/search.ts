@@ -1,0 +1,35 @@
+// Searching the texts of all chats, which the server does.
+import { effect, signal } from '@preact/signals';
+import * as server from '../server';
+import { chatOf } from '../state/chats';
+import type { SessionSummary } from '../types';
+
+export const search = signal('');
+
+/** What was found for `search`; null while nothing is searched for. */
+export const found = signal<SessionSummary[] | null>(null);
+
+const pauseMs = 180;
+
+// Of a chat's branches the one used last is shown.
+function oneEach(sessions: SessionSummary[]): SessionSummary[] {
+  return [...new Map(sessions.toReversed().map((session) => [chatOf(session), session])).values()].reverse();
+}
+
+export function followSearch() {
+  effect(() => {
+    const wanted = search.value.trim();
+    if (wanted === '') {
+      found.value = null;
+      return undefined;
+    }
+    const control = new AbortController();
+    const timer = setTimeout(() => {
+      server.sessions({ search: wanted, limit: 100 }, control.signal).then((sessions) => { found.value = oneEach(sessions); }).catch(() => {});
+    }, pauseMs);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+  });
+}

@@ -1,0 +1,115 @@
+// The chat that is open: its branches, the way that is shown, and what is done to its turns.
+import { batch, computed, effect, signal, untracked } from '@preact/signals';
+import * as server from '../server';
+import { route } from '../route';
+import type { Session, SessionSummary } from '../types';
+import { answerings } from './answering';
+import { chatById, chatOf, listed, listSession, summaries } from './chats';
+import { settingsOf } from './settings';
+import { treeOf, wayOf } from './tree';
+
+/** Sessions that were read from the server, by name. */
+export const loaded = signal<ReadonlyMap<string, Session>>(new Map());
+export const loadError = signal<unknown>(null);
+
+export const chatId = computed(() => (route.value.view === 'chat' ? route.value.chat : null));
+
+// The branch that was chosen last in each chat.
+const chosen = signal<ReadonlyMap<string, string>>(new Map());
+
+/** The name of the session that is shown; null in a new chat and while the list is not there. */
+export const shownName = computed(() => {
+  if (chatId.value === null) return null;
+  const choice = chosen.value.get(chatId.value);
+  const sessions = chatById(chatId.value)?.sessions ?? [];
+  return sessions.find(({ name }) => name === choice)?.name ?? sessions[0]?.name ?? null;
+});
+
+export const shown = computed(() => (shownName.value === null ? null : loaded.value.get(shownName.value) ?? null));
+export const missing = computed(() => chatId.value !== null && listed.value && shownName.value === null);
+export const settings = computed(() => settingsOf(shown.value));
+
+const tree = computed(() => {
+  const sessions = [...loaded.value.values()].filter((session) => chatOf(session) === chatId.value);
+  return treeOf(sessions, new Map([...answerings.value].map(([name, { key, messages }]) => [name, { key, messages }])));
+});
+
+/** The turns that are shown, first to last; the last one may be under way. */
+export const way = computed(() => (shownName.value === null ? [] : wayOf(tree.value, shownName.value)));
+
+export const shownAnswering = computed(() => (shownName.value === null ? null : answerings.value.get(shownName.value) ?? null));
+
+/** Tokens of the sequence that is shown. */
+export const contextUsed = computed(() => shown.value?.turns.at(-1)?.tokens ?? 0);
+
+export function showBranch(session: string) {
+  const chat = chatOf(loaded.value.get(session) ?? summaries.value.find(({ name }) => name === session)!);
+  chosen.value = new Map(chosen.value).set(chat, session);
+}
+
+export function keepSession(session: Session) {
+  loaded.value = new Map(loaded.value).set(session.name, session);
+}
+
+export function forgetSession(name: string) {
+  const rest = new Map(loaded.value);
+  rest.delete(name);
+  loaded.value = rest;
+}
+
+export function summaryOf(session: Session): SessionSummary {
+  const { system: _, messages: __, turns, ...head } = session;
+  return { ...head, turns: turns.length, tokens: turns.at(-1)?.tokens ?? 0, damaged: false };
+}
+
+/** Takes a session into the store and the list. */
+export function takeSession(session: Session) {
+  batch(() => {
+    keepSession(session);
+    listSession(summaryOf(session));
+  });
+}
+
+export async function loadSession(name: string) {
+  keepSession(await server.session(name));
+}
+
+async function loadChat(id: string) {
+  const first = shownName.value;
+  if (first === null) return;
+  loadError.value = null;
+  try {
+    if (!loaded.value.has(first)) await loadSession(first);
+    for (const { name } of chatById(id)?.sessions ?? []) {
+      if (chatId.value !== id) return;
+      if (!loaded.value.has(name)) await loadSession(name);
+    }
+  } catch (error) {
+    if (chatId.value === id) loadError.value = error;
+  }
+}
+
+/** Reads the shown chat's sessions that changed elsewhere, as the list tells. */
+export async function refreshShown() {
+  for (const summary of chatById(chatId.value ?? '')?.sessions ?? []) {
+    const session = loaded.value.get(summary.name);
+    const stale = session && (session.turns.length !== summary.turns || (summary.under_way !== null) !== answerings.value.has(summary.name));
+    if (stale && !answerings.value.has(summary.name)) await loadSession(summary.name).catch(() => {});
+  }
+}
+
+export function reloadChat() {
+  if (chatId.value !== null) void loadChat(chatId.value);
+}
+
+/** Loads each chat that is gone to, and lets go of the one before. */
+export function followRoute() {
+  effect(() => {
+    const id = chatId.value;
+    const ready = shownName.value !== null;
+    untracked(() => {
+      loaded.value = new Map([...loaded.value].filter(([name, session]) => chatOf(session) === id || answerings.value.has(name)));
+      if (id !== null && ready) void loadChat(id);
+    });
+  });
+}

@@ -1,0 +1,91 @@
+// The list of chats, made from the server's sessions.
+import { computed, signal } from '@preact/signals';
+import * as server from '../server';
+import type { SessionHead, SessionSummary } from '../types';
+import { forgetDraft } from './drafts';
+
+export interface Chat {
+  id: string;
+  title: string;
+  /** Its branches, last used first. */
+  sessions: SessionSummary[];
+  used: number;
+  underWay: boolean;
+}
+
+export const summaries = signal<SessionSummary[]>([]);
+export const listed = signal(false);
+export const listError = signal<unknown>(null);
+
+/** The chat that a session belongs to. One that another program made is a chat of its own. */
+export const chatOf = (session: SessionHead) => session.metadata.chat ?? `session:${session.name}`;
+
+function grouped(all: SessionSummary[]): Chat[] {
+  const chats = new Map<string, Chat>();
+  for (const session of all) {
+    const id = chatOf(session);
+    const chat = chats.get(id);
+    if (!chat) {
+      chats.set(id, { id, title: session.metadata.title ?? session.name, sessions: [session], used: session.used, underWay: session.under_way !== null });
+    } else {
+      chat.sessions.push(session);
+      chat.underWay ||= session.under_way !== null;
+    }
+  }
+  return [...chats.values()];
+}
+
+export const chats = computed(() => grouped(summaries.value));
+export const chatById = (id: string) => chats.value.find((chat) => chat.id === id);
+
+const pageSize = 500;
+let refreshing: Promise<void> | null = null;
+
+/** Asks for the list anew; a call while one is under way waits for that one. */
+export function refreshChats(): Promise<void> {
+  refreshing ??= readAll().finally(() => { refreshing = null; });
+  return refreshing;
+}
+
+async function readAll() {
+  try {
+    const all: SessionSummary[] = [];
+    for (let page = pageSize, after = ''; page === pageSize;) {
+      const some = await server.sessions({ limit: pageSize, after });
+      all.push(...some);
+      page = some.length;
+      after = some.at(-1)?.name ?? '';
+      if (!listed.value) summaries.value = [...all];
+    }
+    summaries.value = all;
+    listed.value = true;
+    listError.value = null;
+  } catch (error) {
+    listError.value = error;
+  }
+}
+
+/** Puts what is known of a session into the list, as the one used last. */
+export function listSession(session: SessionSummary) {
+  summaries.value = [session, ...summaries.value.filter(({ name }) => name !== session.name)];
+}
+
+export function unlistSession(name: string) {
+  summaries.value = summaries.value.filter((session) => session.name !== name);
+}
+
+export async function renameChat(chat: Chat, title: string) {
+  await Promise.all(chat.sessions.map(({ name }) => server.changeSession(name, { metadata: { title } })));
+  const names = new Set(chat.sessions.map(({ name }) => name));
+  summaries.value = summaries.value.map((session) => (
+    names.has(session.name) ? { ...session, metadata: { ...session.metadata, title } } : session
+  ));
+}
+
+export async function deleteChat(chat: Chat) {
+  for (const { name } of chat.sessions) {
+    await server.removeSession(name);
+    unlistSession(name);
+  }
+  forgetDraft(chat.id);
+}

@@ -1,0 +1,34 @@
+// Who asks, and what the server offers.
+import { batch, computed, signal } from '@preact/signals';
+import * as server from '../server';
+import type { Me, Props } from '../types';
+
+export const me = signal<Me | null>(null);
+export const props = signal<Props | null>(null);
+export const mustLogIn = signal(false);
+export const loadError = signal<unknown>(null);
+
+export const models = computed(() => props.value?.models ?? []);
+export const seesImages = computed(() => props.value?.modalities.vision ?? false);
+
+server.whenLoggedOut(() => { mustLogIn.value = true; });
+
+/** Asks the server who we are; where it wants a key first, `mustLogIn` says so. */
+export async function loadMe() {
+  try {
+    const [who, offer] = await Promise.all([server.me(), server.props()]);
+    batch(() => {
+      me.value = who;
+      props.value = offer;
+      mustLogIn.value = false;
+      loadError.value = null;
+    });
+  } catch (error) {
+    if (!mustLogIn.peek()) loadError.value = error;
+  }
+}
+
+export async function logOut() {
+  await server.logout();
+  location.reload();
+}
