@@ -23,7 +23,7 @@ tar -C "$web" -c --exclude=./node_modules --exclude=./dist . | tar -C "$work" -x
 cd "$work"
 
 log=$(mktemp)
-"$fulmen" serve --port 0 --no-sessions --no-responses 2>"$log" &
+"$fulmen" serve --port 0 --no-sessions 2>"$log" &
 server=$!
 trap 'kill "$server" 2>/dev/null; rm -f "$log"' EXIT
 for ((i = 0; i < 300; ++i)); do
