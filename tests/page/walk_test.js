@@ -28,7 +28,7 @@ test('the walk', async () => {
   await page.goto(accounts.server.url);
   // It asks for a key, and takes it.
   await page.getByLabel(/key/i).fill(accounts.key.secret);
-  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: /log in/i }).click();
   const chat = new Chat(page);
   await chat.box.waitFor();
 
@@ -39,7 +39,7 @@ test('the walk', async () => {
   await until('the cost', async () => /CNY|¥/.test(await answer.textContent()));
 
   // Stop.
-  await page.getByRole('button', { name: 'New chat' }).click();
+  await chat.newChat.click();
   await chat.send('Write a poem');
   await until('its first words', async () => /Roses/.test(await chat.answers.last().textContent()));
   await chat.stopButton.click();
@@ -49,7 +49,7 @@ test('the walk', async () => {
   await chat.edit(0, 'Which river is in Rome?');
   await until('the new answer', async () => /Tiber/.test(await chat.conversation.textContent()));
   await chat.done();
-  await chat.questions.first().getByRole('button', { name: 'Previous version' }).click();
+  await chat.toBranch('Previous', 0);
   await until('the poem', async () => /Roses/.test(await chat.conversation.textContent()));
 
   // An old chat.
@@ -59,7 +59,7 @@ test('the walk', async () => {
 
   // Chinese.
   await page.getByRole('link', { name: 'Settings' }).click();
-  await page.getByRole('combobox', { name: 'Language' }).selectOption({ label: '中文' });
-  await page.getByRole('button', { name: '新对话' }).waitFor();
+  await page.getByRole('radio', { name: '中文' }).check();
+  await page.getByRole('link', { name: '新对话' }).waitFor();
   assert.deepEqual(page.faults.filter((fault) => !/401/.test(fault)), []);
 });

@@ -8,11 +8,13 @@ export class Chat {
     this.sendButton = page.getByRole('button', { name: 'Send' });
     this.stopButton = page.getByRole('button', { name: 'Stop' });
     this.turns = page.getByRole('article');
-    this.questions = page.getByRole('article', { name: 'You' });
-    this.answers = page.getByRole('article', { name: 'Answer' });
+    this.questions = this.turns.getByRole('region', { name: 'You' });
+    // One that is under way has no model's name yet.
+    this.answers = this.turns.getByRole('region', { name: /^(Model|fulmen-nano|模型)$/ });
     this.status = page.getByRole('status');
     this.chats = page.getByRole('navigation', { name: 'Chats' });
-    this.conversation = page.getByRole('region', { name: 'Conversation' });
+    this.newChat = page.getByRole('link', { name: 'New chat' });
+    this.conversation = page.getByRole('log', { name: 'Conversation' });
   }
 
   static async open(page, url) {
@@ -45,14 +47,16 @@ export class Chat {
     const turn = this.questions.nth(index);
     await turn.hover();
     await turn.getByRole('button', { name: 'Edit' }).click();
-    const box = turn.getByRole('textbox');
+    const box = this.page.getByRole('textbox', { name: 'Edit message' });
     await box.fill(text);
-    await turn.getByRole('button', { name: 'Send' }).click();
+    await this.page.getByRole('button', { name: 'Send as a new branch' }).click();
   }
 
-  // "2/3" of a turn that has siblings.
-  version(turn) {
-    return turn.getByText(/^\d+\s*\/\s*\d+$/);
+  // Goes to the branch before or after that of turn `index`.
+  async toBranch(which, index) {
+    const turn = this.turns.nth(index);
+    await turn.hover();
+    await turn.getByRole('button', { name: `${which} branch` }).click();
   }
 }
 
