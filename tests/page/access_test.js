@@ -62,8 +62,8 @@ describe('access', () => {
         await admin.getByLabel(/key/i).waitFor();
         await serious(admin, 'sign in');
         await admin.getByLabel(/key/i).fill(accounts.admin);
-        await admin.getByRole('button', { name: 'Sign in' }).click();
-        await admin.getByRole('button', { name: 'Sign in' }).waitFor({ state: 'hidden' });
+        await admin.getByRole('button', { name: 'Log in' }).click();
+        await admin.getByRole('button', { name: 'Log in' }).waitFor({ state: 'hidden' });
         for (const view of ['keys', 'dashboard']) {
           await admin.goto(`${accounts.server.url}/#/${view}`);
           await admin.waitForTimeout(1000);

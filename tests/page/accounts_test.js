@@ -25,7 +25,7 @@ describe('accounts', () => {
     const page = await browser.page();
     await page.goto(accounts.server.url);
     await page.getByLabel(/key/i).fill(secret);
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Log in' }).click();
     return page;
   };
   const go = (page, name) => page.getByRole('link', { name, exact: true }).click();
@@ -36,7 +36,7 @@ describe('accounts', () => {
     const page = await signIn('wrong');
     await page.getByText(/not known/).waitFor();
     await page.getByLabel(/key/i).fill(accounts.key.secret);
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Log in' }).click();
     const chat = new Chat(page);
     await chat.box.waitFor();
     const answer = await chat.ask('Hello');
@@ -57,10 +57,10 @@ describe('accounts', () => {
     // It is still signed in after a reload, and not after signing out.
     await page.reload();
     await chat.answers.first().waitFor();
-    await page.getByRole('button', { name: /^Sign out|^Account/ }).first().click();
-    const out = page.getByRole('button', { name: 'Sign out' });
+    await page.getByRole('button', { name: /^Log out|^Account/ }).first().click();
+    const out = page.getByRole('button', { name: 'Log out' });
     if (await out.isVisible()) await out.click();
-    await page.getByRole('button', { name: 'Sign in' }).waitFor();
+    await page.getByRole('button', { name: 'Log in' }).waitFor();
     const reply = await fetch(`${accounts.server.url}/v1/models`, {
       headers: { cookie: `${cookie.name}=${cookie.value}`, 'sec-fetch-site': 'same-origin' },
     });
@@ -84,8 +84,8 @@ describe('accounts', () => {
     const admin = await signIn(accounts.admin);
     await go(admin, 'Keys');
     await admin.getByRole('button', { name: /New key|Create/ }).first().click();
-    await admin.getByRole('textbox', { name: 'Name' }).fill('ada');
-    await admin.getByRole('button', { name: 'Create', exact: true }).click();
+    await admin.getByLabel('Name').fill('ada');
+    await admin.getByRole('button', { name: 'Make the key' }).click();
     const shown = admin.getByLabel(/secret/i);
     await shown.waitFor();
     const secret = await shown.evaluate((node) => node.value ?? node.textContent);
@@ -102,7 +102,7 @@ describe('accounts', () => {
     await admin.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
     await row.getByText(/revoked/i).waitFor();
     await chat.send('Hello again');
-    await page.getByRole('button', { name: 'Sign in' }).waitFor();
+    await page.getByRole('button', { name: 'Log in' }).waitFor();
   });
 
   test('the dashboard has the numbers of /metrics', async () => {
