@@ -76,6 +76,34 @@ std::string TurnChecksum(std::string_view before, const SavedTurn& turn, std::st
       .Digest();
 }
 
+constexpr const char* kRowColumns =
+    "id, space, name, model, format, system, created, used, expires, turns, tokens, "
+    "turns_checksum, checksum, metadata";
+
+SessionRow ReadRow(Statement& statement) {
+  SessionRow row;
+  SessionSummary& session = row.session;
+  row.id = statement.getColumn(0).getInt64();
+  session.space = statement.getColumn(1).getString();
+  session.name = statement.getColumn(2).getString();
+  session.model = statement.getColumn(3).getString();
+  const std::string format = statement.getColumn(4).getString();
+  session.format = ChatFormatFromName(format);
+  session.system = statement.getColumn(5).getString();
+  session.created = statement.getColumn(6).getInt64();
+  session.used = statement.getColumn(7).getInt64();
+  if (!statement.getColumn(8).isNull()) session.expires = statement.getColumn(8).getInt64();
+  session.turns = statement.getColumn(9).getInt64();
+  session.tokens = statement.getColumn(10).getInt64();
+  row.turns_checksum = BlobOf(statement.getColumn(11));
+  const std::string metadata = statement.getColumn(13).getString();
+  session.metadata = ParseMetadata(metadata);
+  session.damaged = FormatName(session.format) != format ||
+                    MetadataText(session.metadata) != metadata ||
+                    BlobOf(statement.getColumn(12)) != RowChecksum(row);
+  return row;
+}
+
 // The next turn, or nothing when it is not as it was written. `checksum` is that of the turn
 // before it, and becomes its own.
 std::optional<SavedTurn> ReadTurn(Statement& statement, std::string& checksum) {
@@ -124,34 +152,6 @@ std::optional<std::vector<int32_t>> IdsFromBytes(std::string_view bytes) {
     ids[i / 4] = static_cast<int32_t>(static_cast<uint32_t>(ids[i / 4]) | byte << (i % 4 * 8));
   }
   return ids;
-}
-
-const char* const kRowColumns =
-    "id, space, name, model, format, system, created, used, expires, turns, tokens, "
-    "turns_checksum, checksum, metadata";
-
-SessionRow ReadRow(Statement& statement) {
-  SessionRow row;
-  SessionSummary& session = row.session;
-  row.id = statement.getColumn(0).getInt64();
-  session.space = statement.getColumn(1).getString();
-  session.name = statement.getColumn(2).getString();
-  session.model = statement.getColumn(3).getString();
-  const std::string format = statement.getColumn(4).getString();
-  session.format = ChatFormatFromName(format);
-  session.system = statement.getColumn(5).getString();
-  session.created = statement.getColumn(6).getInt64();
-  session.used = statement.getColumn(7).getInt64();
-  if (!statement.getColumn(8).isNull()) session.expires = statement.getColumn(8).getInt64();
-  session.turns = statement.getColumn(9).getInt64();
-  session.tokens = statement.getColumn(10).getInt64();
-  row.turns_checksum = BlobOf(statement.getColumn(11));
-  const std::string metadata = statement.getColumn(13).getString();
-  session.metadata = ParseMetadata(metadata);
-  session.damaged = FormatName(session.format) != format ||
-                    MetadataText(session.metadata) != metadata ||
-                    BlobOf(statement.getColumn(12)) != RowChecksum(row);
-  return row;
 }
 
 std::vector<SessionRow> FindRows(Database& database, const std::string& where) {

@@ -22,9 +22,6 @@ struct SessionRow {
   std::string turns_checksum = {};  // the last turn's; empty without turns
 };
 
-// Its columns, for a SELECT, and what ReadRow makes of a row of them.
-extern const char* const kRowColumns;
-SessionRow ReadRow(SQLite::Statement& statement);
 std::optional<SessionRow> FindRow(SQLite::Database& database, std::string_view space,
                                   std::string_view name);
 std::optional<SessionRow> FindRow(SQLite::Database& database, int64_t id);

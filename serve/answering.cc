@@ -197,14 +197,6 @@ asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiC
   co_await Relay(under);
 }
 
-// The whole answer, where it is to be kept: who asks again is not to have what was cancelled.
-std::optional<KeptAnswer> Answering::KeptOf(const Under& under) {
-  const RecordedAnswer* record = under.exchange.record();
-  const bool was_cancelled = under.reason == FinishReason::kCancelled;
-  if (record == nullptr || under.error || was_cancelled) return std::nullopt;
-  return record->Whole(under.call->streams() ? under.out : DumpJson(under.call->Answer()));
-}
-
 // The generations of one request are held to the same.
 std::vector<std::pair<std::string, std::string>> Answering::HeadersOf(const Under& under) {
   std::vector<std::pair<std::string, std::string>> headers;
@@ -246,8 +238,9 @@ asio::awaitable<void> Answering::Relay(Under& under) {
     co_await under.exchange.EndStream();
     co_return;
   }
-  if (under.stopped && under.reason == FinishReason::kCancelled)
-    co_return;  // half of it is no answer
+  // Half of it is no answer.
+  const bool is_half = under.stopped && under.reason == FinishReason::kCancelled;
+  if (is_half) co_return;
   HttpResponse response = under.error ? ErrorResponse(under.exchange, *under.error)
                                       : HttpResponse::OfJson(under.call->Answer());
   for (auto& header : HeadersOf(under)) response.headers.push_back(std::move(header));
@@ -330,22 +323,29 @@ asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
     auto kept = co_await OnWorkers(workers_, under.keep);
     if (!kept) under.error = kept.error();
   }
-  if (under.error || under.open == 0) co_await Settle(under);
+  if (under.error || under.open == 0) {
+    co_await Settle(under);
+  }
   if (!under.error || !under.call->streams()) co_return;
   under.out.resize(before);  // it would have said that all went well
   under.call->Fail(*under.error, under.out);
 }
 
-// All that was asked has ended.
+// All that was asked has ended. Who asks again is not to have what failed or was cancelled.
 asio::awaitable<void> Answering::Settle(Under& under) {
-  std::optional<KeptAnswer> kept = KeptOf(under);
-  const bool is_good = kept.has_value();
+  RecordedAnswer* const record = under.exchange.record();
+  const bool was_cancelled = under.reason == FinishReason::kCancelled;
+  const bool is_good = !under.error && !was_cancelled;
   if (under.metered) {
     std::string outcome(under.error ? kFailedOutcome : FinishReasonName(under.reason));
+    std::optional<KeptAnswer> kept;
+    if (record != nullptr && is_good) {
+      kept = record->Whole(under.call->streams() ? under.out : DumpJson(under.call->Answer()));
+    }
     const auto settled = co_await under.metered->Settle(std::move(outcome), std::move(kept));
     if (!settled && !under.error) under.error = settled.error();
   }
-  if (is_good && !under.error) under.exchange.record()->MarkGood();
+  if (record != nullptr && is_good && !under.error) record->MarkGood();
 }
 
 // Nobody waits for the answer any more, and what was computed of it is paid for.

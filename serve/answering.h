@@ -87,7 +87,6 @@ class Answering {
   static Json InfoOf(const Under& under, const Turn& turn, FinishReason reason,
                      const RequestDone& done);
   boost::asio::awaitable<void> Settle(Under& under);
-  static std::optional<KeptAnswer> KeptOf(const Under& under);
   boost::asio::awaitable<void> EndLeft(Under& under);
   boost::asio::awaitable<void> SignOfLife(Under& under);
 

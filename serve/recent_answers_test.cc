@@ -38,8 +38,9 @@ TEST(RecentAnswers, BelongToTheirOwnersForAWhile) {
 TEST(RecentAnswers, TheOldestGoWhereRoomEnds) {
   RecentAnswers answers({.age = minutes(60), .bytes = 100'000});
   const Clock::time_point now;
-  for (const char* name : {"a", "b", "c"})
+  for (const char* name : {"a", "b", "c"}) {
     answers.Keep(Answer("", name, std::string(40'000, 'x')), now);
+  }
   EXPECT_EQ(BodyOf(answers, "", "a", now), "none");
   EXPECT_EQ(BodyOf(answers, "", "b", now).size(), 40'000U);
   answers.Keep(Answer("", "d", std::string(100'000, 'x')), now);
