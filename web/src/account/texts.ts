@@ -29,7 +29,6 @@ const en = {
   tabs: { keys: 'Keys', usage: 'Usage', organisations: 'Organisations', prices: 'Prices' },
   organisation: 'Organisation',
   cancel: 'Cancel',
-  close: 'Close',
   save: 'Save',
   keys: {
     make: 'New key',
@@ -128,7 +127,6 @@ const zh: typeof en = {
   tabs: { keys: '密钥', usage: '用量', organisations: '组织', prices: '价格' },
   organisation: '组织',
   cancel: '取消',
-  close: '关闭',
   save: '保存',
   keys: {
     make: '新建密钥',

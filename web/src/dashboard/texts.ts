@@ -66,7 +66,7 @@ const en = {
 };
 
 const zh: typeof en = {
-  title: '仪表盘',
+  title: '仪表板',
   model: '模型',
   allModels: '所有模型',
   range: '时间范围',
