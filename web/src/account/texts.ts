@@ -87,10 +87,10 @@ const en = {
   organisations: {
     make: 'New organisation', name: 'Name', currency: 'Currency', zone: 'Time zone', zoneHint: 'When its days begin',
     balance: 'Balance', held: 'Held', heldHint: 'for answers under way',
-    deposit: 'Deposit', depositTo: (name: string) => `Deposit for ${name}`, amount: 'Amount', reference: 'Reference',
+    deposit: 'Add money', depositTo: (name: string) => `Add money for ${name}`, amount: 'Amount', reference: 'Reference',
     referenceHint: 'Such as an invoice’s number: each counts once, so a repeated one adds nothing.',
     repeated: 'There is a deposit with this reference already; nothing was added.',
-    history: 'History', deposits: (name: string) => `Deposits of ${name}`, noDeposits: 'Nothing yet', at: 'When', create: 'Make the organisation',
+    history: 'Deposits', deposits: (name: string) => `Deposits of ${name}`, noDeposits: 'Nothing yet', at: 'When', create: 'Make the organisation',
   },
   prices: {
     of: 'Of a million tokens', model: 'Model', currency: 'Currency', input: 'Input', cached: 'Cached', image: 'Images', output: 'Output',
@@ -187,7 +187,7 @@ const zh: typeof en = {
     deposit: '充值', depositTo: (name: string) => `为 ${name} 充值`, amount: '金额', reference: '凭证号',
     referenceHint: '例如发票号：每个凭证号只计一次，重复提交不会增加余额。',
     repeated: '此凭证号已充值过，余额没有变化。',
-    history: '记录', deposits: (name: string) => `${name} 的充值记录`, noDeposits: '暂无', at: '时间', create: '创建组织',
+    history: '充值记录', deposits: (name: string) => `${name} 的充值记录`, noDeposits: '暂无', at: '时间', create: '创建组织',
   },
   prices: {
     of: '每百万词元', model: '模型', currency: '货币', input: '输入', cached: '缓存', image: '图像', output: '输出',
