@@ -112,7 +112,8 @@ export function KeyList({ organisation }: { organisation: Organisation }) {
           </label>
         )}
       </div>
-      <table class="table stacks">
+      {shown.length === 0 && <p>{t.value.keys.nobody}</p>}
+      <table class="table stacks" hidden={shown.length === 0}>
         <caption class="visually-hidden">{t.value.tabs.keys}: {organisation.name}</caption>
         <Head />
         <tbody>

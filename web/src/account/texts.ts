@@ -32,6 +32,7 @@ const en = {
   save: 'Save',
   keys: {
     make: 'New key',
+    nobody: 'This organisation has no key in use.',
     name: 'Name',
     nameHint: 'Whose it is, or what for',
     scope: 'Scope',
@@ -78,8 +79,7 @@ const en = {
   usage: {
     by: 'By', from: 'From', to: 'Through',
     groups: { day: 'Day', key: 'Key', model: 'Model' } as Record<UsageBy, string>,
-    requests: 'Requests', text: 'Text', cached: 'Cached', image: 'Images', output: 'Output', charge: 'Charge',
-    inputGroup: 'Tokens of input', total: 'Total',
+    requests: 'Requests', text: 'Text', cached: 'Cached', image: 'Images', output: 'Output', charge: 'Charge', total: 'Total',
     nothing: 'Nothing was used in this time.',
     download: 'Download CSV',
     zone: (zone: string) => `Days of ${zone}`,
@@ -130,6 +130,7 @@ const zh: typeof en = {
   save: '保存',
   keys: {
     make: '新建密钥',
+    nobody: '此组织没有可用的密钥。',
     name: '名称',
     nameHint: '谁在用，或用于什么',
     scope: '权限',
@@ -175,8 +176,7 @@ const zh: typeof en = {
   usage: {
     by: '分组', from: '从', to: '到',
     groups: { day: '日期', key: '密钥', model: '模型' },
-    requests: '请求', text: '文本', cached: '缓存', image: '图像', output: '输出', charge: '费用',
-    inputGroup: '输入词元', total: '合计',
+    requests: '请求', text: '文本', cached: '缓存', image: '图像', output: '输出', charge: '费用', total: '合计',
     nothing: '这段时间内没有用量。',
     download: '下载 CSV',
     zone: (zone: string) => `日期按 ${zone} 计`,
