@@ -21,23 +21,6 @@ export function duration(ms: number, language: string): string {
   return `${Math.floor(whole / 60)}${unit.min} ${whole % 60}${unit.s}`;
 }
 
-const signs: Record<string, string> = { CNY: '¥', USD: '$', EUR: '€', GBP: '£' };
-
-/** A decimal string with its currency; of a small amount two digits that tell something, no less than cents. */
-export function money(amount: string, currency: string): string {
-  const sign = signs[currency];
-  const digits = shortDecimal(amount);
-  return sign ? digits.replace(/^(-?)/, `$1${sign}`) : `${digits} ${currency}`;
-}
-
-function shortDecimal(amount: string): string {
-  const [whole = '0', fraction = ''] = amount.split('.');
-  const first = fraction.search(/[1-9]/);
-  if (first < 0) return whole;
-  const kept = /[1-9]/.test(whole) ? 2 : Math.max(2, first + 2);
-  return Number(amount).toFixed(Math.min(kept, 12)).replace(/(\.\d\d\d*?)0+$/, '$1');
-}
-
 /** Which heading a chat stands below in the list. */
 export function dayOf(seconds: number, now: Date): 'today' | 'yesterday' | 'week' | 'month' | string {
   const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate()).getTime();

@@ -48,7 +48,7 @@ export function Field({ name, label, hint, failure, children }: FieldProps) {
     <div class="field">
       <label for={id}>{label}</label>
       {children({ id, name, 'aria-invalid': wrong, ...(described ? { 'aria-describedby': described } : {}) })}
-      {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
+      {hint && <small id={`${id}-hint`}>{hint}</small>}
       {wrong && <p class="error" id={`${id}-error`} role="alert">{failure.message}</p>}
     </div>
   );

@@ -34,7 +34,7 @@ export function Form({ submit, danger = false, fields, send, onCancel, children 
     <form class="form" onSubmit={(event) => void onSubmit(event)} noValidate>
       {children(failure)}
       <FormError failure={failure} />
-      <p class="form-buttons">
+      <p class="dialog-buttons">
         <button type="button" class="button quiet" onClick={onCancel}>{t.value.cancel}</button>
         <button type="submit" class={danger ? 'button danger' : 'button primary'} disabled={busy}>{submit}</button>
       </p>

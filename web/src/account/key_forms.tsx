@@ -1,9 +1,9 @@
 // Forms that make a key, change its limits, and end it.
+import { Dialog } from '../dialog';
 import { loadMe, me } from '../state/me';
 import * as api from './api';
 import { attempt, loadKeys } from './book';
 import { dayIn } from './days';
-import { Dialog } from './dialog';
 import { Field } from './field';
 import { Form } from './form';
 import { limitNames, LimitFields } from './limits';

@@ -69,7 +69,7 @@ function Row({ item, organisation, open }: RowProps) {
             <button type="button" class="button small" aria-label={texts.editOf(item.name)} onClick={() => open('limits')}>
               {texts.edit}
             </button>
-            <button type="button" class="button small danger" aria-label={texts.revokeOf(item.name)} onClick={() => open('revoke')}>
+            <button type="button" class="button small revoke" aria-label={texts.revokeOf(item.name)} onClick={() => open('revoke')}>
               {texts.revoke}
             </button>
           </>
@@ -102,6 +102,7 @@ export function KeyList({ organisation }: { organisation: Organisation }) {
   const close = () => setOpen(null);
   return (
     <>
+      {open?.form === 'secret' && <NewSecret made={open.made} onDone={close} />}
       <div class="panel-tools">
         <button type="button" class="button primary" onClick={() => setOpen({ form: 'new' })}>{t.value.keys.make}</button>
         {revoked.length > 0 && (
@@ -111,7 +112,8 @@ export function KeyList({ organisation }: { organisation: Organisation }) {
           </label>
         )}
       </div>
-      <table class="table stacks">
+      {shown.length === 0 && <p>{t.value.keys.nobody}</p>}
+      <table class="table stacks" hidden={shown.length === 0}>
         <caption class="visually-hidden">{t.value.tabs.keys}: {organisation.name}</caption>
         <Head />
         <tbody>
@@ -125,7 +127,6 @@ export function KeyList({ organisation }: { organisation: Organisation }) {
       )}
       {open?.form === 'limits' && <EditLimits item={open.key} currency={organisation.currency} onClose={close} />}
       {open?.form === 'revoke' && <Revoke item={open.key} onClose={close} />}
-      {open?.form === 'secret' && <NewSecret made={open.made} onClose={close} />}
     </>
   );
 }

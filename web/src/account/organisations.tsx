@@ -1,11 +1,11 @@
 // Organisations with their balances, and what was paid in.
 import { useEffect, useState } from 'preact/hooks';
+import { Dialog } from '../dialog';
 import { ServerError } from '../server';
 import { language } from '../texts';
 import * as api from './api';
 import { attempt, loadOrganisations, organisations } from './book';
 import { dayIn } from './days';
-import { Dialog } from './dialog';
 import { Field } from './field';
 import { Form } from './form';
 import { exactMoney } from './money';
@@ -101,7 +101,6 @@ function Deposits({ organisation, onClose }: OfOrganisation) {
           </tbody>
         </table>
       )}
-      <p class="form-buttons"><button type="button" class="button" autoFocus onClick={onClose}>{t.value.close}</button></p>
     </Dialog>
   );
 }

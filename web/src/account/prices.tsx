@@ -1,10 +1,10 @@
 // What a million tokens of each model cost.
 import { useEffect, useState } from 'preact/hooks';
+import { Dialog } from '../dialog';
 import { models } from '../state/me';
 import { language } from '../texts';
 import * as api from './api';
 import { attempt } from './book';
-import { Dialog } from './dialog';
 import { Field, type Failure } from './field';
 import { Form } from './form';
 import { exactMoney } from './money';

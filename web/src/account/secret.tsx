@@ -1,45 +1,50 @@
-// A key that was just made: what clients show, which nobody sees again.
-import { useState } from 'preact/hooks';
+// A key that was just made: what clients show, which nobody sees again. It stays until it is put away,
+// where a dialog could be left by a slip.
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { copyText } from '../copy';
 import { sentenceOf } from '../errors';
 import { go } from '../route';
 import { login } from '../server';
 import { loadMe } from '../state/me';
 import type { Key } from './api';
-import { Dialog } from './dialog';
 import { t } from './texts';
 
 export type Made = Key & { secret: string };
 
-export function NewSecret({ made, onClose }: { made: Made; onClose: () => void }) {
+export function NewSecret({ made, onDone }: { made: Made; onDone: () => void }) {
   const texts = t.value.keys;
   const [status, setStatus] = useState('');
+  const copyButton = useRef<HTMLButtonElement>(null);
+  useEffect(() => copyButton.current?.focus(), [made.id]);
   const copy = async () => setStatus((await copyText(made.secret)) ? texts.copied : texts.copyFailed);
   const useHere = async () => {
     try {
       await login(made.secret);
       await loadMe();
-      onClose();
+      onDone();
       go({ view: 'chat', chat: null });
     } catch (error) {
       setStatus(sentenceOf(error));
     }
   };
   return (
-    <Dialog title={texts.madeTitle(made.name)} onClose={onClose}>
-      <p class="warning">{texts.madeWarning}</p>
+    <section class="card made" aria-labelledby="made-title" aria-describedby="made-warning">
+      <h2 id="made-title">{texts.madeTitle(made.name)}</h2>
+      <p id="made-warning" class="warning">{texts.madeWarning}</p>
       <p class="secret">
-        <code tabIndex={0} data-secret>{made.secret}</code>
-        <button type="button" class="button primary" autoFocus onClick={() => void copy()}>{texts.copy}</button>
+        <code data-secret>{made.secret}</code>
+        <button type="button" class="button primary" ref={copyButton} onClick={() => void copy()}>{texts.copy}</button>
       </p>
-      <p role="status" class="secret-status">{status}</p>
-      {made.scope === 'inference' && <p class="quiet">{texts.useHereHint}</p>}
-      <p class="form-buttons">
+      <p class="made-buttons">
+        <button type="button" class="button" onClick={onDone}>{texts.done}</button>
         {made.scope === 'inference' && (
-          <button type="button" class="button" onClick={() => void useHere()}>{texts.useHere}</button>
+          <>
+            <button type="button" class="button" onClick={() => void useHere()} aria-describedby="made-use">{texts.useHere}</button>
+            <small id="made-use" class="quiet">{texts.useHereHint}</small>
+          </>
         )}
-        <button type="button" class="button" onClick={onClose}>{texts.done}</button>
       </p>
-    </Dialog>
+      <p role="status" class="quiet">{status}</p>
+    </section>
   );
 }

@@ -29,10 +29,10 @@ const en = {
   tabs: { keys: 'Keys', usage: 'Usage', organisations: 'Organisations', prices: 'Prices' },
   organisation: 'Organisation',
   cancel: 'Cancel',
-  close: 'Close',
   save: 'Save',
   keys: {
     make: 'New key',
+    nobody: 'This organisation has no key in use.',
     name: 'Name',
     nameHint: 'Whose it is, or what for',
     scope: 'Scope',
@@ -79,8 +79,7 @@ const en = {
   usage: {
     by: 'By', from: 'From', to: 'Through',
     groups: { day: 'Day', key: 'Key', model: 'Model' } as Record<UsageBy, string>,
-    requests: 'Requests', text: 'Text', cached: 'Cached', image: 'Images', output: 'Output', charge: 'Charge',
-    inputGroup: 'Tokens of input', total: 'Total',
+    requests: 'Requests', text: 'Text', cached: 'Cached', image: 'Images', output: 'Output', charge: 'Charge', total: 'Total',
     nothing: 'Nothing was used in this time.',
     download: 'Download CSV',
     zone: (zone: string) => `Days of ${zone}`,
@@ -88,10 +87,10 @@ const en = {
   organisations: {
     make: 'New organisation', name: 'Name', currency: 'Currency', zone: 'Time zone', zoneHint: 'When its days begin',
     balance: 'Balance', held: 'Held', heldHint: 'for answers under way',
-    deposit: 'Deposit', depositTo: (name: string) => `Deposit for ${name}`, amount: 'Amount', reference: 'Reference',
+    deposit: 'Add money', depositTo: (name: string) => `Add money for ${name}`, amount: 'Amount', reference: 'Reference',
     referenceHint: 'Such as an invoice’s number: each counts once, so a repeated one adds nothing.',
     repeated: 'There is a deposit with this reference already; nothing was added.',
-    history: 'History', deposits: (name: string) => `Deposits of ${name}`, noDeposits: 'Nothing yet', at: 'When', create: 'Make the organisation',
+    history: 'Deposits', deposits: (name: string) => `Deposits of ${name}`, noDeposits: 'Nothing yet', at: 'When', create: 'Make the organisation',
   },
   prices: {
     of: 'Of a million tokens', model: 'Model', currency: 'Currency', input: 'Input', cached: 'Cached', image: 'Images', output: 'Output',
@@ -128,10 +127,10 @@ const zh: typeof en = {
   tabs: { keys: '密钥', usage: '用量', organisations: '组织', prices: '价格' },
   organisation: '组织',
   cancel: '取消',
-  close: '关闭',
   save: '保存',
   keys: {
     make: '新建密钥',
+    nobody: '此组织没有可用的密钥。',
     name: '名称',
     nameHint: '谁在用，或用于什么',
     scope: '权限',
@@ -177,8 +176,7 @@ const zh: typeof en = {
   usage: {
     by: '分组', from: '从', to: '到',
     groups: { day: '日期', key: '密钥', model: '模型' },
-    requests: '请求', text: '文本', cached: '缓存', image: '图像', output: '输出', charge: '费用',
-    inputGroup: '输入词元', total: '合计',
+    requests: '请求', text: '文本', cached: '缓存', image: '图像', output: '输出', charge: '费用', total: '合计',
     nothing: '这段时间内没有用量。',
     download: '下载 CSV',
     zone: (zone: string) => `日期按 ${zone} 计`,
@@ -189,7 +187,7 @@ const zh: typeof en = {
     deposit: '充值', depositTo: (name: string) => `为 ${name} 充值`, amount: '金额', reference: '凭证号',
     referenceHint: '例如发票号：每个凭证号只计一次，重复提交不会增加余额。',
     repeated: '此凭证号已充值过，余额没有变化。',
-    history: '记录', deposits: (name: string) => `${name} 的充值记录`, noDeposits: '暂无', at: '时间', create: '创建组织',
+    history: '充值记录', deposits: (name: string) => `${name} 的充值记录`, noDeposits: '暂无', at: '时间', create: '创建组织',
   },
   prices: {
     of: '每百万词元', model: '模型', currency: '货币', input: '输入', cached: '缓存', image: '图像', output: '输出',

@@ -1,5 +1,6 @@
 // What an answer took: one quiet line, and all of it on demand.
-import { dateTime, duration, money, number, short } from '../format';
+import { exactMoney, roughMoney } from '../account/money';
+import { dateTime, duration, number, short } from '../format';
 import { language, t } from '../texts';
 import type { Answer } from '../types';
 
@@ -8,7 +9,7 @@ function speedOf({ timings }: Answer): string | null {
 }
 
 function costOf({ usage: { cost, currency } }: Answer): string | null {
-  return cost && currency ? money(cost, currency) : null;
+  return cost && currency ? roughMoney(cost, currency, language.value) : null;
 }
 
 function lineOf(answer: Answer): string[] {
@@ -40,7 +41,7 @@ function rowsOf(answer: Answer): [string, string][] {
     [names.writing, timings ? duration(timings.predicted_ms, now) : null],
     [names.speed, speedOf(answer) && t.value.tokensPerSecond(speedOf(answer)!)],
     [names.finish, t.value.finish[answer.finish_reason] ?? answer.finish_reason],
-    [names.cost, usage.cost ? `${usage.cost} ${usage.currency ?? ''}` : null],
+    [names.cost, usage.cost && usage.currency ? exactMoney(usage.cost, usage.currency, now) : null],
   ];
   return rows.filter((row): row is [string, string] => row[1] !== null && row[1] !== '');
 }

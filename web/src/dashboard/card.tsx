@@ -118,7 +118,7 @@ export function CardView({ card, shown, points, model, from }: CardViewProps) {
           label={t.value.chartOf(title)} unit={card.unit} colours={card.series.map(({ colour }) => colour)}
           data={data} from={from} to={shown.time}
         />
-        {empty && <p class="chart-empty">{t.value.nothingShown}</p>}
+        {empty && <p class="chart-empty"><span>{t.value.nothingShown}</span></p>}
       </div>
       <Legend
         card={card} points={points} series={series}

@@ -3,6 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { signal } from '@preact/signals';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
+import { whenIdle } from '../frames';
 import { language } from '../texts';
 import { clock, show, type Unit } from './format';
 import { palette } from './palette';
@@ -27,7 +28,7 @@ function top(unit: Unit, highest: number): number {
   return unit === 'share' ? 1 : Math.max(least, highest * 1.1);
 }
 
-function optionsOf(props: () => ChartProps): uPlot.Options {
+function optionsOf(props: () => ChartProps, width: number): uPlot.Options {
   const { unit, colours } = props();
   const axis: uPlot.Axis = {
     stroke: () => palette.value.text,
@@ -38,7 +39,7 @@ function optionsOf(props: () => ChartProps): uPlot.Options {
   };
   const whole = unit === 'count' ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] } : {};
   return {
-    width: 300,
+    width: Math.max(1, width),
     height,
     padding: [8, 8, 0, 0],
     legend: { show: false },
@@ -50,8 +51,7 @@ function optionsOf(props: () => ChartProps): uPlot.Options {
     axes: [
       {
         ...axis, size: 24, space: 72,
-        values: (_chart, splits) =>
-          splits.map((time) => clock(time, language.value, props().to - props().from <= 300)),
+        values: (chart, splits) => splits.map((time) => clockAt(time, chart, props())),
       },
       {
         ...axis, ...whole, space: 34,
@@ -73,6 +73,13 @@ function optionsOf(props: () => ChartProps): uPlot.Options {
   };
 }
 
+// Nothing where it would be cut off by the edge.
+function clockAt(time: number, chart: uPlot, { from, to }: ChartProps): string | null {
+  const half = 26; // of the text's width
+  if (chart.valToPos(time, 'x') > chart.over.clientWidth - half) return null;
+  return clock(time, language.value, to - from <= 300);
+}
+
 function soft(colour: string): string {
   return colour.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.12)');
 }
@@ -85,6 +92,18 @@ function widest(chart: uPlot, values: string[] | null): number {
   return Math.ceil(width / devicePixelRatio) + 12;
 }
 
+/** Draws it again as the page changes, until the function it returns is called. */
+function keepUp(chart: uPlot, box: HTMLElement): () => void {
+  const resized = new ResizeObserver(([entry]) => chart.setSize({ width: entry!.contentRect.width, height }));
+  resized.observe(box);
+  const ends = [palette, language].map((each) => each.subscribe(() => chart.redraw(false, true)));
+  return () => {
+    ends.forEach((end) => end());
+    resized.disconnect();
+    chart.destroy();
+  };
+}
+
 export function Chart(props: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
@@ -92,15 +111,17 @@ export function Chart(props: ChartProps) {
   current.current = props;
 
   useEffect(() => {
-    const drawn = new uPlot(optionsOf(() => current.current), current.current.data, box.current!);
-    chart.current = drawn;
-    const resized = new ResizeObserver(([entry]) => drawn.setSize({ width: entry!.contentRect.width, height }));
-    resized.observe(box.current!);
-    const ends = [palette, language].map((each) => each.subscribe(() => drawn.redraw(false, true)));
+    let end: (() => void) | null = () => {};
+    // One after the other: all at once would hold up the page.
+    whenIdle(() => {
+      if (!end) return;
+      const options = optionsOf(() => current.current, box.current!.clientWidth);
+      const drawn = (chart.current = new uPlot(options, current.current.data, box.current!));
+      end = keepUp(drawn, box.current!);
+    });
     return () => {
-      ends.forEach((end) => end());
-      resized.disconnect();
-      drawn.destroy();
+      end?.();
+      end = null;
     };
   }, []);
   useEffect(() => chart.current?.setData(props.data), [props.data]);

@@ -107,7 +107,9 @@ function Live() {
       <div class="dashboard-tools">
         <ModelPicker models={current?.models ?? []} />
         <RangePicker />
-        <span class={problem.value === null ? 'live' : 'live bad'} title={t.value.liveHint}>{t.value.live}</span>
+        {problem.value === null
+          ? <span class="live" title={t.value.liveHint}>{t.value.live}</span>
+          : <span class="live bad">{t.value.interrupted}</span>}
       </div>
       <Notices current={current} />
       {current && <Charts current={current} />}

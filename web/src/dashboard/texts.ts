@@ -9,6 +9,7 @@ const en = {
   range: 'Time shown',
   minutes: (n: number) => (n === 60 ? '1 hour' : `${n} min`),
   live: 'Live',
+  interrupted: 'Interrupted',
   liveHint: 'Read from the server every 2 seconds while this page is in view',
   noMetrics: "Figures of the whole server take an administrator’s key.",
   noMetricsHint: 'You are logged in with a key that asks for answers. Log out, and in again with an administrator’s key, to see them.',
@@ -54,7 +55,6 @@ const en = {
   } as Record<string, string>,
   noTotals: 'none yet',
   spend: 'Spend',
-  spendHint: 'Of the organisation, by its own days',
   organisation: 'Organisation',
   today: 'Today',
   thirtyDays: '30 days',
@@ -66,12 +66,13 @@ const en = {
 };
 
 const zh: typeof en = {
-  title: '仪表盘',
+  title: '仪表板',
   model: '模型',
   allModels: '所有模型',
   range: '时间范围',
   minutes: (n: number) => (n === 60 ? '1 小时' : `${n} 分钟`),
   live: '实时',
+  interrupted: '已中断',
   liveHint: '页面可见时每 2 秒从服务器读取一次',
   noMetrics: '查看整个服务器的指标需要管理员密钥。',
   noMetricsHint: '您当前使用的是用于对话的密钥。请退出登录，再用管理员密钥登录后查看。',
@@ -117,7 +118,6 @@ const zh: typeof en = {
   },
   noTotals: '暂无',
   spend: '费用',
-  spendHint: '按组织所在时区的日期统计',
   organisation: '组织',
   today: '今天',
   thirtyDays: '30 天',

@@ -70,7 +70,7 @@ function takeCheckbox(children: ComponentChild[]) {
   line.splice(0, 1, <span class="box" aria-hidden="true" key="box">{box[1] === ' ' ? '☐' : '☑'}</span>, (line[0] as string).slice(3));
 }
 
-function leaf(token: Token, open: boolean, key: number): VNode {
+function leaf(token: Token, open: boolean, key: number): VNode | null {
   switch (token.type) {
     case 'fence':
     case 'code_block':
@@ -79,8 +79,11 @@ function leaf(token: Token, open: boolean, key: number): VNode {
       return <Maths tex={token.content} display key={key} />;
     case 'maths_open':
       return <p class="maths-open" key={key}>{token.content}</p>;
-    default:
+    case 'hr':
       return <hr key={key} />;
+    default:
+      // A link's address, which other lines refer to.
+      return null;
   }
 }
 

@@ -131,11 +131,11 @@ async function finish(answering: Answering, outcome: Promise<Outcome>, handled: 
 
 // An answer that ended becomes a turn of its session, here as it did on the server.
 async function settle(answering: Answering, { text, thoughts, answer }: Outcome) {
-  const stopped = answering.phase.peek() === 'stopping' || answer?.finish_reason === 'cancelled';
+  const stopped = answering.phase.peek() === 'stopping';
   const session = loaded.peek().get(answering.session);
   if (!session) {
     dropAnswering(answering);
-  } else if (answer && text && !stopped) {
+  } else if (answer && text && answer.finish_reason === 'stop' && !stopped) {
     const reply: Message = { role: 'assistant', content: text, ...(thoughts ? { reasoning_content: thoughts } : {}) };
     const messages = [...answering.messages, reply];
     drawnAs.set(answer.id, answering.key);
@@ -144,6 +144,7 @@ async function settle(answering: Answering, { text, thoughts, answer }: Outcome)
       turns: [...session.turns, { messages: messages.length, tokens: answer.usage.total_tokens, answer }],
     });
   } else {
+    // Whether it was cut off or cancelled, here or elsewhere, only the session tells.
     const before = session.turns.length;
     const fresh = await server.session(session.name);
     const kept = fresh.turns.length > before;
