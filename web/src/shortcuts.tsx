@@ -15,8 +15,12 @@ export const helpShown = signal(false);
 
 const inText = (target: EventTarget | null) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 
+// At once where it is there, so that no key typed next goes elsewhere; else when it has been drawn.
 function focus(id: string) {
-  requestAnimationFrame(() => document.getElementById(id)?.focus());
+  const find = () => document.getElementById(id);
+  const element = find();
+  if (element?.checkVisibility()) element.focus();
+  else requestAnimationFrame(() => find()?.focus());
 }
 
 function toSearch() {

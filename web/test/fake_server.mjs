@@ -94,7 +94,7 @@ async function run(answer, session, body, question) {
   const steps = /^slow/.test(question) || flags.has('--slow') ? 20 : 2;
   for (let step = 1; step <= steps && !answer.cancelled; step++) {
     await wait(150);
-    emit({ ...head, choices: [], prompt_progress: { total: prompt * 40, cache: prompt * 4, processed: Math.floor(prompt * 40 * step / steps), time_ms: step * 150 } });
+    emit({ ...head, choices: [], prompt_progress: { total: prompt, cache: Math.floor(prompt / 10), processed: Math.floor(prompt * step / steps), time_ms: step * 150 } });
   }
   choice({ role: 'assistant', content: '' });
   if (/think/.test(question)) {

@@ -59,7 +59,12 @@ void QuickSort(std::span<T> items) {
 
 export function sample(question) {
   const words = Number(/(\d+) words/.exec(question)?.[1] ?? 0);
-  if (words > 0) return sentences(words);
+  if (words > 0) {
+    if (/list/.test(question)) return sentences(words).replaceAll(/(\w+ ){10}/g, '\n- $&').replaceAll('\n\n', ' ');
+    if (/paragraph/.test(question)) return sentences(words).replaceAll('\n', ' ');
+    if (/table/.test(question)) return `| a | b |\n|--|--|\n${'| some *words* | in `cells` of it |\n'.repeat(words / 7)}`;
+    return sentences(words);
+  }
   if (/^code (\d+)/.test(question)) return `\`\`\`js\n${'const value = compute(1, "two"); // three\n'.repeat(Number(/\d+/.exec(question)[0]))}\`\`\`\n`;
   if (/^turn \d/.test(question)) return `${question}: ${sentences(60)}\n\n- one **bold** thing\n- another \`thing\`\n\n\`\`\`js\nconst a = 1;\nconst b = "two";\n\`\`\`\n\nThat is $x^2$.`;
   if (/\p{Script=Han}/u.test(question)) return chinese;
@@ -71,8 +76,8 @@ function sentences(words) {
   const some = 'the quick model reads a long prompt and writes its answer one word after the other until it has said enough'.split(' ');
   let text = '';
   for (let index = 0; index < words; index++) {
-    text += some[(index * 7 + index % 3) % some.length];
-    text += index % 120 === 119 ? '.\n\n' : index % 17 === 16 ? '. ' : ' ';
+    text += some[index % some.length];
+    text += index % 120 === 119 ? '.\n\n' : index % 21 === 20 ? ', ' : ' ';
   }
   return text;
 }

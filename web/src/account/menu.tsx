@@ -42,21 +42,23 @@ export function AccountMenu() {
   }, [open]);
 
   const who = me.value;
-  if (!who?.needs_key || !who.key) return null;
+  if (!who?.needs_key) return null;
   const { key, organisation } = who;
+  // Keys of a file have no names.
+  const name = key?.name ?? t.value.menu.nameless;
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key !== 'Escape' || !open) return;
     event.stopPropagation();
     setOpen(false);
     button.current?.focus();
   };
-  const note = key.scope === 'admin' ? t.value.menu.admin
+  const note = key?.scope === 'admin' ? t.value.menu.admin
     : organisation && roughMoney(organisation.balance, organisation.currency, language.value);
   return (
     <div class="account-menu" ref={box} onKeyDown={onKeyDown}>
       {open && (
         <div class="account-panel" id="account-panel">
-          <p><strong>{key.name}</strong></p>
+          <p><strong>{name}</strong></p>
           <Facts />
           <button type="button" class="button" onClick={() => void logOut()}>{t.value.menu.logout}</button>
         </div>
@@ -66,7 +68,7 @@ export function AccountMenu() {
         onClick={() => setOpen(!open)}
       >
         <span class="visually-hidden">{t.value.menu.account}</span>
-        <span class="account-name">{key.name}</span> {note && <span class="account-note">{note}</span>}
+        <span class="account-name">{name}</span> {note && <span class="account-note">{note}</span>}
       </button>
     </div>
   );

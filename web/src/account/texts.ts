@@ -14,6 +14,7 @@ const en = {
   },
   menu: {
     account: 'Account',
+    nameless: 'Logged in',
     admin: 'Administrator',
     organisation: 'Organisation',
     balance: 'Balance',
@@ -112,6 +113,7 @@ const zh: typeof en = {
   },
   menu: {
     account: '账户',
+    nameless: '已登录',
     admin: '管理员',
     organisation: '组织',
     balance: '余额',

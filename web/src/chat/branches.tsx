@@ -1,14 +1,14 @@
 // ‹ 2/3 ›: goes from branch to branch where a turn has others in its place.
 import { Icon } from '../icons';
 import { summaries } from '../state/chats';
-import { showBranch } from '../state/chat';
+import { chatId, showBranch } from '../state/chat';
 import type { Step, Turn } from '../state/tree';
 import { t } from '../texts';
 
 // Through a turn lead all branches that have it: the one used last is gone to.
 function goTo(turn: Turn) {
   const name = summaries.peek().find((session) => turn.sessions.includes(session.name))?.name ?? turn.sessions.at(-1);
-  if (name) showBranch(name);
+  if (name) showBranch(chatId.peek()!, name);
 }
 
 export function Branches({ step: { turn, siblings } }: { step: Step }) {

@@ -52,7 +52,7 @@ function Sampler({ name }: { name: SamplingName }) {
       <span>{label}<small>{hint}</small></span>
       <input
         type="number" inputMode="decimal" {...limits[name]} value={settings.value[name] ?? ''}
-        placeholder={t.value.byDefault(usual === null || usual === undefined ? t.value.unlimited : String(usual))}
+        placeholder={usual === null || usual === undefined ? t.value.unlimited : t.value.byDefault(String(usual))}
         onChange={(event) => change(event.currentTarget)}
       />
     </label>

@@ -6,8 +6,15 @@ const nearPx = 40;
 /** Whether the end of the chat is in sight: else a button leads there. */
 export const atEnd = signal(true);
 
-/** Keeps `scroller` at the end of `content` as that grows. Returns what undoes it. */
-export function followEnd(scroller: HTMLElement, content: HTMLElement): { toEnd: () => void; undo: () => void } {
+export interface Follower {
+  toEnd: () => void;
+  /** Shows this part of the content, and stays there. */
+  goTo: (part: Element) => void;
+  undo: () => void;
+}
+
+/** Keeps `scroller` at the end of `content` as that grows. */
+export function followEnd(scroller: HTMLElement, content: HTMLElement): Follower {
   let following = true;
   let last = 0;
   let touched = 0;
@@ -15,6 +22,10 @@ export function followEnd(scroller: HTMLElement, content: HTMLElement): { toEnd:
   const toEnd = () => {
     following = true;
     scroller.scrollTop = scroller.scrollHeight;
+  };
+  const goTo = (part: Element) => {
+    following = false;
+    part.scrollIntoView({ block: 'start' });
   };
   const grown = new ResizeObserver(() => {
     if (following) toEnd();
@@ -42,5 +53,5 @@ export function followEnd(scroller: HTMLElement, content: HTMLElement): { toEnd:
     for (const [name, listener] of listeners) scroller.removeEventListener(name, listener);
     atEnd.value = true;
   };
-  return { toEnd, undo };
+  return { toEnd, goTo, undo };
 }

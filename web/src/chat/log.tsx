@@ -2,9 +2,9 @@
 import { useEffect, useLayoutEffect, useReducer, useRef } from 'preact/hooks';
 import { whenIdle } from '../frames';
 import { Icon } from '../icons';
-import { shownAnswering, way } from '../state/chat';
+import { shownAnswering, wantedTurn, way } from '../state/chat';
 import { t } from '../texts';
-import { atEnd, followEnd } from './follow';
+import { atEnd, followEnd, type Follower } from './follow';
 import { TurnView } from './turn';
 
 const firstTurns = 6;
@@ -13,20 +13,27 @@ const goodMs = 8;
 export function Log() {
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
-  const end = useRef(() => {});
+  const follower = useRef<Follower | null>(null);
   const steps = way.value;
   const from = useOlderTurns(steps.length, scroller);
 
   useLayoutEffect(() => {
-    const { toEnd, undo } = followEnd(scroller.current!, content.current!);
-    end.current = toEnd;
-    toEnd();
-    return undo;
+    follower.current = followEnd(scroller.current!, content.current!);
+    follower.current.toEnd();
+    return follower.current.undo;
   }, []);
 
   // Who sends wants to see the answer.
   const answering = shownAnswering.value;
-  useLayoutEffect(() => { if (answering) end.current(); }, [answering]);
+  useLayoutEffect(() => { if (answering) follower.current!.toEnd(); }, [answering]);
+
+  const wanted = wantedTurn.value;
+  useEffect(() => {
+    const part = wanted !== null && wanted >= from && content.current!.querySelector(`#turn-${wanted}`);
+    if (!part) return;
+    follower.current!.goTo(part);
+    wantedTurn.value = null;
+  }, [wanted, from, steps.length]);
 
   return (
     <div class="log-frame">
@@ -36,7 +43,7 @@ export function Log() {
         </div>
       </div>
       {!atEnd.value && (
-        <button type="button" class="to-end" onClick={() => end.current()} aria-label={t.value.toEnd} title={t.value.toEnd}>
+        <button type="button" class="to-end" onClick={() => follower.current!.toEnd()} aria-label={t.value.toEnd} title={t.value.toEnd}>
           <Icon name="down" />
         </button>
       )}

@@ -1,34 +1,39 @@
 // Where maths is in Markdown: \(…\), \[…\], $$…$$, $…$ and \begin{…}…\end{…} on lines of their own.
 import type { Env, MarkdownIt, StateBlock, StateInline } from 'markdown-it';
 
-const longest = 20_000;
+// Longer ones are shown as they are: a formula is drawn in one go.
+const longest = 5000;
 
 /** What a text is parsed with. While an answer is `open`, more text may follow. */
 export interface Environment extends Env {
   open: boolean;
+  /** Ends of maths that do not come any more in the line: each is looked for in vain once. */
+  absent?: Set<string>;
 }
 
 /** The maths that begins at `at`: its source and where the text goes on; null for none, 'unclosed' where the end may come yet. */
-export function mathsAt(text: string, at: number): { tex: string; display: boolean; end: number } | 'unclosed' | null {
+function mathsAt(text: string, at: number, absent: Set<string>): { tex: string; display: boolean; end: number } | 'unclosed' | null {
   const pair = text.slice(at, at + 2);
-  if (pair === '\\(') return between(text, at, '\\)', false);
-  if (pair === '\\[') return between(text, at, '\\]', true);
-  if (pair === '$$') return between(text, at, '$$', true);
-  if (pair[0] === '$') return dollars(text, at);
+  if (pair === '\\(') return between(text, at, '\\)', absent);
+  if (pair === '\\[') return between(text, at, '\\]', absent);
+  if (pair === '$$') return between(text, at, '$$', absent);
+  if (pair[0] === '$') return dollars(text, at, absent);
   return null;
 }
 
-function between(text: string, at: number, close: string, display: boolean) {
-  const end = find(text, at + 2, close);
+function between(text: string, at: number, close: string, absent: Set<string>) {
+  const end = absent.has(close) ? -1 : find(text, at + 2, close);
+  if (end < 0) absent.add(close);
   if (end < 0) return text.length - at > longest ? null : 'unclosed';
   const tex = text.slice(at + 2, end).trim();
-  return tex === '' || tex.length > longest ? null : { tex, display, end: end + 2 };
+  return tex === '' || tex.length > longest ? null : { tex, display: close !== '\\)', end: end + 2 };
 }
 
 // A single dollar opens before something that is no space, and closes after such, not before a digit: "$5 to $9" is money.
-function dollars(text: string, at: number) {
+function dollars(text: string, at: number, absent: Set<string>) {
   if (/[\s$]/.test(text[at + 1] ?? ' ') || /[\p{L}\p{N}]/u.test(text[at - 1] ?? '')) return null;
-  const end = find(text, at + 1, '$');
+  const end = absent.has('$') ? -1 : find(text, at + 1, '$');
+  if (end < 0) absent.add('$');
   if (end < 0) return /\d/.test(text[at + 1]!) || text.length - at > 400 ? null : 'unclosed';
   const tex = text.slice(at + 1, end);
   if (/\s/.test(text[end - 1]!) || /\d/.test(text[end + 1] ?? '') || /`|\n\s*\n/.test(tex)) return null;
@@ -47,8 +52,9 @@ function find(text: string, from: number, close: string): number {
 function inlineRule(state: StateInline, silent: boolean): boolean {
   const char = state.src[state.pos];
   if (char !== '$' && char !== '\\') return false;
-  const found = mathsAt(state.src, state.pos);
-  if (found === 'unclosed' && (state.env as Environment).open) {
+  const environment = state.env as Environment;
+  const found = mathsAt(state.src, state.pos, (environment.absent ??= new Set()));
+  if (found === 'unclosed' && environment.open) {
     // Shown as it is until its end comes, so that no half of it is taken for emphasis.
     if (!silent) state.pending += state.src.slice(state.pos);
     state.pos = state.posMax;

@@ -2,7 +2,8 @@
 
 /** The last block without a last line that may become a fence, a list or an underlined heading. */
 export function holdBack(block: string): string {
-  return block.replace(/(^|\n)[ \t>]*(`{1,2}|~{1,2}|[-=*+_]{1,3}|\d{1,9}[.)]?)[ \t]*$/, '$1');
+  const lastLine = block.lastIndexOf('\n') + 1;
+  return /^[ \t>]*(`{1,2}|~{1,2}|[-=*+_]{1,3}|\d{1,9}[.)]?)[ \t]*$/.test(block.slice(lastLine)) ? block.slice(0, lastLine) : block;
 }
 
 /** A line's text with its open emphasis, code and link ended. */

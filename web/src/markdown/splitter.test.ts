@@ -32,6 +32,24 @@ test('a text that grows by characters is cut as the whole is, and what is closed
   expect(splitter.version).toBe(0);
 });
 
+test('a long list is cut into parts, the same ones as it grows', () => {
+  const list = Array.from({ length: 50 }, (_, at) => `${at + 1}. item\n    - inner\n`).join('');
+  const whole = split(list);
+  expect(whole.closed.map((part) => part.slice(0, 8))).toEqual(['1. item\n', '21. item', '41. item']);
+  const growing = new Splitter();
+  for (let length = 1; length < list.length; length += 7) growing.update(list.slice(0, length), true);
+  expect(growing.closed).toEqual(whole.closed.slice(0, 2));
+  growing.update(list, false);
+  expect(growing.closed).toEqual(whole.closed);
+});
+
+test('a block that is longer than a step is one block', () => {
+  const splitter = new Splitter();
+  const long = 'word '.repeat(30_000);
+  for (let steps = 0; !splitter.update(long, false); steps++) expect(steps).toBeLessThan(5);
+  expect(splitter.closed).toEqual([long]);
+});
+
 test('another text is cut anew', () => {
   const splitter = split('one\n\ntwo');
   splitter.update('other', true);

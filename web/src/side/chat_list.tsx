@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { ErrorLine } from '../errors';
 import { dayOf, monthName } from '../format';
 import { hrefOf } from '../route';
-import { showBranch } from '../state/chat';
+import { showBranch, wantedTurn } from '../state/chat';
 import { chatOf, chats, listed, listError, refreshChats, type Chat } from '../state/chats';
 import { language, t } from '../texts';
 import type { SessionSummary } from '../types';
@@ -56,13 +56,18 @@ function headingOf(day: string): string {
   }
 }
 
+function pick(session: SessionSummary) {
+  showBranch(chatOf(session), session.name);
+  wantedTurn.value = session.match?.turn ?? null;
+}
+
 function Found({ sessions }: { sessions: SessionSummary[] }) {
   if (sessions.length === 0) return <p class="quiet hint">{t.value.noMatch}</p>;
   return (
     <ul class="found">
       {sessions.map((session) => (
         <li key={session.name}>
-          <a href={hrefOf({ view: 'chat', chat: chatOf(session) })} onClick={() => showBranch(session.name)}>
+          <a href={hrefOf({ view: 'chat', chat: chatOf(session) })} onClick={() => pick(session)}>
             <strong>{session.metadata.title ?? session.name}</strong>
             {session.match?.excerpt && <span><Marked text={session.match.excerpt} wanted={search.value.trim()} /></span>}
           </a>

@@ -4,7 +4,7 @@ import * as server from '../server';
 import { route } from '../route';
 import type { Session, SessionSummary } from '../types';
 import { answerings } from './answering';
-import { chatById, chatOf, listed, listSession, summaries } from './chats';
+import { chatById, chatOf, listed, listSession } from './chats';
 import { settingsOf } from './settings';
 import { treeOf, wayOf } from './tree';
 
@@ -13,6 +13,9 @@ export const loaded = signal<ReadonlyMap<string, Session>>(new Map());
 export const loadError = signal<unknown>(null);
 
 export const chatId = computed(() => (route.value.view === 'chat' ? route.value.chat : null));
+
+/** A turn that was searched for, to be gone to. */
+export const wantedTurn = signal<number | null>(null);
 
 // The branch that was chosen last in each chat.
 const chosen = signal<ReadonlyMap<string, string>>(new Map());
@@ -42,8 +45,7 @@ export const shownAnswering = computed(() => (shownName.value === null ? null : 
 /** Tokens of the sequence that is shown. */
 export const contextUsed = computed(() => shown.value?.turns.at(-1)?.tokens ?? 0);
 
-export function showBranch(session: string) {
-  const chat = chatOf(loaded.value.get(session) ?? summaries.value.find(({ name }) => name === session)!);
+export function showBranch(chat: string, session: string) {
   chosen.value = new Map(chosen.value).set(chat, session);
 }
 

@@ -41,10 +41,21 @@ export const chatById = (id: string) => chats.value.find((chat) => chat.id === i
 const pageSize = 500;
 let refreshing: Promise<void> | null = null;
 
+// What was put into the list and taken out of it while it is read anew: the answer may not know of it.
+let meanwhile = new Map<string, SessionSummary | null>();
+
 /** Asks for the list anew; a call while one is under way waits for that one. */
 export function refreshChats(): Promise<void> {
-  refreshing ??= readAll().finally(() => { refreshing = null; });
+  if (!refreshing) {
+    meanwhile = new Map();
+    refreshing = readAll().finally(() => { refreshing = null; });
+  }
   return refreshing;
+}
+
+function withMeanwhile(all: SessionSummary[]): SessionSummary[] {
+  const own = [...meanwhile.values()].filter((session) => session !== null).reverse();
+  return [...own, ...all.filter(({ name }) => !meanwhile.has(name))];
 }
 
 async function readAll() {
@@ -57,7 +68,7 @@ async function readAll() {
       after = some.at(-1)?.name ?? '';
       if (!listed.value) summaries.value = [...all];
     }
-    summaries.value = all;
+    summaries.value = withMeanwhile(all);
     listed.value = true;
     listError.value = null;
   } catch (error) {
@@ -67,10 +78,13 @@ async function readAll() {
 
 /** Puts what is known of a session into the list, as the one used last. */
 export function listSession(session: SessionSummary) {
+  meanwhile.delete(session.name);
+  meanwhile.set(session.name, session);
   summaries.value = [session, ...summaries.value.filter(({ name }) => name !== session.name)];
 }
 
 export function unlistSession(name: string) {
+  meanwhile.set(name, null);
   summaries.value = summaries.value.filter((session) => session.name !== name);
 }
 

@@ -11,6 +11,7 @@ import { draftOf, emptyDraft, isEmpty, messageOf, textOf, type Draft } from './m
 import { newSessionName, randomLetters, titleOf } from './names';
 import { modelOf, newChatSettings, newChatSystem, samplingOf, settingsOf } from './settings';
 import { drawnAs, type Turn } from './tree';
+import { t } from '../texts';
 
 /** The last thing that happened to an answer, for those who cannot see it. */
 export const announced = signal<{ what: 'started' | 'done' | 'stopped' | 'failed' } | null>(null);
@@ -48,12 +49,12 @@ async function beginChat(draft: Draft): Promise<Session> {
   const id = randomLetters(16);
   const model = modelOf(newChatSettings.peek())?.id;
   const given = { ...newChatSettings.peek(), ...(model ? { model } : {}) };
-  const title = titleOf(draft.text) || draft.files[0]?.name || '';
+  const title = titleOf(draft.text) || draft.files[0]?.name || t.peek().image;
   const session = await server.makeSession({
     name: `chat-${id}`,
     ...(model ? { model } : {}),
     ...(newChatSystem.peek().trim() ? { system: newChatSystem.peek().trim() } : {}),
-    metadata: { chat: id, settings: JSON.stringify(given), ...(title ? { title } : {}) },
+    metadata: { chat: id, settings: JSON.stringify(given), title },
   });
   batch(() => {
     takeSession({ ...session, messages: session.messages ?? [], turns: session.turns ?? [] });
@@ -197,7 +198,7 @@ async function branch(step: number, messages: Message[]) {
     const turns = source.turns.slice(0, step);
     const count = turns.reduce((sum, turn) => sum + turn.messages, 0);
     takeSession({ ...source, ...session, metadata, under_way: null, turns, messages: source.messages.slice(0, count) });
-    showBranch(session.name);
+    showBranch(metadata.chat, session.name);
   });
   await ask(session.name, messages);
 }

@@ -119,7 +119,7 @@ export const en = {
   systemFixed: 'Set when this chat began.',
   sampling: 'Sampling',
   byDefault: (value: string) => `default ${value}`,
-  unlimited: 'none',
+  unlimited: 'no limit',
   reset: 'Back to defaults',
   samplingNames: {
     temperature: ['Temperature', 'Higher is more varied, 0 always takes the likeliest token.'],
