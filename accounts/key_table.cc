@@ -12,7 +12,7 @@ bool IsGood(const Key& key, int64_t now) {
 
 }  // namespace
 
-void KeyTable::Put(KeyNews&& news) {
+void KeyTable::Put(KeyNews&& news, int64_t now) {
   const std::lock_guard lock(mutex_);
   for (auto& [hash, key] : news.keys) {
     ids_[hash] = key.id;
@@ -22,6 +22,10 @@ void KeyTable::Put(KeyNews&& news) {
     const std::string hash = login.hash;
     logins_.insert_or_assign(hash, std::move(login));
   }
+  if (news.logins.empty()) return;
+  std::erase_if(logins_, [now](const auto& each) {
+    return each.second.ended != 0 || each.second.expires <= now;
+  });
 }
 
 std::optional<Key> KeyTable::Find(std::string_view secret, int64_t now) const {

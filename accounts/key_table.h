@@ -36,7 +36,8 @@ KeyNews ReadKeyNews(Sql& sql, int64_t known);
 // Thread safe.
 class KeyTable {
  public:
-  void Put(KeyNews&& news);
+  // Logins that are over at `now` are forgotten.
+  void Put(KeyNews&& news, int64_t now);
 
   // The key whose owner shows `secret`. A wrong, a revoked and an expired one take the same work.
   std::optional<Key> Find(std::string_view secret, int64_t now) const;

@@ -242,6 +242,7 @@ class Ledger {
   static Result<std::unique_ptr<Ledger>> OpenShared(const LedgerOptions& options);
   int64_t Now(Sql& sql) const { return clock_ ? clock_() : sql.Now(); }
 
+  int64_t TimeOfKeys() const;  // by which they expire: that of this machine
   Status LoadKeys();
   void TakeKeys(KeyNews&& news);
   // Changes a row of keys, and what is in memory of it.

@@ -47,9 +47,11 @@ KeyNews ReadKeyNews(Sql& sql, int64_t known) {
   return news;
 }
 
+int64_t Ledger::TimeOfKeys() const { return clock_ ? clock_() : SystemTime(); }
+
 void Ledger::TakeKeys(KeyNews&& news) {
   keys_changed_ = news.last;
-  keys_.Put(std::move(news));
+  keys_.Put(std::move(news), TimeOfKeys());
 }
 
 Status Ledger::LoadKeys() {
@@ -116,7 +118,7 @@ Status Ledger::ChangeKeys(const std::string& organisation,
         },
         // In the thread that takes others' changes, so that memory follows in the order of commits.
         [this, news, done = std::move(done)](Status status) {
-          if (status) keys_.Put(std::move(*news));
+          if (status) keys_.Put(std::move(*news), TimeOfKeys());
           done(std::move(status));
         },
         organisation);
@@ -159,7 +161,7 @@ Result<std::vector<Key>> Ledger::Keys(const std::string& organisation) {
 }
 
 std::optional<Key> Ledger::Authenticate(std::string_view secret) const {
-  return keys_.Find(secret, clock_ ? clock_() : SystemTime());
+  return keys_.Find(secret, TimeOfKeys());
 }
 
 Result<Secret> Ledger::AddLogin(const std::string& key) {
@@ -199,7 +201,7 @@ Status Ledger::EndLogin(std::string_view secret) {
 }
 
 std::optional<Key> Ledger::AuthenticateLogin(std::string_view secret) const {
-  return keys_.FindLogin(secret, clock_ ? clock_() : SystemTime());
+  return keys_.FindLogin(secret, TimeOfKeys());
 }
 
 }  // namespace fulmen

@@ -6,7 +6,9 @@
 // so it counts only where no key is shown and the request is from our own page: SameSite=Strict
 // holds back what other sites make a browser send, and since another port of this host is the same
 // site, Origin and Sec-Fetch-Site must say that it is ours (IsOwnPage). A foreign page that adds a
-// key of its own making, to get past the guard, has none that is known.
+// key of its own making, to get past the guard, has none that is known. Over plain HTTP browsers
+// leave Sec-Fetch-Site out, and a GET has no Origin: it counts, since our page sends such ones, and
+// what another port's page can have of it is nothing that it can read and nothing that it changes.
 #pragma once
 
 #include <memory>

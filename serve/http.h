@@ -116,6 +116,7 @@ struct Route {
   RouteHandler handler;
   Access access = Access::kKey;
   std::string summary = {};  // for /openapi.json
+  size_t most_body = 0;      // bytes; 0: as many as the server takes
 };
 
 }  // namespace fulmen

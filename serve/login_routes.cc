@@ -14,6 +14,9 @@ namespace {
 
 namespace asio = boost::asio;
 
+// Bytes that anybody may send, without a key.
+constexpr size_t kMostBody = 4096;
+
 ApiResult<Json> OrganisationJson(Ledger& ledger, const std::string& name) {
   const auto all = ledger.Organisations();
   if (!all) return tl::unexpected(ToApiError(all.error()));
@@ -45,7 +48,9 @@ RouteHandler Me(Service& service) {
   return [&service](Exchange& exchange, const PathValues&) {
     auto work = [&service, &exchange]() -> ApiResult<HttpResponse> {
       FULMEN_API_ASSIGN(const Json who, WhoJson(service, exchange.request().caller));
-      return HttpResponse::OfJson(who);
+      HttpResponse response = HttpResponse::OfJson(who);
+      response.headers.emplace_back("cache-control", "no-store");
+      return response;
     };
     return RespondFromWorker(service, exchange, work);
   };
@@ -69,6 +74,8 @@ ApiResult<HttpResponse> LogIn(Service& service, Exchange& exchange) {
   const std::optional<Caller> caller = service.callers->OfKey(key);
   if (!caller) return tl::unexpected(KeyError("it"));
   const auto login = service.callers->Login(key);
+  // It may have been revoked meanwhile.
+  if (!login && login.error().code == ErrorCode::kNotFound) return tl::unexpected(KeyError("it"));
   if (!login) return tl::unexpected(ToApiError(login.error()));
   FULMEN_API_ASSIGN(const Json who, WhoJson(service, *caller));
   HttpResponse response = HttpResponse::OfJson(who);
@@ -80,7 +87,8 @@ ApiResult<HttpResponse> LogIn(Service& service, Exchange& exchange) {
 ApiResult<HttpResponse> LogOut(Service& service, Exchange& exchange) {
   FULMEN_API_TRY(CheckPage(exchange.request()));
   const std::string login(LoginOf(exchange.request(), service.over_tls));
-  if (!login.empty() && service.callers != nullptr) {
+  // Nobody has the ledger write for a cookie that is made up.
+  if (service.callers != nullptr && service.callers->OfLogin(login)) {
     const Status ended = service.callers->Logout(login);
     if (!ended) return tl::unexpected(ToApiError(ended.error()));
   }
@@ -103,8 +111,8 @@ std::vector<Route> LoginRoutes(Service& service) {
   return {
       {"GET", "/v1/me", Me(service), Access::kKey, "Who asks, and what they have left"},
       {"POST", "/v1/login", Answered(service, LogIn), Access::kAnyone,
-       "Sign a browser in with a key"},
-      {"POST", "/v1/logout", Answered(service, LogOut), Access::kAnyone, "Sign it out"},
+       "Sign a browser in with a key", kMostBody},
+      {"POST", "/v1/logout", Answered(service, LogOut), Access::kAnyone, "Sign it out", kMostBody},
   };
 }
 

@@ -100,7 +100,7 @@ describe('accounts', () => {
     const row = admin.getByRole('row', { name: /ada/ });
     await row.getByRole('button', { name: /^Revoke/ }).click();
     await admin.getByRole('dialog').getByRole('button', { name: /^Revoke/ }).click();
-    await admin.getByRole('button', { name: 'Show 1 revoked' }).click();
+    await admin.getByLabel('Show 1 revoked').check();
     await row.getByText(/^revoked/).waitFor();
     await chat.send('Hello again');
     await page.getByRole('button', { name: 'Log in' }).waitFor();
