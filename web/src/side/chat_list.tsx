@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { ErrorLine } from '../errors';
 import { dayOf, monthName } from '../format';
+import { groupBy } from '../group';
 import { hrefOf } from '../route';
 import { showBranch, wantedTurn } from '../state/chat';
 import { chatOf, chats, listed, listError, refreshChats, type Chat } from '../state/chats';
@@ -32,7 +33,7 @@ export function ChatList() {
 function Days({ chats: shown }: { chats: Chat[] }) {
   if (shown.length === 0) return listed.value ? <p class="quiet hint">{t.value.noChats}</p> : null;
   const now = new Date();
-  const days = Map.groupBy(shown, ({ used }) => dayOf(used, now));
+  const days = groupBy(shown, ({ used }) => dayOf(used, now));
   return (
     <>
       {[...days].map(([day, some]) => (

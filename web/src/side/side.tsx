@@ -2,7 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { Icon, Mark, type IconName } from '../icons';
 import { lazy } from '../lazy';
-import { hrefOf, route, type Route } from '../route';
+import { go, hrefOf, route, type Route } from '../route';
 import { me } from '../state/me';
 import { t } from '../texts';
 import { ChatList } from './chat_list';
@@ -40,7 +40,7 @@ export function Side() {
             <Icon name="side" />
           </button>
         </header>
-        <a class="side-link new" href={hrefOf({ view: 'chat', chat: null })}><Icon name="plus" />{t.value.newChat}</a>
+        <button type="button" class="side-link new" onClick={() => go({ view: 'chat', chat: null })}><Icon name="plus" />{t.value.newChat}</button>
         <label class="search">
           <Icon name="search" />
           <input

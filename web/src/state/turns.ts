@@ -10,7 +10,7 @@ import { draftOf as boxOf, keepUnsent, saveDrafts, setDraft } from './drafts';
 import { draftOf, emptyDraft, isEmpty, messageOf, textOf, type Draft } from './message';
 import { newSessionName, randomLetters, titleOf } from './names';
 import { modelOf, newChatSettings, newChatSystem, samplingOf, settingsOf } from './settings';
-import { drawnAs, type Turn } from './tree';
+import { drawnAs, questionOf, type Turn } from './tree';
 import { t } from '../texts';
 
 /** The last thing that happened to an answer, for those who cannot see it. */
@@ -225,12 +225,6 @@ export async function giveUp(answering: Answering) {
 }
 
 const sameStart = (other: Session, session: Session) => session.turns.every((turn, at) => turn.answer?.id === other.turns[at]?.answer?.id);
-
-/** A turn's messages before the first answer. */
-export function questionOf(turn: Turn): Message[] {
-  const answer = turn.messages.findIndex(({ role }) => role === 'assistant');
-  return answer < 0 ? turn.messages : turn.messages.slice(0, answer);
-}
 
 /** What a turn's answer says. */
 export const answerText = (turn: Turn) => turn.messages.filter(({ role }) => role === 'assistant').map(textOf).join('\n\n');
