@@ -19,6 +19,7 @@ export const en = {
   // List of chats
   search: 'Search chats',
   noMatch: 'No chat has this text.',
+  keepsNone: 'This server keeps no chats: they last until this page is closed.',
   noChats: 'Your chats will be listed here.',
   today: 'Today',
   yesterday: 'Yesterday',

@@ -18,6 +18,7 @@ export const zh: Texts = {
 
   search: '搜索对话',
   noMatch: '没有包含这段文字的对话。',
+  keepsNone: '此服务器不保存对话：关闭页面后对话即消失。',
   noChats: '你的对话会列在这里。',
   today: '今天',
   yesterday: '昨天',
