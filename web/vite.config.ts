@@ -13,6 +13,12 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     chunkSizeWarningLimit: 300,
+    rolldownOptions: {
+      output: {
+        // What the first view needs, in few files; the other views share it.
+        codeSplitting: { groups: [{ name: 'core', test: /node_modules\/@?preact|src\/(state|texts|side|chat\/(?!chat_settings)|(?!settings_view)[a-z_]+\.tsx?$)/ }] },
+      },
+    },
   },
   server: {
     proxy: Object.fromEntries(

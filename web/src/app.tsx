@@ -26,9 +26,9 @@ export function App() {
   if (mustLogIn.value) return <Login onDone={start} />;
   return (
     <div class={`shell ${folded.value ? 'folded' : ''}`}>
-      <a class="skip" href={`#${boxId}`} onClick={skip}>{t.value.skip}</a>
+      <SkipLink />
       <Side />
-      <main class="view">
+      <main class="view" id={mainId} tabIndex={-1}>
         {loadError.value !== null && (
           <ErrorLine error={loadError.value}><button type="button" class="button" onClick={() => void loadMe()}>{t.value.retry}</button></ErrorLine>
         )}
@@ -60,9 +60,16 @@ function WithMenu({ children }: { children: preact.ComponentChildren }) {
   );
 }
 
-function skip(event: Event) {
-  event.preventDefault();
-  (document.getElementById(boxId) ?? document.querySelector('main'))?.focus();
+const mainId = 'main';
+
+function SkipLink() {
+  const inChat = route.value.view === 'chat';
+  const id = inChat ? boxId : mainId;
+  const skip = (event: Event) => {
+    event.preventDefault();
+    document.getElementById(id)?.focus();
+  };
+  return <a class="skip" href={`#${id}`} onClick={skip}>{inChat ? t.value.skipToBox : t.value.skip}</a>;
 }
 
 // The one place that speaks to a screen reader while an answer is written.

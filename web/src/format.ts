@@ -11,6 +11,9 @@ export function short(value: number): string {
   return `${Number(scaled.toPrecision(scaled < 100 ? 2 : 3))}${unit}`;
 }
 
+/** Tokens a second. */
+export const rate = (value: number) => value.toFixed(value < 100 ? 1 : 0);
+
 /** Milliseconds as "0.4 s", "12 s", "3 min 5 s". */
 export function duration(ms: number, language: string): string {
   const unit = language === 'zh' ? { s: ' 秒', min: ' 分' } : { s: ' s', min: ' min' };

@@ -14,6 +14,7 @@ export class ServerError extends Error {
 type Method = 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
 
 interface Options {
+  /** What JSON is made of, or a string that is JSON. */
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
@@ -30,7 +31,7 @@ async function ask(method: Method, path: string, options: Options = {}): Promise
   const init: RequestInit = { method, credentials: 'same-origin', headers: { ...options.headers } };
   if (options.signal) init.signal = options.signal;
   if (options.body !== undefined) {
-    init.body = JSON.stringify(options.body);
+    init.body = typeof options.body === 'string' ? options.body : JSON.stringify(options.body);
     init.headers = { ...init.headers, 'Content-Type': 'application/json' };
   }
   let response: Response;
@@ -88,7 +89,7 @@ export const exportSession = (name: string) => getText(`${sessionPath(name)}/exp
 export const changeSession = (name: string, change: SessionChange) =>
   ask('PATCH', sessionPath(name), { body: change });
 
-export const importSession = (name: string, file: unknown) => ask('PUT', sessionPath(name), { body: file });
+export const importSession = (name: string, file: string) => ask('PUT', sessionPath(name), { body: file });
 
 // Answers
 

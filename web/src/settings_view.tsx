@@ -17,10 +17,14 @@ export function SettingsView() {
       <section class="card">
         <h2>{texts.appearance}</h2>
         <Choice label={texts.theme} value={theme.value} options={texts.themes} onChange={(value) => { theme.value = value as Theme; }} />
-        <Choice
-          label={texts.language} value={languageChoice.value} options={{ auto: texts.automatic, en: 'English', zh: '中文' }}
-          onChange={(value) => { languageChoice.value = value as Language | 'auto'; }}
-        />
+        <label class="choice">
+          <span class="choice-name">{texts.language}</span>
+          <select value={languageChoice.value} onChange={(event) => { languageChoice.value = event.currentTarget.value as Language | 'auto'; }}>
+            <option value="auto">{texts.automatic}</option>
+            <option value="en">English</option>
+            <option value="zh">中文</option>
+          </select>
+        </label>
       </section>
       <Transfer />
       <section class="card">

@@ -118,7 +118,7 @@ export interface Sampling {
 
 export interface Completion extends Sampling {
   model: string;
-  session: string;
+  session?: string;
   messages: Message[];
 }
 

@@ -5,42 +5,46 @@ import { ErrorLine } from '../errors';
 import { Icon } from '../icons';
 import { lazy } from '../lazy';
 import { isRunning, type Answering } from '../state/answering';
-import type { Turn } from '../state/tree';
+import type { Step } from '../state/tree';
 import { answerText, askAgain, giveUp, retry } from '../state/turns';
 import { t } from '../texts';
 import { Progress } from './progress';
 import { Stats } from './stats';
 import { Thoughts } from './thoughts';
 import { ToolText } from './tool_text';
+import { Versions } from './versions';
 
 export const Markdown = lazy(async () => (await import('../markdown/markdown')).Markdown);
 
 interface Props {
-  turn: Turn;
+  step: Step;
   answering: Answering | null;
   index: number;
 }
 
-export function AnswerView({ turn, answering, index }: Props) {
+export function AnswerView({ step, answering, index }: Props) {
+  const { turn } = step;
   const phase = answering?.phase.value ?? 'done';
   const running = isRunning(phase);
   const replies = turn.messages.filter(({ role }) => role === 'assistant');
   const thoughts = answering ? answering.thoughts.value : replies.map((reply) => reply.reasoning_content ?? '').join('');
   const text = answering ? answering.text.value : answerText(turn);
   return (
-    <section class="answer" aria-label={turn.answer?.model ?? t.value.model} aria-busy={running}>
+    <article class="answer" aria-label={t.value.answer} aria-busy={running}>
       {thoughts !== '' && <Thoughts text={thoughts} open={running && text === ''} turn={turn} answering={answering} />}
       <Markdown text={text} open={running} />
       {replies.flatMap((reply) => reply.tool_calls ?? []).map((call) => (
         <ToolText name={call.function.name} text={call.function.arguments} key={call.id} />
       ))}
-      {answering ? <UnderWay answering={answering} /> : <Footer turn={turn} index={index} text={text} />}
-    </section>
+      {answering ? <UnderWay answering={answering} step={step} /> : <Footer step={step} index={index} text={text} />}
+    </article>
   );
 }
 
-function UnderWay({ answering }: { answering: Answering }) {
-  if (answering.phase.value !== 'failed') return <Progress answering={answering} />;
+function UnderWay({ answering, step }: { answering: Answering; step: Step }) {
+  if (answering.phase.value !== 'failed') {
+    return <div class="answer-foot"><div class="actions"><Versions step={step} of="answer" /></div><Progress answering={answering} /></div>;
+  }
   return (
     <ErrorLine error={answering.error.value}>
       <button type="button" class="button" onClick={() => askAgain(answering)}>{t.value.retry}</button>
@@ -49,7 +53,8 @@ function UnderWay({ answering }: { answering: Answering }) {
   );
 }
 
-function Footer({ turn, index, text }: { turn: Turn; index: number; text: string }) {
+function Footer({ step, index, text }: { step: Step; index: number; text: string }) {
+  const { turn } = step;
   const [error, setError] = useState<unknown>(null);
   const again = () => {
     setError(null);
@@ -60,6 +65,7 @@ function Footer({ turn, index, text }: { turn: Turn; index: number; text: string
       {turn.answer?.finish_reason === 'length' && <p class="note">{t.value.cutOff}</p>}
       <div class="answer-foot">
         <div class="actions">
+          <Versions step={step} of="answer" />
           <CopyButton text={() => text} label={t.value.copy} />
           <button type="button" class="icon-button" onClick={again} aria-label={t.value.retry} title={t.value.retry}>
             <Icon name="retry" />

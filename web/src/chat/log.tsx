@@ -37,11 +37,11 @@ export function Log() {
 
   return (
     <div class="log-frame">
-      <div class="log" ref={scroller} role="log" aria-live="off" aria-label={t.value.conversation} tabIndex={0}>
+      <section class="log" ref={scroller} aria-label={t.value.conversation} tabIndex={0}>
         <div class="column" ref={content}>
           {steps.slice(from).map((step, index) => <TurnView key={step.turn.key} step={step} index={from + index} />)}
         </div>
-      </div>
+      </section>
       {!atEnd.value && (
         <button type="button" class="to-end" onClick={() => follower.current!.toEnd()} aria-label={t.value.toEnd} title={t.value.toEnd}>
           <Icon name="down" />

@@ -1,5 +1,5 @@
 // What an answer under way is doing: reading the prompt, thinking, writing.
-import { duration, short } from '../format';
+import { duration, rate, short } from '../format';
 import type { Answering } from '../state/answering';
 import { language, t } from '../texts';
 import type { PromptProgress } from '../types';
@@ -26,7 +26,7 @@ function Written({ answering }: { answering: Answering }) {
   return (
     <p class="progress">
       <Dots />
-      {seconds > 0.5 && <span>{t.value.tokensPerSecond((count / seconds).toFixed(1))}</span>}
+      {seconds > 0.5 && <span>{t.value.tokensPerSecond(rate(count / seconds))}</span>}
     </p>
   );
 }

@@ -9,9 +9,9 @@ import type { Step } from '../state/tree';
 import { edit } from '../state/turns';
 import { language, t } from '../texts';
 import type { Message } from '../types';
-import { Branches } from './branches';
 import { EditBox } from './edit_box';
 import { ToolText } from './tool_text';
+import { Versions } from './versions';
 
 interface Props {
   message: Message;
@@ -30,7 +30,8 @@ export function Question({ message, step, index }: Props) {
     await edit(index, { ...draft, text }).catch(setError);
   };
   return (
-    <section class="question" aria-label={t.value.you}>
+    <article class="question" id={`turn-${index}`} aria-label={t.value.you}>
+      <h2 class="visually-hidden">{t.value.you}</h2>
       {editing ? <EditBox text={draft.text} onSend={(text) => void send(text)} onCancel={() => setEditing(false)} /> : (
         <div class="bubble">
           {draft.images.length > 0 && <p class="pictures">{draft.images.map((url, at) => <Picture url={url} key={at} />)}</p>}
@@ -46,14 +47,14 @@ export function Question({ message, step, index }: Props) {
       {error !== null && <ErrorLine error={error} />}
       {!editing && (
         <div class="actions">
-          <Branches step={step} />
+          <Versions step={step} of="question" />
           <CopyButton text={() => textOf(message)} label={t.value.copy} />
           <button type="button" class="icon-button" onClick={() => setEditing(true)} aria-label={t.value.edit} title={t.value.edit}>
             <Icon name="edit" />
           </button>
         </div>
       )}
-    </section>
+    </article>
   );
 }
 

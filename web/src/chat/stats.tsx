@@ -1,11 +1,11 @@
 // What an answer took: one quiet line, and all of it on demand.
 import { exactMoney, roughMoney } from '../account/money';
-import { dateTime, duration, number, short } from '../format';
+import { dateTime, duration, number, rate, short } from '../format';
 import { language, t } from '../texts';
 import type { Answer } from '../types';
 
 function speedOf({ timings }: Answer): string | null {
-  return timings && timings.predicted_ms > 0 ? (timings.predicted_n / timings.predicted_ms * 1000).toFixed(1) : null;
+  return timings && timings.predicted_ms > 0 ? rate(timings.predicted_n / timings.predicted_ms * 1000) : null;
 }
 
 function costOf({ usage: { cost, currency } }: Answer): string | null {

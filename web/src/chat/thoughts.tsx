@@ -34,7 +34,7 @@ export function Thoughts({ text, open, turn, answering }: Props) {
   const summary = open ? t.value.thinking : ms ? t.value.thoughtFor(duration(ms, language.value)) : t.value.thought;
   return (
     <details class="thoughts" onToggle={(event) => setUnfolded(event.currentTarget.open)}>
-      <summary class={open ? 'busy' : ''}>{summary}</summary>
+      <summary class={open ? 'busy' : ''} onClick={() => setUnfolded(true)}>{summary}</summary>
       {unfolded && <Markdown text={text} open={open} />}
     </details>
   );

@@ -1,8 +1,7 @@
 // A turn: what the user said, and what was answered.
 import { Component } from 'preact';
 import { answerings } from '../state/answering';
-import type { Step } from '../state/tree';
-import { questionOf } from '../state/turns';
+import { questionOf, type Step } from '../state/tree';
 import { AnswerView } from './answer';
 import { Question } from './question';
 
@@ -25,10 +24,10 @@ export class TurnView extends Component<Props> {
     const { turn } = step;
     const answering = turn.pending ? answerings.peek().get(turn.pending) ?? null : null;
     return (
-      <article class="turn" id={`turn-${index}`}>
+      <>
         {questionOf(turn).map((message, at) => <Question message={message} step={step} index={index} key={at} />)}
-        <AnswerView turn={turn} answering={answering} index={index} />
-      </article>
+        <AnswerView step={step} answering={answering} index={index} />
+      </>
     );
   }
 }

@@ -45,7 +45,7 @@ function opened(token: Token, key: number): Open {
   const props: Record<string, unknown> = { key };
   if (token.type === 'heading_open') {
     const level = Number(token.tag[1]);
-    return { tag: `h${Math.min(6, level + 2)}`, props: { ...props, class: `heading-${level}` }, children: [] };
+    return { tag: `h${Math.min(6, Math.max(3, level + 1))}`, props: { ...props, class: `heading-${level}` }, children: [] };
   }
   if (token.type === 'paragraph_open' && token.hidden) return { tag: '', props, children: [] };
   const start = token.attrGet('start');
@@ -88,10 +88,21 @@ function leaf(token: Token, open: boolean, key: number): VNode | null {
 }
 
 function lineNodes(text: string, references: References, open: boolean, lines: LineCache): ComponentChild[] {
-  if (open) return inlineNodes(inlineTokens(finishInline(text), references, true));
+  if (open) {
+    const plain = plainStart(text);
+    const rest = inlineNodes(inlineTokens(finishInline(text.slice(plain)), references, true));
+    return plain > 0 ? [text.slice(0, plain), ...rest] : rest;
+  }
   let nodes = lines.get(text);
   if (!nodes) lines.set(text, nodes = inlineNodes(inlineTokens(text, references, false)));
   return nodes;
+}
+
+// Of a long line that grows, the start that has no marks in it need not be looked through again.
+function plainStart(text: string): number {
+  if (text.length < 2000) return 0;
+  const mark = text.search(/[*_~`[\]$\\<&!]| {2}\n|:\/\//);
+  return text.lastIndexOf(' ', mark < 0 ? text.length - 1 : mark) + 1;
 }
 
 function inlineNodes(tokens: Token[]): ComponentChild[] {

@@ -2,13 +2,15 @@
 import { useState } from 'preact/hooks';
 import { ErrorLine } from '../errors';
 import { dayOf, monthName } from '../format';
+import { groupBy } from '../group';
 import { hrefOf } from '../route';
 import { showBranch, wantedTurn } from '../state/chat';
 import { chatOf, chats, listed, listError, refreshChats, type Chat } from '../state/chats';
+import { keepsChats } from '../state/keeper';
 import { language, t } from '../texts';
 import type { SessionSummary } from '../types';
 import { ChatRow } from './chat_row';
-import { found, search } from './search';
+import { found, search, searchError } from './search';
 
 const step = 150;
 
@@ -20,6 +22,7 @@ export function ChatList() {
   return (
     <div class="chat-list" onScroll={onScroll}>
       {found.value ? <Found sessions={found.value} /> : <Days chats={chats.value.slice(0, limit)} />}
+      {searchError.value !== null && <ErrorLine error={searchError.value} />}
       {listError.value !== null && (
         <ErrorLine error={listError.value}>
           <button type="button" class="button" onClick={() => void refreshChats()}>{t.value.retry}</button>
@@ -30,9 +33,10 @@ export function ChatList() {
 }
 
 function Days({ chats: shown }: { chats: Chat[] }) {
+  if (!keepsChats.value && shown.length === 0) return <p class="quiet hint">{t.value.keepsNone}</p>;
   if (shown.length === 0) return listed.value ? <p class="quiet hint">{t.value.noChats}</p> : null;
   const now = new Date();
-  const days = Map.groupBy(shown, ({ used }) => dayOf(used, now));
+  const days = groupBy(shown, ({ used }) => dayOf(used, now));
   return (
     <>
       {[...days].map(([day, some]) => (

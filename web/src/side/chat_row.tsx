@@ -4,9 +4,15 @@ import { Dialog } from '../dialog';
 import { ErrorLine } from '../errors';
 import { Menu } from '../menu';
 import { go, hrefOf, route } from '../route';
+import { answerings } from '../state/answering';
 import { deleteChat, renameChat, type Chat } from '../state/chats';
 import { exportChats } from '../state/transfer';
 import { t } from '../texts';
+
+// Here, or as the server told last.
+function isAnswered(chat: Chat): boolean {
+  return chat.underWay || chat.sessions.some(({ name }) => answerings.value.has(name));
+}
 
 export function ChatRow({ chat }: { chat: Chat }) {
   const [doing, setDoing] = useState<'rename' | 'delete' | null>(null);
@@ -21,7 +27,7 @@ export function ChatRow({ chat }: { chat: Chat }) {
     <li class="chat-row">
       <a href={hrefOf({ view: 'chat', chat: chat.id })} aria-current={here ? 'page' : undefined} title={chat.title}>
         <span>{chat.title}</span>
-        {chat.underWay && <i class="pulse" title={t.value.answering} />}
+        {isAnswered(chat) && <i class="pulse" title={t.value.answering} />}
       </a>
       <Menu
         label={t.value.more(chat.title)}

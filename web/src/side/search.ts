@@ -9,6 +9,8 @@ export const search = signal('');
 /** What was found for `search`; null while nothing is searched for. */
 export const found = signal<SessionSummary[] | null>(null);
 
+export const searchError = signal<unknown>(null);
+
 const pauseMs = 180;
 
 // Of a chat's branches the one used last is shown.
@@ -21,11 +23,15 @@ export function followSearch() {
     const wanted = search.value.trim();
     if (wanted === '') {
       found.value = null;
+      searchError.value = null;
       return undefined;
     }
     const control = new AbortController();
     const timer = setTimeout(() => {
-      server.sessions({ search: wanted, limit: 100 }, control.signal).then((sessions) => { found.value = oneEach(sessions); }).catch(() => {});
+      server.sessions({ search: wanted, limit: 100 }, control.signal).then((sessions) => {
+        found.value = oneEach(sessions);
+        searchError.value = null;
+      }).catch((error) => { if (!control.signal.aborted) searchError.value = error; });
     }, pauseMs);
     return () => {
       clearTimeout(timer);

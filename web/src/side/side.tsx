@@ -2,7 +2,8 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { Icon, Mark, type IconName } from '../icons';
 import { lazy } from '../lazy';
-import { hrefOf, route, type Route } from '../route';
+import { go, hrefOf, route, type Route } from '../route';
+import { keepsChats } from '../state/keeper';
 import { me } from '../state/me';
 import { t } from '../texts';
 import { ChatList } from './chat_list';
@@ -40,14 +41,8 @@ export function Side() {
             <Icon name="side" />
           </button>
         </header>
-        <a class="side-link new" href={hrefOf({ view: 'chat', chat: null })}><Icon name="plus" />{t.value.newChat}</a>
-        <label class="search">
-          <Icon name="search" />
-          <input
-            id={searchId} type="search" placeholder={t.value.search} aria-label={t.value.search} value={search.value} autocomplete="off"
-            onInput={(event) => { search.value = event.currentTarget.value; }}
-          />
-        </label>
+        <button type="button" class="side-link new" onClick={() => go({ view: 'chat', chat: null })}><Icon name="plus" />{t.value.newChat}</button>
+        {keepsChats.value && <SearchBox />}
         <ChatList />
         <footer>
           {me.value?.sees_metrics && <ViewLink to={{ view: 'dashboard' }} icon="chart" label={t.value.dashboard} />}
@@ -57,6 +52,18 @@ export function Side() {
         </footer>
       </nav>
     </>
+  );
+}
+
+function SearchBox() {
+  return (
+    <label class="search">
+      <Icon name="search" />
+      <input
+        id={searchId} type="search" placeholder={t.value.search} aria-label={t.value.search} value={search.value} autocomplete="off"
+        onInput={(event) => { search.value = event.currentTarget.value; }}
+      />
+    </label>
   );
 }
 

@@ -1,10 +1,10 @@
 // The chat that is open: its branches, the way that is shown, and what is done to its turns.
 import { batch, computed, effect, signal, untracked } from '@preact/signals';
-import * as server from '../server';
 import { route } from '../route';
 import type { Session, SessionSummary } from '../types';
 import { answerings } from './answering';
 import { chatById, chatOf, listed, listSession } from './chats';
+import { noteSession, readSession } from './keeper';
 import { settingsOf } from './settings';
 import { treeOf, wayOf } from './tree';
 
@@ -50,6 +50,7 @@ export function showBranch(chat: string, session: string) {
 }
 
 export function keepSession(session: Session) {
+  noteSession(session);
   loaded.value = new Map(loaded.value).set(session.name, session);
 }
 
@@ -73,7 +74,7 @@ export function takeSession(session: Session) {
 }
 
 export async function loadSession(name: string) {
-  keepSession(await server.session(name));
+  keepSession(await readSession(name));
 }
 
 async function loadChat(id: string) {

@@ -3,6 +3,7 @@ import { computed, signal } from '@preact/signals';
 import * as server from '../server';
 import type { SessionHead, SessionSummary } from '../types';
 import { forgetDraft } from './drafts';
+import { changeSession, keepsChats, removeSession } from './keeper';
 
 export interface Chat {
   id: string;
@@ -59,6 +60,10 @@ function withMeanwhile(all: SessionSummary[]): SessionSummary[] {
 }
 
 async function readAll() {
+  if (!keepsChats.peek()) {
+    listed.value = true;
+    return;
+  }
   try {
     const all: SessionSummary[] = [];
     for (let page = pageSize, after = ''; page === pageSize;) {
@@ -89,7 +94,7 @@ export function unlistSession(name: string) {
 }
 
 export async function renameChat(chat: Chat, title: string) {
-  await Promise.all(chat.sessions.map(({ name }) => server.changeSession(name, { metadata: { title } })));
+  await Promise.all(chat.sessions.map(({ name }) => changeSession(name, { metadata: { title } })));
   const names = new Set(chat.sessions.map(({ name }) => name));
   summaries.value = summaries.value.map((session) => (
     names.has(session.name) ? { ...session, metadata: { ...session.metadata, title } } : session
@@ -98,7 +103,7 @@ export async function renameChat(chat: Chat, title: string) {
 
 export async function deleteChat(chat: Chat) {
   for (const { name } of chat.sessions) {
-    await server.removeSession(name);
+    await removeSession(name);
     unlistSession(name);
   }
   forgetDraft(chat.id);

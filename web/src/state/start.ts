@@ -3,7 +3,7 @@ import { refreshShown, followRoute } from './chat';
 import { refreshChats, summaries } from './chats';
 import { draftOf, saveDrafts, setDraft } from './drafts';
 import { answerings } from './answering';
-import { loadMe, me } from './me';
+import { loadMe } from './me';
 import { followAnswers } from './turns';
 import { go } from '../route';
 import { followSearch } from '../side/search';
@@ -12,7 +12,7 @@ const pollMs = 5000;
 
 /** Reads who we are and the chats; once at the start, and again after a login. */
 export function start() {
-  void loadMe().then(() => { if (me.peek()?.keeps_sessions !== false) void refreshChats(); });
+  void loadMe().then(refreshChats);
 }
 
 /** A link's ?q= fills the box and sends nothing. */

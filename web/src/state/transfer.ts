@@ -6,16 +6,15 @@ import { newSessionName, randomLetters } from './names';
 interface ExportFile {
   format: 'fulmen chats';
   version: 1;
-  sessions: Record<string, unknown>[];
+  /** Each as the server wrote it: its checksum is over these very characters. */
+  sessions: string[];
 }
 
 export async function exportChats(some: Chat[] = chats.peek()) {
-  const texts: string[] = [];
-  for (const { name } of some.flatMap((chat) => chat.sessions)) texts.push((await server.exportSession(name)).trim());
-  // Put together as text: a session's checksum is over its text as the server wrote it.
-  const file = `{"format":"fulmen chats","version":1,"sessions":[\n${texts.join(',\n')}\n]}\n`;
+  const file: ExportFile = { format: 'fulmen chats', version: 1, sessions: [] };
+  for (const { name } of some.flatMap((chat) => chat.sessions)) file.sessions.push(await server.exportSession(name));
   const name = some.length === 1 ? some[0]!.title.replace(/[^\p{L}\p{N} _-]/gu, '').trim().slice(0, 60) || 'chat' : 'chats';
-  save(file, `${name}.json`);
+  save(JSON.stringify(file), `${name}.json`);
 }
 
 function save(text: string, name: string) {
@@ -34,22 +33,21 @@ export async function importChats(file: File): Promise<number | null> {
   // Each chat gets an id of its own, so that importing twice changes nothing that is there.
   const ids = new Map<string, string>();
   for (const session of sessions) {
-    const metadata = (session.metadata ?? {}) as Record<string, string>;
-    const before = metadata.chat ?? `session:${String(session.name)}`;
-    if (!ids.has(before)) ids.set(before, randomLetters(16));
+    const { name: before, metadata = {} } = JSON.parse(session) as { name: string; metadata?: Record<string, string> };
+    const chat = metadata.chat ?? before;
+    if (!ids.has(chat)) ids.set(chat, randomLetters(16));
     const name = newSessionName();
     await server.importSession(name, session);
-    const title = metadata.title ?? String(session.name);
-    await server.changeSession(name, { metadata: { chat: ids.get(before)!, title } });
+    await server.changeSession(name, { metadata: { chat: ids.get(chat)!, title: metadata.title ?? before } });
   }
   await refreshChats();
   return ids.size;
 }
 
-function sessionsOf(text: string): Record<string, unknown>[] | null {
+function sessionsOf(text: string): string[] | null {
   try {
-    const file = JSON.parse(text) as Partial<ExportFile> | Record<string, unknown>;
-    if (file.format === 'fulmen session') return [file as Record<string, unknown>];
+    const file = JSON.parse(text) as Partial<ExportFile> | { format: 'fulmen session' };
+    if (file.format === 'fulmen session') return [text];
     return file.format === 'fulmen chats' && Array.isArray(file.sessions) ? file.sessions : null;
   } catch {
     return null;

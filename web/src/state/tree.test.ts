@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Session } from '../types';
-import { treeOf, wayOf } from './tree';
+import { treeOf, versionsOf, wayOf } from './tree';
 
 const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
 
@@ -40,4 +40,13 @@ test('a turn under way is the last of its branch', () => {
 test('a fork without a turn of its own adds nothing', () => {
   const root = treeOf([session('a', 1, ['one', 'two']), session('b', 2, ['one'])]);
   expect(keys(wayOf(root, 'a'))).toEqual(['one:1/1', 'two:1/1']);
+});
+
+test('versions are other questions, or other answers to the same one', () => {
+  const sessions = [session('a', 1, ['x']), session('b', 2, ['y']), session('c', 3, ['z'])];
+  for (const each of sessions) each.messages[0]!.content = each.name === 'c' ? 'another' : 'the same';
+  const [step] = wayOf(treeOf(sessions), 'b');
+  const names = (of: 'question' | 'answer') => versionsOf(step!, of).versions.map((turns) => turns.map(({ key }) => key).join());
+  expect([names('question'), versionsOf(step!, 'question').at]).toEqual([['x,y', 'z'], 0]);
+  expect([names('answer'), versionsOf(step!, 'answer').at]).toEqual([['x', 'y'], 1]);
 });

@@ -1,4 +1,5 @@
 // A chat is several sessions, its branches, whose first turns are the same: together they are a tree of turns.
+import { groupBy } from '../group';
 import type { Answer, Message, Session } from '../types';
 
 export interface Turn {
@@ -63,4 +64,19 @@ export function wayOf(root: Turn, session: string): Step[] {
     way.push({ turn: next, siblings: at.children });
     at = next;
   }
+}
+
+/** A turn's messages before its answer. */
+export function questionOf(turn: Turn): Message[] {
+  const answer = turn.messages.findIndex(({ role }) => role === 'assistant');
+  return answer < 0 ? turn.messages : turn.messages.slice(0, answer);
+}
+
+/** What stands in a turn's place: other questions, each with its turns, or other answers to the same question; and where the turn is. */
+export function versionsOf({ turn, siblings }: Step, of: 'question' | 'answer'): { versions: Turn[][]; at: number } {
+  if (siblings.length < 2) return { versions: [siblings], at: 0 };
+  const questions = [...groupBy(siblings, (each) => JSON.stringify(questionOf(each))).values()];
+  const own = questions.findIndex((turns) => turns.includes(turn));
+  if (of === 'question') return { versions: questions, at: own };
+  return { versions: questions[own]!.map((each) => [each]), at: questions[own]!.indexOf(turn) };
 }

@@ -10,7 +10,8 @@ import { draftOf as boxOf, keepUnsent, saveDrafts, setDraft } from './drafts';
 import { draftOf, emptyDraft, isEmpty, messageOf, textOf, type Draft } from './message';
 import { newSessionName, randomLetters, titleOf } from './names';
 import { modelOf, newChatSettings, newChatSystem, samplingOf, settingsOf } from './settings';
-import { drawnAs, type Turn } from './tree';
+import { changeSession, forkSession, keepsChats, makeSession, readSession, removeSession, turnOf } from './keeper';
+import { drawnAs, questionOf, type Turn } from './tree';
 import { t } from '../texts';
 
 /** The last thing that happened to an answer, for those who cannot see it. */
@@ -32,7 +33,7 @@ export async function send() {
   sendError.value = null;
   try {
     const session = shown.peek() ?? await beginChat(draft);
-    await ask(session.name, [messageOf(draft)], () => setDraft(chat, emptyDraft), (error) => {
+    await ask(session, [messageOf(draft)], () => setDraft(chat, emptyDraft), (error) => {
       sendError.value = { chat: chatOf(session), error };
       if (chat === null) setDraft(chatOf(session), draft);
       setDraft(null, chat === null ? emptyDraft : boxOf(null).peek());
@@ -50,14 +51,14 @@ async function beginChat(draft: Draft): Promise<Session> {
   const model = modelOf(newChatSettings.peek())?.id;
   const given = { ...newChatSettings.peek(), ...(model ? { model } : {}) };
   const title = titleOf(draft.text) || draft.files[0]?.name || t.peek().image;
-  const session = await server.makeSession({
+  const session = await makeSession({
     name: `chat-${id}`,
     ...(model ? { model } : {}),
     ...(newChatSystem.peek().trim() ? { system: newChatSystem.peek().trim() } : {}),
     metadata: { chat: id, settings: JSON.stringify(given), title },
   });
   batch(() => {
-    takeSession({ ...session, messages: session.messages ?? [], turns: session.turns ?? [] });
+    takeSession(session);
     go({ view: 'chat', chat: id }, true);
   });
   return session;
@@ -67,12 +68,12 @@ async function beginChat(draft: Draft): Promise<Session> {
  * Asks for the answer to these messages. Returns once the server has taken them, or refused them: `refused` is then called
  * and the turn is gone; without it the turn stays and shows the error.
  */
-function ask(session: string, messages: Message[], taken = () => {}, refused?: (error: unknown) => void): Promise<void> {
-  const answering = answeringOf(session, randomLetters(24), messages);
+function ask(session: Session, messages: Message[], taken = () => {}, refused?: (error: unknown) => void): Promise<void> {
+  const answering = answeringOf(session.name, randomLetters(24), messages);
   known.add(answering.key);
   addAnswering(answering);
-  const own = settingsOf(loaded.peek().get(session) ?? null);
-  const completion = { model: modelOf(own)?.id ?? '', session, messages, ...samplingOf(own) };
+  const own = settingsOf(session);
+  const completion = { model: modelOf(own)?.id ?? '', ...turnOf(session, messages), ...samplingOf(own) };
   return new Promise((go) => {
     const accepted = () => {
       taken();
@@ -136,7 +137,7 @@ async function settle(answering: Answering, { text, thoughts, answer }: Outcome)
   const session = loaded.peek().get(answering.session);
   if (!session) {
     dropAnswering(answering);
-  } else if (answer && text && answer.finish_reason === 'stop' && !stopped) {
+  } else if (answer && text && (!keepsChats.peek() || (answer.finish_reason === 'stop' && !stopped))) {
     const reply: Message = { role: 'assistant', content: text, ...(thoughts ? { reasoning_content: thoughts } : {}) };
     const messages = [...answering.messages, reply];
     drawnAs.set(answer.id, answering.key);
@@ -147,7 +148,7 @@ async function settle(answering: Answering, { text, thoughts, answer }: Outcome)
   } else {
     // Whether it was cut off or cancelled, here or elsewhere, only the session tells.
     const before = session.turns.length;
-    const fresh = await server.session(session.name);
+    const fresh = await readSession(session.name);
     const kept = fresh.turns.length > before;
     const id = fresh.turns.at(-1)?.answer?.id;
     if (kept && id) drawnAs.set(id, answering.key);
@@ -192,21 +193,23 @@ async function branch(step: number, messages: Message[]) {
   const source = shown.peek();
   if (!source) return;
   const metadata = { ...source.metadata, chat: chatOf(source) };
-  const session = await server.forkSession(source.name, { name: newSessionName(), turns: step, metadata });
+  const session = await forkSession(source, { name: newSessionName(), turns: step, metadata });
+  // The fork shares what is known of the turns before, so that nothing needs to be read.
+  const turns = source.turns.slice(0, step);
+  const count = turns.reduce((sum, turn) => sum + turn.messages, 0);
+  const fork: Session = { ...source, ...session, metadata, under_way: null, turns, messages: source.messages.slice(0, count) };
   batch(() => {
-    // The fork shares what is known of the turns before, so that nothing needs to be read.
-    const turns = source.turns.slice(0, step);
-    const count = turns.reduce((sum, turn) => sum + turn.messages, 0);
-    takeSession({ ...source, ...session, metadata, under_way: null, turns, messages: source.messages.slice(0, count) });
-    showBranch(metadata.chat, session.name);
+    takeSession(fork);
+    showBranch(metadata.chat, fork.name);
   });
-  await ask(session.name, messages);
+  await ask(fork, messages);
 }
 
 /** Asks once more for an answer that failed. */
 export function askAgain(answering: Answering) {
   dropAnswering(answering);
-  void ask(answering.session, answering.messages);
+  const session = loaded.peek().get(answering.session);
+  if (session) void ask(session, answering.messages);
 }
 
 /** Takes a turn that failed off the page, and its text back into the box. */
@@ -219,18 +222,12 @@ export async function giveUp(answering: Answering) {
   const spare = others.some((other) => other.turns.length >= session.turns.length && sameStart(other, session));
   if (!spare) return;
   // A branch without a turn of its own is of no use to anybody.
-  await server.removeSession(session.name);
+  await removeSession(session.name);
   unlistSession(session.name);
   forgetSession(session.name);
 }
 
 const sameStart = (other: Session, session: Session) => session.turns.every((turn, at) => turn.answer?.id === other.turns[at]?.answer?.id);
-
-/** A turn's messages before the first answer. */
-export function questionOf(turn: Turn): Message[] {
-  const answer = turn.messages.findIndex(({ role }) => role === 'assistant');
-  return answer < 0 ? turn.messages : turn.messages.slice(0, answer);
-}
 
 /** What a turn's answer says. */
 export const answerText = (turn: Turn) => turn.messages.filter(({ role }) => role === 'assistant').map(textOf).join('\n\n');
@@ -245,5 +242,5 @@ export async function changeSettings(change: Record<string, unknown>) {
   }
   const metadata = { ...session.metadata, settings: JSON.stringify(next) };
   keepSession({ ...session, metadata });
-  await server.changeSession(session.name, { metadata: { settings: metadata.settings } });
+  await changeSession(session.name, { metadata: { settings: metadata.settings } });
 }
