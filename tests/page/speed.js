@@ -148,7 +148,7 @@ describe('speed', () => {
     await chat.page.mouse.wheel(0, -600);
     await chat.page.waitForTimeout(200);
     const before = await view.evaluate((node) => {
-      const block = document.querySelector('article:last-of-type p');
+      const block = document.querySelector('article:last-of-type section:last-of-type p');
       getSelection().selectAllChildren(block);
       window.selected = getSelection().toString();
       const scroller = [node, ...node.querySelectorAll('*')].find((each) => each.scrollTop > 0) ?? node;

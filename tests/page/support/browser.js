@@ -37,7 +37,7 @@ export class Browser {
     page.on('console', (message) => {
       if (message.type() === 'error') page.faults.push(message.text());
     });
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(10_000);
     return page;
   }
 
