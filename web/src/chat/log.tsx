@@ -10,7 +10,7 @@ import { TurnView } from './turn';
 
 // Turns of a slice are out of sight together: a browser that watches each of a thousand is slow.
 const sliceSize = 16;
-const firstTurns = 6;
+const firstTurns = 3;
 const goodMs = 8;
 
 export function Log() {
