@@ -17,7 +17,7 @@ const paths = {
   close: 'M6 6l12 12M18 6L6 18',
   settings: 'M4 7h10M18 7h2M4 17h2M10 17h10M14 4.5v5M6 14.5v5',
   chart: 'M4 4v16h16M8 16v-4M12 16V8M16 16v-6',
-  key: 'M8 12a4 4 0 1 0 0 .01M12 12h9M17 12v4',
+  key: 'M7.5 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM11.5 12H21M17 12v4',
   trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M10 11v5M14 11v5',
   more: 'M6 12h.01M12 12h.01M18 12h.01',
   image: 'M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9h.01',

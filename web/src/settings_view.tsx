@@ -27,7 +27,7 @@ export function SettingsView() {
         </label>
       </section>
       <Transfer />
-      <section class="card">
+      <section class="card keyboard">
         <h2>{texts.shortcuts}</h2>
         <ShortcutList />
       </section>

@@ -153,7 +153,7 @@ async function handle(request, url, body, response) {
   const answer = /^\/v1\/idempotency\/([^/]+)(\/cancel)?$/.exec(path);
   const on = `${request.method} ${session ? `/v1/sessions/*${session[2] ?? ''}` : answer ? `/v1/idempotency/*${answer[2] ?? ''}` : path}`;
   if (failing) throw fail(failing, 'told to fail');
-  if (!loggedIn && path !== '/v1/login' && path !== '/props') throw fail(401, 'a key is needed');
+  if (!loggedIn && path.startsWith('/v1/') && path !== '/v1/login') throw fail(401, 'a key is needed');
   switch (on) {
     case 'POST /v1/login': if (body.key !== 'secret') throw fail(401, 'no such key'); loggedIn = true; return meBody();
     case 'POST /v1/logout': loggedIn = false; return {};

@@ -3,11 +3,14 @@ import { useEffect, useLayoutEffect, useReducer, useRef } from 'preact/hooks';
 import { whenIdle } from '../frames';
 import { Icon } from '../icons';
 import { shownAnswering, wantedTurn, way } from '../state/chat';
+import type { Step } from '../state/tree';
 import { t } from '../texts';
 import { atEnd, followEnd, type Follower } from './follow';
 import { TurnView } from './turn';
 
-const firstTurns = 6;
+// Turns of a slice are out of sight together: a browser that watches each of a thousand is slow.
+const sliceSize = 16;
+const firstTurns = 3;
 const goodMs = 8;
 
 export function Log() {
@@ -39,7 +42,7 @@ export function Log() {
     <div class="log-frame">
       <section class="log" ref={scroller} aria-label={t.value.conversation} tabIndex={0}>
         <div class="column" ref={content}>
-          {steps.slice(from).map((step, index) => <TurnView key={step.turn.key} step={step} index={from + index} />)}
+          {slicesOf(steps, from)}
         </div>
       </section>
       {!atEnd.value && (
@@ -49,6 +52,22 @@ export function Log() {
       )}
     </div>
   );
+}
+
+function slicesOf(steps: Step[], from: number) {
+  const slices = [];
+  for (let at = from; at < steps.length;) {
+    const slice = Math.floor(at / sliceSize);
+    const end = (slice + 1) * sliceSize;
+    const first = at;
+    slices.push(
+      <div class="slice" key={slice}>
+        {steps.slice(at, end).map((step, index) => <TurnView key={step.turn.key} step={step} index={first + index} />)}
+      </div>,
+    );
+    at = end;
+  }
+  return slices;
 }
 
 // The first turn that is drawn; it goes down to 0 in steps that are as large as they can be without being felt.
