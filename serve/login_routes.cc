@@ -101,10 +101,24 @@ RouteHandler Answered(Service& service,
 
 std::vector<Route> LoginRoutes(Service& service) {
   return {
-      {"GET", "/v1/me", Me(service), Access::kKey, "Who asks, and what they have left"},
-      {"POST", "/v1/login", Answered(service, LogIn), Access::kAnyone,
-       "Sign a browser in with a key"},
-      {"POST", "/v1/logout", Answered(service, LogOut), Access::kAnyone, "Sign it out"},
+      {"GET",
+       "/v1/me",
+       Me(service),
+       Access::kKey,
+       "Who asks, and what they have left",
+       {.answer = "Me"}},
+      {"POST",
+       "/v1/login",
+       Answered(service, LogIn),
+       Access::kAnyone,
+       "Sign a browser in with a key",
+       {.body = "Login", .answer = "Me"}},
+      {"POST",
+       "/v1/logout",
+       Answered(service, LogOut),
+       Access::kAnyone,
+       "Sign it out",
+       {.answer = "SignedOut"}},
   };
 }
 
