@@ -1,5 +1,7 @@
 #include "serve/api_schemas.h"
 
+#include <utility>
+
 #include "serve/schema_words.h"
 
 namespace fulmen {
@@ -45,10 +47,19 @@ Json Logprob() {
   return Object({{"token", Text()}, {"logprob", Number()}, {"bytes", ListOf(Integer())}});
 }
 
+Json MessageOf(const char* content, Json role) {
+  return OpenObject({{"role", std::move(role)},
+                     {content, AnyOf({Text(), ListOf(Ref("Part")), Null()})},
+                     {"reasoning_content?", OrNull(Text())},
+                     {"tool_calls?", ListOf(Ref("ToolCall"))},
+                     {"tool_call_id?", Text()},
+                     {"name?", Text()}});
+}
+
 Json ChatRequest() {
   Json request = OpenObject({
       {"model?", Text()},
-      {"messages", ListOf(Ref("Message"))},
+      {"messages", ListOf(Ref("RequestMessage"))},
       {"session?", Said(Text(), "The session that the messages go on with")},
       {"stream?", Flag()},
       {"stream_options?", OpenObject({{"include_usage?", Flag()}})},
@@ -64,7 +75,7 @@ Json ChatRequest() {
       {"max_completion_tokens?", Integer()},
       {"seed?", Integer()},
       {"stop?", AnyOf({Text(), ListOf(Text())})},
-      {"tools?", ListOf(OpenObject({}))},
+      {"tools?", ListOf(MapOf(Json(true)))},
   });
   request["additionalProperties"] = true;
   return request;
@@ -129,12 +140,8 @@ Json ChatSchemas() {
   return {
       {"Part", AnyOf({part_of_text, part_of_image})},
       {"ToolCall", Object({{"id", Text()}, {"type", OneOf({"function"})}, {"function", function}})},
-      {"Message", OpenObject({{"role", OneOf({"system", "developer", "user", "assistant", "tool"})},
-                              {"content?", AnyOf({Text(), ListOf(Ref("Part")), Null()})},
-                              {"reasoning_content?", OrNull(Text())},
-                              {"tool_calls?", ListOf(Ref("ToolCall"))},
-                              {"tool_call_id?", Text()},
-                              {"name?", Text()}})},
+      {"Message", MessageOf("content", OneOf({"system", "user", "assistant", "tool"}))},
+      {"RequestMessage", MessageOf("content?", Text())},
       {"ChatRequest", ChatRequest()},
       {"ChatMessage", Object({{"role", OneOf({"assistant"})},
                               {"content", OrNull(Text())},
