@@ -139,7 +139,8 @@ Json ChatSchemas() {
       OpenObject({{"type", OneOf({"image_url"})}, {"image_url", OpenObject({{"url", Text()}})}});
   return {
       {"Part", AnyOf({part_of_text, part_of_image})},
-      {"ToolCall", Object({{"id", Text()}, {"type", OneOf({"function"})}, {"function", function}})},
+      {"ToolCall",
+       Object({{"id?", Text()}, {"type", OneOf({"function"})}, {"function", function}})},
       {"Message", MessageOf("content", OneOf({"system", "user", "assistant", "tool"}))},
       {"RequestMessage", MessageOf("content?", Text())},
       {"ChatRequest", ChatRequest()},

@@ -12,6 +12,7 @@
 #include "serve/fields.h"
 #include "serve/request_json.h"
 #include "serve/service.h"
+#include "serve/sse.h"
 
 namespace fulmen {
 namespace {
@@ -74,13 +75,28 @@ HttpResponse Done(const std::string& name, std::string_view what) {
   return HttpResponse::OfJson({{"name", name}, {std::string(what), true}});
 }
 
+// As OpenAI's API has them: arguments as text, and no handles. The calls of a file that was
+// imported may be anything.
+Json OpenAiMessages(Json messages) {
+  for (Json& message : messages) {
+    message.erase("handle");
+    if (!message.contains("tool_calls")) continue;
+    for (Json& call : message["tool_calls"]) {
+      if (!Member(Member(call, "function"), "arguments").is_object()) continue;
+      Json& arguments = call["function"]["arguments"];
+      arguments = DumpJson(arguments);
+    }
+  }
+  return messages;
+}
+
 Json UnderWayJson(const Asked& asked, const std::string& name) {
   const auto found = asked.under_way.find(name);
   if (found == asked.under_way.end()) return nullptr;
   const TurnUnderWay& turn = found->second;
   return {{"idempotency_key", turn.idempotency_key.empty() ? Json() : Json(turn.idempotency_key)},
           {"started", turn.started},
-          {"messages", *turn.messages}};
+          {"messages", OpenAiMessages(*turn.messages)}};
 }
 
 Json SummaryJson(const Asked& asked, const SessionSummary& session) {
@@ -91,6 +107,7 @@ Json SummaryJson(const Asked& asked, const SessionSummary& session) {
 
 HttpResponse Told(const Asked& asked, const SavedSession& session, int status) {
   Json json = SessionJson(session, /*ids=*/false);
+  json["messages"] = OpenAiMessages(std::move(json["messages"]));
   json["under_way"] = UnderWayJson(asked, session.name);
   return HttpResponse::OfJson(json, status);
 }

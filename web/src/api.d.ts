@@ -2583,7 +2583,7 @@ export interface components {
             };
         };
         ToolCall: {
-            id: string;
+            id?: string;
             /** @enum {string} */
             type: "function";
             function: {

@@ -3,10 +3,15 @@ import type { components } from './api';
 
 type Schemas = components['schemas'];
 
-export type Usage = Schemas['Usage'];
+type Details = 'prompt_tokens_details' | 'completion_tokens_details';
+export type Usage = Omit<Schemas['Usage'], Details> & Partial<Pick<Schemas['Usage'], Details>>;
 export type Timings = Schemas['Timings'];
-/** As a session keeps it, or put together from the chunks of a stream that may have been cut off. */
-export type Answer = Omit<Schemas['Answer'], 'finish_reason' | 'timings'> & { finish_reason: string; timings?: Timings };
+/** Put together from chunks, some of which may be missing, or from a session, whose file others may have written. */
+export type Answer = Omit<Schemas['Answer'], 'finish_reason' | 'usage' | 'timings'> & {
+  finish_reason: string;
+  usage: Usage;
+  timings?: Timings;
+};
 export type Part = Schemas['Part'];
 export type ToolCall = Schemas['ToolCall'];
 export type Message = Schemas['Message'];
