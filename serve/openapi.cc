@@ -65,6 +65,7 @@ Json Operation(const Route& route, const Json& all) {
   if (!parameters.empty()) operation["parameters"] = std::move(parameters);
   if (route.method == "POST" || route.method == "PUT" || route.method == "PATCH") {
     operation["requestBody"] = Content("As the API's own documentation says", schemas.body);
+    if (!schemas.body.empty()) operation["requestBody"]["required"] = true;
   }
   if (route.access == Access::kAnyone) operation["security"] = Json::array();
   return operation;

@@ -201,7 +201,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["ChatRequest"];
                 };
@@ -1474,7 +1474,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["NewSession"];
                 };
@@ -1556,7 +1556,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["SessionFile"];
                 };
@@ -1628,7 +1628,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["SessionChange"];
                 };
@@ -1676,7 +1676,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["Fork"];
                 };
@@ -1818,7 +1818,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["Login"];
                 };
@@ -1947,7 +1947,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["NewOrganisation"];
                 };
@@ -2028,7 +2028,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["NewKey"];
                 };
@@ -2132,7 +2132,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["KeyLimits"];
                 };
@@ -2260,7 +2260,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["NewDeposit"];
                 };
@@ -2339,7 +2339,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["NewPrices"];
                 };
@@ -2389,7 +2389,7 @@ export interface paths {
                 cookie?: never;
             };
             /** @description As the API's own documentation says */
-            requestBody?: {
+            requestBody: {
                 content: {
                     "application/json": components["schemas"]["NewBackup"];
                 };
