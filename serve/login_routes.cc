@@ -12,8 +12,6 @@
 namespace fulmen {
 namespace {
 
-namespace asio = boost::asio;
-
 ApiResult<Json> OrganisationJson(Ledger& ledger, const std::string& name) {
   const auto all = ledger.Organisations();
   if (!all) return tl::unexpected(ToApiError(all.error()));
