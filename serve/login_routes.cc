@@ -12,8 +12,6 @@
 namespace fulmen {
 namespace {
 
-namespace asio = boost::asio;
-
 // Bytes that anybody may send, without a key.
 constexpr size_t kMostBody = 4096;
 
@@ -109,10 +107,26 @@ RouteHandler Answered(Service& service,
 
 std::vector<Route> LoginRoutes(Service& service) {
   return {
-      {"GET", "/v1/me", Me(service), Access::kKey, "Who asks, and what they have left"},
-      {"POST", "/v1/login", Answered(service, LogIn), Access::kAnyone,
-       "Sign a browser in with a key", kMostBody},
-      {"POST", "/v1/logout", Answered(service, LogOut), Access::kAnyone, "Sign it out", kMostBody},
+      {"GET",
+       "/v1/me",
+       Me(service),
+       Access::kKey,
+       "Who asks, and what they have left",
+       {.answer = "Me"}},
+      {"POST",
+       "/v1/login",
+       Answered(service, LogIn),
+       Access::kAnyone,
+       "Sign a browser in with a key",
+       {.body = "Login", .answer = "Me"},
+       kMostBody},
+      {"POST",
+       "/v1/logout",
+       Answered(service, LogOut),
+       Access::kAnyone,
+       "Sign it out",
+       {.answer = "SignedOut"},
+       kMostBody},
   };
 }
 

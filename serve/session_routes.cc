@@ -12,6 +12,7 @@
 #include "serve/fields.h"
 #include "serve/request_json.h"
 #include "serve/service.h"
+#include "serve/sse.h"
 
 namespace fulmen {
 namespace {
@@ -74,13 +75,28 @@ HttpResponse Done(const std::string& name, std::string_view what) {
   return HttpResponse::OfJson({{"name", name}, {std::string(what), true}});
 }
 
+// As OpenAI's API has them: arguments as text, and no handles. The calls of a file that was
+// imported may be anything.
+Json OpenAiMessages(Json messages) {
+  for (Json& message : messages) {
+    message.erase("handle");
+    if (!message.contains("tool_calls")) continue;
+    for (Json& call : message["tool_calls"]) {
+      if (!Member(Member(call, "function"), "arguments").is_object()) continue;
+      Json& arguments = call["function"]["arguments"];
+      arguments = DumpJson(arguments);
+    }
+  }
+  return messages;
+}
+
 Json UnderWayJson(const Asked& asked, const std::string& name) {
   const auto found = asked.under_way.find(name);
   if (found == asked.under_way.end()) return nullptr;
   const TurnUnderWay& turn = found->second;
   return {{"idempotency_key", turn.idempotency_key.empty() ? Json() : Json(turn.idempotency_key)},
           {"started", turn.started},
-          {"messages", *turn.messages}};
+          {"messages", OpenAiMessages(*turn.messages)}};
 }
 
 Json SummaryJson(const Asked& asked, const SessionSummary& session) {
@@ -91,6 +107,7 @@ Json SummaryJson(const Asked& asked, const SessionSummary& session) {
 
 HttpResponse Told(const Asked& asked, const SavedSession& session, int status) {
   Json json = SessionJson(session, /*ids=*/false);
+  json["messages"] = OpenAiMessages(std::move(json["messages"]));
   json["under_way"] = UnderWayJson(asked, session.name);
   return HttpResponse::OfJson(json, status);
 }
@@ -236,16 +253,54 @@ ApiResult<HttpResponse> Import(const Asked& asked) {
 std::vector<Route> SessionRoutes(Service& service) {
   const std::string one = "/v1/sessions/{name}";
   return {
-      {"GET", "/v1/sessions", Answered(service, List), Access::kKey, "The sessions of this key"},
-      {"POST", "/v1/sessions", Answered(service, Create), Access::kKey, "Begin one, of no turns"},
-      {"GET", one, Answered(service, Show), Access::kKey, "One of them, with its messages"},
-      {"DELETE", one, Answered(service, Remove), Access::kKey, "Delete it"},
-      {"PATCH", one, Answered(service, Change), Access::kKey,
-       "Rename it, note something of it, or let it expire"},
-      {"POST", one + "/fork", Answered(service, Fork), Access::kKey,
-       "Copy it, or its first turns, under another name"},
-      {"GET", one + "/export", Answered(service, Export), Access::kKey, "As a file"},
-      {"PUT", one, Answered(service, Import), Access::kKey, "From such a file"},
+      {"GET",
+       "/v1/sessions",
+       Answered(service, List),
+       Access::kKey,
+       "The sessions of this key",
+       {.answer = "SessionList", .query = "SessionQuery"}},
+      {"POST",
+       "/v1/sessions",
+       Answered(service, Create),
+       Access::kKey,
+       "Begin one, of no turns",
+       {.body = "NewSession", .answer = "Session", .status = 201}},
+      {"GET",
+       one,
+       Answered(service, Show),
+       Access::kKey,
+       "One of them, with its messages",
+       {.answer = "Session"}},
+      {"DELETE",
+       one,
+       Answered(service, Remove),
+       Access::kKey,
+       "Delete it",
+       {.answer = "SessionDeleted"}},
+      {"PATCH",
+       one,
+       Answered(service, Change),
+       Access::kKey,
+       "Rename it, note something of it, or let it expire",
+       {.body = "SessionChange", .answer = "SessionChanged"}},
+      {"POST",
+       one + "/fork",
+       Answered(service, Fork),
+       Access::kKey,
+       "Copy it, or its first turns, under another name",
+       {.body = "Fork", .answer = "SessionForked"}},
+      {"GET",
+       one + "/export",
+       Answered(service, Export),
+       Access::kKey,
+       "As a file",
+       {.answer = "SessionFile"}},
+      {"PUT",
+       one,
+       Answered(service, Import),
+       Access::kKey,
+       "From such a file",
+       {.body = "SessionFile", .answer = "Session", .status = 201}},
   };
 }
 
