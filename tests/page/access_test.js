@@ -88,7 +88,7 @@ describe('access', () => {
         }),
       );
     }
-    for (const name of ['New chat', 'Copy', 'Edit', 'Retry', 'Settings', 'Dashboard']) {
+    for (const name of ['New chat', 'Copy', 'Edit', 'Try again', 'Settings', 'Dashboard']) {
       assert.ok([...reached].some((each) => each.includes(name)), `${name} in ${[...reached].join(', ')}`);
     }
   });

@@ -33,7 +33,7 @@ describe('chat', () => {
     const answer = await chat.ask('Hello there');
     assert.match(await answer.textContent(), /Hello to you, too\./);
     assert.match(await answer.textContent(), /tokens/);
-    assert.match(await chat.page.getByText(/^Context:/).textContent(), /Context: \d+ of [\d,]+ tokens/);
+    assert.match(await chat.page.getByRole('meter', { name: 'Context' }).textContent(), /^\d+ \/ 16k$/);
     assert.deepEqual(chat.page.faults, []);
   });
 
@@ -79,12 +79,12 @@ describe('chat', () => {
     );
     await chat.done();
     assert.equal(await chat.answers.count(), 2);
-    await chat.turns.nth(1).getByTitle('Branch 2 of 2').waitFor({ state: 'attached' });
-    await chat.toBranch('Previous', 1);
+    await chat.questions.nth(1).getByTitle('Version 2 of 2').waitFor({ state: 'attached' });
+    await chat.toVersion('Previous', chat.questions.nth(1));
     await until('the old answer', async () =>
       /Hello to you/.test(await chat.answers.nth(1).textContent()),
     );
-    await chat.toBranch('Next', 1);
+    await chat.toVersion('Next', chat.questions.nth(1));
     await until('the new one', async () =>
       /Et bonjour/.test(await chat.answers.nth(1).textContent()),
     );
@@ -97,8 +97,8 @@ describe('chat', () => {
     const cached = await server.metric('fulmen:prefix_cache_hits_total');
     const turn = chat.answers.nth(1);
     await turn.hover();
-    await turn.getByRole('button', { name: 'Retry' }).click();
-    await chat.turns.last().getByTitle('Branch 2 of 2').waitFor({ state: 'attached' });
+    await turn.getByRole('button', { name: 'Try again' }).click();
+    await chat.answers.last().getByTitle('Version 2 of 2').waitFor({ state: 'attached' });
     await chat.done();
     assert.equal(await chat.answers.count(), 2);
     assert.ok((await server.metric('fulmen:prefix_cache_hits_total')) > cached);
@@ -199,7 +199,7 @@ describe('chat', () => {
   test('speaks Chinese, where it is asked to or the browser does', async () => {
     const chat = await open();
     await chat.page.getByRole('link', { name: 'Settings' }).click();
-    await chat.page.getByRole('radio', { name: '中文' }).check();
+    await chat.page.getByRole('combobox', { name: 'Language' }).selectOption({ label: '中文' });
     await until('the language', async () =>
       (await chat.page.locator('html').getAttribute('lang')).startsWith('zh'),
     );

@@ -49,7 +49,7 @@ test('the walk', async () => {
   await chat.edit(0, 'Which river is in Rome?');
   await until('the new answer', async () => /Tiber/.test(await chat.conversation.textContent()));
   await chat.done();
-  await chat.toBranch('Previous', 0);
+  await chat.toVersion('Previous', chat.questions.first());
   await until('the poem', async () => /Roses/.test(await chat.conversation.textContent()));
 
   // An old chat.
@@ -59,7 +59,7 @@ test('the walk', async () => {
 
   // Chinese.
   await page.getByRole('link', { name: 'Settings' }).click();
-  await page.getByRole('radio', { name: '中文' }).check();
+  await page.getByRole('combobox', { name: 'Language' }).selectOption({ label: '中文' });
   await page.getByRole('link', { name: '新对话' }).waitFor();
   assert.deepEqual(page.faults.filter((fault) => !/401/.test(fault)), []);
 });

@@ -8,9 +8,8 @@ export class Chat {
     this.sendButton = page.getByRole('button', { name: 'Send' });
     this.stopButton = page.getByRole('button', { name: 'Stop' });
     this.turns = page.getByRole('article');
-    this.questions = this.turns.getByRole('region', { name: 'You' });
-    // One that is under way has no model's name yet.
-    this.answers = this.turns.getByRole('region', { name: /^(Model|fulmen-nano|模型)$/ });
+    this.questions = page.getByRole('article', { name: 'You' });
+    this.answers = page.getByRole('article', { name: 'Answer' });
     this.status = page.getByRole('status');
     this.chats = page.getByRole('navigation', { name: 'Chats' });
     this.newChat = page.getByRole('link', { name: 'New chat' });
@@ -49,14 +48,13 @@ export class Chat {
     await turn.getByRole('button', { name: 'Edit' }).click();
     const box = this.page.getByRole('textbox', { name: 'Edit message' });
     await box.fill(text);
-    await this.page.getByRole('button', { name: 'Send as a new branch' }).click();
+    await turn.getByRole('button', { name: /^Send/ }).click();
   }
 
-  // Goes to the branch before or after that of turn `index`.
-  async toBranch(which, index) {
-    const turn = this.turns.nth(index);
+  // Goes to the version before or after that of a turn's question or answer.
+  async toVersion(which, turn) {
     await turn.hover();
-    await turn.getByRole('button', { name: `${which} branch` }).click();
+    await turn.getByRole('button', { name: `${which} version` }).click();
   }
 }
 
