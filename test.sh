@@ -212,7 +212,9 @@ run_fuzzers() {
 packages=("${build_packages[@]}" "${test_packages[@]}")
 # shellcheck disable=SC2207  # package names are single words
 [[ $lint || $clang || $fuzz ]] && packages+=($(clang_packages))
-command -v npm >/dev/null || packages+=(npm)  # which installs the clients of tests/clients
+command -v npm >/dev/null || packages+=(npm)  # which installs what tests/clients and web/ ask for
+# For tests/page. Ubuntu's package of this name is a snap, which no container can run.
+! grep -qs '^ID=debian' /etc/os-release || packages+=(chromium)
 install_packages "${packages[@]}"
 if [[ $setup_only ]]; then
   configure release

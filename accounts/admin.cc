@@ -24,21 +24,6 @@ Json TimeJson(int64_t nanoseconds) {
   return Rfc3339(nanoseconds / kSecond);
 }
 
-Json KeyJson(const Key& key) {
-  const KeyLimits& limits = key.settings.limits;
-  return {{"id", key.id},
-          {"organisation", key.organisation},
-          {"name", key.settings.name},
-          {"scope", KeyScopeName(key.settings.scope)},
-          {"created", TimeJson(key.created)},
-          {"expires", TimeJson(key.settings.expires)},
-          {"revoked", TimeJson(key.revoked)},
-          {"requests_per_minute", limits.requests_per_minute},
-          {"tokens_per_minute", limits.tokens_per_minute},
-          {"concurrent", limits.concurrent},
-          {"spend_per_day", FormatMoney(limits.spend_per_day)}};
-}
-
 Json ListJson(Json data) { return {{"object", "list"}, {"data", std::move(data)}}; }
 
 Result<OrganisationInfo> FindOrganisation(Ledger& ledger, AdminArguments& arguments) {
@@ -344,31 +329,52 @@ Result<Json> Backup(Ledger& ledger, const Json& json) {
 }
 
 constexpr std::array kOperations = {
-    AdminOperation{"organisations", "GET", "/admin/organisations", "Who has keys and balances",
-                   ListOrganisations},
-    AdminOperation{"organisations.add", "POST", "/admin/organisations", "Add one", AddOrganisation},
-    AdminOperation{"keys", "GET", "/admin/keys", "The keys of an organisation", ListKeys},
+    AdminOperation{"organisations", "GET", "/admin/organisations", "Who has keys and balances", "",
+                   "OrganisationList", ListOrganisations},
+    AdminOperation{"organisations.add", "POST", "/admin/organisations", "Add one",
+                   "NewOrganisation", "AddedOrganisation", AddOrganisation},
+    AdminOperation{"keys", "GET", "/admin/keys", "The keys of an organisation", "OfOrganisation",
+                   "KeyList", ListKeys},
     AdminOperation{"keys.create", "POST", "/admin/keys", "Make a key, which is shown this once",
-                   CreateKey},
-    AdminOperation{"keys.revoke", "POST", "/admin/keys/{id}/revoke", "Let it in no more",
-                   RevokeKey},
-    AdminOperation{"keys.limit", "POST", "/admin/keys/{id}/limits", "Change its limits", LimitKey},
+                   "NewKey", "MadeKey", CreateKey},
+    AdminOperation{"keys.revoke", "POST", "/admin/keys/{id}/revoke", "Let it in no more", "",
+                   "RevokedKey", RevokeKey},
+    AdminOperation{"keys.limit", "POST", "/admin/keys/{id}/limits", "Change its limits",
+                   "KeyLimits", "Key", LimitKey},
     AdminOperation{"balance", "GET", "/admin/balance", "What an organisation has left",
-                   ShowBalance},
-    AdminOperation{"deposits", "GET", "/admin/deposits", "What was paid in", ListDeposits},
+                   "OfOrganisation", "Balance", ShowBalance},
+    AdminOperation{"deposits", "GET", "/admin/deposits", "What was paid in", "OfOrganisation",
+                   "DepositList", ListDeposits},
     AdminOperation{"deposits.add", "POST", "/admin/deposits", "Pay in, once for a reference",
-                   AddDeposit},
-    AdminOperation{"prices", "GET", "/admin/prices", "Of a million tokens of each model",
-                   ListPrices},
-    AdminOperation{"prices.set", "POST", "/admin/prices", "Set those of a model", SetPrices},
-    AdminOperation{"backup", "POST", "/admin/backup", "Copy the ledger while it is in use", Backup},
+                   "NewDeposit", "AddedDeposit", AddDeposit},
+    AdminOperation{"prices", "GET", "/admin/prices", "Of a million tokens of each model", "",
+                   "PricesList", ListPrices},
+    AdminOperation{"prices.set", "POST", "/admin/prices", "Set those of a model", "NewPrices",
+                   "Prices", SetPrices},
+    AdminOperation{"backup", "POST", "/admin/backup", "Copy the ledger while it is in use",
+                   "NewBackup", "Backup", Backup},
     AdminOperation{"usage", "GET", "/admin/usage", "What was used, by day, key or model",
-                   ShowUsage},
+                   "UsageQuery", "UsageList", ShowUsage},
     AdminOperation{"usage.rows", "GET", "/admin/usage/rows", "Every request, with its prices",
-                   ListRows},
+                   "UsageRowQuery", "UsageRowList", ListRows},
 };
 
 }  // namespace
+
+Json KeyJson(const Key& key) {
+  const KeyLimits& limits = key.settings.limits;
+  return {{"id", key.id},
+          {"organisation", key.organisation},
+          {"name", key.settings.name},
+          {"scope", KeyScopeName(key.settings.scope)},
+          {"created", TimeJson(key.created)},
+          {"expires", TimeJson(key.settings.expires)},
+          {"revoked", TimeJson(key.revoked)},
+          {"requests_per_minute", limits.requests_per_minute},
+          {"tokens_per_minute", limits.tokens_per_minute},
+          {"concurrent", limits.concurrent},
+          {"spend_per_day", FormatMoney(limits.spend_per_day)}};
+}
 
 std::span<const AdminOperation> AdminOperations() { return kOperations; }
 

@@ -12,10 +12,14 @@
 namespace fulmen {
 
 struct AdminOperation {
-  const char* name;     // as "keys.create"
-  const char* method;   // of HTTP, GET or POST
-  const char* path;     // likewise; what is in braces is an argument
-  const char* summary;  // for /openapi.json
+  const char* name;    // as "keys.create"
+  const char* method;  // of HTTP, GET or POST
+  const char* path;    // likewise; what is in braces is an argument
+  // For /openapi.json: what it is for, and the names of schemas (serve/api_schemas.h) of the
+  // arguments that no path has, "" where it takes none, and of the answer.
+  const char* summary;
+  const char* arguments;
+  const char* answer;
   // `arguments` is an object; of what came by a query all values are strings. Errors name the
   // argument. Money is a decimal string in both directions, of prices for a million tokens; times
   // are as RFC 3339 has them.
@@ -23,6 +27,9 @@ struct AdminOperation {
 };
 
 std::span<const AdminOperation> AdminOperations();
+// A key as they tell of it.
+Json KeyJson(const Key& key);
+
 // One that there is.
 const AdminOperation& FindAdminOperation(std::string_view name);
 

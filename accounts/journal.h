@@ -3,30 +3,20 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "accounts/kept_answer.h"
-#include "accounts/price.h"
+#include "accounts/journal_records.h"
 #include "base/status.h"
 
 namespace fulmen {
-
-struct JournalRecord {
-  std::string request;
-  TokenCounts tokens;
-  std::string outcome;
-  int64_t ended = 0;                      // nanoseconds since 1970
-  std::optional<KeptAnswer> answer = {};  // without its name, which the request tells
-};
 
 // It has the id of its server, which whoever opens it next takes over: it is that server, started
 // again, and knows that what was under way has crashed. For one thread.
 class Journal {
  public:
   // Opens or makes the file, which no other process may have open. A tail that a crash tore is cut
-  // off; what is whole before it is in records().
+  // off; what is whole before it is in records(). A file that is no journal stays as it is.
   static Result<std::unique_ptr<Journal>> Open(const std::string& path);
   ~Journal();
   Journal(const Journal&) = delete;

@@ -64,6 +64,40 @@ TEST(Journal, HasOneServerHoweverOftenItIsOpened) {
   EXPECT_NE(Journal::Open(folder / "another").value()->server(), server);
 }
 
+TEST(Journal, WhatIsNoJournalStaysAsItIs) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "notes";
+  std::string whole;
+  {
+    const auto journal = Journal::Open(folder / "journal").value();
+    ASSERT_TRUE(journal->Append(Record("r1")));
+    whole = ReadFile(folder / "journal").value();
+  }
+  const std::string other_version = JournalHead("server_1") + JournalHead("server_2");
+  for (const std::string& text :
+       {std::string("x"), std::string("a note that somebody wants to keep\n"),
+        std::string(4096, '\0'), "x" + whole, whole.substr(8), other_version}) {
+    ASSERT_TRUE(WriteFileAtomically(path, text));
+    const auto opened = Journal::Open(path);
+    ASSERT_FALSE(opened) << text;
+    EXPECT_EQ(opened.error().message,
+              path + ": expected a journal of this version, found something else");
+    EXPECT_EQ(ReadFile(path).value(), text);
+  }
+}
+
+TEST(Journal, ItsFirstRecordMayBeTorn) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "journal";
+  const std::string head = JournalHead(Journal::Open(path).value()->server());
+  for (size_t size = 0; size < head.size(); ++size) {
+    for (const std::string& torn : {head.substr(0, size), std::string(size, '\0')}) {
+      ASSERT_TRUE(WriteFileAtomically(path, torn));
+      EXPECT_TRUE(Journal::Open(path)) << size;
+    }
+  }
+}
+
 TEST(Journal, ATailThatACrashToreIsCutOff) {
   const TemporaryFolder folder;
   const std::string path = folder / "journal";

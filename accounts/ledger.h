@@ -170,6 +170,17 @@ class Ledger {
   Result<std::vector<Key>> Keys(const std::string& organisation);
   // Whose key `secret` is; from memory. nullopt for a wrong, revoked or expired one.
   std::optional<Key> Authenticate(std::string_view secret) const;
+  // The one with this id, good or not; from memory.
+  std::optional<Key> FindKey(const std::string& id) const { return keys_.OfId(id); }
+
+  // Signs a browser in with a key: it gets a secret of its own, which is good for so long, and no
+  // longer than the key.
+  static constexpr int64_t kLoginSeconds = int64_t{30} * 24 * 3600;
+  Result<Secret> AddLogin(const std::string& key);
+  // From now on it is good no more. Nothing happens where it was not.
+  Status EndLogin(std::string_view secret);
+  // The key that a browser is signed in with; from memory.
+  std::optional<Key> AuthenticateLogin(std::string_view secret) const;
 
   // What follows comes in two forms: one waits, and one calls `done` in the ledger's thread, where
   // it may neither take long nor wait for the ledger. Of one request one is under way at a time.
@@ -231,10 +242,14 @@ class Ledger {
   static Result<std::unique_ptr<Ledger>> OpenShared(const LedgerOptions& options);
   int64_t Now(Sql& sql) const { return clock_ ? clock_() : sql.Now(); }
 
+  int64_t TimeOfKeys() const;  // by which they expire: that of this machine
   Status LoadKeys();
   void TakeKeys(KeyNews&& news);
   // Changes a row of keys, and what is in memory of it.
   Result<Key> ChangeKey(const std::string& id, const Committer::Job& change);
+  // Changes rows of keys and of logins, whose `changed` must be the last of key_changes then.
+  Status ChangeKeys(const std::string& organisation,
+                    const std::function<Status(Sql&, KeyNews&)>& change);
 
   // Runs `body`, about a request under way, as Committer::Submit does a job, and tells `done` its
   // result.

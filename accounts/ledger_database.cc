@@ -143,7 +143,19 @@ CREATE INDEX answers_by_request ON answers (request);
 CREATE INDEX answers_by_time ON answers (made);
 )";
 
-constexpr const char* kMigrations[] = {kVersion2, kAnswers};
+// Sign-ins of browsers. One that has ended stays until it would have expired, for other servers to
+// learn of it.
+constexpr const char* kLogins = R"(
+CREATE TABLE logins (
+  hash BLOB PRIMARY KEY,       -- SHA-256 of what the browser has
+  key TEXT NOT NULL REFERENCES keys,
+  expires INTEGER NOT NULL,
+  ended INTEGER NOT NULL,      -- 0: not
+  changed INTEGER NOT NULL     -- as that of a key
+) STRICT;
+)";
+
+constexpr const char* kMigrations[] = {kVersion2, kAnswers, kLogins};
 
 const std::string kSqliteSchema = std::string(kTables) + kSqliteTriggers;
 
@@ -167,7 +179,7 @@ std::string ForPostgres(std::string text) {
 
 const DatabaseKind kLedgerDatabase = {.name = "ledger",
                                       .application_id = 0x46746c67,
-                                      .version = 3,
+                                      .version = 4,
                                       .schema = kSqliteSchema.c_str(),
                                       .first_table = "organisations",
                                       .exclusive = true,

@@ -40,12 +40,18 @@ KeyNews ReadKeyNews(Sql& sql, int64_t known) {
   for (const SqlRow& row : sql.Query(std::string(kKeyColumns) + "WHERE changed > ?", known)) {
     news.keys.emplace_back(row.Bytes(kHashColumn), ReadKey(row));
   }
+  for (const SqlRow& row :
+       sql.Query("SELECT hash, key, expires, ended FROM logins WHERE changed > ?", known)) {
+    news.logins.push_back({row.Bytes(0), row.Text(1), row.Number(2), row.Number(3)});
+  }
   return news;
 }
 
+int64_t Ledger::TimeOfKeys() const { return clock_ ? clock_() : SystemTime(); }
+
 void Ledger::TakeKeys(KeyNews&& news) {
   keys_changed_ = news.last;
-  for (auto& [hash, key] : news.keys) keys_.Put(hash, std::move(key));
+  keys_.Put(std::move(news), TimeOfKeys());
 }
 
 Status Ledger::LoadKeys() {
@@ -86,33 +92,37 @@ Result<NewKey> Ledger::AddKey(const std::string& organisation, const KeySettings
 }
 
 Result<Key> Ledger::ChangeKey(const std::string& id, const Committer::Job& change) {
+  const auto change_row = [&](Sql& sql, KeyNews& news) -> Status {
+    FULMEN_TRY(change(sql));
+    sql.Execute("UPDATE keys SET changed = (SELECT last FROM key_changes) WHERE id = ?", id);
+    const SqlRows rows = sql.Query(std::string(kKeyColumns) + "WHERE id = ?", id);
+    if (rows.empty()) return Fail(ErrorCode::kNotFound, "there is no key {}", id);
+    news.keys = {{rows[0].Bytes(kHashColumn), ReadKey(rows[0])}};
+    return {};
+  };
+  FULMEN_TRY(ChangeKeys(keys_.OrganisationOf(id), change_row));
+  return *keys_.OfId(id);
+}
+
+Status Ledger::ChangeKeys(const std::string& organisation,
+                          const std::function<Status(Sql&, KeyNews&)>& change) {
   const auto news = std::make_shared<KeyNews>();
-  const auto result = std::make_shared<Key>();
-  const Status changed = Await<Status>([&](Done<Status> done) {
+  return Await<Status>([&](Done<Status> done) {
     committer_->Submit(
-        [&change, id, news](Sql& sql) -> Status {
-          FULMEN_TRY(change(sql));
+        [&change, news](Sql& sql) -> Status {
+          *news = {};  // where it is run again
           sql.Execute("UPDATE key_changes SET last = last + 1");
-          sql.Execute("UPDATE keys SET changed = (SELECT last FROM key_changes) WHERE id = ?", id);
-          const SqlRows rows = sql.Query(std::string(kKeyColumns) + "WHERE id = ?", id);
-          if (rows.empty()) return Fail(ErrorCode::kNotFound, "there is no key {}", id);
-          news->keys = {{rows[0].Bytes(kHashColumn), ReadKey(rows[0])}};
+          FULMEN_TRY(change(sql, *news));
           sql.AnnounceKeys();
           return {};
         },
         // In the thread that takes others' changes, so that memory follows in the order of commits.
-        [this, news, result, done = std::move(done)](Status status) {
-          if (status) {
-            auto& [hash, key] = news->keys[0];
-            *result = key;
-            keys_.Put(hash, std::move(key));
-          }
+        [this, news, done = std::move(done)](Status status) {
+          if (status) keys_.Put(std::move(*news), TimeOfKeys());
           done(std::move(status));
         },
-        keys_.OrganisationOf(id));
+        organisation);
   });
-  FULMEN_TRY(changed);
-  return std::move(*result);
 }
 
 Status Ledger::RevokeKey(const std::string& id) {
@@ -151,7 +161,47 @@ Result<std::vector<Key>> Ledger::Keys(const std::string& organisation) {
 }
 
 std::optional<Key> Ledger::Authenticate(std::string_view secret) const {
-  return keys_.Find(secret, clock_ ? clock_() : SystemTime());
+  return keys_.Find(secret, TimeOfKeys());
+}
+
+Result<Secret> Ledger::AddLogin(const std::string& key) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const std::optional<Key> of = keys_.OfId(key);
+  if (!of) return Fail(ErrorCode::kNotFound, "there is no key {}", key);
+  Secret secret = NewSecret();
+  Login login = {.hash = HashOfSecret(secret.Reveal()), .key = key};
+  FULMEN_TRY(ChangeKeys(of->organisation, [&](Sql& sql, KeyNews& news) -> Status {
+    const int64_t now = Now(sql);
+    login.expires = now + kLoginSeconds * kSecond;
+    sql.Execute("DELETE FROM logins WHERE expires <= ?", now);
+    sql.Execute(
+        "INSERT INTO logins (hash, key, expires, ended, changed) "
+        "VALUES (?, ?, ?, 0, (SELECT last FROM key_changes))",
+        Blob{login.hash}, login.key, login.expires);
+    news.logins = {login};
+    return {};
+  }));
+  return secret;
+}
+
+Status Ledger::EndLogin(std::string_view secret) {
+  const std::string hash = HashOfSecret(secret);
+  return ChangeKeys("", [&](Sql& sql, KeyNews& news) -> Status {
+    const int64_t now = Now(sql);
+    sql.Execute(
+        "UPDATE logins SET ended = ?, changed = (SELECT last FROM key_changes) "
+        "WHERE hash = ? AND ended = 0",
+        now, Blob{hash});
+    for (const SqlRow& row :
+         sql.Query("SELECT key, expires, ended FROM logins WHERE hash = ?", Blob{hash})) {
+      news.logins = {{hash, row.Text(0), row.Number(1), row.Number(2)}};
+    }
+    return {};
+  });
+}
+
+std::optional<Key> Ledger::AuthenticateLogin(std::string_view secret) const {
+  return keys_.FindLogin(secret, TimeOfKeys());
 }
 
 }  // namespace fulmen

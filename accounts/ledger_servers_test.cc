@@ -54,6 +54,21 @@ class LedgerServers : public LedgerFixture {
   }
 };
 
+TEST_F(LedgerServers, ALoginIsKnownToTheOtherUntilItEnds) {
+  const auto other = Ledger::Open(Other()).value();
+  const NewKey made = ledger_->AddKey("acme", {.name = "one"}).value();
+  const Secret login = ledger_->AddLogin(made.key.id).value();
+  const auto known = [&] { return other->AuthenticateLogin(login.Reveal()).has_value(); };
+  EXPECT_TRUE(Soon(milliseconds(1000), known));
+  ASSERT_TRUE(ledger_->EndLogin(login.Reveal()));
+  EXPECT_TRUE(Soon(milliseconds(1000), [&] { return !known(); }));
+
+  const Secret second = other->AddLogin(made.key.id).value();
+  ASSERT_TRUE(ledger_->RevokeKey(made.key.id));
+  EXPECT_TRUE(Soon(milliseconds(1000),
+                   [&] { return !other->AuthenticateLogin(second.Reveal()).has_value(); }));
+}
+
 TEST_F(LedgerServers, ARevokedKeyStopsInTheOtherWithinASecond) {
   const auto other = Ledger::Open(Other()).value();
   const NewKey made = ledger_->AddKey("acme", {.name = "one"}).value();

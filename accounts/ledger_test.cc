@@ -357,6 +357,40 @@ TEST_P(LedgerTest, KeysAreShownOnceAndLetInUntilTheyEnd) {
   EXPECT_EQ(stolen.find(made.secret.Reveal().substr(10)), std::string::npos);
 }
 
+TEST_P(LedgerTest, ALoginLastsAsLongAsItsKeyAndAMonthAtMost) {
+  const NewKey made = ledger_->AddKey("acme", {.name = "one"}).value();
+  const auto login = [&] { return ledger_->AddLogin(made.key.id).value().Reveal(); };
+  const auto known = [&](const std::string& secret) {
+    const auto key = ledger_->AuthenticateLogin(secret);
+    EXPECT_TRUE(!key || key->id == made.key.id);
+    return key.has_value();
+  };
+  const std::string first = login();
+  const std::string second = login();
+  EXPECT_TRUE(known(first));
+  EXPECT_FALSE(ledger_->Authenticate(first)) << "it is no key";
+  EXPECT_FALSE(known(made.secret.Reveal())) << "nor is a key a login";
+  EXPECT_FALSE(known(""));
+
+  ASSERT_TRUE(ledger_->EndLogin(first));
+  ASSERT_TRUE(ledger_->EndLogin(first));
+  ASSERT_TRUE(ledger_->EndLogin("none"));
+  EXPECT_FALSE(known(first));
+  EXPECT_TRUE(known(second));
+  Open();
+  EXPECT_FALSE(known(first));
+  EXPECT_TRUE(known(second)) << "it outlives the server";
+
+  now_ = kStart + Ledger::kLoginSeconds * kSecond;
+  EXPECT_FALSE(known(second));
+  const std::string third = login();
+  EXPECT_TRUE(known(third));
+  ASSERT_TRUE(ledger_->RevokeKey(made.key.id));
+  EXPECT_FALSE(known(third));
+  EXPECT_EQ(ledger_->Keys("acme")->size(), 1);
+  EXPECT_FALSE(ledger_->AddLogin("key_none"));
+}
+
 TEST_P(LedgerTest, DaysAreThoseOfUtc) {
   Deposit(1'000'000);
   const std::string key = AddKey();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/printable.h"
+#include "base/utf8.h"
 #include "engine/digest.h"
 
 namespace fulmen {
@@ -11,6 +12,10 @@ namespace {
 constexpr size_t kLongestName = 200;  // bytes
 // Of messages: what is written as JSON, in a file or in a store, can be read again.
 constexpr int kDeepest = 190;
+constexpr size_t kMostPairs = 16;  // of metadata
+constexpr size_t kLongestPairName = 64;
+constexpr size_t kLongestPairValue = 512;
+constexpr size_t kLargestInfo = 16 << 10;  // bytes of JSON
 
 bool AllPrints(std::string_view text) { return Printable(text) == text; }
 
@@ -32,6 +37,22 @@ Status CheckMessages(const Json& messages) {
   }
   if (!NestsDeeperThan(messages, kDeepest)) return {};
   return Fail(ErrorCode::kInvalidArgument, "messages should nest at most {} levels deep", kDeepest);
+}
+
+Status CheckInfo(const Json& info) {
+  if (info.is_null()) return {};
+  if (info.is_object() && !NestsDeeperThan(info, kDeepest) &&
+      info.dump(-1, ' ', false, Json::error_handler_t::replace).size() <= kLargestInfo) {
+    return {};
+  }
+  return Fail(ErrorCode::kInvalidArgument, "info should be an object of at most {} bytes, found {}",
+              kLargestInfo, Shown(info));
+}
+
+// Of code points.
+size_t Length(std::string_view utf8) {
+  return static_cast<size_t>(
+      std::ranges::count_if(utf8, [](char byte) { return (byte & 0xC0) != 0x80; }));
 }
 
 }  // namespace
@@ -71,8 +92,29 @@ Status CheckSessionSpace(std::string_view space) {
               kLongestName, Printable(space, kLongestName));
 }
 
+Status CheckMetadata(const Metadata& metadata) {
+  if (metadata.size() > kMostPairs) {
+    return Fail(ErrorCode::kInvalidArgument, "metadata should have at most {} pairs, found {}",
+                kMostPairs, metadata.size());
+  }
+  for (const auto& [name, value] : metadata) {
+    if (name.empty() || Length(name) > kLongestPairName || !AllPrints(name)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "a name in metadata should be 1 to {} characters that print, found \"{}\"",
+                  kLongestPairName, Printable(name, kLongestName));
+    }
+    if (Length(value) > kLongestPairValue || !IsUtf8(value)) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "metadata.{} should be at most {} characters of UTF-8, found {}", name,
+                  kLongestPairValue, IsUtf8(value) ? std::to_string(Length(value)) : "other bytes");
+    }
+  }
+  return {};
+}
+
 Status CheckTurn(const SavedTurn& turn, int64_t tokens) {
   FULMEN_TRY(CheckMessages(turn.messages));
+  FULMEN_TRY(CheckInfo(turn.info));
   if (turn.kept < 0 || turn.kept > tokens) {
     return Fail(ErrorCode::kInvalidArgument,
                 "kept should be a whole number from 0 to the {} tokens before it, found {}", tokens,
@@ -99,6 +141,7 @@ Status CheckSession(const SavedSession& session) {
                 "model should be 1 to {} bytes of printable UTF-8, found \"{}\"", kLongestName,
                 Printable(session.model, kLongestName));
   }
+  FULMEN_TRY(CheckMetadata(session.metadata));
   int64_t tokens = 0;
   for (size_t i = 0; i < session.turns.size(); ++i) {
     const SavedTurn& turn = session.turns[i];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,12 +23,16 @@ struct SavedTurn {
   std::vector<int32_t> ids;       // those that follow them
   int64_t answer = 0;             // where in the sequence after the turn its answer begins
   std::string address;            // AnswerAddress of the answer; the store fills it in
+  Json info = nullptr;            // an object with what was told of the answer, say its usage
 
   std::span<const int32_t> answer_ids() const {
     return std::span(ids).subspan(static_cast<size_t>(answer - kept));
   }
   bool operator==(const SavedTurn&) const = default;
 };
+
+// What a client notes of a session, by name.
+using Metadata = std::map<std::string, std::string>;
 
 struct SavedSession {
   std::string space;  // its namespace: names are unique within one, and "" is one like any other
@@ -40,6 +45,7 @@ struct SavedSession {
   int64_t used = 0;
   std::optional<int64_t> expires;
   std::vector<SavedTurn> turns;
+  Metadata metadata = {};
 
   // The whole sequence, as it is after the last turn.
   std::vector<int32_t> Ids() const;
@@ -52,6 +58,8 @@ struct SavedSession {
 // namespace may be empty, too. The errors say so.
 Status CheckSessionName(std::string_view name);
 Status CheckSessionSpace(std::string_view space);
+// The limits of the OpenAI API: at most 16 pairs, names of 1 to 64 characters, values of up to 512.
+Status CheckMetadata(const Metadata& metadata);
 // Whether `turn` can follow a sequence of `tokens` tokens. The error reads on after the turn's
 // name: "kept should be ...".
 Status CheckTurn(const SavedTurn& turn, int64_t tokens);

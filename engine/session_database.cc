@@ -5,6 +5,7 @@ namespace {
 
 // A row of `turns` has a checksum over itself and the one before it, and a row of `sessions` one
 // over itself and its last turn's: SQLite does not notice a byte that has changed in a value.
+// This is the first version; the migrations make the later ones of it.
 constexpr const char* kSchema = R"(
 CREATE TABLE sessions (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -48,12 +49,20 @@ CREATE TABLE answer_totals (answers INTEGER NOT NULL, bytes INTEGER NOT NULL) ST
 INSERT INTO answer_totals VALUES (0, 0);
 )";
 
+constexpr const char* kMigrations[] = {
+    R"(
+ALTER TABLE sessions ADD COLUMN metadata TEXT NOT NULL DEFAULT '';  -- JSON; '' for none
+ALTER TABLE turns ADD COLUMN info TEXT NOT NULL DEFAULT '';         -- JSON; '' for null
+)",
+};
+
 }  // namespace
 
 const DatabaseKind kSessionDatabase = {.name = "session store",
                                        .application_id = 0x46744d6d,
-                                       .version = 1,
+                                       .version = 2,
                                        .schema = kSchema,
-                                       .first_table = "sessions"};
+                                       .first_table = "sessions",
+                                       .migrations = kMigrations};
 
 }  // namespace fulmen

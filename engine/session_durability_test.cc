@@ -227,9 +227,9 @@ TEST_F(SessionDurability, OtherFilesStayAsTheyAre) {
 
   const std::string later = folder_ / "later.db";
   ASSERT_TRUE(SessionStore::Open(later));
-  SQLite::Database(later, SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 2");
+  SQLite::Database(later, SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 3");
   ExpectRefused(later, ErrorCode::kUnsupported,
-                ": a session store of version 1 is expected, found 2: a later Fulmen made it");
+                ": a session store of version 2 is expected, found 3: a later Fulmen made it");
 
   ExpectRefused(folder_.path(), ErrorCode::kIo,
                 ": a session store is a regular file, found a folder");

@@ -12,7 +12,9 @@ namespace fulmen {
 namespace {
 
 constexpr const char* kKind = "fulmen session";
-constexpr int64_t kVersion = 1;
+// Files without metadata and infos of turns are written as the first version, which has neither.
+constexpr int64_t kFirstVersion = 1;
+constexpr int64_t kVersion = 2;
 // The last second of the year 9999.
 constexpr int64_t kLatest = 253'402'300'799;
 
@@ -56,18 +58,39 @@ Result<std::vector<int32_t>> IdsMember(const Json& object, const std::string& wh
   return ids;
 }
 
-Result<SavedTurn> ReadTurn(const Json& json, const std::string& where) {
+Result<Metadata> ReadMetadata(const Json& document, const std::string& where) {
+  const Json& member = Member(document, "metadata");
+  Metadata metadata;
+  if (member.is_null()) return metadata;
+  if (!member.is_object()) {
+    return Fail(ErrorCode::kCorrupt, "{}: 'metadata' should be an object of strings, found {}",
+                where, Shown(member));
+  }
+  for (const auto& [name, value] : member.items()) {
+    if (!value.is_string()) {
+      return Fail(ErrorCode::kCorrupt, "{}: 'metadata' should be an object of strings, found {}",
+                  where, Shown(value));
+    }
+    metadata.emplace(name, value.get<std::string>());
+  }
+  return metadata;
+}
+
+Result<SavedTurn> ReadTurn(const Json& json, int64_t version, const std::string& where) {
   if (!json.is_object()) {
     return Fail(ErrorCode::kCorrupt, "{}: an object is expected, found {}", where, Shown(json));
   }
-  constexpr std::array<std::string_view, 4> kMembers = {"messages", "kept", "ids", "answer"};
-  FULMEN_TRY(OnlyMembers(json, kMembers, where));
+  constexpr std::array<std::string_view, 5> kMembers = {"messages", "kept", "ids", "answer",
+                                                        "info"};
+  const size_t known = kMembers.size() - (version == kFirstVersion ? 1 : 0);
+  FULMEN_TRY(OnlyMembers(json, std::span(kMembers).first(known), where));
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   SavedTurn turn;
   turn.messages = Member(json, "messages");
   FULMEN_ASSIGN(turn.kept, WholeMember(json, "kept", kMost, where));
   FULMEN_ASSIGN(turn.ids, IdsMember(json, where));
   FULMEN_ASSIGN(turn.answer, WholeMember(json, "answer", kMost, where));
+  turn.info = Member(json, "info");
   return turn;
 }
 
@@ -80,17 +103,17 @@ Result<std::optional<ChatFormat>> ReadFormat(const Json& document, const std::st
               where, Printable(name, 60));
 }
 
-// That it is such a file, of a version we read, and whole.
-Status CheckDocument(const Json& document, const std::string& where) {
+// That it is such a file, of a version we read, which is told, and whole.
+Result<int64_t> CheckDocument(const Json& document, const std::string& where) {
   if (Member(document, "format") != kKind) {
     return Fail(ErrorCode::kCorrupt,
                 "{}: not an exported session: 'format' should be \"{}\", found {}", where, kKind,
                 Shown(Member(document, "format")));
   }
-  const Json& version = Member(document, "version");
-  if (!IntegerIn(version, kVersion, kVersion)) {
-    return Fail(ErrorCode::kUnsupported, "{}: version {} is expected, found {}", where, kVersion,
-                Shown(version));
+  const auto version = IntegerIn(Member(document, "version"), kFirstVersion, kVersion);
+  if (!version) {
+    return Fail(ErrorCode::kUnsupported, "{}: version {} or {} is expected, found {}", where,
+                kFirstVersion, kVersion, Shown(Member(document, "version")));
   }
   const std::string checksum = SessionFileChecksum(document);
   if (Member(document, "checksum") != checksum) {
@@ -98,10 +121,12 @@ Status CheckDocument(const Json& document, const std::string& where) {
                 "{}: the file is damaged: its checksum is {}, that of what it holds {}", where,
                 Shown(Member(document, "checksum")), checksum);
   }
-  constexpr std::array<std::string_view, 9> kMembers = {"format",  "version",     "name",
-                                                        "model",   "chat_format", "system",
-                                                        "created", "turns",       "checksum"};
-  return OnlyMembers(document, kMembers, where);
+  constexpr std::array<std::string_view, 10> kMembers = {
+      "format", "version", "name",  "model",    "chat_format",
+      "system", "created", "turns", "checksum", "metadata"};
+  const size_t known = kMembers.size() - (*version == kFirstVersion ? 1 : 0);
+  FULMEN_TRY(OnlyMembers(document, std::span(kMembers).first(known), where));
+  return *version;
 }
 
 }  // namespace
@@ -113,27 +138,34 @@ std::string SessionFileChecksum(Json document) {
 
 std::string FormatSession(const SavedSession& session) {
   Json turns = Json::array();
+  int64_t version = session.metadata.empty() ? kFirstVersion : kVersion;
   for (const SavedTurn& turn : session.turns) {
-    turns.push_back({{"messages", turn.messages},
-                     {"kept", turn.kept},
-                     {"ids", turn.ids},
-                     {"answer", turn.answer}});
+    Json written = {{"messages", turn.messages},
+                    {"kept", turn.kept},
+                    {"ids", turn.ids},
+                    {"answer", turn.answer}};
+    if (!turn.info.is_null()) {
+      written["info"] = turn.info;
+      version = kVersion;
+    }
+    turns.push_back(std::move(written));
   }
   Json document = {{"format", kKind},
-                   {"version", kVersion},
+                   {"version", version},
                    {"name", session.name},
                    {"model", session.model},
                    {"chat_format", session.format ? Json(ChatFormatName(*session.format)) : Json()},
                    {"system", session.system},
                    {"created", session.created},
                    {"turns", std::move(turns)}};
+  if (!session.metadata.empty()) document["metadata"] = session.metadata;
   document["checksum"] = SessionFileChecksum(document);
   return Dump(document) + "\n";
 }
 
 Result<SavedSession> ParseSession(std::string_view text, const std::string& where) {
   FULMEN_ASSIGN(const Json document, ParseJson(text, where));
-  FULMEN_TRY(CheckDocument(document, where));
+  FULMEN_ASSIGN(const int64_t version, CheckDocument(document, where));
   SavedSession session;
   FULMEN_ASSIGN(session.name, StringMember(document, "name", where));
   FULMEN_ASSIGN(session.model, StringMember(document, "model", where));
@@ -141,13 +173,15 @@ Result<SavedSession> ParseSession(std::string_view text, const std::string& wher
   FULMEN_ASSIGN(session.system, StringMember(document, "system", where));
   FULMEN_ASSIGN(session.created, WholeMember(document, "created", kLatest, where));
   session.used = session.created;
+  FULMEN_ASSIGN(session.metadata, ReadMetadata(document, where));
   const Json& turns = Member(document, "turns");
   if (!turns.is_array()) {
     return Fail(ErrorCode::kCorrupt, "{}: 'turns' should be a list, found {}", where, Shown(turns));
   }
   for (const Json& turn : turns) {
-    FULMEN_ASSIGN(SavedTurn read,
-                  ReadTurn(turn, fmt::format("{}: turn {}", where, session.turns.size() + 1)));
+    FULMEN_ASSIGN(
+        SavedTurn read,
+        ReadTurn(turn, version, fmt::format("{}: turn {}", where, session.turns.size() + 1)));
     session.turns.push_back(std::move(read));
   }
   if (const Status status = CheckSession(session); !status) {

@@ -99,7 +99,9 @@ TEST(SessionFile, EveryMemberIsChecked) {
   EXPECT_EQ(ErrorOf(Changed([](Json&) {})), "");
   EXPECT_EQ(set("/format", "other"),
             R"(f: not an exported session: 'format' should be "fulmen session", found "other")");
-  EXPECT_EQ(set("/version", 2), "f: version 1 is expected, found 2");
+  EXPECT_EQ(set("/version", 3), "f: version 1 or 2 is expected, found 3");
+  EXPECT_EQ(set("/metadata", Json::object()), "f: unknown member 'metadata'");
+  EXPECT_EQ(set("/turns/1/info", nullptr), "f: turn 2: unknown member 'info'");
   EXPECT_EQ(set("/more", 1), "f: unknown member 'more'");
   EXPECT_EQ(set("/name", 1), "f: 'name' should be a string, found 1");
   EXPECT_EQ(set("/name", "a/b"),
@@ -129,6 +131,35 @@ TEST(SessionFile, EveryMemberIsChecked) {
             "f: turn 2: messages should be a list of at least one, found \"x\"");
   EXPECT_EQ(ErrorOf("[]"),
             "f: not an exported session: 'format' should be \"fulmen session\", found null");
+}
+
+TEST(SessionFile, TheSecondVersionHasMetadataAndInfos) {
+  SavedSession session = Example();
+  EXPECT_EQ(Json::parse(FormatSession(session))["version"], 1);
+  session.turns[1].info = {{"id", "chatcmpl-1"}, {"usage", {{"cost", "0.1"}}}};
+  const std::string with_info = FormatSession(session);
+  EXPECT_EQ(Json::parse(with_info)["version"], 2);
+  EXPECT_EQ(ParseSession(with_info, "f").value(), session);
+  session.metadata = {{"title", "A ☃"}, {"chat", "c"}};
+  EXPECT_EQ(ParseSession(FormatSession(session), "f").value(), session);
+
+  const auto set = [](const char* path, const Json& value) {
+    return ErrorOf(Changed([&](Json& document) {
+      document["version"] = 2;
+      document[Json::json_pointer(path)] = value;
+    }));
+  };
+  EXPECT_EQ(set("/version", 2), "");
+  EXPECT_EQ(set("/metadata", Json::object()), "");
+  EXPECT_EQ(set("/metadata", 1), "f: 'metadata' should be an object of strings, found 1");
+  EXPECT_EQ(set("/metadata/a", 1), "f: 'metadata' should be an object of strings, found 1");
+  EXPECT_EQ(set("/metadata/a", std::string(513, 'x')),
+            "f: metadata.a should be at most 512 characters of UTF-8, found 513");
+  EXPECT_EQ(set("/turns/0/info", {{"any", "thing"}}), "");
+  EXPECT_EQ(set("/turns/0/info", "x"),
+            "f: turn 1: info should be an object of at most 16384 bytes, found \"x\"");
+  EXPECT_NE(set("/turns/0/info/x", std::string(16384, 'x')), "");
+  EXPECT_EQ(set("/more", 1), "f: unknown member 'more'");
 }
 
 // What nests as deep as a message may can still be read out of a file.

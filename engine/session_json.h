@@ -9,8 +9,9 @@
 
 namespace fulmen {
 
+Json SessionSummaryJson(const SessionSummary& session);
 Json SessionListJson(const std::vector<SessionSummary>& sessions);
-// With its messages, and its token ids where wanted.
+// With its messages and what is known of its turns, and its token ids where wanted.
 Json SessionJson(const SavedSession& session, bool ids);
 
 }  // namespace fulmen

@@ -21,10 +21,34 @@ std::string FormatName(std::optional<ChatFormat> format) {
   return format ? std::string(ChatFormatName(*format)) : "";
 }
 
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string MetadataText(const Metadata& metadata) {
+  return metadata.empty() ? "" : Dump(Json(metadata));
+}
+
+Metadata ParseMetadata(const std::string& text) {
+  Metadata metadata;
+  const auto json = ParseJson(text, "metadata");
+  if (!json || !json->is_object()) return metadata;
+  for (const auto& [name, value] : json->items()) {
+    if (value.is_string()) metadata.emplace(name, value.get<std::string>());
+  }
+  return metadata;
+}
+
+std::string InfoText(const Json& info) { return info.is_null() ? "" : Dump(info); }
+
+// Rows of the first version have no metadata and no info, and keep the checksums they have.
+
 std::string RowChecksum(const SessionRow& row) {
   const SessionSummary& session = row.session;
-  return DigestFields("fulmen session row 1")
-      .Text(session.space)
+  const std::string metadata = MetadataText(session.metadata);
+  DigestFields fields(metadata.empty() ? "fulmen session row 1" : "fulmen session row 2");
+  if (!metadata.empty()) fields.Text(metadata);
+  return fields.Text(session.space)
       .Text(session.name)
       .Text(session.model)
       .Text(FormatName(session.format))
@@ -39,10 +63,11 @@ std::string RowChecksum(const SessionRow& row) {
       .Digest();
 }
 
-std::string TurnChecksum(std::string_view before, const SavedTurn& turn,
-                         std::string_view messages) {
-  return DigestFields("fulmen turn row 1")
-      .Text(before)
+std::string TurnChecksum(std::string_view before, const SavedTurn& turn, std::string_view messages,
+                         std::string_view info) {
+  DigestFields fields(info.empty() ? "fulmen turn row 1" : "fulmen turn row 2");
+  if (!info.empty()) fields.Text(info);
+  return fields.Text(before)
       .Text(messages)
       .Number(turn.kept)
       .Ids(turn.ids)
@@ -53,7 +78,7 @@ std::string TurnChecksum(std::string_view before, const SavedTurn& turn,
 
 constexpr const char* kRowColumns =
     "id, space, name, model, format, system, created, used, expires, turns, tokens, "
-    "turns_checksum, checksum";
+    "turns_checksum, checksum, metadata";
 
 SessionRow ReadRow(Statement& statement) {
   SessionRow row;
@@ -71,8 +96,11 @@ SessionRow ReadRow(Statement& statement) {
   session.turns = statement.getColumn(9).getInt64();
   session.tokens = statement.getColumn(10).getInt64();
   row.turns_checksum = BlobOf(statement.getColumn(11));
-  session.damaged =
-      FormatName(session.format) != format || BlobOf(statement.getColumn(12)) != RowChecksum(row);
+  const std::string metadata = statement.getColumn(13).getString();
+  session.metadata = ParseMetadata(metadata);
+  session.damaged = FormatName(session.format) != format ||
+                    MetadataText(session.metadata) != metadata ||
+                    BlobOf(statement.getColumn(12)) != RowChecksum(row);
   return row;
 }
 
@@ -87,11 +115,16 @@ std::optional<SavedTurn> ReadTurn(Statement& statement, std::string& checksum) {
   turn.ids = *std::move(ids);
   turn.answer = statement.getColumn(3).getInt64();
   turn.address = statement.getColumn(4).getString();
-  checksum = TurnChecksum(checksum, turn, messages);
+  const std::string info = statement.getColumn(6).getString();
+  checksum = TurnChecksum(checksum, turn, messages, info);
   if (BlobOf(statement.getColumn(5)) != checksum) return std::nullopt;
   Result<Json> parsed = ParseJson(messages, "a turn");
   if (!parsed) return std::nullopt;
   turn.messages = *std::move(parsed);
+  if (info.empty()) return turn;
+  Result<Json> told = ParseJson(info, "a turn");
+  if (!told) return std::nullopt;
+  turn.info = *std::move(told);
   return turn;
 }
 
@@ -128,6 +161,13 @@ std::vector<SessionRow> FindRows(Database& database, const std::string& where) {
   return rows;
 }
 
+std::optional<SessionRow> FindRow(Database& database, int64_t id) {
+  Statement select(database, fmt::format("SELECT {} FROM sessions WHERE id = ?", kRowColumns));
+  select.bind(1, id);
+  if (!select.executeStep()) return std::nullopt;
+  return ReadRow(select);
+}
+
 std::optional<SessionRow> FindRow(Database& database, std::string_view space,
                                   std::string_view name) {
   Statement select(
@@ -140,13 +180,14 @@ std::optional<SessionRow> FindRow(Database& database, std::string_view space,
 
 void WriteRow(Database& database, SessionRow& row) {
   const SessionSummary& session = row.session;
-  Statement write(
-      database, row.id == 0 ? "INSERT INTO sessions (space, name, model, format, system, created, "
-                              "used, expires, turns, tokens, turns_checksum, checksum) "
-                              "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                            : "UPDATE sessions SET space = ?, name = ?, model = ?, format = ?, "
-                              "system = ?, created = ?, used = ?, expires = ?, turns = ?, "
-                              "tokens = ?, turns_checksum = ?, checksum = ? WHERE id = ?");
+  Statement write(database,
+                  row.id == 0
+                      ? "INSERT INTO sessions (space, name, model, format, system, created, "
+                        "used, expires, turns, tokens, turns_checksum, checksum, "
+                        "metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                      : "UPDATE sessions SET space = ?, name = ?, model = ?, format = ?, "
+                        "system = ?, created = ?, used = ?, expires = ?, turns = ?, "
+                        "tokens = ?, turns_checksum = ?, checksum = ?, metadata = ? WHERE id = ?");
   BindText(write, 1, session.space);
   BindText(write, 2, session.name);
   BindText(write, 3, session.model);
@@ -159,7 +200,8 @@ void WriteRow(Database& database, SessionRow& row) {
   write.bind(10, session.tokens);
   BindBlob(write, 11, row.turns_checksum);
   BindBlob(write, 12, RowChecksum(row));
-  if (row.id != 0) write.bind(13, row.id);
+  BindText(write, 13, MetadataText(session.metadata));
+  if (row.id != 0) write.bind(14, row.id);
   write.exec();
   if (row.id == 0) row.id = database.getLastInsertRowid();
 }
@@ -167,9 +209,10 @@ void WriteRow(Database& database, SessionRow& row) {
 std::string AddTurn(Database& database, SessionRow& row, SavedTurn turn) {
   SessionSummary& session = row.session;
   turn.address = AnswerAddress(session.space, session.model, turn.answer_ids());
-  const std::string messages = turn.messages.dump(-1, ' ', false, Json::error_handler_t::replace);
-  const std::string checksum = TurnChecksum(row.turns_checksum, turn, messages);
-  Statement insert(database, "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  const std::string messages = Dump(turn.messages);
+  const std::string info = InfoText(turn.info);
+  const std::string checksum = TurnChecksum(row.turns_checksum, turn, messages, info);
+  Statement insert(database, "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.bind(1, row.id);
   insert.bind(2, session.turns);
   BindText(insert, 3, messages);
@@ -178,6 +221,7 @@ std::string AddTurn(Database& database, SessionRow& row, SavedTurn turn) {
   insert.bind(6, turn.answer);
   BindText(insert, 7, turn.address);
   BindBlob(insert, 8, checksum);
+  BindText(insert, 9, info);
   insert.exec();
   ++session.turns;
   session.tokens = turn.kept + std::ssize(turn.ids);
@@ -185,9 +229,31 @@ std::string AddTurn(Database& database, SessionRow& row, SavedTurn turn) {
   return turn.address;
 }
 
+void CopyTurns(Database& database, const SessionRow& original, int64_t count, SessionRow& row) {
+  Statement copy(database,
+                 "INSERT INTO turns SELECT ?, number, messages, kept, ids, answer, address, "
+                 "checksum, info FROM turns WHERE session = ? AND number < ?");
+  copy.bind(1, row.id);
+  copy.bind(2, original.id);
+  copy.bind(3, count);
+  copy.exec();
+  row.session.turns = count;
+  if (count == original.session.turns) return;
+  row.session.tokens = 0;
+  row.turns_checksum.clear();
+  Statement last(database,
+                 "SELECT kept + length(ids) / 4, checksum FROM turns WHERE session = ? AND "
+                 "number = ?");
+  last.bind(1, row.id);
+  last.bind(2, count - 1);
+  if (!last.executeStep()) return;
+  row.session.tokens = last.getColumn(0).getInt64();
+  row.turns_checksum = BlobOf(last.getColumn(1));
+}
+
 std::optional<std::vector<SavedTurn>> ReadTurns(Database& database, const SessionRow& row) {
   Statement select(database,
-                   "SELECT messages, kept, ids, answer, address, checksum FROM turns "
+                   "SELECT messages, kept, ids, answer, address, checksum, info FROM turns "
                    "WHERE session = ? ORDER BY number");
   select.bind(1, row.id);
   std::vector<SavedTurn> turns;

@@ -24,6 +24,7 @@ struct SessionRow {
 
 std::optional<SessionRow> FindRow(SQLite::Database& database, std::string_view space,
                                   std::string_view name);
+std::optional<SessionRow> FindRow(SQLite::Database& database, int64_t id);
 // Those that `where`, the rest of a SELECT, leaves.
 std::vector<SessionRow> FindRows(SQLite::Database& database, const std::string& where);
 // Adds a row where its id is 0, which it then gets; else brings the row up to date.
@@ -33,6 +34,10 @@ void RemoveRow(SQLite::Database& database, int64_t id);
 
 // Adds a turn behind the last one of `row`, which still has to be written. Gives its address.
 std::string AddTurn(SQLite::Database& database, SessionRow& row, SavedTurn turn);
+// Copies the first `count` turns of `original` to `row`, which has an id and still has to be
+// written again. No more are there than `original` has.
+void CopyTurns(SQLite::Database& database, const SessionRow& original, int64_t count,
+               SessionRow& row);
 // All turns of `row`; nullopt when they are not those that were written.
 std::optional<std::vector<SavedTurn>> ReadTurns(SQLite::Database& database, const SessionRow& row);
 

@@ -7,6 +7,7 @@
 #include "engine/digest.h"
 #include "engine/session_database.h"
 #include "engine/session_rows.h"
+#include "engine/session_search.h"
 
 namespace fulmen {
 namespace {
@@ -39,6 +40,25 @@ Result<SessionRow> IntactRow(Database& database, const std::string& path, std::s
   if (!row) return NoSuchSession(path, name);
   if (row->session.damaged) return Damaged(path, name);
   return *std::move(row);
+}
+
+// Those of one namespace, or of all, the one used last first. The table is read rather than an
+// index: it shows what is damaged.
+Result<std::vector<int64_t>> IdsOf(Database& database, const std::string& path,
+                                   std::optional<std::string_view> space, const SessionPage& page) {
+  Statement select(database,
+                   "SELECT id FROM sessions WHERE (?1 IS NULL OR space = ?1) AND (?2 IS NULL OR "
+                   "used < ?2 OR (used = ?2 AND name > ?3)) ORDER BY used DESC, name, space");
+  if (space) BindText(select, 1, *space);
+  if (!page.after.empty()) {
+    const auto after = FindRow(database, space.value_or(""), page.after);
+    if (!after) return NoSuchSession(path, page.after);
+    select.bind(2, after->session.used);
+    BindText(select, 3, page.after);
+  }
+  std::vector<int64_t> ids;
+  while (select.executeStep()) ids.push_back(select.getColumn(0).getInt64());
+  return ids;
 }
 
 void ChangeTotals(Database& database, int64_t answers, int64_t bytes) {
@@ -108,18 +128,46 @@ Result<std::optional<SavedSession>> SessionStore::Find(std::string_view space,
                         .created = found.created,
                         .used = found.used,
                         .expires = found.expires,
-                        .turns = *std::move(turns)};
+                        .turns = *std::move(turns),
+                        .metadata = std::move(found.metadata)};
   });
 }
 
-Result<std::vector<SessionSummary>> SessionStore::List(std::optional<std::string_view> space) {
+Result<std::vector<SessionSummary>> SessionStore::List(std::optional<std::string_view> space,
+                                                       const SessionPage& page) {
   return Guarded([&]() -> Result<std::vector<SessionSummary>> {
+    const Transaction at_one_time(*database_);
+    FULMEN_ASSIGN(const std::vector<int64_t> ids, IdsOf(*database_, path_, space, page));
     std::vector<SessionSummary> sessions;
-    for (SessionRow& row : FindRows(*database_, "ORDER BY used DESC, name, space")) {
-      if (!space || row.session.space == *space) sessions.push_back(std::move(row.session));
+    for (const int64_t id : ids) {
+      if (std::ssize(sessions) >= page.limit) break;
+      if (auto row = FindRow(*database_, id)) sessions.push_back(std::move(row->session));
     }
     return sessions;
   });
+}
+
+Result<std::vector<FoundSession>> SessionStore::Search(std::string_view space,
+                                                       std::string_view text,
+                                                       const SessionPage& page) {
+  FULMEN_ASSIGN(const std::vector<int64_t> ids,
+                Guarded([&] { return IdsOf(*database_, path_, space, page); }));
+  const SearchText wanted(text);
+  std::vector<FoundSession> sessions;
+  for (const int64_t id : ids) {
+    if (std::ssize(sessions) >= page.limit) break;
+    // One at a time: a store may hold much to look through.
+    FULMEN_TRY(Guarded([&]() -> Status {
+      const Transaction at_one_time(*database_);
+      auto row = FindRow(*database_, id);
+      if (!row || row->session.damaged) return {};
+      auto match = FindInSession(*database_, *row, wanted);
+      if (!match) return {};
+      sessions.push_back({std::move(row->session), match->turn, std::move(match->excerpt)});
+      return {};
+    }));
+  }
+  return sessions;
 }
 
 Status SessionStore::Create(const SavedSession& session) {
@@ -134,7 +182,8 @@ Status SessionStore::Create(const SavedSession& session) {
                                   .system = session.system,
                                   .created = session.created,
                                   .used = session.used,
-                                  .expires = session.expires}};
+                                  .expires = session.expires,
+                                  .metadata = session.metadata}};
     WriteRow(*database_, row);
     for (const SavedTurn& turn : session.turns) AddTurn(*database_, row, turn);
     WriteRow(*database_, row);
@@ -164,24 +213,29 @@ Result<std::string> SessionStore::AppendTurn(std::string_view space, std::string
 }
 
 Status SessionStore::Fork(std::string_view space, std::string_view from, std::string_view to,
-                          int64_t now) {
+                          int64_t now, const ForkOptions& options) {
   FULMEN_TRY(CheckSessionName(to));
+  if (options.metadata) FULMEN_TRY(CheckMetadata(*options.metadata));
   return Guarded([&]() -> Status {
     Transaction transaction(*database_, kWriting);
     FULMEN_ASSIGN(SessionRow row, IntactRow(*database_, path_, space, from));
     if (FindRow(*database_, space, to)) return NameTaken(to);
-    const int64_t original = std::exchange(row.id, 0);
+    const int64_t turns = options.turns.value_or(row.session.turns);
+    if (turns < 0 || turns > row.session.turns) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "turns should be 0 to the {} of session \"{}\", found {}", row.session.turns,
+                  Printable(from), turns);
+    }
+    const SessionRow original = row;
+    row.id = 0;
     row.session.name = to;
     row.session.created = now;
     row.session.used = now;
     row.session.expires.reset();
+    if (options.metadata) row.session.metadata = *options.metadata;
     WriteRow(*database_, row);
-    Statement copy(*database_,
-                   "INSERT INTO turns SELECT ?, number, messages, kept, ids, answer, address, "
-                   "checksum FROM turns WHERE session = ?");
-    copy.bind(1, row.id);
-    copy.bind(2, original);
-    copy.exec();
+    CopyTurns(*database_, original, turns, row);
+    WriteRow(*database_, row);
     transaction.commit();
     return {};
   });
@@ -206,6 +260,27 @@ Status SessionStore::Remove(std::string_view space, std::string_view name) {
     const std::optional<SessionRow> row = FindRow(*database_, space, name);
     if (!row) return NoSuchSession(path_, name);
     RemoveRow(*database_, row->id);
+    transaction.commit();
+    return {};
+  });
+}
+
+Status SessionStore::ChangeMetadata(
+    std::string_view space, std::string_view name,
+    const std::map<std::string, std::optional<std::string>>& changes) {
+  return Guarded([&]() -> Status {
+    Transaction transaction(*database_, kWriting);
+    FULMEN_ASSIGN(SessionRow row, IntactRow(*database_, path_, space, name));
+    Metadata& metadata = row.session.metadata;
+    for (const auto& [key, value] : changes) {
+      if (value) {
+        metadata[key] = *value;
+      } else {
+        metadata.erase(key);
+      }
+    }
+    FULMEN_TRY(CheckMetadata(metadata));
+    WriteRow(*database_, row);
     transaction.commit();
     return {};
   });

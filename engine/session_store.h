@@ -4,6 +4,8 @@
 #include <SQLiteCpp/Database.h>
 
 #include <cstdint>
+#include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,6 +33,20 @@ struct SessionSummary {
   int64_t turns = 0;
   int64_t tokens = 0;    // of the sequence after the last turn
   bool damaged = false;  // then the rest may be wrong, and Remove is all that can be done with it
+  Metadata metadata = {};
+};
+
+// A part of a list.
+struct SessionPage {
+  std::string after;  // the name of the one before its first; "": from the beginning
+  int64_t limit = std::numeric_limits<int64_t>::max();
+};
+
+// A session that has a text, and where its first place is.
+struct FoundSession {
+  SessionSummary session;
+  std::optional<int64_t> turn;  // from 0; nullopt: in metadata.title
+  std::string excerpt;          // some 120 characters around it
 };
 
 // How many answers that belong to no session are remembered.
@@ -60,8 +76,13 @@ class SessionStore {
 
   // The whole session, or nothing where there is none.
   Result<std::optional<SavedSession>> Find(std::string_view space, std::string_view name);
-  // Those of one namespace, or of all, the one used last first.
-  Result<std::vector<SessionSummary>> List(std::optional<std::string_view> space);
+  // Those of one namespace, or of all, the one used last first. kNotFound: page.after is not there.
+  Result<std::vector<SessionSummary>> List(std::optional<std::string_view> space,
+                                           const SessionPage& page = {});
+  // Those of a namespace with `text` in metadata.title or in a message, whatever the case of its
+  // letters. Others get their turns meanwhile.
+  Result<std::vector<FoundSession>> Search(std::string_view space, std::string_view text,
+                                           const SessionPage& page = {});
 
   // Stores a new session, with the turns it has; their addresses are not read.
   Status Create(const SavedSession& session);
@@ -69,10 +90,22 @@ class SessionStore {
   // the address of its answer, which Recall knows while the session is there.
   Result<std::string> AppendTurn(std::string_view space, std::string_view name, int64_t turns,
                                  const SavedTurn& turn, int64_t now);
-  // A copy that never expires and goes its own way.
-  Status Fork(std::string_view space, std::string_view from, std::string_view to, int64_t now);
+  // A copy that never expires and goes its own way: of all turns or of the first so many, with the
+  // metadata of the original or with others.
+  struct ForkOptions {
+    std::optional<int64_t> turns = {};
+    std::optional<Metadata> metadata = {};
+  };
+  Status Fork(std::string_view space, std::string_view from, std::string_view to, int64_t now,
+              const ForkOptions& options);
+  Status Fork(std::string_view space, std::string_view from, std::string_view to, int64_t now) {
+    return Fork(space, from, to, now, {});
+  }
   Status Rename(std::string_view space, std::string_view from, std::string_view to);
   Status Remove(std::string_view space, std::string_view name);
+  // Sets these pairs of the metadata, and removes those without a value; all others stay.
+  Status ChangeMetadata(std::string_view space, std::string_view name,
+                        const std::map<std::string, std::optional<std::string>>& changes);
   // From when on RemoveExpired takes it; nullopt for never.
   Status SetExpiry(std::string_view space, std::string_view name, std::optional<int64_t> expires);
   // Removes sessions that expire at `now` or before, and tells how many.

@@ -36,14 +36,21 @@ RouteHandler Administers(Service& service, const AdminOperation& operation) {
   };
 }
 
+RouteSchemas SchemasOf(const AdminOperation& operation) {
+  if (std::string_view(operation.method) == "GET") {
+    return {.answer = operation.answer, .query = operation.arguments};
+  }
+  return {.body = operation.arguments, .answer = operation.answer};
+}
+
 }  // namespace
 
 std::vector<Route> AdminRoutes(Service& service) {
   std::vector<Route> routes;
   if (service.ledger == nullptr) return routes;
   for (const AdminOperation& each : AdminOperations()) {
-    routes.push_back(
-        {each.method, each.path, Administers(service, each), Access::kAdmin, each.summary});
+    routes.push_back({each.method, each.path, Administers(service, each), Access::kAdmin,
+                      each.summary, SchemasOf(each)});
   }
   return routes;
 }

@@ -1,11 +1,13 @@
 #include "serve/answering.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/clock.h"
 #include "serve/answer_rules.h"
 #include "serve/event_queue.h"
+#include "serve/openai_words.h"
 #include "serve/recorded_answer.h"
 #include "serve/sse.h"
 
@@ -18,14 +20,16 @@ struct Answering::Under {
   std::unique_ptr<ApiCall> call;
   std::vector<Turn> turns;
   std::vector<RequestId> ids;  // of the engines, one for each turn
-  Keep keep;
+  KeepAnswer keep;
   std::shared_ptr<EventQueue> events;
   std::shared_ptr<MeteredCall> metered = {};       // null: nobody pays
   FinishReason reason = FinishReason::kCancelled;  // of the answer that ended last
   size_t open = 0;                                 // turns whose last event has not come
-  bool left = false;
-  std::string out = {};                // to be sent next
-  std::optional<ApiError> error = {};  // that ended it
+  bool left = false;                               // the client, and nobody else reads it
+  bool stopped = false;                            // by whoever may
+  std::map<size_t, AnswerFinished> waiting = {};   // of sessions' turns, for their last event
+  std::string out = {};                            // to be sent next
+  std::optional<ApiError> error = {};              // that ended it
 
   ~Under() {
     exchange.OnLeave({});
@@ -34,38 +38,6 @@ struct Answering::Under {
   void Cancel() {
     for (size_t i = 0; i < ids.size(); ++i) turns[i].model().engine().Cancel(ids[i]);
   }
-};
-
-// Two that went on from one turn at the same time would both have their answer, and one of them
-// nothing kept.
-class Answering::SessionClaim {
- public:
-  static ApiResult<SessionClaim> Make(Answering& answering, const std::vector<Generation>& all,
-                                      const std::string& space) {
-    SessionClaim claim(answering);
-    for (const Generation& each : all) {
-      if (each.session.empty()) continue;
-      const auto [entry, is_free] = answering.claimed_.emplace(space, each.session);
-      if (!is_free) {
-        return ApiFail(ApiErrorKind::kConflict, "session",
-                       "session \"{}\" is answering another request", each.session);
-      }
-      claim.held_.push_back(*entry);
-    }
-    return claim;
-  }
-  SessionClaim(SessionClaim&& other) noexcept
-      : answering_(other.answering_), held_(std::exchange(other.held_, {})) {}
-  SessionClaim& operator=(SessionClaim&&) = delete;
-  ~SessionClaim() {
-    for (const auto& session : held_) answering_.claimed_.erase(session);
-  }
-
- private:
-  explicit SessionClaim(Answering& answering) : answering_(answering) {}
-
-  Answering& answering_;
-  std::vector<std::pair<std::string, std::string>> held_;
 };
 
 ApiResult<ServedModel*> Answering::FindModel(std::string_view name) const {
@@ -195,10 +167,9 @@ ApiResult<void> Answering::Submit(Under& under) const {
 }
 
 asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
-                                        Keep keep) {
+                                        KeepAnswer keep) {
   const asio::any_io_executor io = co_await asio::this_coro::executor;
-  const auto claim =
-      SessionClaim::Make(*this, call->generations(), exchange.request().caller.space);
+  const auto claim = claims_.Make(exchange, call->generations());
   Under under = {.exchange = exchange,
                  .call = std::move(call),
                  .turns = {},
@@ -217,18 +188,13 @@ asio::awaitable<void> Answering::Answer(Exchange& exchange, std::unique_ptr<ApiC
     co_return;
   }
   exchange.OnLeave([&under] {
-    under.left = true;
     under.Cancel();
-    under.events->Wake();
+    // An answer that is recorded has other readers, who are told its end.
+    under.stopped = under.exchange.record() != nullptr;
+    under.left = !under.stopped;
+    if (under.left) under.events->Wake();
   });
   co_await Relay(under);
-}
-
-// The whole answer, where it is to be kept.
-std::optional<KeptAnswer> Answering::KeptOf(const Under& under) {
-  const RecordedAnswer* record = under.exchange.record();
-  if (record == nullptr) return std::nullopt;
-  return record->Whole(under.call->streams() ? under.out : DumpJson(under.call->Answer()));
 }
 
 // The generations of one request are held to the same.
@@ -272,56 +238,114 @@ asio::awaitable<void> Answering::Relay(Under& under) {
     co_await under.exchange.EndStream();
     co_return;
   }
+  // Half of it is no answer.
+  const bool is_half = under.stopped && under.reason == FinishReason::kCancelled;
+  if (is_half) co_return;
   HttpResponse response = under.error ? ErrorResponse(under.exchange, *under.error)
                                       : HttpResponse::OfJson(under.call->Answer());
   for (auto& header : HeadersOf(under)) response.headers.push_back(std::move(header));
   co_await under.exchange.Respond(std::move(response));
 }
 
+// What is kept of an answer is on the disk before anybody hears that it has ended. What ended in an
+// error is told as one, and was never answered.
+asio::awaitable<void> Answering::Keep(Under& under, size_t generation,
+                                      const AnswerFinished& finished, const Json& info) {
+  Turn& turn = under.turns[generation];
+  if (finished.reason != FinishReason::kError) {
+    auto keep = [&turn, &finished, &info] { return turn.Keep(finished, info); };
+    auto kept = co_await OnWorkers(workers_, keep);
+    if (!kept) under.error = kept.error();
+  }
+  if (!under.error) under.call->On(generation, finished, under.out);
+}
+
+asio::awaitable<void> Answering::TakeFinished(Under& under, size_t generation,
+                                              AnswerFinished& finished) {
+  Turn& turn = under.turns[generation];
+  metrics_.CountAnswer(turn.model(), finished.reason);
+  under.reason = finished.reason;
+  // Nobody's money is at an end where the ledger could not be asked.
+  if (finished.reason == FinishReason::kAllowance && under.metered->could_not_ask()) {
+    finished.reason = FinishReason::kLength;
+  }
+  // A session's turn is kept with its usage, which the last event has.
+  if (turn.in_session()) {
+    under.waiting[generation] = std::move(finished);
+  } else {
+    const Json no_info;
+    co_await Keep(under, generation, finished, no_info);
+  }
+}
+
+// What is told of an answer beside it.
+Json Answering::InfoOf(const Under& under, const Turn& turn, FinishReason reason,
+                       const RequestDone& done) {
+  const bool was_cancelled = reason == FinishReason::kCancelled;
+  return {{"id", under.call->id()},
+          {"created", turn.created()},
+          {"model", turn.model().name()},
+          {"finish_reason", was_cancelled ? FinishReasonName(reason) : OpenAiFinishReason(reason)},
+          {"usage", under.call->WithCost(OpenAiUsage(done.usage))},
+          {"timings", TimingsJson(done)}};
+}
+
+asio::awaitable<void> Answering::TakeDone(Under& under, size_t generation,
+                                          const RequestDone& done) {
+  Turn& turn = under.turns[generation];
+  --under.open;
+  metrics_.CountRequest(turn.model(), done);
+  if (under.metered) {
+    under.metered->Add(done.usage);
+    const auto [amount, currency] = under.metered->cost();
+    under.call->SetCost(amount, currency);
+  }
+  if (!done.status) under.error = ToApiError(done.status.error());
+  if (const auto waiting = under.waiting.find(generation); waiting != under.waiting.end()) {
+    const Json info = InfoOf(under, turn, waiting->second.reason, done);
+    co_await Keep(under, generation, waiting->second, info);
+  }
+  if (!under.error) under.call->On(generation, done, under.out);
+}
+
 asio::awaitable<void> Answering::Take(Under& under, EventQueue::Entry entry) {
-  Turn& turn = under.turns[entry.generation];
-  if (const auto* delta = std::get_if<AnswerDelta>(&entry.event)) turn.Add(*delta);
-  if (const auto* finished = std::get_if<AnswerFinished>(&entry.event)) {
-    // What is kept of it is on the disk before anybody hears that it has ended. What ended in an
-    // error is told as one, and was never answered.
-    if (finished->reason != FinishReason::kError) {
-      auto keep = [&turn, finished] { return turn.Keep(*finished); };
-      auto kept = co_await OnWorkers(workers_, keep);
-      if (!kept) under.error = kept.error();
-    }
-    metrics_.CountAnswer(turn.model(), finished->reason);
-    under.reason = finished->reason;
-    // Nobody's money is at an end where the ledger could not be asked.
-    auto& told = std::get<AnswerFinished>(entry.event);
-    if (told.reason == FinishReason::kAllowance && under.metered->could_not_ask()) {
-      told.reason = FinishReason::kLength;
-    }
-  }
-  if (const auto* done = std::get_if<RequestDone>(&entry.event)) {
-    --under.open;
-    metrics_.CountRequest(turn.model(), *done);
-    if (under.metered) {
-      under.metered->Add(done->usage);
-      const auto [amount, currency] = under.metered->cost();
-      under.call->SetCost(amount, currency);
-    }
-    if (!done->status) under.error = ToApiError(done->status.error());
-  }
   const size_t before = under.out.size();
-  if (!under.error) under.call->On(entry.generation, entry.event, under.out);
+  Turn& turn = under.turns[entry.generation];
+  if (auto* finished = std::get_if<AnswerFinished>(&entry.event)) {
+    co_await TakeFinished(under, entry.generation, *finished);
+  } else if (const auto* done = std::get_if<RequestDone>(&entry.event)) {
+    co_await TakeDone(under, entry.generation, *done);
+  } else {
+    if (const auto* delta = std::get_if<AnswerDelta>(&entry.event)) turn.Add(*delta);
+    under.call->On(entry.generation, entry.event, under.out);
+  }
   if (!under.error && under.open == 0 && under.keep) {
     auto kept = co_await OnWorkers(workers_, under.keep);
     if (!kept) under.error = kept.error();
   }
-  if (under.metered && (under.error || under.open == 0)) {
-    std::string outcome(under.error ? kFailedOutcome : FinishReasonName(under.reason));
-    std::optional<KeptAnswer> kept = under.error ? std::nullopt : KeptOf(under);
-    const auto settled = co_await under.metered->Settle(std::move(outcome), std::move(kept));
-    if (!settled && !under.error) under.error = settled.error();
+  if (under.error || under.open == 0) {
+    co_await Settle(under);
   }
   if (!under.error || !under.call->streams()) co_return;
   under.out.resize(before);  // it would have said that all went well
   under.call->Fail(*under.error, under.out);
+}
+
+// All that was asked has ended. Who asks again is not to have what failed or was cancelled.
+asio::awaitable<void> Answering::Settle(Under& under) {
+  RecordedAnswer* const record = under.exchange.record();
+  const bool was_cancelled = under.reason == FinishReason::kCancelled;
+  const bool is_good = !under.error && !was_cancelled;
+  if (under.metered) {
+    std::string outcome(under.error ? kFailedOutcome : FinishReasonName(under.reason));
+    std::optional<KeptAnswer> kept;
+    if (record != nullptr && is_good) {
+      kept = record->Whole(under.call->streams() ? under.out : DumpJson(under.call->Answer()));
+    }
+    const auto settled = co_await under.metered->Settle(std::move(outcome), std::move(kept));
+    if (!settled && !under.error) under.error = settled.error();
+  }
+  if (record != nullptr && is_good && !under.error) record->MarkGood();
 }
 
 // Nobody waits for the answer any more, and what was computed of it is paid for.

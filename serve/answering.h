@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +20,7 @@
 #include "serve/metrics.h"
 #include "serve/on_workers.h"
 #include "serve/served_model.h"
+#include "serve/session_claims.h"
 #include "serve/turn.h"
 
 namespace fulmen {
@@ -47,11 +47,13 @@ class Answering {
         ledger_(ledger),
         options_(options) {}
 
-  // Until the client has its answer, or has left: then nothing is computed for it any more.
+  // Until the client has its answer, or has left: then nothing is computed for it any more. An
+  // answer that is recorded goes on until it ends or is stopped, and is then told to its end.
   // `keep`, if there is one, is called on a worker when the
   // answer is whole, and before the client hears so: what is to be stored of it.
-  using Keep = std::function<ApiResult<void>()>;
-  boost::asio::awaitable<void> Answer(Exchange& exchange, std::unique_ptr<ApiCall> call, Keep keep);
+  using KeepAnswer = std::function<ApiResult<void>()>;
+  boost::asio::awaitable<void> Answer(Exchange& exchange, std::unique_ptr<ApiCall> call,
+                                      KeepAnswer keep);
 
   // The model of this name; the first one where it is empty.
   ApiResult<ServedModel*> FindModel(std::string_view name) const;
@@ -60,12 +62,12 @@ class Answering {
   ApiResult<std::vector<int32_t>> PromptIds(const Generation& generation,
                                             const std::string& space) const;
 
+  const SessionClaims& claims() const { return claims_; }
   SessionStore* store() const { return store_; }
   boost::asio::thread_pool& workers() const { return workers_; }
 
  private:
-  struct Under;        // a call under way
-  class SessionClaim;  // a session that it goes on with
+  struct Under;  // a call under way
   ApiResult<std::vector<Turn>> MakeTurns(std::vector<Generation> generations,
                                          const std::string& space) const;
   boost::asio::awaitable<ApiResult<void>> Constrain(std::vector<Turn>& turns);
@@ -77,7 +79,14 @@ class Answering {
   static std::vector<std::pair<std::string, std::string>> HeadersOf(const Under& under);
   boost::asio::awaitable<void> Relay(Under& under);
   boost::asio::awaitable<void> Take(Under& under, EventQueue::Entry entry);
-  static std::optional<KeptAnswer> KeptOf(const Under& under);
+  boost::asio::awaitable<void> TakeFinished(Under& under, size_t generation,
+                                            AnswerFinished& finished);
+  boost::asio::awaitable<void> TakeDone(Under& under, size_t generation, const RequestDone& done);
+  boost::asio::awaitable<void> Keep(Under& under, size_t generation, const AnswerFinished& finished,
+                                    const Json& info);
+  static Json InfoOf(const Under& under, const Turn& turn, FinishReason reason,
+                     const RequestDone& done);
+  boost::asio::awaitable<void> Settle(Under& under);
   boost::asio::awaitable<void> EndLeft(Under& under);
   boost::asio::awaitable<void> SignOfLife(Under& under);
 
@@ -88,7 +97,7 @@ class Answering {
   boost::asio::thread_pool& compilers_;
   Ledger* ledger_;
   const AnsweringOptions options_;
-  std::set<std::pair<std::string, std::string>> claimed_;  // sessions, with their namespaces
+  SessionClaims claims_;
 };
 
 }  // namespace fulmen

@@ -34,6 +34,15 @@ class ApiCall {
     currency_ = std::move(currency);
   }
 
+  // Adds the cost to an API's `usage`, where somebody pays. A string: a number of JavaScript would
+  // round it.
+  Json WithCost(Json usage) const {
+    if (cost_.empty()) return usage;
+    usage["cost"] = cost_;
+    usage["currency"] = currency_;
+    return usage;
+  }
+
   // What follows appends to `out` what is to be sent now, where the call streams.
 
   // Once, before all events: one of each generation.
@@ -55,15 +64,6 @@ class ApiCall {
         id_(std::move(id)),
         streams_(streams),
         generations_(std::move(generations)) {}
-
-  // Adds the cost to an API's `usage`, where somebody pays. A string: a number of JavaScript would
-  // round it.
-  Json WithCost(Json usage) const {
-    if (cost_.empty()) return usage;
-    usage["cost"] = cost_;
-    usage["currency"] = currency_;
-    return usage;
-  }
 
  private:
   ApiStyle style_;

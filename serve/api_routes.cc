@@ -32,7 +32,7 @@ RouteHandler Calls(Service& service, ParseCall parse) {
           co_await exchange.Respond(std::move(response));
           co_return;
         }
-        Answering::Keep nothing;
+        Answering::KeepAnswer nothing;
         co_await AnswerCall(service, exchange, *std::move(call), std::move(nothing));
       });
 }
@@ -42,12 +42,19 @@ RouteHandler Calls(Service& service, ParseCall parse) {
 RouteHandler Cancels(Service& service) {
   return [&service](Exchange& exchange, const PathValues& values) -> asio::awaitable<void> {
     const std::string& name = values.find("key")->second;
-    const bool stopped = service.idempotency.Stop(exchange.request().caller.key, name);
+    const bool stopped = service.idempotency.Stop(exchange.request().caller.owner(), name);
     const ApiError missing = {ApiErrorKind::kNotFound,
                               "no request with this Idempotency-Key is under way here"};
     HttpResponse response =
         stopped ? HttpResponse::OfJson({{"cancelled", true}}) : ErrorResponse(exchange, missing);
     co_await exchange.Respond(std::move(response));
+  };
+}
+
+// The answer to that request, from its beginning, for who has left and comes back.
+RouteHandler ReadsAlong(Service& service) {
+  return [&service](Exchange& exchange, const PathValues& values) {
+    return service.idempotency.ReadAlong(exchange, values.find("key")->second);
   };
 }
 
@@ -69,17 +76,29 @@ RouteHandler CountsTokens(Service& service) {
 
 std::vector<Route> ApiRoutes(Service& service) {
   std::vector<Route> routes = {
-      {"POST", "/v1/chat/completions", Calls(service, ParseOpenAiChat), Access::kKey,
-       "OpenAI: chat"},
+      {"POST",
+       "/v1/chat/completions",
+       Calls(service, ParseOpenAiChat),
+       Access::kKey,
+       "OpenAI: chat",
+       {.body = "ChatRequest", .answer = "ChatCompletion", .event = "ChatChunk"}},
       {"POST", "/v1/completions", Calls(service, ParseOpenAiCompletions), Access::kKey,
        "OpenAI: continue a text"},
       {"POST", "/v1/text/chatcompletion_v2", Calls(service, ParseMiniMaxChat), Access::kKey,
        "MiniMax: chat"},
+      {"GET",
+       "/v1/idempotency/{key}",
+       ReadsAlong(service),
+       Access::kKey,
+       "Read along with the answer to the request with this Idempotency-Key",
+       {.answer = "ChatCompletion", .event = "ChatChunk"}},
+      {"POST",
+       "/v1/idempotency/{key}/cancel",
+       Cancels(service),
+       Access::kKey,
+       "End the answer to the request with this Idempotency-Key",
+       {.answer = "Cancelled"}},
   };
-  if (service.ledger != nullptr) {
-    routes.push_back({"POST", "/v1/idempotency/{key}/cancel", Cancels(service), Access::kKey,
-                      "End the answer to the request with this Idempotency-Key"});
-  }
   for (const std::string base : {"/v1", "/anthropic/v1"}) {
     routes.push_back({"POST", base + "/messages", Calls(service, ParseAnthropicMessages),
                       Access::kKey, "Anthropic: chat"});

@@ -23,6 +23,9 @@ struct Caller {
   std::string key = {};           // id of its key in the ledger; "": there is no ledger
   std::string organisation = {};  // that its key belongs to; likewise
   bool is_admin = false;          // its key is for the ledger, not for answers
+
+  // Whose Idempotency-Keys it knows.
+  const std::string& owner() const { return key.empty() ? space : key; }
 };
 
 // Who may ask by a route.
@@ -107,12 +110,23 @@ HttpResponse ErrorResponse(const Exchange& exchange, const ApiError& error);
 using PathValues = std::map<std::string, std::string, std::less<>>;
 using RouteHandler = std::function<boost::asio::awaitable<void>(Exchange&, const PathValues&)>;
 
+// What a route takes and gives: names of schemas (api_schemas.h), "" for what has none.
+struct RouteSchemas {
+  std::string_view body = {};
+  std::string_view answer = {};
+  std::string_view event = {};  // of the answer as a stream
+  std::string_view query = {};  // an object of what the query may have
+  int status = 200;             // of the answer
+};
+
 struct Route {
   std::string method;
   std::string path;  // as "/v1/responses/{id}"
   RouteHandler handler;
   Access access = Access::kKey;
-  std::string summary = {};  // for /openapi.json
+  std::string summary = {};  // for /openapi.json, as the next
+  RouteSchemas schemas = {};
+  size_t most_body = 0;  // bytes; 0: as many as the server takes
 };
 
 }  // namespace fulmen

@@ -226,6 +226,7 @@ ApiResult<void> HttpConnection::CheckBody(HttpParser& parser, const Route& route
   if (request.method != "GET" && request.method != "HEAD") {
     FULMEN_API_TRY(service_.guard.CheckContentType(request));
   }
+  if (route.most_body > 0) parser.LimitBody(route.most_body);
   return parser.CheckLength();
 }
 

@@ -91,9 +91,7 @@ ApiResult<void> HttpGuard::CheckOrigin(const HttpRequest& request) const {
   // Where nobody has keys, anybody could make one up.
   if (options_->authorize && (HasKey(request) || IsPreflight(request))) return {};
   if (!origin.empty()) {
-    const std::string_view host = HostOfOrigin(origin);
-    const bool is_ours = !host.empty() && SameIgnoringCase(host, request.Header("host"));
-    if (is_ours || AllowsOrigin(origin)) return {};
+    if (IsOwnPage(request) || AllowsOrigin(origin)) return {};
     return ApiFail(ApiErrorKind::kForbidden, "", "pages of '{}' may not use this server", origin);
   }
   if (site != "cross-site" || IsNavigation(request)) return {};
@@ -117,6 +115,16 @@ ApiResult<void> HttpGuard::CheckContentType(const HttpRequest& request) const {
     }
   }
   return {};
+}
+
+bool HttpGuard::IsOwnPage(const HttpRequest& request) {
+  const std::string_view origin = request.Header("origin");
+  if (!origin.empty()) {
+    const std::string_view host = HostOfOrigin(origin);
+    return !host.empty() && SameIgnoringCase(host, request.Header("host"));
+  }
+  const std::string_view site = request.Header("sec-fetch-site");
+  return site.empty() || site == "same-origin" || site == "none";
 }
 
 bool HttpGuard::IsPreflight(const HttpRequest& request) {

@@ -31,6 +31,9 @@ class HttpGuard {
   // kMediaType for a body that a page of any site could send.
   ApiResult<void> CheckContentType(const HttpRequest& request) const;
 
+  // Whether it comes from the page that this server shows, or from no page at all.
+  static bool IsOwnPage(const HttpRequest& request);
+
   static bool IsPreflight(const HttpRequest& request);
   // Of one that CheckOrigin allows.
   HttpResponse Preflight(const HttpRequest& request) const;

@@ -1,5 +1,6 @@
 // Who may ask at all: hosts, origins, types of bodies, keys.
 #include "serve/http_guard.h"
+#include "serve/callers.h"
 
 #include <gtest/gtest.h>
 
@@ -131,7 +132,8 @@ TEST(HttpGuard, CorsWithoutKeys) {
 }
 
 TEST(HttpGuard, KeysOpenTheServerToEveryPage) {
-  const Counted counted({.authorize = AuthorizeKeys({"sk-one", "sk-two"})});
+  const auto callers = CallersOf({"sk-one", "sk-two"});
+  const Counted counted({.authorize = AuthorizeBy(*callers, /*over_tls=*/false)});
   const TestServer& server = counted.server;
   const std::string evil = "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n";
   const RawAnswer preflight =
@@ -149,7 +151,8 @@ TEST(HttpGuard, KeysOpenTheServerToEveryPage) {
 }
 
 TEST(HttpGuard, KeysAreTakenFromEitherHeader) {
-  const Counted counted({.authorize = AuthorizeKeys({"sk-one", "sk-two"})});
+  const auto callers = CallersOf({"sk-one", "sk-two"});
+  const Counted counted({.authorize = AuthorizeBy(*callers, /*over_tls=*/false)});
   for (const char* header :
        {"Authorization: Bearer sk-one", "authorization: bearer  sk-two", "X-Api-Key: sk-one",
         "Authorization: Basic eDp5\r\nx-api-key: sk-one"}) {

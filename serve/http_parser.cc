@@ -41,6 +41,7 @@ class HttpParser::Impl final : public beast::http::basic_parser<true> {
     return {ApiErrorKind::kTooLarge,
             fmt::format("expected a body of at most {} bytes", limits_.body)};
   }
+  void LimitBody(size_t bytes) { limits_.body = std::min(limits_.body, bytes); }
   bool IsTooLong(uint64_t more) const { return more > limits_.body - request.body.size(); }
 
   HttpRequest request;
@@ -102,7 +103,7 @@ class HttpParser::Impl final : public beast::http::basic_parser<true> {
     return body.size();
   }
 
-  const HttpLimits limits_;
+  HttpLimits limits_;
   std::optional<ApiError> problem_;  // what Beast has no code for
   size_t header_bytes_ = 0;
   size_t length_ = 0;
@@ -183,6 +184,8 @@ HttpRequest& HttpParser::request() { return impl_->request; }
 const HttpTarget& HttpParser::target() const { return impl_->target; }
 bool HttpParser::keep_alive() const { return impl_->keep_alive(); }
 bool HttpParser::has_body() const { return !impl_->is_done(); }
+
+void HttpParser::LimitBody(size_t bytes) { impl_->LimitBody(bytes); }
 
 ApiResult<void> HttpParser::CheckLength() const {
   const auto length = impl_->content_length();

@@ -42,6 +42,8 @@ class HttpParser {
   // Once the header is there.
   bool keep_alive() const;
   bool has_body() const;
+  // Takes no more of a body than so much, where that is less than it would have.
+  void LimitBody(size_t bytes);
   // kTooLarge where the body says that it will be.
   ApiResult<void> CheckLength() const;
 

@@ -62,16 +62,6 @@ struct HttpServerOptions {
   std::function<void(std::string_view)> log = nullptr;
 };
 
-// The key that a request shows in `Authorization: Bearer` or `x-api-key`; "" when it shows none.
-std::string_view ApiKeyOf(const HttpRequest& request);
-
-// What is said to who shows no key, or none that is known.
-ApiError KeyError(std::string_view shown);
-
-// A request must show one of these keys, each of which has a space of its own. Only their hashes
-// are kept, and it takes as long for any key and for none.
-Authorize AuthorizeKeys(const std::vector<std::string>& keys);
-
 class HttpServer {
  public:
   // Clients can connect from now on, and are answered once Run is called. Fails where the address

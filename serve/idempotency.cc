@@ -33,26 +33,42 @@ ApiError OtherRequest(const std::string& name) {
           fmt::format("another request came with the Idempotency-Key \"{}\" before", name)};
 }
 
+bool IsOther(const AnswerName& asked, const AnswerName& found) {
+  return !asked.request_hash.empty() && asked.request_hash != found.request_hash;
+}
+
 }  // namespace
 
 RouteHandler Idempotency::Once(RouteHandler handler) {
-  if (ledger_ == nullptr) return handler;
   return [this, handler = std::move(handler)](Exchange& exchange, const PathValues& values) {
     const bool has_name = !exchange.request().Header("idempotency-key").empty();
     return has_name ? Answer(handler, exchange, values) : handler(exchange, values);
   };
 }
 
-bool Idempotency::Stop(const std::string& key, const std::string& name) {
-  const auto found = running_.find({key, name});
+bool Idempotency::Stop(const std::string& owner, const std::string& name) {
+  const auto found = running_.find({owner, name});
   if (found == running_.end()) return false;
   found->second->Stop();
   return true;
 }
 
+asio::awaitable<Result<std::optional<KeptAnswer>>> Idempotency::FindKept(const AnswerName& name) {
+  using Kept = Result<std::optional<KeptAnswer>>;
+  if (ledger_ == nullptr) {
+    const KeptAnswer* recent = recent_.Find(name.key, name.name, Clock::now());
+    Kept kept;
+    if (recent != nullptr) kept = *recent;
+    co_return kept;
+  }
+  LedgerCall<Kept> ask = [&](std::function<void(Kept)> done) {
+    ledger_->FindAnswer(name, std::move(done));
+  };
+  co_return co_await OnLedger<Kept>(std::move(ask));
+}
+
 asio::awaitable<ApiResult<Idempotency::Found>> Idempotency::Find(Exchange& client,
                                                                  const AnswerName& name) {
-  using Kept = Result<std::optional<KeptAnswer>>;
   const asio::any_io_executor io = co_await asio::this_coro::executor;
   asio::steady_timer timer(io);
   bool left = false;
@@ -61,19 +77,14 @@ asio::awaitable<ApiResult<Idempotency::Found>> Idempotency::Find(Exchange& clien
   while (true) {
     if (const auto here = running_.find({name.key, name.name}); here != running_.end()) {
       found.running = here->second;
-      if (found.running->name().request_hash == name.request_hash) co_return found;
+      if (!IsOther(name, found.running->name())) co_return found;
       co_return tl::unexpected(OtherRequest(name.name));
     }
-    LedgerCall<Kept> ask = [&](std::function<void(Kept)> done) {
-      ledger_->FindAnswer(name, std::move(done));
-    };
-    Kept kept = co_await OnLedger<Kept>(std::move(ask));
+    auto kept = co_await FindKept(name);
     if (!kept) co_return tl::unexpected(ToApiError(kept.error()));
     if (running_.contains({name.key, name.name})) continue;  // it came meanwhile
     if (!*kept) co_return found;
-    if ((*kept)->name.request_hash != name.request_hash) {
-      co_return tl::unexpected(OtherRequest(name.name));
-    }
+    if (IsOther(name, (*kept)->name)) co_return tl::unexpected(OtherRequest(name.name));
     if ((*kept)->is_whole) {
       found.kept = *std::move(kept);
       co_return found;
@@ -85,10 +96,38 @@ asio::awaitable<ApiResult<Idempotency::Found>> Idempotency::Find(Exchange& clien
   }
 }
 
+// What was found, which is something.
+asio::awaitable<void> Idempotency::Send(Exchange& client, const Found& found) {
+  if (found.running != nullptr) {
+    const std::shared_ptr<RecordedAnswer> record = found.running;
+    co_await record->SendTo(client, sign_of_life_);
+    co_return;
+  }
+  HttpResponse response = ResponseOf(*found.kept);
+  co_await client.Respond(std::move(response));
+}
+
+asio::awaitable<void> Idempotency::ReadAlong(Exchange& client, std::string name) {
+  const AnswerName asked = {
+      .key = client.request().caller.owner(), .name = std::move(name), .request_hash = ""};
+  ApiResult<Found> found = co_await Find(client, asked);
+  client.OnLeave({});
+  if (found && !found->running && !found->kept) {
+    found = ApiFail(ApiErrorKind::kNotFound, "",
+                    "no request with this Idempotency-Key is under way, and no answer is kept");
+  }
+  if (found) {
+    co_await Send(client, *found);
+  } else {
+    HttpResponse response = ErrorResponse(client, found.error());
+    co_await client.Respond(std::move(response));
+  }
+}
+
 asio::awaitable<void> Idempotency::Answer(const RouteHandler& handler, Exchange& client,
                                           const PathValues& values) {
   const HttpRequest& request = client.request();
-  AnswerName name = {.key = request.caller.key,
+  AnswerName name = {.key = request.caller.owner(),
                      .name = std::string(request.Header("idempotency-key")),
                      .request_hash = HashOf(request)};
   ApiResult<Found> found;
@@ -99,15 +138,15 @@ asio::awaitable<void> Idempotency::Answer(const RouteHandler& handler, Exchange&
     found = co_await Find(client, name);
     client.OnLeave({});
   }
-  if (!found || found->kept) {
-    HttpResponse response = found ? ResponseOf(*found->kept) : ErrorResponse(client, found.error());
+  if (!found) {
+    HttpResponse response = ErrorResponse(client, found.error());
     co_await client.Respond(std::move(response));
     co_return;
   }
-  std::shared_ptr<RecordedAnswer> record = found->running;
-  if (record == nullptr) {
+  if (!found->running && !found->kept) {
     const asio::any_io_executor io = co_await asio::this_coro::executor;
-    record = std::make_shared<RecordedAnswer>(io, name);
+    const auto record = std::make_shared<RecordedAnswer>(io, name);
+    found->running = record;
     running_.emplace(Id(name.key, name.name), record);
     std::string body = client.TakeBody();
     HttpRequest mine = request;
@@ -115,7 +154,7 @@ asio::awaitable<void> Idempotency::Answer(const RouteHandler& handler, Exchange&
     auto make = Make(handler, std::move(mine), values, record);
     asio::co_spawn(io, std::move(make), asio::detached);
   }
-  co_await record->SendTo(client, sign_of_life_);
+  co_await Send(client, *found);
 }
 
 asio::awaitable<void> Idempotency::Make(RouteHandler handler, HttpRequest request,
@@ -128,6 +167,11 @@ asio::awaitable<void> Idempotency::Make(RouteHandler handler, HttpRequest reques
     // Whoever reads along is told below.
   }
   exchange.OnLeave({});
+  if (ledger_ == nullptr && record->is_good()) {
+    KeptAnswer whole = record->Whole("");
+    whole.is_whole = true;
+    recent_.Keep(std::move(whole), Clock::now());
+  }
   running_.erase({record->name().key, record->name().name});
   if (record->has_begun()) {
     record->End();

@@ -161,22 +161,6 @@ asio::awaitable<ApiResult<void>> MeteredCall::Settle(std::string outcome,
   co_return tl::unexpected(CannotWrite());
 }
 
-Authorize AuthorizeByLedger(const Ledger& ledger) {
-  return [&ledger](const HttpRequest& request, Access access) -> ApiResult<Caller> {
-    const std::string_view shown = ApiKeyOf(request);
-    const std::optional<Key> key = ledger.Authenticate(shown);
-    if (!key) return tl::unexpected(KeyError(shown));
-    const bool is_admin = key->settings.scope == KeyScope::kAdmin;
-    if (access == Access::kAdmin && !is_admin) {
-      return ApiFail(ApiErrorKind::kForbidden, "", "an administrator's key is expected here");
-    }
-    return Caller{.space = "org-" + key->organisation,
-                  .key = key->id,
-                  .organisation = key->organisation,
-                  .is_admin = is_admin};
-  };
-}
-
 std::vector<std::pair<std::string, std::string>> LimitHeaders(ApiStyle style, const Limits& limits,
                                                               int64_t now) {
   std::vector<std::pair<std::string, std::string>> headers;

@@ -71,10 +71,6 @@ class MeteredCall {
 // The outcome of what failed.
 inline constexpr const char* kFailedOutcome = "error";
 
-// Requests must show a key of the ledger, which must be an administrator's for Access::kAdmin. What
-// they keep belongs to the key's organisation.
-Authorize AuthorizeByLedger(const Ledger& ledger);
-
 // As x-ratelimit-… or anthropic-ratelimit-…; of limits that there are. `now` in nanoseconds.
 std::vector<std::pair<std::string, std::string>> LimitHeaders(ApiStyle style, const Limits& limits,
                                                               int64_t now);

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "accounts/system_time.h"
-#include "serve/http_server.h"
-#include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
@@ -48,41 +46,6 @@ TEST(LimitHeaders, TellOfNoLimitThatIsNotThereAndNeverTooShortATime) {
   EXPECT_EQ(reset(999'000'001), "1s");
   EXPECT_EQ(reset(kSecond + 1), "1.01s");
   EXPECT_EQ(reset(60 * kSecond), "60s");
-}
-
-TEST(AuthorizeByLedger, LetsInByScope) {
-  const testing::TemporaryFolder folder;
-  const auto ledger = Ledger::Open({.database = folder / "ledger.db"}).value();
-  ASSERT_TRUE(ledger->AddOrganisation("acme", "CNY"));
-  const NewKey user = ledger->AddKey("acme", {.name = "user"}).value();
-  const NewKey admin = ledger->AddKey("acme", {.name = "admin", .scope = KeyScope::kAdmin}).value();
-  const Authorize authorize = AuthorizeByLedger(*ledger);
-  const auto with = [&](const std::string& header, const std::string& value, Access access) {
-    HttpRequest request;
-    request.headers = {{header, value}};
-    return authorize(request, access);
-  };
-  const auto caller = with("authorization", "Bearer " + user.secret.Reveal(), Access::kKey);
-  ASSERT_TRUE(caller);
-  EXPECT_EQ(caller->key, user.key.id);
-  EXPECT_EQ(caller->organisation, "acme");
-  EXPECT_FALSE(caller->is_admin);
-  EXPECT_EQ(with("x-api-key", user.secret.Reveal(), Access::kAdmin).error().kind,
-            ApiErrorKind::kForbidden);
-  const auto administrator = with("x-api-key", admin.secret.Reveal(), Access::kAdmin);
-  ASSERT_TRUE(administrator);
-  EXPECT_TRUE(administrator->is_admin);
-  EXPECT_EQ(administrator->space, caller->space) << "one organisation";
-  for (const std::string value : {"", "sk-fulmen-wrong", "Bearer"}) {
-    EXPECT_EQ(with("x-api-key", value, Access::kKey).error().kind, ApiErrorKind::kAuthentication);
-  }
-  // A missing, a wrong and a revoked key take the same work.
-  ASSERT_TRUE(ledger->RevokeKey(user.key.id));
-  for (const std::string& value : {std::string(), std::string("wrong"), user.secret.Reveal()}) {
-    const int64_t before = ledger->lookups();
-    EXPECT_FALSE(with("x-api-key", value, Access::kKey));
-    EXPECT_EQ(ledger->lookups(), before + 1);
-  }
 }
 
 }  // namespace

@@ -1,18 +1,20 @@
 // Fields of a request, and what becomes of them:
 //
 //   honoured  model messages tools tool_choice parallel_tool_calls max_completion_tokens max_tokens
-//             n stream stream_options.include_usage logprobs top_logprobs include_reasoning
-//             add_generation_prompt continue_final_message and those of ReadSampling
+//             n stream stream_options.include_usage return_progress logprobs top_logprobs
+//             include_reasoning add_generation_prompt continue_final_message and those of
+//             ReadSampling
 //   refused   what asks for something that is not there: images, sound and files, modalities other
 //             than text, reasoning_split: false, kRefused and those of RefuseUnsupported
 //   ignored   what changes nothing here. Accounting and routing: user, safety_identifier, metadata,
 //             store, service_tier, prompt_cache_key, prompt_cache_options, prompt_cache_retention,
-//             request_id, cache_prompt, return_progress. Speed: prediction,
-//             stream_options.include_obfuscation. Hints to models that know them, which this family
-//             does not: reasoning_effort, verbosity, thinking, chat_template_kwargs. Services we
-//             are not: moderation, web_search_options. All that is named nowhere here
+//             request_id, cache_prompt. Speed: prediction, stream_options.include_obfuscation.
+//             Hints to models that know them, which this family does not: reasoning_effort,
+//             verbosity, thinking, chat_template_kwargs. Services we are not: moderation,
+//             web_search_options. All that is named nowhere here
 #include "serve/openai_chat.h"
 
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <set>
@@ -20,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "serve/answer_text.h"
 #include "serve/chat_messages_in.h"
 #include "serve/openai_words.h"
@@ -42,6 +45,7 @@ struct ChatOptions {
   StreamFields stream;
   bool one_call = false;  // parallel_tool_calls: false
   bool with_reasoning = true;
+  bool with_progress = false;  // return_progress
 };
 
 class OpenAiChat : public ApiCall {
@@ -63,7 +67,10 @@ class OpenAiChat : public ApiCall {
   void On(size_t, const Event& event, std::string& out) override {
     if (const auto* done = std::get_if<RequestDone>(&event)) {
       usage_ = done->usage;
+      timings_ = TimingsJson(*done);
       if (streams()) AppendEnd(out);
+    } else if (const auto* progress = std::get_if<PromptProgress>(&event)) {
+      if (streams() && options_.with_progress) AppendProgress(*progress, out);
     } else if (const auto choice = ChoiceOf(event)) {
       const AnswerStep step = choices_.at(*choice).Add(event);
       if (streams()) AppendStep(*choice, step, out);
@@ -79,6 +86,7 @@ class OpenAiChat : public ApiCall {
     Json answer = Head("chat.completion");
     for (size_t i = 0; i < choices_.size(); ++i) answer["choices"].push_back(WholeChoice(i));
     answer["usage"] = WithCost(OpenAiUsage(usage_));
+    if (options_.with_progress) answer["timings"] = timings_;
     return answer;
   }
 
@@ -187,10 +195,27 @@ class OpenAiChat : public ApiCall {
     AppendSse(out, "", chunk);
   }
 
+  // The first and the last are always told; one comes with each step of the engine.
+  void AppendProgress(const PromptProgress& progress, std::string& out) {
+    constexpr double kBetween = 0.1;  // seconds
+    const double now = SteadySeconds();
+    if (!admitted_) admitted_ = now;
+    if (told_ && progress.read < progress.total && now - *told_ < kBetween) return;
+    told_ = now;
+    Json chunk = Head("chat.completion.chunk");
+    if (options_.stream.include_usage) chunk["usage"] = nullptr;
+    chunk["prompt_progress"] = {{"total", progress.total},
+                                {"cache", progress.cached},
+                                {"processed", progress.read},
+                                {"time_ms", std::llround((now - *admitted_) * 1e3)}};
+    AppendSse(out, "", chunk);
+  }
+
   void AppendEnd(std::string& out) const {
-    if (options_.stream.include_usage) {
+    if (options_.stream.include_usage || options_.with_progress) {
       Json chunk = Head("chat.completion.chunk");
-      chunk["usage"] = WithCost(OpenAiUsage(usage_));
+      if (options_.stream.include_usage) chunk["usage"] = WithCost(OpenAiUsage(usage_));
+      if (options_.with_progress) chunk["timings"] = timings_;
       AppendSse(out, "", chunk);
     }
     AppendSseText(out, "", kOpenAiDone);
@@ -200,6 +225,10 @@ class OpenAiChat : public ApiCall {
   std::optional<AnswerStart> start_;
   std::vector<AnswerText> choices_;
   Usage usage_;
+  Json timings_;
+  // By the steady clock, when the reading of the prompt began and was last told of.
+  std::optional<double> admitted_;
+  std::optional<double> told_;
 };
 
 // What follows reads requests.
@@ -325,6 +354,7 @@ ApiResult<std::unique_ptr<ApiCall>> ParseOpenAiChat(Json body) {
   FULMEN_API_ASSIGN(const bool parallel, fields.Bool("parallel_tool_calls", true));
   options.one_call = !parallel;
   FULMEN_API_ASSIGN(options.with_reasoning, fields.Bool("include_reasoning", true));
+  FULMEN_API_ASSIGN(options.with_progress, fields.Bool("return_progress", false));
   FULMEN_API_ASSIGN(generation.prompt, ReadPrompt(body, fields, options.one_call, generation));
   return std::make_unique<OpenAiChat>(options, std::move(generation));
 }

@@ -55,6 +55,48 @@ std::pair<std::string, Json> Answered(const Json& body, const std::vector<Event>
   return {out, call->Answer()};
 }
 
+TEST(OpenAiChat, TellsProgressWhereItIsAsked) {
+  std::vector<Event> events = {PromptProgress{.read = 4, .total = 100, .cached = 4}};
+  for (int64_t read = 5; read <= 100; ++read) {
+    events.emplace_back(PromptProgress{.read = read, .total = 100, .cached = 4});
+  }
+  events.push_back(Piece(AnswerPiece::Kind::kText, "Hi"));
+  events.emplace_back(AnswerFinished{.reason = FinishReason::kStop, .ids = {}});
+  events.emplace_back(RequestDone{
+      .usage = {.prompt_tokens = 100, .cached_tokens = 4, .output_tokens = 2, .read_tokens = 100},
+      .timings = {.queue_seconds = 0.0015, .prompt_seconds = 2, .decode_seconds = 0.5},
+      .status = {}});
+  const Json timings = {{"cache_n", 4},      {"prompt_n", 96},   {"queue_ms", 1.5},
+                        {"prompt_ms", 2000}, {"predicted_n", 2}, {"predicted_ms", 500}};
+
+  const std::string asked = R"("stream":true,"return_progress":true)";
+  const auto [stream, whole] = Answered(Body("{" + asked + "}"), events);
+  const std::vector<Json> chunks = ChunksIn(stream);
+  std::vector<Json> told;
+  for (const Json& chunk : chunks) {
+    if (chunk.contains("prompt_progress")) told.push_back(chunk["prompt_progress"]);
+  }
+  // They came at once, so those between are left out.
+  ASSERT_EQ(told.size(), 2U) << stream;
+  EXPECT_EQ(told[0], Json({{"total", 100}, {"cache", 4}, {"processed", 4}, {"time_ms", 0}}));
+  EXPECT_EQ(told[1]["processed"], 100);
+  EXPECT_EQ(chunks.back()["timings"], timings);
+  EXPECT_FALSE(chunks.back().contains("usage"));
+  EXPECT_EQ(whole["timings"], timings);
+
+  const std::string usage = R"(,"stream_options":{"include_usage":true})";
+  const auto with_usage = ChunksIn(Answered(Body("{" + asked + usage + "}"), events).first);
+  EXPECT_EQ(with_usage.back()["timings"], timings);
+  EXPECT_EQ(with_usage.back()["usage"]["prompt_tokens"], 100);
+  EXPECT_EQ(with_usage.back()["choices"], Json::array());
+
+  const auto [without, answer] = Answered(Body(R"({"stream":true})"), events);
+  EXPECT_EQ(without.find("prompt_progress"), std::string::npos);
+  EXPECT_EQ(without.find("timings"), std::string::npos);
+  EXPECT_FALSE(answer.contains("timings"));
+  EXPECT_EQ(ErrorOf(Body(R"({"return_progress":1})")).param, "return_progress");
+}
+
 TEST(OpenAiChat, ReadsWhatIsAsked) {
   const Generation generation = GenerationOf(
       R"({"temperature":0,"top_p":0.5,"n":3,"stop":["a","b"],"max_tokens":7,"seed":-1,

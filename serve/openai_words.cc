@@ -1,6 +1,7 @@
 #include "serve/openai_words.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "base/utf8.h"
@@ -53,6 +54,17 @@ Json OpenAiUsage(const Usage& usage) {
             {"audio_tokens", 0},
             {"accepted_prediction_tokens", 0},
             {"rejected_prediction_tokens", 0}}}};
+}
+
+Json TimingsJson(const RequestDone& done) {
+  const auto milliseconds = [](double seconds) { return std::round(seconds * 1e6) / 1e3; };
+  const Usage& usage = done.usage;
+  return {{"cache_n", usage.cached_tokens},
+          {"prompt_n", usage.read_tokens - usage.cached_tokens},
+          {"queue_ms", milliseconds(done.timings.queue_seconds)},
+          {"prompt_ms", milliseconds(done.timings.prompt_seconds)},
+          {"predicted_n", usage.output_tokens},
+          {"predicted_ms", milliseconds(done.timings.decode_seconds)}};
 }
 
 Usage operator+(const Usage& a, const Usage& b) {

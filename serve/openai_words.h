@@ -22,6 +22,8 @@ std::string_view OpenAiFinishReason(FinishReason reason);
 Json StopReasonOf(const AnswerText& said);
 
 Json OpenAiUsage(const Usage& usage);
+// As llama.cpp's `timings`, with the time in the queue.
+Json TimingsJson(const RequestDone& done);
 Usage operator+(const Usage& a, const Usage& b);
 
 // As in `logprobs.content`.

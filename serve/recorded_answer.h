@@ -29,6 +29,9 @@ class RecordedAnswer {
   void Begin(HttpResponse head, bool streams);
   void Append(std::string_view piece);
   void End();
+  // What is written is the answer to what was asked, and no error: who asks again may have it.
+  void MarkGood() { is_good_ = true; }
+  bool is_good() const { return is_good_; }
   // The whole of it, once `rest` has been written, too.
   KeptAnswer Whole(std::string_view rest) const;
 
@@ -36,7 +39,10 @@ class RecordedAnswer {
   boost::asio::awaitable<void> SendTo(Exchange& client, std::chrono::seconds sign_of_life);
 
   // Who writes it is told to stop.
-  void OnStop(std::function<void()> stop) { stop_ = std::move(stop); }
+  void OnStop(std::function<void()> stop) {
+    stop_ = std::move(stop);
+    if (stopped_ && stop_) stop_();
+  }
   void Stop() {
     stopped_ = true;
     if (stop_) stop_();
@@ -53,6 +59,7 @@ class RecordedAnswer {
   bool has_begun_ = false;
   bool streams_ = false;
   bool has_ended_ = false;
+  bool is_good_ = false;
   bool stopped_ = false;
   std::set<boost::asio::steady_timer*> waiting_;
   std::function<void()> stop_;

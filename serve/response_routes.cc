@@ -45,7 +45,7 @@ asio::awaitable<void> Create(Service& service, Exchange& exchange) {
     co_return;
   }
   std::unique_ptr<ResponsesCall> call = *std::move(parsed);
-  Answering::Keep keep;
+  Answering::KeepAnswer keep;
   if (call->stores() && service.responses != nullptr) {
     keep = [&service, space, &stored = *call] {
       return StoreResponse(*service.responses, space, stored);

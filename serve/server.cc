@@ -27,6 +27,12 @@ Route OpenApiRoute(std::vector<Route> routes, const std::string& version) {
   return route;
 }
 
+std::unique_ptr<Callers> MakeCallers(const ServerOptions& options) {
+  if (options.ledger != nullptr) return CallersOf(*options.ledger);
+  if (!options.keys.empty()) return CallersOf(options.keys);
+  return nullptr;
+}
+
 }  // namespace
 
 struct Server::Impl {
@@ -36,8 +42,11 @@ struct Server::Impl {
         metrics(models),
         answering(models, sessions, metrics, workers, compilers, options.ledger, options.answering),
         idempotency(options.ledger, options.answering.sign_of_life),
-        service{models,    answering,      idempotency,     metrics,     sessions,
-                responses, options.ledger, options.version, SecondsNow()} {}
+        callers(MakeCallers(options)),
+        service{models,          answering,     idempotency,
+                metrics,         sessions,      responses,
+                options.ledger,  callers.get(), !options.http.tls_certificate.empty(),
+                options.version, SecondsNow()} {}
   ~Impl() {
     // Calls that were cut off still wait in their coroutines, for workers and for engines; both
     // have to be done before these go.
@@ -54,6 +63,7 @@ struct Server::Impl {
   Metrics metrics;
   Answering answering;
   Idempotency idempotency;
+  std::unique_ptr<Callers> callers;
   Service service;
   std::unique_ptr<HttpServer> http;
 };
@@ -65,18 +75,16 @@ Result<std::unique_ptr<Server>> Server::Listen(std::vector<std::unique_ptr<Serve
                                                SessionStore* sessions, ResponseStore* responses,
                                                ServerOptions options) {
   auto impl = std::make_unique<Impl>(std::move(models), sessions, responses, options);
-  if (options.ledger != nullptr) {
-    options.http.authorize = AuthorizeByLedger(*options.ledger);
-  } else if (!options.keys.empty()) {
-    options.http.authorize = AuthorizeKeys(options.keys);
+  if (impl->callers) {
+    options.http.authorize = AuthorizeBy(*impl->callers, impl->service.over_tls);
   }
   options.http.finished = [&metrics = impl->metrics, log = options.log](const HttpRecord& record) {
     metrics.CountExchange(record);
     if (log) log(record);
   };
   std::vector<Route> routes = PageRoutes();
-  for (auto make :
-       {ApiRoutes, ResponseRoutes, ModelRoutes, TokenRoutes, SessionRoutes, AdminRoutes}) {
+  for (auto make : {ApiRoutes, ResponseRoutes, ModelRoutes, TokenRoutes, SessionRoutes, LoginRoutes,
+                    AdminRoutes}) {
     for (Route& route : make(impl->service)) routes.push_back(std::move(route));
   }
   routes.push_back(OpenApiRoute(routes, impl->service.version));

@@ -18,7 +18,7 @@ ApiResult<std::string> TakeSession(Json& body) {
 }
 
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
-                                        std::unique_ptr<ApiCall> call, Answering::Keep keep) {
+                                        std::unique_ptr<ApiCall> call, Answering::KeepAnswer keep) {
   const std::string_view session = exchange.request().Header("session");
   if (!session.empty()) {
     for (Generation& generation : call->generations()) generation.session = session;

@@ -9,6 +9,7 @@
 #include "accounts/ledger.h"
 #include "engine/session_store.h"
 #include "serve/answering.h"
+#include "serve/callers.h"
 #include "serve/http.h"
 #include "serve/idempotency.h"
 #include "serve/metrics.h"
@@ -25,6 +26,8 @@ struct Service {
   SessionStore* sessions;    // null: none are kept
   ResponseStore* responses;  // null: none are stored
   Ledger* ledger;            // null: nobody pays
+  Callers* callers;          // null: everybody may ask
+  bool over_tls;
   std::string version;       // of Fulmen
   int64_t started;           // seconds since 1970
   bool is_draining = false;  // takes no more requests. Of the I/O thread
@@ -35,7 +38,7 @@ ApiResult<std::string> TakeSession(Json& body);
 
 // Answers a call in the session that the request's header names, if it does.
 boost::asio::awaitable<void> AnswerCall(Service& service, Exchange& exchange,
-                                        std::unique_ptr<ApiCall> call, Answering::Keep keep);
+                                        std::unique_ptr<ApiCall> call, Answering::KeepAnswer keep);
 
 // Works an answer out on a worker, then sends it, or the error in its place. What `work` refers to
 // must live until then; within co_await it is named first, as for OnWorkers.
@@ -49,6 +52,7 @@ std::vector<Route> ResponseRoutes(Service& service);  // the fourth, OpenAI's Re
 std::vector<Route> ModelRoutes(Service& service);     // models, health, properties, metrics
 std::vector<Route> TokenRoutes(Service& service);     // tokenize, detokenize, apply-template
 std::vector<Route> SessionRoutes(Service& service);   // /v1/sessions
+std::vector<Route> LoginRoutes(Service& service);     // who asks, and browsers' sign-ins
 std::vector<Route> AdminRoutes(Service& service);     // /admin, where there is a ledger
 std::vector<Route> PageRoutes();                      // the page at /
 

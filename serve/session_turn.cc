@@ -98,10 +98,13 @@ void SessionTurn::Add(const AnswerPiece& piece) {
   if (piece.kind == AnswerPiece::Kind::kText) answer_.text += piece.text;
 }
 
-ApiResult<void> SessionTurn::Keep(const AnswerFinished& finished) {
+ApiResult<void> SessionTurn::Keep(const AnswerFinished& finished, const Json& info) {
+  const bool is_silent = answer_.text.empty() && answer_.reasoning.empty();
+  if (finished.reason == FinishReason::kCancelled && is_silent) return {};
   answer_.ids = finished.ids;
   answer_.at_stop_string = finished.stop_string.has_value();
-  const SavedTurn turn = conversation_.AddAnswer(answer_);
+  SavedTurn turn = conversation_.AddAnswer(answer_);
+  turn.info = info;
   const int64_t now = SecondsNow();
   Status kept;
   if (is_new_) {

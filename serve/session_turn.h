@@ -29,8 +29,10 @@ class SessionTurn {
 
   Prompt TakePrompt() { return std::move(prompt_); }
   void Add(const AnswerPiece& piece);
-  // Durable once it has returned. kConflict: another turn was kept since this one began.
-  ApiResult<void> Keep(const AnswerFinished& finished);
+  // With `info`, what is told of the answer (SavedTurn). Durable once it has returned. What was
+  // cancelled before it said anything is not kept. kConflict: another turn was kept since this one
+  // began.
+  ApiResult<void> Keep(const AnswerFinished& finished, const Json& info);
 
  private:
   SessionTurn(SessionStore& store, SavedSession session, bool is_new, Conversation conversation)

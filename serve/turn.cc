@@ -62,20 +62,21 @@ void Turn::Take(AnswerGrammar made) {
 }
 
 AnswerStart Turn::Start() {
+  created_ = SecondsNow();
   return {.model = model_->name(),
           .tokenizer = model_->tokenizer(),
           .prompt = std::move(prompt_),
           .handles = handles_,
-          .created = SecondsNow()};
+          .created = created_};
 }
 
 void Turn::Add(const AnswerDelta& delta) {
   if (session_) session_->Add(delta.piece);
 }
 
-ApiResult<void> Turn::Keep(const AnswerFinished& finished) {
+ApiResult<void> Turn::Keep(const AnswerFinished& finished, const Json& info) {
   if (store_ == nullptr) return {};
-  if (session_) FULMEN_API_TRY(session_->Keep(finished));
+  if (session_) FULMEN_API_TRY(session_->Keep(finished, info));
   if (finished.ids.empty()) return {};
   const std::string& handle = handles_[static_cast<size_t>(finished.choice)];
   // Without it the next turn reads more anew; that is no reason to withhold this one.

@@ -29,6 +29,7 @@ class Turn {
 
   // Once: the prompt, which may be millions of tokens, goes with it.
   AnswerStart Start();
+  int64_t created() const { return created_; }  // of its start, seconds since 1970
   const Request& request() const { return request_; }
   // What is asked of the engine; once.
   Request TakeRequest() { return std::move(request_); }
@@ -36,8 +37,11 @@ class Turn {
   ServedModel& model() const { return *model_; }
 
   void Add(const AnswerDelta& delta);
-  // Keeps the tokens of an answer under its handle, and in its session. Durable on return.
-  ApiResult<void> Keep(const AnswerFinished& finished);
+  // Whether its answer is kept in a session.
+  bool in_session() const { return session_ != nullptr; }
+  // Keeps the tokens of an answer under its handle, and in its session with `info`, what is told of
+  // it. Durable on return.
+  ApiResult<void> Keep(const AnswerFinished& finished, const Json& info);
 
  private:
   Turn(ServedModel& model, SessionStore* store, std::string space)
@@ -55,6 +59,7 @@ class Turn {
   std::vector<std::string> handles_;
   std::unique_ptr<SessionTurn> session_;
   bool tells_tokens_ = false;
+  int64_t created_ = 0;
 };
 
 // The exact tokens of an answer of this namespace and model, as `store` has them.

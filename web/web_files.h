@@ -1,4 +1,4 @@
-// The files of the page, by name.
+// The files of the page as it was built, by their paths, as in "assets/index-1234.js".
 #pragma once
 
 #include <map>
@@ -6,6 +6,11 @@
 
 namespace fulmen {
 
-const std::map<std::string_view, std::string_view>& WebFiles();
+struct WebFile {
+  std::string_view bytes;
+  std::string_view gzip;  // the same, compressed
+};
+
+const std::map<std::string_view, WebFile>& WebFiles();
 
 }  // namespace fulmen

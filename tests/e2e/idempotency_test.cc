@@ -77,6 +77,11 @@ TEST_F(Idempotent, TheSecondGetsTheAnswerOfTheFirstAlsoAfterARestart) {
     const RawAnswer once_more = server_->Ask(kChat, stream.dump(), key_ + Named("b"));
     EXPECT_EQ(once_more.body, streamed.body);
     EXPECT_EQ(once_more.Header("content-type"), streamed.Header("content-type"));
+    const RawAnswer along = server_->Ask("GET /v1/idempotency/b", "", key_);
+    EXPECT_EQ(along.body, streamed.body);
+    EXPECT_EQ(along.Header("content-type"), streamed.Header("content-type"));
+    EXPECT_EQ(server_->Ask("GET /v1/idempotency/b", "", other_).status, 404);
+    EXPECT_EQ(server_->Ask("GET /v1/idempotency/c", "", key_).status, 404);
     if (restarted) break;
     EXPECT_EQ(Rows().size(), 2U);
     Serve();
@@ -126,6 +131,31 @@ TEST_F(Idempotent, OnlyItsOwnerStopsIt) {
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(rows[0].outcome, "cancelled");
   EXPECT_LT(rows[0].tokens.output, 3500);
+}
+
+// It is paid for, and the session goes on from it.
+TEST_F(Idempotent, ACancelledTurnOfASessionIsKeptWithItsCost) {
+  Json body = ChatOf("Tell me a story", 3500);
+  body["ignore_eos"] = true;
+  body["stream"] = true;
+  body["session"] = "s";
+  RawClient client = server_->Open(kChat, body.dump(), key_ + Named("a"));
+  EXPECT_EQ(client.ReadHead().status, 200);
+  std::string chunk;
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(client.ReadChunk(chunk));
+  EXPECT_EQ(server_->Ask("POST /v1/idempotency/a/cancel", "{}", key_).status, 200);
+  while (client.ReadChunk(chunk) && !chunk.empty()) {
+  }
+  const Json session = server_->Get("/v1/sessions/s", key_);
+  ASSERT_EQ(session["turns"].size(), 1U) << session;
+  const Json answer = session["turns"][0]["answer"];
+  EXPECT_EQ(answer["finish_reason"], "cancelled");
+  const auto rows = Rows();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].outcome, "cancelled");
+  EXPECT_EQ(answer["usage"]["completion_tokens"], rows[0].tokens.output);
+  EXPECT_EQ(answer["usage"]["currency"], "CNY");
+  EXPECT_NE(answer["usage"]["cost"], "0");
 }
 
 TEST_F(Idempotent, WhatCrashedRunsAnew) {

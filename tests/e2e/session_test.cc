@@ -73,7 +73,7 @@ TEST_F(SessionCommand, Lists) {
   EXPECT_EQ(list.dump(),
             R"([{"namespace":"org","name":"work","model":"sha256-of-a-model","chat_format":"m1",)"
             R"("created":1764000000,"used":1764000000,"expires":null,"turns":0,"tokens":0,)"
-            R"("damaged":false}])");
+            R"("damaged":false,"metadata":{}}])");
 }
 
 TEST_F(SessionCommand, ShowsAConversation) {

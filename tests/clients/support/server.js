@@ -10,7 +10,7 @@ export class Server {
   #headers = {};
 
   // `script`: [{when?, answer}], answers in place of the model's. `args` are those of fulmen serve.
-  static async start({ args = [], script, keys } = {}) {
+  static async start({ args = [], script, keys, threads = 1 } = {}) {
     const server = new Server();
     if (keys) server.#headers = { authorization: `Bearer ${keys[0]}` };
     server.folder = mkdtempSync(join(tmpdir(), 'fulmen-clients-'));
@@ -19,7 +19,7 @@ export class Server {
       '--port',
       '0',
       '--threads',
-      '1',
+      String(threads),
       '--sessions',
       join(server.folder, 'sessions.db'),
       ...args,

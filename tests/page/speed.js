@@ -1,0 +1,196 @@
+// The page stays quick: at its first paint, beside a model that has both processors, and in a chat of
+// a thousand turns.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Server } from '../clients/support/server.js';
+import { Browser } from './support/browser.js';
+import { Chat, until } from './support/chat.js';
+
+const words = 10_000;
+const paragraph =
+  'Some *words* of a long answer, with `code` and **more** of them, one after another. '.repeat(4);
+const long = Array.from({ length: Math.ceil(words / 60) }, (_, i) =>
+  i % 10 === 9 ? '```js\nconst x = 1;\nconsole.log(x);\n```' : paragraph.trim(),
+).join('\n\n');
+const script = [{ when: 'Much', answer: long }];
+
+// From now on: the longest task of the main thread that is over 50 ms, and times between frames.
+const watch = (page) =>
+  page.evaluate(() => {
+    window.longTasks = [];
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) window.longTasks.push(Math.round(duration));
+    }).observe({ type: 'longtask' });
+    window.frames_ = [];
+    let last = performance.now();
+    const frame = (now) => {
+      window.frames_.push(now - last);
+      last = now;
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  });
+const seen = (page) =>
+  page.evaluate(() => {
+    const frames = window.frames_.slice(1).sort((a, b) => a - b);
+    return {
+      longTasks: window.longTasks,
+      frames: frames.length,
+      longest: Math.round(frames.at(-1)),
+      p99: Math.round(frames[Math.floor(frames.length * 0.99)]),
+    };
+  });
+
+// The embedded model, which is told to read on beyond its 16,384 tokens.
+const longModel = () => {
+  const from = join(import.meta.dirname, '../../models/fulmen-nano');
+  const folder = mkdtempSync(join(tmpdir(), 'fulmen-long-'));
+  for (const name of ['model.safetensors', 'tokenizer.json', 'tokenizer_config.json'])
+    symlinkSync(join(from, name), join(folder, name));
+  const config = JSON.parse(readFileSync(join(from, 'config.json')));
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, max_position_embeddings: 131_072 }));
+  return folder;
+};
+
+describe('speed', () => {
+  let model;
+  let server;
+  let browser;
+  before(async () => {
+    model = longModel();
+    server = await Server.start({
+      threads: 2,
+      args: ['-m', `fulmen-nano=${model}`, '--chat-format', 'm1'],
+      script,
+    });
+    browser = await Browser.start();
+  });
+  after(async () => {
+    await browser.stop();
+    await server.stop();
+    rmSync(model, { recursive: true });
+  });
+
+  test('paints within 300 ms', async () => {
+    const page = await browser.page();
+    await page.goto(server.url); // the server is warm, and Chromium too
+    const times = [];
+    for (let i = 0; i < 5; ++i) {
+      const context = await browser.page();
+      await context.goto(server.url);
+      await until('a paint', () =>
+        context.evaluate(() => performance.getEntriesByName('first-contentful-paint').length > 0),
+      );
+      times.push(
+        await context.evaluate(
+          () => performance.getEntriesByName('first-contentful-paint')[0].startTime,
+        ),
+      );
+      await context.context().close();
+    }
+    times.sort((a, b) => a - b);
+    console.log(`first paint: ${times.map(Math.round).join(', ')} ms`);
+    assert.ok(times[2] < 300);
+  });
+
+  // A session of so many turns, made from an exported one.
+  const manyTurns = async (turns) => {
+    await server.post('/v1/chat/completions', {
+      session: 'seed',
+      max_tokens: 4,
+      messages: [{ role: 'user', content: 'Hello' }],
+    });
+    const session = await (await fetch(`${server.url}/v1/sessions/seed/export`)).json();
+    const [turn] = session.turns;
+    const ids = turn.ids.slice(0, 12); // a thousand times, to be read when the chat goes on
+    const [question, answer] = turn.messages;
+    delete session.checksum;
+    session.version = 2;
+    session.metadata = { chat: 'chatof1000', title: 'A long chat' };
+    session.turns = Array.from({ length: turns }, (_, i) => ({
+      messages: [
+        { ...question, content: `Question ${i}: what is *this*?` },
+        { ...answer, content: `Answer ${i}.\n\n- one\n- two\n\n\`\`\`js\nlet a = ${i};\n\`\`\`\n` },
+      ],
+      kept: i * ids.length,
+      ids,
+      answer: i * ids.length + 8,
+    }));
+    session.checksum = createHash('sha256').update(JSON.stringify(session)).digest('hex');
+    const put = await fetch(`${server.url}/v1/sessions/chat-long`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(session),
+    });
+    assert.equal(put.status, 201, await put.text());
+  };
+
+  test('10,000 words stream into a chat of 1,000 turns', async () => {
+    await manyTurns(1000);
+    const chat = await Chat.open(await browser.page(), server.url);
+    await chat.chats.getByRole('link', { name: 'A long chat' }).click();
+    await until('the last turn', async () =>
+      /Answer 999/.test((await chat.answers.last().textContent()) ?? ''),
+    );
+    await chat.page.waitForTimeout(1500); // older turns come in slices
+    await watch(chat.page);
+    await chat.send('Much, please');
+    await until('progress', async () => /Reading: \S+ of \S+ tokens/.test(await chat.answers.last().textContent()));
+    await until('words', async () => /long answer/.test(await chat.answers.last().textContent()), 120_000);
+
+    // Scrolled up, with something selected in a block that is whole.
+    const view = chat.conversation;
+    await chat.page.mouse.move(640, 400);
+    await chat.page.mouse.wheel(0, -600);
+    await chat.page.waitForTimeout(200);
+    const before = await view.evaluate((node) => {
+      const block = document.querySelector('article:last-of-type section:last-of-type p');
+      getSelection().selectAllChildren(block);
+      window.selected = getSelection().toString();
+      const scroller = [node, ...node.querySelectorAll('*')].find((each) => each.scrollTop > 0) ?? node;
+      window.scroller = scroller;
+      return scroller.scrollTop;
+    });
+    await until('the end', async () => !(await chat.stopButton.isVisible()), 120_000);
+    const now = await chat.page.evaluate(() => ({
+      top: window.scroller.scrollTop,
+      same: getSelection().toString() === window.selected && window.selected.length > 20,
+    }));
+    assert.equal(now.top, before);
+    assert.ok(now.same, 'the selection is kept');
+    const times = await seen(chat.page);
+    console.log('streaming into 1,000 turns:', JSON.stringify(times));
+    assert.deepEqual(times.longTasks, []);
+    assert.ok(times.longest < 50);
+  });
+
+  test('no task is longer than 50 ms while the model has both processors', async () => {
+    const chat = await Chat.open(await browser.page(), server.url);
+    const busy = new AbortController();
+    const others = Array.from({ length: 3 }, () =>
+      fetch(`${server.url}/v1/completions`, {
+        method: 'POST',
+        signal: busy.signal,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Once', max_tokens: 12_000, ignore_eos: true, stream: true }),
+      }).then((response) => response.text()).catch(() => {}),
+    );
+    await server.until('fulmen:num_requests_running', 3);
+    await watch(chat.page);
+    const start = Date.now();
+    const tokens = await server.metric('fulmen:generation_tokens_total');
+    await chat.send('Much, please');
+    await chat.page.waitForTimeout(8000);
+    const rate = ((await server.metric('fulmen:generation_tokens_total')) - tokens) / ((Date.now() - start) / 1000) / 4;
+    const times = await seen(chat.page);
+    console.log(`beside a busy model, ${Math.round(rate)} tokens/s each:`, JSON.stringify(times));
+    busy.abort();
+    await Promise.all(others);
+    assert.ok(rate > 50);
+    assert.deepEqual(times.longTasks, []);
+  });
+});
