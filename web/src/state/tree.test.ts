@@ -23,6 +23,13 @@ test('branches share their first turns', () => {
   expect(root.children[0]!.sessions).toEqual(['a', 'b']);
 });
 
+test('branches made within a second keep their order', () => {
+  const [first, second] = [session('z', 1, ['one']), session('a', 1, ['two'])];
+  first!.metadata = { made: '1500' };
+  second!.metadata = { made: '1900' };
+  expect(treeOf([second!, first!]).children.map(({ key }) => key)).toEqual(['one', 'two']);
+});
+
 test('turns without an answer of their own are told apart by their messages', () => {
   const root = treeOf([session('a', 1, ['?', 'x']), session('b', 2, ['?', 'y'])]);
   expect(root.children.length).toBe(1);

@@ -30,10 +30,13 @@ export interface Step {
 /** Keys of finished turns that were on the page while they were answered: they keep the key they were drawn with. */
 export const drawnAs = new Map<string, string>();
 
+// In milliseconds, as the page noted it: two branches may be made within the second that the server tells.
+const madeAt = ({ metadata, created }: Session) => Number(metadata.made) || created * 1000;
+
 export function treeOf(sessions: Iterable<Session>, pending: ReadonlyMap<string, Pending> = new Map()): Turn {
   const root: Turn = { key: '', messages: [], tokens: 0, answer: null, children: [], sessions: [] };
   // Oldest first, so that branches keep their numbers when another is made.
-  for (const session of [...sessions].sort((a, b) => a.created - b.created || (a.name < b.name ? -1 : 1))) {
+  for (const session of [...sessions].sort((a, b) => madeAt(a) - madeAt(b) || (a.name < b.name ? -1 : 1))) {
     root.sessions.push(session.name);
     let at = root;
     let message = 0;

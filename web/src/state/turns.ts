@@ -55,7 +55,7 @@ async function beginChat(draft: Draft): Promise<Session> {
     name: `chat-${id}`,
     ...(model ? { model } : {}),
     ...(newChatSystem.peek().trim() ? { system: newChatSystem.peek().trim() } : {}),
-    metadata: { chat: id, settings: JSON.stringify(given), title },
+    metadata: { chat: id, made: String(Date.now()), settings: JSON.stringify(given), title },
   });
   batch(() => {
     takeSession(session);
@@ -192,7 +192,7 @@ export const edit = (step: number, draft: Draft) => branch(step, [messageOf(draf
 async function branch(step: number, messages: Message[]) {
   const source = shown.peek();
   if (!source) return;
-  const metadata = { ...source.metadata, chat: chatOf(source) };
+  const metadata = { ...source.metadata, chat: chatOf(source), made: String(Date.now()) };
   const session = await forkSession(source, { name: newSessionName(), turns: step, metadata });
   // The fork shares what is known of the turns before, so that nothing needs to be read.
   const turns = source.turns.slice(0, step);
