@@ -13,7 +13,7 @@ export class Chat {
     this.status = page.getByRole('status');
     this.chats = page.getByRole('navigation', { name: 'Chats' });
     this.newChat = page.getByRole('button', { name: 'New chat' });
-    this.conversation = page.getByRole('log', { name: 'Conversation' });
+    this.conversation = page.getByRole('region', { name: 'Conversation' });
   }
 
   static async open(page, url) {
