@@ -203,10 +203,10 @@ describe('chat', () => {
     await until('the language', async () =>
       (await chat.page.locator('html').getAttribute('lang')).startsWith('zh'),
     );
-    await chat.page.getByRole('button', { name: '新对话' }).waitFor();
+    await chat.page.getByRole('link', { name: '新对话' }).waitFor();
     const other = await browser.page({ locale: 'zh-CN' });
     await other.goto(server.url);
-    await other.getByRole('button', { name: '新对话' }).waitFor();
+    await other.getByRole('link', { name: '新对话' }).waitFor();
   });
 
   test('says started and done to who listens, not every token', async () => {

@@ -143,17 +143,16 @@ describe('speed', () => {
     await until('words', async () => /long answer/.test(await chat.answers.last().textContent()), 120_000);
 
     // Scrolled up, with something selected in a block that is whole.
-    const view = chat.conversation;
     await chat.page.mouse.move(640, 400);
     await chat.page.mouse.wheel(0, -600);
     await chat.page.waitForTimeout(200);
-    const before = await view.evaluate((node) => {
-      const block = document.querySelector('article:last-of-type section:last-of-type p');
-      getSelection().selectAllChildren(block);
+    const block = chat.answers.last().locator('p').first();
+    const before = await block.evaluate((node) => {
+      getSelection().selectAllChildren(node);
       window.selected = getSelection().toString();
-      const scroller = [node, ...node.querySelectorAll('*')].find((each) => each.scrollTop > 0) ?? node;
-      window.scroller = scroller;
-      return scroller.scrollTop;
+      window.scroller = node;
+      while (window.scroller.scrollTop === 0) window.scroller = window.scroller.parentElement;
+      return window.scroller.scrollTop;
     });
     await until('the end', async () => !(await chat.stopButton.isVisible()), 120_000);
     const now = await chat.page.evaluate(() => ({

@@ -60,6 +60,6 @@ test('the walk', async () => {
   // Chinese.
   await page.getByRole('link', { name: 'Settings' }).click();
   await page.getByRole('combobox', { name: 'Language' }).selectOption({ label: '中文' });
-  await page.getByRole('button', { name: '新对话' }).waitFor();
+  await page.getByRole('link', { name: '新对话' }).waitFor();
   assert.deepEqual(page.faults.filter((fault) => !/401/.test(fault)), []);
 });

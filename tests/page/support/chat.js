@@ -12,7 +12,7 @@ export class Chat {
     this.answers = page.getByRole('article', { name: 'Answer' });
     this.status = page.getByRole('status');
     this.chats = page.getByRole('navigation', { name: 'Chats' });
-    this.newChat = page.getByRole('button', { name: 'New chat' });
+    this.newChat = page.getByRole('link', { name: 'New chat' });
     this.conversation = page.getByRole('region', { name: 'Conversation' });
   }
 
