@@ -24,7 +24,4 @@ fitKeyboard();
 render(<App />, document.getElementById('page')!);
 
 // What a first answer needs is fetched while the user types.
-requestAnimationFrame(() => setTimeout(() => {
-  void import('./markdown/markdown');
-  void import('temml');
-}));
+requestAnimationFrame(() => setTimeout(() => void import('./markdown/markdown')));

@@ -40,11 +40,11 @@ export function Log() {
 
   return (
     <div class="log-frame">
-      <section class="log" ref={scroller} aria-label={t.value.conversation} tabIndex={0}>
+      <div class="log" ref={scroller} role="log" aria-live="off" aria-label={t.value.conversation} tabIndex={0}>
         <div class="column" ref={content}>
           {slicesOf(steps, from)}
         </div>
-      </section>
+      </div>
       {!atEnd.value && (
         <button type="button" class="to-end" onClick={() => follower.current!.toEnd()} aria-label={t.value.toEnd} title={t.value.toEnd}>
           <Icon name="down" />

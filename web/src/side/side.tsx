@@ -2,7 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { Icon, Mark, type IconName } from '../icons';
 import { lazy } from '../lazy';
-import { go, hrefOf, route, type Route } from '../route';
+import { hrefOf, route, type Route } from '../route';
 import { keepsChats } from '../state/keeper';
 import { me } from '../state/me';
 import { t } from '../texts';
@@ -41,7 +41,7 @@ export function Side() {
             <Icon name="side" />
           </button>
         </header>
-        <button type="button" class="side-link new" onClick={() => go({ view: 'chat', chat: null })}><Icon name="plus" />{t.value.newChat}</button>
+        <a class="side-link new" href={hrefOf({ view: 'chat', chat: null })}><Icon name="plus" />{t.value.newChat}</a>
         {keepsChats.value && <SearchBox />}
         <ChatList />
         <footer>
