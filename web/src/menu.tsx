@@ -44,11 +44,13 @@ function List({ items, button, close }: ListProps) {
       const target = event.target as Node;
       if (!list.current?.contains(target) && !button.contains(target)) close(false);
     };
+    // What scrolls away with the button; an answer that grows elsewhere is no reason to close.
+    const moved = (event: Event) => { if ((event.target as Node).contains(button)) close(false); };
     addEventListener('pointerdown', leave, true);
-    addEventListener('scroll', leave, true);
+    addEventListener('scroll', moved, true);
     return () => {
       removeEventListener('pointerdown', leave, true);
-      removeEventListener('scroll', leave, true);
+      removeEventListener('scroll', moved, true);
     };
   }, []);
   const onKeyDown = (event: KeyboardEvent) => {

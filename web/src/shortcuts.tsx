@@ -6,7 +6,7 @@ import { Dialog } from './dialog';
 import { go } from './route';
 import { isRunning } from './state/answering';
 import { shownAnswering, way } from './state/chat';
-import { answerText, stop } from './state/turns';
+import { answerText, sending, stop } from './state/turns';
 import { drawer, folded, isNarrow, toggleSide } from './side/drawer';
 import { searchId } from './side/side';
 import { t } from './texts';
@@ -43,6 +43,11 @@ function copyLast() {
   if (last) void copyText(answerText(last.turn));
 }
 
+function isAnswered(): boolean {
+  const answering = shownAnswering.peek();
+  return answering !== null && isRunning(answering.phase.peek());
+}
+
 // What a key press asks for; nothing while a dialog is open, or an input method composes.
 function actionOf(event: KeyboardEvent): (() => void) | null {
   if (event.isComposing || event.keyCode === 229 || event.altKey || document.querySelector('dialog[open]')) return null;
@@ -50,7 +55,7 @@ function actionOf(event: KeyboardEvent): (() => void) | null {
   const key = event.key.toLowerCase();
   if (command && event.shiftKey) return { o: newChat, c: copyLast }[key] ?? null;
   if (command) return { k: toSearch, b: toggleSide }[key] ?? null;
-  if (key === 'escape' && shownAnswering.peek() && isRunning(shownAnswering.peek()!.phase.peek())) return () => void stop();
+  if (key === 'escape' && (sending.peek() || isAnswered())) return () => void stop();
   if (inText(event.target)) return null;
   return { '/': toBox, '?': () => { helpShown.value = true; } }[key] ?? null;
 }

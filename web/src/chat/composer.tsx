@@ -3,11 +3,12 @@ import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { ErrorLine } from '../errors';
 import { number } from '../format';
 import { Icon } from '../icons';
+import { hrefOf } from '../route';
 import { isRunning } from '../state/answering';
 import { chatId, shownAnswering } from '../state/chat';
 import { draftOf, setDraft } from '../state/drafts';
 import { isEmpty } from '../state/message';
-import { models } from '../state/me';
+import { asksNothing, models } from '../state/me';
 import { send, sendError, sending, stop } from '../state/turns';
 import { language, t } from '../texts';
 import { attach, attachNote, takePaste } from './attach';
@@ -24,7 +25,7 @@ export function Composer() {
   const box = useRef<HTMLTextAreaElement>(null);
   const answering = shownAnswering.value;
   const running = answering !== null && isRunning(answering.phase.value);
-  const ready = !isEmpty(draft) && !running && !sending.value && models.value.length > 0;
+  const ready = !isEmpty(draft) && !running && !sending.value && models.value.length > 0 && !asksNothing.value;
 
   useLayoutEffect(() => fit(box.current!), [draft.text, chat]);
   useEffect(() => {
@@ -34,6 +35,7 @@ export function Composer() {
 
   return (
     <form class="composer" onSubmit={(event) => { event.preventDefault(); if (ready) void send(); }}>
+      {asksNothing.value && <p class="attach-note" role="status">{t.value.adminAsksNot} <a href={hrefOf({ view: 'keys' })}>{t.value.keys}</a></p>}
       <SendProblem />
       <Note />
       <div class="box">

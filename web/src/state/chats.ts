@@ -2,6 +2,7 @@
 import { computed, signal } from '@preact/signals';
 import * as server from '../server';
 import type { SessionHead, SessionSummary } from '../types';
+import { answerings, dropAnswering } from './answering';
 import { forgetDraft } from './drafts';
 import { changeSession, keepsChats, removeSession } from './keeper';
 
@@ -102,7 +103,13 @@ export async function renameChat(chat: Chat, title: string) {
 }
 
 export async function deleteChat(chat: Chat) {
-  for (const { name } of chat.sessions) {
+  for (const { name, under_way: underWay } of chat.sessions) {
+    // Nobody will read what is still being written.
+    const answering = answerings.peek().get(name);
+    answering?.control.abort();
+    if (answering) dropAnswering(answering);
+    const key = answering?.key ?? underWay?.idempotency_key;
+    if (key) await server.cancel(key).catch(() => {});
     await removeSession(name);
     unlistSession(name);
   }

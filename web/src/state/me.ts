@@ -9,6 +9,8 @@ export const mustLogIn = signal(false);
 export const loadError = signal<unknown>(null);
 
 export const models = computed(() => props.value?.models ?? []);
+/** An administrator's key asks for no answers. */
+export const asksNothing = computed(() => me.value?.key?.scope === 'admin');
 export const seesImages = computed(() => props.value?.modalities.vision ?? false);
 
 server.whenLoggedOut(() => { mustLogIn.value = true; });

@@ -4,7 +4,7 @@ import { go } from '../route';
 import * as server from '../server';
 import type { Message, Session } from '../types';
 import { addAnswering, answeringOf, answerings, dropAnswering, readAnswer, type Answering, type Outcome } from './answering';
-import { chatId, forgetSession, keepSession, loaded, loadSession, settings, showBranch, shown, summaryOf, takeSession } from './chat';
+import { chatId, forgetSession, keepSession, loaded, loadSession, refreshShown, settings, showBranch, shown, summaryOf, takeSession } from './chat';
 import { chatOf, listSession, refreshChats, unlistSession } from './chats';
 import { draftOf as boxOf, keepUnsent, saveDrafts, setDraft } from './drafts';
 import { draftOf, emptyDraft, isEmpty, messageOf, textOf, type Draft } from './message';
@@ -21,6 +21,9 @@ export const announced = signal<{ what: 'started' | 'done' | 'stopped' | 'failed
 export const sendError = signal<{ chat: string | null; error: unknown } | null>(null);
 export const sending = signal(false);
 
+// Stop came while the chat was being made, before there was an answer to end.
+let stopWanted = false;
+
 // Keys of the requests whose answers were or are being read.
 const known = new Set<string>();
 
@@ -30,11 +33,14 @@ export async function send() {
   const draft = boxOf(chat).peek();
   if (isEmpty(draft) || sending.peek()) return;
   sending.value = true;
+  stopWanted = false;
   sendError.value = null;
   try {
     const session = shown.peek() ?? await beginChat(draft);
     await ask(session, [messageOf(draft)], () => setDraft(chat, emptyDraft), (error) => {
-      sendError.value = { chat: chatOf(session), error };
+      const elsewhere = error instanceof server.ServerError && error.status === 409;
+      if (elsewhere) void refreshChats().then(refreshShown);
+      sendError.value = { chat: chatOf(session), error: elsewhere ? new server.ServerError(t.peek().errors.elsewhere, 409) : error };
       if (chat === null) setDraft(chatOf(session), draft);
       setDraft(null, chat === null ? emptyDraft : boxOf(null).peek());
     });
@@ -71,17 +77,23 @@ async function beginChat(draft: Draft): Promise<Session> {
 function ask(session: Session, messages: Message[], taken = () => {}, refused?: (error: unknown) => void): Promise<void> {
   const answering = answeringOf(session.name, randomLetters(24), messages);
   known.add(answering.key);
+  if (stopWanted) answering.phase.value = 'stopping';
+  stopWanted = false;
   addAnswering(answering);
+  let isTaken = false;
   const own = settingsOf(session);
   const completion = { model: modelOf(own)?.id ?? '', ...turnOf(session, messages), ...samplingOf(own) };
   return new Promise((go) => {
     const accepted = () => {
+      isTaken = true;
       taken();
+      // Stop came before the server knew of what.
+      if (answering.phase.peek() === 'stopping') void cancel(answering);
       announced.value = { what: 'started' };
       go();
     };
     void finish(answering, readAnswer(answering, () => server.complete(completion, answering.key, answering.control.signal), accepted), (error) => {
-      if (answering.phase.peek() !== 'sending' || !refused) return false;
+      if (isTaken || !refused) return false;
       dropAnswering(answering);
       refused(error);
       return true;
@@ -120,15 +132,19 @@ async function finish(answering: Answering, outcome: Promise<Outcome>, handled: 
     await settle(answering, await outcome);
   } catch (error) {
     if (answering.control.signal.aborted || handled(error)) return;
+    // The server was started anew, or has let go of the answer: what it kept of it is in the session.
+    const forgotten = error instanceof server.ServerError && error.status === 404 && answering.phase.peek() === 'lost';
+    if (forgotten && await takeKept(answering)) return;
     batch(() => {
-      answering.error.value = error;
+      answering.error.value = forgotten ? new server.ServerError(t.peek().errors.forgotten, 404) : error;
       answering.phase.value = 'failed';
       announced.value = { what: 'failed' };
     });
     const session = loaded.peek().get(answering.session);
     if (session) keepUnsent(chatOf(session), draftOf(answering.messages[0]!));
   }
-  void refreshChats();
+  // Another page may have had turns of its own in the meantime.
+  void refreshChats().then(refreshShown);
 }
 
 // An answer that ended becomes a turn of its session, here as it did on the server.
@@ -158,6 +174,15 @@ async function settle(answering: Answering, { text, thoughts, answer }: Outcome)
   announced.value = { what: stopped ? 'stopped' : 'done' };
 }
 
+async function takeKept(answering: Answering): Promise<boolean> {
+  const before = loaded.peek().get(answering.session)?.turns.length ?? 0;
+  const fresh = await readSession(answering.session).catch(() => null);
+  if (!fresh || fresh.turns.length <= before) return false;
+  take(answering, fresh);
+  announced.value = { what: 'done' };
+  return true;
+}
+
 function take(answering: Answering, session: Session) {
   batch(() => {
     answering.phase.value = 'done';
@@ -174,12 +199,17 @@ function backToBox(chat: string, messages: Message[]) {
 /** Ends the answer of the branch that is shown; what was written until then stays. */
 export async function stop() {
   const answering = shown.peek() && answerings.peek().get(shown.peek()!.name);
+  if (!answering) stopWanted = sending.peek();
   if (!answering || answering.phase.peek() === 'stopping' || answering.phase.peek() === 'failed') return;
   answering.phase.value = 'stopping';
+  await cancel(answering);
+}
+
+async function cancel(answering: Answering) {
   try {
     await server.cancel(answering.key);
   } catch {
-    // Not known any more: it has ended, and its reader will see that.
+    // Not known yet, or not any more: then it is ended once it is, or its reader will see that it has.
   }
 }
 

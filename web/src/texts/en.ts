@@ -83,6 +83,7 @@ export const en = {
   placeholder: 'Write a message',
   send: 'Send',
   stop: 'Stop',
+  adminAsksNot: 'An administrator’s key asks for no answers. Make one for yourself:',
   attach: 'Attach files',
   dropHere: 'Drop files here',
   pasted: (count: string) => `Pasted text became a file of ${count} characters.`,
@@ -162,6 +163,8 @@ export const en = {
   // Errors and announcements
   errors: {
     unreachable: 'The server cannot be reached.',
+    elsewhere: 'This chat is being answered already, perhaps in another window.',
+    forgotten: 'The server does not know this answer any more: it may have been started anew.',
     busy: 'The server is busy; try again in a moment.',
     other: (status: number) => `The server answered ${status}.`,
     unexpected: 'Something went wrong on the page.',

@@ -79,6 +79,7 @@ export const zh: Texts = {
   placeholder: '输入消息',
   send: '发送',
   stop: '停止',
+  adminAsksNot: '管理员密钥不能提问。请为自己创建一个密钥：',
   attach: '添加文件',
   dropHere: '把文件拖到这里',
   pasted: (count) => `粘贴的文字已转为 ${count} 个字符的文件。`,
@@ -154,6 +155,8 @@ export const zh: Texts = {
 
   errors: {
     unreachable: '无法连接服务器。',
+    elsewhere: '此对话正在被回答，可能是在另一个窗口中。',
+    forgotten: '服务器已不再保有这个回答：它可能重新启动过。',
     busy: '服务器正忙，请稍后再试。',
     other: (status) => `服务器返回了 ${status}。`,
     unexpected: '页面出了点问题。',
