@@ -1,12 +1,17 @@
 // An error as one sentence beside what failed, with what can be done about it.
 import type { ComponentChildren } from 'preact';
+import { duration } from './format';
 import { Icon } from './icons';
 import { ServerError } from './server';
-import { t } from './texts';
+import { language, t } from './texts';
 
 export function sentenceOf(error: unknown): string {
   const texts = t.value.errors;
   if (!(error instanceof ServerError)) return texts.unexpected;
+  // What happens to everybody some day is told in the page's language.
+  if (error.code === 'context_length_exceeded') return texts.full;
+  if (error.code === 'insufficient_quota' && error.status === 402) return texts.noBalance;
+  if (error.code === 'rate_limit_exceeded' && error.retryAfter) return texts.tooMany(duration(error.retryAfter * 1000, language.value));
   if (error.message) return sentence(error.message);
   if (error.status === 0) return texts.unreachable;
   return error.status === 429 || error.status === 503 ? texts.busy : texts.other(error.status);

@@ -4,9 +4,9 @@ import type {
   Chunk, Completion, Fork, Me, NewSession, Props, Session, SessionChange, SessionSummary,
 } from './types';
 
-/** A request that failed: `message` is a sentence for people, `status` 0 where no answer came. */
+/** A request that failed: `message` is a sentence for people, `status` 0 where no answer came, `retryAfter` in seconds. */
 export class ServerError extends Error {
-  constructor(message: string, readonly status: number, readonly code?: string) {
+  constructor(message: string, readonly status: number, readonly code?: string, readonly retryAfter?: number) {
     super(message);
   }
 }
@@ -48,7 +48,8 @@ async function ask(method: Method, path: string, options: Options = {}): Promise
 async function errorOf(response: Response, path: string): Promise<ServerError> {
   const body = await response.json().catch(() => null);
   if (response.status === 401 && path !== '/v1/login') onLoggedOut();
-  return new ServerError(body?.error?.message ?? '', response.status, body?.error?.code);
+  const wait = Number(response.headers.get('Retry-After') ?? NaN);
+  return new ServerError(body?.error?.message ?? '', response.status, body?.error?.code, wait > 0 ? wait : undefined);
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {

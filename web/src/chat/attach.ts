@@ -29,6 +29,11 @@ export async function attach(chat: string | null, files: Iterable<File>) {
 async function addImage(chat: string | null, file: File): Promise<string | null> {
   if (!seesImages.peek()) return t.peek().notText(file.name);
   if (file.size > largestImage) return t.peek().tooLarge(file.name);
+  try {
+    (await createImageBitmap(file)).close();
+  } catch {
+    return t.peek().notImage(file.name);
+  }
   const url = await dataUrl(file);
   change(chat, ({ images }) => ({ images: [...images, url] }));
   return null;

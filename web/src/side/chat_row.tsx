@@ -4,14 +4,17 @@ import { Dialog } from '../dialog';
 import { ErrorLine } from '../errors';
 import { Menu } from '../menu';
 import { go, hrefOf, route } from '../route';
-import { answerings } from '../state/answering';
+import { answerings, isRunning } from '../state/answering';
 import { deleteChat, renameChat, type Chat } from '../state/chats';
 import { exportChats } from '../state/transfer';
 import { t } from '../texts';
 
 // Here, or as the server told last.
 function isAnswered(chat: Chat): boolean {
-  return chat.underWay || chat.sessions.some(({ name }) => answerings.value.has(name));
+  return chat.sessions.some(({ name, under_way: underWay }) => {
+    const answering = answerings.value.get(name);
+    return answering ? isRunning(answering.phase.value) : underWay !== null;
+  });
 }
 
 export function ChatRow({ chat }: { chat: Chat }) {

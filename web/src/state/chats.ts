@@ -12,7 +12,6 @@ export interface Chat {
   /** Its branches, last used first. */
   sessions: SessionSummary[];
   used: number;
-  underWay: boolean;
 }
 
 export const summaries = signal<SessionSummary[]>([]);
@@ -28,10 +27,9 @@ function grouped(all: SessionSummary[]): Chat[] {
     const id = chatOf(session);
     const chat = chats.get(id);
     if (!chat) {
-      chats.set(id, { id, title: session.metadata.title ?? session.name, sessions: [session], used: session.used, underWay: session.under_way !== null });
+      chats.set(id, { id, title: session.metadata.title ?? session.name, sessions: [session], used: session.used });
     } else {
       chat.sessions.push(session);
-      chat.underWay ||= session.under_way !== null;
     }
   }
   return [...chats.values()];

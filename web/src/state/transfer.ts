@@ -44,11 +44,13 @@ export async function importChats(file: File): Promise<number | null> {
   return ids.size;
 }
 
+const isSession = (text: unknown) => typeof text === 'string' && JSON.parse(text)?.format === 'fulmen session';
+
 function sessionsOf(text: string): string[] | null {
   try {
     const file = JSON.parse(text) as Partial<ExportFile> | { format: 'fulmen session' };
     if (file.format === 'fulmen session') return [text];
-    return file.format === 'fulmen chats' && Array.isArray(file.sessions) ? file.sessions : null;
+    return file.format === 'fulmen chats' && Array.isArray(file.sessions) && file.sessions.every(isSession) ? file.sessions : null;
   } catch {
     return null;
   }

@@ -40,17 +40,20 @@ export async function send() {
     await ask(session, [messageOf(draft)], () => setDraft(chat, emptyDraft), (error) => {
       const elsewhere = error instanceof server.ServerError && error.status === 409;
       if (elsewhere) void refreshChats().then(refreshShown);
-      sendError.value = { chat: chatOf(session), error: elsewhere ? new server.ServerError(t.peek().errors.elsewhere, 409) : error };
+      sendError.value = wantsKey(error) ? null : { chat: chatOf(session), error: elsewhere ? new server.ServerError(t.peek().errors.elsewhere, 409) : error };
       if (chat === null) setDraft(chatOf(session), draft);
       setDraft(null, chat === null ? emptyDraft : boxOf(null).peek());
     });
   } catch (error) {
-    sendError.value = { chat, error };
+    sendError.value = wantsKey(error) ? null : { chat, error };
   } finally {
     sending.value = false;
     saveDrafts();
   }
 }
+
+// The page asks for a key then, and the message waits in its box.
+const wantsKey = (error: unknown) => error instanceof server.ServerError && error.status === 401;
 
 async function beginChat(draft: Draft): Promise<Session> {
   const id = randomLetters(16);

@@ -91,6 +91,7 @@ export const en = {
   undo: 'Undo',
   remove: (name: string) => `Remove ${name}`,
   notText: (name: string) => `${name} is neither text nor an image that the model sees.`,
+  notImage: (name: string) => `${name} is no image that can be read.`,
   tooLarge: (name: string) => `${name} is too large.`,
   characters: (count: string) => `${count} characters`,
 
@@ -165,6 +166,9 @@ export const en = {
     unreachable: 'The server cannot be reached.',
     elsewhere: 'This chat is being answered already, perhaps in another window.',
     forgotten: 'The server does not know this answer any more: it may have been started anew.',
+    full: 'This is more than fits into the model’s context. Shorten the message, edit an earlier one, or begin a new chat.',
+    noBalance: 'The balance does not suffice for this; whoever manages the keys can pay in.',
+    tooMany: (time: string) => `This key has reached its rate limit; try again in ${time}.`,
     busy: 'The server is busy; try again in a moment.',
     other: (status: number) => `The server answered ${status}.`,
     unexpected: 'Something went wrong on the page.',

@@ -87,6 +87,7 @@ export const zh: Texts = {
   undo: '撤销',
   remove: (name) => `移除 ${name}`,
   notText: (name) => `${name} 既不是文本，也不是模型能看的图片。`,
+  notImage: (name: string) => `无法读取图片 ${name}。`,
   tooLarge: (name) => `${name} 太大了。`,
   characters: (count) => `${count} 个字符`,
 
@@ -157,6 +158,9 @@ export const zh: Texts = {
     unreachable: '无法连接服务器。',
     elsewhere: '此对话正在被回答，可能是在另一个窗口中。',
     forgotten: '服务器已不再保有这个回答：它可能重新启动过。',
+    full: '内容超出了模型的上下文长度。请缩短消息、编辑之前的消息，或新建对话。',
+    noBalance: '余额不足；管理密钥的人可以充值。',
+    tooMany: (time: string) => `此密钥已达到速率限制，请在 ${time} 后重试。`,
     busy: '服务器正忙，请稍后再试。',
     other: (status) => `服务器返回了 ${status}。`,
     unexpected: '页面出了点问题。',
