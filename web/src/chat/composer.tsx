@@ -35,7 +35,7 @@ export function Composer() {
 
   return (
     <form class="composer" onSubmit={(event) => { event.preventDefault(); if (ready) void send(); }}>
-      {asksNothing.value && <p class="attach-note" role="status">{t.value.adminAsksNot} <a class="link" href={hrefOf({ view: 'keys' })}>{t.value.keys}</a></p>}
+      {asksNothing.value && <p class="attach-note" role="status">{t.value.adminAsksNot} <a class="link" href={hrefOf({ view: 'keys' })}>{t.value.makeOwnKey}</a></p>}
       <SendProblem />
       <Note />
       <div class="box">

@@ -40,7 +40,7 @@ export function Log() {
 
   return (
     <div class="log-frame">
-      <div class="log" ref={scroller} role="log" aria-live="off" aria-label={t.value.conversation} tabIndex={0}>
+      <div class="log" ref={scroller} role="region" aria-label={t.value.conversation} tabIndex={0}>
         <div class="column" ref={content}>
           {slicesOf(steps, from)}
         </div>

@@ -26,11 +26,8 @@ function grouped(all: SessionSummary[]): Chat[] {
   for (const session of all) {
     const id = chatOf(session);
     const chat = chats.get(id);
-    if (!chat) {
-      chats.set(id, { id, title: session.metadata.title ?? session.name, sessions: [session], used: session.used });
-    } else {
-      chat.sessions.push(session);
-    }
+    if (chat) chat.sessions.push(session);
+    else chats.set(id, { id, title: session.metadata.title ?? session.name, sessions: [session], used: session.used });
   }
   return [...chats.values()];
 }
