@@ -30,6 +30,7 @@ std::string TypeOf(std::string_view path) {
       {"css", "text/css; charset=utf-8"},
       {"svg", "image/svg+xml"},
       {"png", "image/png"},
+      {"txt", "text/plain; charset=utf-8"},
       {"webmanifest", "application/manifest+json"},
   };
   const auto found = types.find(path.substr(path.rfind('.') + 1));
@@ -106,6 +107,7 @@ std::vector<Route> PageRoutes() {
   return {File("/", "index.html", "A page to chat on"),
           File("/icon.svg", "icon.svg", "Its icon"),
           File("/manifest.webmanifest", "manifest.webmanifest", "What makes it an application"),
+          File("/licenses.txt", "licenses.txt", "Licenses of what it is made with"),
           {"GET", "/assets/{name}", asset, Access::kAnyone, "Its scripts and styles"}};
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/parse_number.h"
 #include "base/printable.h"
+#include "engine/answer_parser.h"
 #include "engine/session_file.h"
 #include "engine/session_json.h"
 #include "serve/fields.h"
@@ -75,11 +76,34 @@ HttpResponse Done(const std::string& name, std::string_view what) {
   return HttpResponse::OfJson({{"name", name}, {std::string(what), true}});
 }
 
-// As OpenAI's API has them: arguments as text, and no handles. The calls of a file that was
-// imported may be anything.
-Json OpenAiMessages(Json messages) {
+// An answer is kept as it was written: its thoughts go to where they were when it was told.
+void TakeThoughtsOut(Json& message, ChatFormat format) {
+  const AnswerFormat answers = AnswerFormatOf(format, /*tools=*/false);
+  const bool is_answer = Member(message, "role") == "assistant" &&
+                         Member(message, "content").is_string() &&
+                         !message.contains("reasoning_content");
+  if (!answers.reasoning || !is_answer) return;
+  AnswerParser parser(answers);
+  std::string thoughts;
+  std::string text;
+  const auto take = [&](const std::vector<AnswerPiece>& pieces) {
+    for (const AnswerPiece& piece : pieces) {
+      (piece.kind == AnswerPiece::Kind::kReasoning ? thoughts : text) += piece.text;
+    }
+  };
+  take(parser.Add(message["content"].get_ref<const std::string&>()));
+  take(parser.Finish());
+  if (thoughts.empty()) return;
+  message["content"] = std::move(text);
+  message["reasoning_content"] = std::move(thoughts);
+}
+
+// As OpenAI's API has them: thoughts apart, arguments as text, and no handles. The calls of a file
+// that was imported may be anything.
+Json OpenAiMessages(Json messages, std::optional<ChatFormat> format) {
   for (Json& message : messages) {
     message.erase("handle");
+    if (format) TakeThoughtsOut(message, *format);
     if (!message.contains("tool_calls")) continue;
     for (Json& call : message["tool_calls"]) {
       if (!Member(Member(call, "function"), "arguments").is_object()) continue;
@@ -96,7 +120,7 @@ Json UnderWayJson(const Asked& asked, const std::string& name) {
   const TurnUnderWay& turn = found->second;
   return {{"idempotency_key", turn.idempotency_key.empty() ? Json() : Json(turn.idempotency_key)},
           {"started", turn.started},
-          {"messages", OpenAiMessages(*turn.messages)}};
+          {"messages", OpenAiMessages(*turn.messages, std::nullopt)}};
 }
 
 Json SummaryJson(const Asked& asked, const SessionSummary& session) {
@@ -107,7 +131,7 @@ Json SummaryJson(const Asked& asked, const SessionSummary& session) {
 
 HttpResponse Told(const Asked& asked, const SavedSession& session, int status) {
   Json json = SessionJson(session, /*ids=*/false);
-  json["messages"] = OpenAiMessages(std::move(json["messages"]));
+  json["messages"] = OpenAiMessages(std::move(json["messages"]), session.format);
   json["under_way"] = UnderWayJson(asked, session.name);
   return HttpResponse::OfJson(json, status);
 }

@@ -214,6 +214,22 @@ TEST_F(PageSessions, WhatWasLeftWithoutAKeyIsNotKept) {
   EXPECT_EQ(Session("a")["turns"], Json::array());
 }
 
+TEST_F(PageSessions, ThoughtsAreToldApart) {
+  const std::string script = folder_ / "script";
+  ASSERT_TRUE(WriteFileAtomically(
+      script, R"({"when": "why", "answer": "<think>\nHm, hm.\n</think>\nFor this."})"
+              "\n"));
+  const TemporaryFolder other;
+  const Served server(other.path(), {"--chat-format", "m1", "--script", script});
+  Json body = ChatOf("Say why", 100);
+  body["session"] = "a";
+  const Json told = server.Post("/v1/chat/completions", body)["choices"][0]["message"];
+  EXPECT_EQ(told["reasoning_content"], "Hm, hm.");
+  const Json kept = server.Get("/v1/sessions/a")["messages"][1];
+  EXPECT_EQ(kept["reasoning_content"], told["reasoning_content"]);
+  EXPECT_EQ(kept["content"], told["content"]);
+}
+
 TEST_F(PageSessions, ForkAtATurnAndAreSearched) {
   for (const char* text : {"Was ist ein BLITZ? Ü", "And thunder?"}) {
     ASSERT_EQ(server_->Ask(kChat, TurnOf("a", text, 30).dump()).status, 200);

@@ -45,6 +45,12 @@ describe('chat', () => {
     await answer.locator('summary').first().click();
     assert.equal(await thoughts.isVisible(), true);
     assert.equal(await answer.getByText('Done: thought.').isVisible(), true);
+
+    // As much so when the chat is read again.
+    await chat.page.reload();
+    await answer.getByText('Done: thought.').waitFor();
+    assert.equal(await thoughts.isVisible(), false);
+    assert.ok(!(await answer.textContent()).includes('think>'));
   });
 
   test('an answer comes in pieces; Stop ends it within a step, and keeps what is there', async () => {

@@ -22,10 +22,12 @@ find "$work" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name '*lock*' ! -na
 tar -C "$web" -c --exclude=./node_modules --exclude=./dist . | tar -C "$work" -x
 cd "$work"
 
-log=$(mktemp)
-"$fulmen" serve --port 0 --no-sessions 2>"$log" &
+# With accounts it has all routes that there are.
+scratch=$(mktemp -d)
+log=$scratch/log
+"$fulmen" serve --port 0 --no-sessions --accounts "$scratch/ledger.db" 2>"$log" &
 server=$!
-trap 'kill "$server" 2>/dev/null; rm -f "$log"' EXIT
+trap 'kill "$server" 2>/dev/null; wait "$server" || true; rm -rf "$scratch"' EXIT
 for ((i = 0; i < 300; ++i)); do
   url=$(sed -n 's/^.* answers at //p' "$log")
   [[ -z $url ]] || break
