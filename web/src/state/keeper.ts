@@ -28,20 +28,10 @@ export async function forkSession(source: Session, fork: Fork): Promise<Session>
 }
 
 export async function readSession(name: string): Promise<Session> {
-  if (keepsChats.peek()) {
-    const session = await server.session(name);
-    return { ...session, messages: session.messages.map(withThoughts) };
-  }
+  if (keepsChats.peek()) return server.session(name);
   const session = own.get(name);
   if (!session) throw new server.ServerError('', 404);
   return session;
-}
-
-// An answer that was stopped while it was thinking has no end of its thoughts.
-function withThoughts(message: Message): Message {
-  const { role, content } = message;
-  if (role !== 'assistant' || typeof content !== 'string' || !content.startsWith('<think>')) return message;
-  return { ...message, content: '', reasoning_content: content.slice('<think>'.length).trimStart() };
 }
 
 /** Takes note of what became of a session here; a server that keeps sessions knows it already. */
