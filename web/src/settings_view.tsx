@@ -31,6 +31,7 @@ export function SettingsView() {
         <h2>{texts.shortcuts}</h2>
         <ShortcutList />
       </section>
+      <p><a href="/licenses.txt">{texts.licenses}</a></p>
       {me.value?.needs_key && <p><button type="button" class="button" onClick={() => void logOut()}><Icon name="logout" />{texts.logOut}</button></p>}
     </div>
   );

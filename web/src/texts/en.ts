@@ -150,6 +150,7 @@ export const en = {
   imported: (count: number) => (count === 1 ? '1 chat was imported.' : `${count} chats were imported.`),
   notExport: 'This is no file of exported chats.',
   shortcuts: 'Keyboard shortcuts',
+  licenses: 'Licenses of what this page is made with',
   shortcutList: [
     ['Enter', 'Send'],
     ['Shift Enter', 'New line'],

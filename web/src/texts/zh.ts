@@ -143,6 +143,7 @@ export const zh: Texts = {
   imported: (count) => `已导入 ${count} 个对话。`,
   notExport: '这不是导出的对话文件。',
   shortcuts: '键盘快捷键',
+  licenses: '本页面所用软件的许可证',
   shortcutList: [
     ['Enter', '发送'],
     ['Shift Enter', '换行'],
