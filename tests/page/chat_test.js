@@ -162,6 +162,53 @@ describe('chat', () => {
     );
   });
 
+  test('Stop before the server has the request is not lost', async () => {
+    const chat = await open();
+    await chat.page.route('**/v1/chat/completions', async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await route.continue();
+    });
+    await chat.send('Endless, no');
+    await chat.page.keyboard.press('Escape');
+    await chat.done();
+    await server.until('fulmen:num_requests_running', 0);
+  });
+
+  test('a chat that is being answered can be renamed, and deleted', async () => {
+    const chat = await open();
+    await chat.send('Endless, to be deleted');
+    await until('words', async () => /on and/.test(await chat.answers.last().textContent()));
+    await chat.page.getByRole('button', { name: /More for .*to be deleted/ }).click();
+    await chat.page.waitForTimeout(300); // the answer grows meanwhile
+    await chat.page.getByRole('menuitem', { name: 'Delete' }).click();
+    await chat.page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await server.until('fulmen:num_requests_running', 0);
+    await until('it is gone', async () =>
+      (await chat.chats.getByRole('link', { name: /to be deleted/ }).count()) === 0,
+    );
+  });
+
+  test('two windows on one chat lose nothing of each other', async () => {
+    const one = await open();
+    await one.ask('Hello');
+    const two = await Chat.open(await browser.page(), one.page.url());
+    await two.answers.first().waitFor();
+    await one.send('Endless, in the first');
+    await until('words', async () => /on and/.test(await one.answers.last().textContent()));
+    await two.send('Bonjour');
+    await two.page.waitForTimeout(500);
+    await one.stopButton.click();
+    await one.done();
+    const kept = async () => {
+      const { data } = await (await fetch(`${server.url}/v1/sessions?search=in%20the%20first`)).json();
+      return data[0];
+    };
+    await until('the turn is kept', async () => (await kept())?.turns === 2);
+    // What the second had to say is on its page or in its box.
+    const said = (await two.conversation.textContent()) + (await two.box.inputValue());
+    assert.match(said, /Bonjour/);
+  });
+
   test('a draft survives a reload, and each chat has its own', async () => {
     const chat = await open();
     await chat.ask('Hello');
