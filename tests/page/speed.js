@@ -59,12 +59,31 @@ const longModel = () => {
   return folder;
 };
 
-// A task is as long as a clock says: one of 30 ms is longer where a thread of the model's takes the
-// processor meanwhile. So a few between 50 and 100 ms say nothing of the page, which is told what
-// they were; one that is slow has tasks of hundreds.
-const check = ({ longTasks }) => {
-  assert.ok(longTasks.length <= 12, longTasks.join(', '));
-  assert.ok(longTasks.every((task) => parseInt(task) < 100), longTasks.join(', '));
+// The longest task of the page's main thread while `work` runs, in milliseconds that it computed. By
+// the clock, which `watch` goes by, one that computes 2 ms was seen to last 63: the model's threads
+// had both processors.
+const longestTask = async (page, work) => {
+  const events = [];
+  const session = await page.context().newCDPSession(page);
+  session.on('Tracing.dataCollected', ({ value }) => events.push(...value));
+  await session.send('Tracing.start', {
+    transferMode: 'ReportEvents',
+    categories: '-*,disabled-by-default-devtools.timeline,__metadata',
+  });
+  await work();
+  const complete = new Promise((resolve) => session.once('Tracing.tracingComplete', resolve));
+  await session.send('Tracing.end');
+  await complete;
+  const main = new Set(
+    events
+      .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
+      .map(({ pid, tid }) => `${pid} ${tid}`),
+  );
+  const tasks = events.filter(
+    ({ name, pid, tid, tdur }) => name === 'RunTask' && tdur !== undefined && main.has(`${pid} ${tid}`),
+  );
+  assert.ok(tasks.length > 100, `${tasks.length} tasks were traced`);
+  return Math.max(...tasks.map(({ tdur }) => tdur / 1000));
 };
 
 let model;
@@ -169,8 +188,10 @@ describe('speed', () => {
       while (window.scroller.scrollTop === 0) window.scroller = window.scroller.parentElement;
       return window.scroller.scrollTop;
     });
-    await until('the end', async () => (await server.metric('fulmen:num_requests_running')) === 0, 120_000);
-    await chat.page.waitForTimeout(500);
+    const longest = await longestTask(chat.page, async () => {
+      await until('the end', async () => (await server.metric('fulmen:num_requests_running')) === 0, 120_000);
+      await chat.page.waitForTimeout(500);
+    });
     const now = await chat.page.evaluate(() => ({
       top: window.scroller.scrollTop,
       same: getSelection().toString() === window.selected && window.selected.length > 20,
@@ -178,8 +199,8 @@ describe('speed', () => {
     assert.equal(now.top, before);
     assert.ok(now.same, 'the selection is kept');
     const times = await seen(chat.page);
-    console.log('streaming into 1,000 turns:', JSON.stringify(times));
-    check(times);
+    console.log(`streaming into 1,000 turns: ${longest} ms at most,`, JSON.stringify(times));
+    assert.ok(longest < 50);
     assert.ok(times.p99 < 50);
     await chat.page.context().close();
   });
@@ -207,14 +228,19 @@ describe('speed beside a busy model', () => {
     await watch(chat.page);
     const start = Date.now();
     const tokens = await server.metric('fulmen:generation_tokens_total');
-    await chat.send('Much, please');
-    await chat.page.waitForTimeout(8000);
+    const longest = await longestTask(chat.page, async () => {
+      await chat.send('Much, please');
+      await chat.page.waitForTimeout(8000);
+    });
     const rate = ((await server.metric('fulmen:generation_tokens_total')) - tokens) / ((Date.now() - start) / 1000) / 4;
     const times = await seen(chat.page);
-    console.log(`beside a busy model, ${Math.round(rate)} tokens/s each:`, JSON.stringify(times));
+    console.log(
+      `beside a busy model, ${Math.round(rate)} tokens/s each: ${longest} ms at most,`,
+      JSON.stringify(times),
+    );
     busy.abort();
     await Promise.all(others);
     assert.ok(rate > 50);
-    check(times);
+    assert.ok(longest < 50);
   });
 });
