@@ -27,10 +27,10 @@ struct AdminOperation {
 };
 
 std::span<const AdminOperation> AdminOperations();
-// A key as they tell of it.
-Json KeyJson(const Key& key);
-
 // One that there is.
 const AdminOperation& FindAdminOperation(std::string_view name);
+
+// A key as they tell of it.
+Json KeyJson(const Key& key);
 
 }  // namespace fulmen

@@ -55,14 +55,24 @@ bool TakesGzip(std::string_view accepted) {
   return false;
 }
 
+// Of what is in each file, by its path; they never change while the program runs.
+const std::string& TagOf(std::string_view path) {
+  static const auto tags = [] {
+    std::map<std::string_view, std::string> made;
+    for (const auto& [name, file] : WebFiles()) {
+      made[name] = Base64Url(DigestFields("fulmen page").Text(file.bytes).Digest());
+    }
+    return made;
+  }();
+  return tags.at(path);
+}
+
 // The answer with a file. Names of assets change with what is in them, so they may be kept for
 // good; the others are asked for again each time, and sent where they have changed.
 HttpResponse ResponseOf(const HttpRequest& request, std::string_view path, const WebFile& file) {
   HttpResponse response = {.content_type = TypeOf(path)};
   const bool packs = TakesGzip(request.Header("accept-encoding"));
-  const std::string tag =
-      fmt::format("\"{}{}\"", Base64Url(DigestFields("fulmen page").Text(file.bytes).Digest()),
-                  packs ? "-gzip" : "");
+  const std::string tag = fmt::format("\"{}{}\"", TagOf(path), packs ? "-gzip" : "");
   response.headers = {
       {"content-security-policy", kPolicy},
       {"x-content-type-options", "nosniff"},

@@ -1,7 +1,7 @@
 // The one module that speaks to the server.
 import { EventReader } from './sse';
 import type {
-  Chunk, Completion, Fork, Me, NewSession, Props, Session, SessionChange, SessionSummary,
+  Chunk, Completion, Fork, Forked, Me, NewSession, Props, Session, SessionChange, SessionSummary,
 } from './types';
 
 /** A request that failed: `message` is a sentence for people, `status` 0 where no answer came, `retryAfter` in seconds. */
@@ -83,7 +83,7 @@ export async function sessions(query: { search?: string; limit?: number; after?:
 
 export const session = (name: string, signal?: AbortSignal) => get<Session>(sessionPath(name), signal);
 export const makeSession = (fresh: NewSession) => post<Session>('/v1/sessions', fresh);
-export const forkSession = (name: string, fork: Fork) => post<Session>(`${sessionPath(name)}/fork`, fork);
+export const forkSession = (name: string, fork: Fork) => post<Forked>(`${sessionPath(name)}/fork`, fork);
 export const removeSession = (name: string) => ask('DELETE', sessionPath(name));
 export const exportSession = (name: string) => getText(`${sessionPath(name)}/export`);
 

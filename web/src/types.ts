@@ -25,6 +25,7 @@ export type SessionHead = Omit<Session, 'system' | 'messages' | 'turns'>;
 export type NewSession = Schemas['NewSession'];
 export type SessionChange = Schemas['SessionChange'];
 export type Fork = Schemas['Fork'];
+export type Forked = Schemas['SessionForked'];
 
 type ChatRequest = Schemas['ChatRequest'];
 /** How the next token is chosen; what is left out is the model's default. */

@@ -21,9 +21,9 @@ export async function makeSession({ name, model = '', system = '', metadata = {}
 }
 
 export async function forkSession(source: Session, fork: Fork): Promise<Session> {
-  if (keepsChats.peek()) return server.forkSession(source.name, fork);
   const copy = { ...source, created: now(), used: now(), ...fork, turns: source.turns };
-  own.set(copy.name, copy);
+  if (keepsChats.peek()) await server.forkSession(source.name, fork);
+  else own.set(copy.name, copy);
   return copy;
 }
 
