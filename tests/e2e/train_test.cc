@@ -79,18 +79,26 @@ sources = [{{path = "{}"}}]
 };
 
 TEST_F(TrainCommand, KilledAtAnyMomentAndResumedItEndsWithTheSameWeights) {
-  const ProgramResult whole = RunProgram(Command({}, "whole"));
+  const std::vector<std::string> steps = {"--stages.main.steps", "200"};
+  const ProgramResult whole = RunProgram(Command({}, "whole", steps));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
   EXPECT_EQ(whole.out, "");
+  // Once in the midst whatever the speed of the machine, then at any moment.
+  const std::string script = fmt::format(
+      R"("$@" & until [ -e {}/step-0000006 ]; do sleep 0.01; done; kill -KILL $!; wait $!)",
+      folder_ / "killed/checkpoints");
+  const ProgramResult begun = RunProgram(Command({"sh", "-c", script, "sh"}, "killed", steps));
+  ASSERT_EQ(begun.exit_code, 128 + SIGKILL) << begun.err;
   std::mt19937 random(7);
   int resumed = 0;
   // Grows from less than a start takes, so that a slow build gets through as well.
   double most_seconds = 0.2;
-  for (int kills = 0; kills < 100; ++kills, most_seconds *= 1.1) {
+  for (int kills = 0; kills < 100; ++kills, most_seconds *= 1.2) {
     const double seconds = most_seconds * (0.3 + 0.7 * static_cast<double>(random() % 1000) / 1000);
-    const ProgramResult run =
-        RunProgram(Command({"timeout", "-s", "KILL", fmt::format("{:.3f}", seconds)}, "killed",
-                           {"--resume-or-start"}));
+    std::vector<std::string> more = steps;
+    more.emplace_back("--resume-or-start");
+    const ProgramResult run = RunProgram(
+        Command({"timeout", "-s", "KILL", fmt::format("{:.3f}", seconds)}, "killed", more));
     ASSERT_EQ(run.err.find("fulmen:"), std::string::npos) << run.err;
     if (run.err.find("going on after step") != std::string::npos) ++resumed;
     if (run.exit_code == 0) break;
