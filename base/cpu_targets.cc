@@ -8,6 +8,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace fulmen::cpu {
 namespace {
@@ -29,11 +33,31 @@ bool HasAvxVnni() {
 #endif
 }
 
+// Whether tiles of bytes are multiplied, and this process may: Linux keeps the registers of those
+// alone who ask.
+bool MayUseAmx() {
+#if HWY_ARCH_X86_64 && defined(__linux__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kTilesOfBytes = 3U << 24;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kTilesOfBytes) != kTilesOfBytes) return false;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 std::vector<Target> AllTargets() {
+  static const bool amx = MayUseAmx();
   std::vector<Target> targets;
   for (const int64_t bit : hwy::SupportedAndGeneratedTargets()) {
-    if (bit == HWY_AVX2 && HasAvxVnni()) targets.push_back({"AVX2_VNNI", bit, true});
-    targets.push_back({hwy::TargetName(bit), bit, false});
+    if (bit == HWY_AVX3_DL && amx) targets.push_back({"AVX3_AMX", bit, TargetExtension::kAmx});
+    if (bit == HWY_AVX2 && HasAvxVnni()) {
+      targets.push_back({"AVX2_VNNI", bit, TargetExtension::kAvxVnni});
+    }
+    targets.push_back({hwy::TargetName(bit), bit, TargetExtension::kNone});
   }
   return targets;
 }

@@ -13,16 +13,18 @@
 
 namespace fulmen::cpu {
 
-// Best first, e.g. {"AVX3_DL", "AVX3", "AVX2_VNNI", "AVX2", "SSE4"}. Empty when the processor is
-// older than all. AVX2_VNNI are the kernels of AVX2 with the products of bytes of AVX-VNNI, which
-// give the same bits.
+// Best first, e.g. {"AVX3_AMX", "AVX3_DL", "AVX3", "AVX2_VNNI", "AVX2", "SSE4"}. Empty when the
+// processor is older than all. AVX3_AMX are the kernels of AVX3_DL with AMX's products of bytes,
+// and AVX2_VNNI those of AVX2 with AVX-VNNI's: both give the same bits as without.
 std::vector<std::string> Targets();
 // FULMEN_CPU_TARGET, or the best. Fails when that is not one of Targets(), or there are none.
 Result<std::string> ChosenTarget();
+// What a target of ours adds to one of Highway's.
+enum class TargetExtension : uint8_t { kNone, kAvxVnni, kAmx };
 struct Target {
   std::string name;
   int64_t bit;  // Highway's
-  bool avx_vnni;
+  TargetExtension extension;
 };
 // One of Targets().
 Result<Target> FindTarget(std::string_view name);

@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -38,13 +40,14 @@ Engine::Engine(const Model& model, const Tokenizer* tokenizer, const Compute& co
     }
   }
   if (options_.keep && !options_.spill_folder.empty()) {
-    auto spill = SpilledCache::Open(options_.spill_folder, options_.spill_bytes,
-                                    {.model = options_.model_identity,
-                                     .kernels = compute_.kernels.name,
-                                     .kv_type = options_.memory.kv_type,
-                                     .page_bytes = pool_.page_bytes(),
-                                     .slot_bytes = pool_.slot_bytes()},
-                                    pool_, cache_);
+    auto spill = SpilledCache::Open(
+        options_.spill_folder, options_.spill_bytes,
+        {.model = options_.model_identity,
+         .kernels = fmt::format("{}, rounding {}", compute_.kernels.name, kRoundings),
+         .kv_type = options_.memory.kv_type,
+         .page_bytes = pool_.page_bytes(),
+         .slot_bytes = pool_.slot_bytes()},
+        pool_, cache_);
     if (spill) {
       spill_ = *std::move(spill);
     } else {

@@ -1,6 +1,7 @@
 // Products with quantized weights, for which x is rounded to 8 bits.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -162,22 +163,25 @@ TEST(QuantizedLinear, ThreadsAndChunksDoNotChangeBits) {
 }
 
 // Whole numbers are summed exactly by either, so all else is the same, too.
-TEST(QuantizedLinear, AvxVnniGivesTheBitsOfAvx2) {
-  const Result<Kernels> vnni = cpu::KernelsFor("AVX2_VNNI");
-  if (!vnni) GTEST_SKIP() << vnni.error().message;
-  const Result<Kernels> plain = cpu::KernelsFor("AVX2");
+class ProductsOfExtension : public ::testing::TestWithParam<std::array<const char*, 2>> {};
+
+TEST_P(ProductsOfExtension, GiveTheBitsOfTheSetWithout) {
+  const Result<Kernels> extended = cpu::KernelsFor(GetParam()[0]);
+  if (!extended) GTEST_SKIP() << extended.error().message;
+  const Result<Kernels> plain = cpu::KernelsFor(GetParam()[1]);
   ASSERT_TRUE(plain);
-  EXPECT_NE(vnni->linear, plain->linear);
+  EXPECT_NE(extended->linear, plain->linear);
   TestContext context;
+  constexpr int64_t kTokens = 70;
   for (const DType type : kQuantizedTypes) {
     const int64_t in = 3 * FormatOf(type).elements;
     for (const bool whole : {true, false}) {
-      TestMatrix x(13, in, 3, whole ? WholeSteps(13, in) : RandomNormal(13 * in, 3));
+      TestMatrix x(kTokens, in, 3, whole ? WholeSteps(kTokens, in) : RandomNormal(kTokens * in, 3));
       for (const int64_t out : {1, 70}) {
         const TestWeight weight(out, in, type, 4);
-        for (const int64_t tokens : {1, 2, 13}) {
-          const ConstMatrix rows = x.view().Rows(0, tokens);
-          EXPECT_TRUE(SameBits(Multiply(*vnni, context, rows, weight.view(), 2),
+        for (const int64_t tokens : {1, 2, 11, 12, 13, 16, 17, 20, 21, 24, 25, 32, 70}) {
+          const ConstMatrix rows = x.view().Rows(kTokens - tokens, tokens);
+          EXPECT_TRUE(SameBits(Multiply(*extended, context, rows, weight.view(), 2),
                                Multiply(*plain, context, rows, weight.view(), 2)))
               << DTypeName(type) << " " << out << " " << tokens;
         }
@@ -185,6 +189,11 @@ TEST(QuantizedLinear, AvxVnniGivesTheBitsOfAvx2) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(QuantizedLinear, ProductsOfExtension,
+                         ::testing::Values(std::array{"AVX2_VNNI", "AVX2"},
+                                           std::array{"AVX3_AMX", "AVX3_DL"}),
+                         [](const auto& instance) { return instance.param[0]; });
 
 TEST(QuantizedLinear, OneTokenCannotSpoilAnother) {
   constexpr int64_t kIn = 512;

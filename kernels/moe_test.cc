@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <deque>
 #include <random>
@@ -200,17 +201,22 @@ TEST(Moe, QuantizedExpertsMatchTheReference) {
   }
 }
 
-TEST(Moe, AvxVnniGivesTheBitsOfAvx2) {
-  const Result<Kernels> vnni = cpu::KernelsFor("AVX2_VNNI");
-  if (!vnni) GTEST_SKIP() << vnni.error().message;
-  const Result<Kernels> plain = cpu::KernelsFor("AVX2");
-  ASSERT_TRUE(plain);
-  EXPECT_NE(vnni->moe, plain->moe);
-  TestContext context;
-  for (const DType type : {DType::kQ4_K, DType::kQ8_0, DType::kIQ4_XS}) {
-    Problem problem(20, 512, 256, 3, 2, type, DType::kQ6_K, type);
-    EXPECT_TRUE(SameBits(problem.Run(vnni->moe, context), problem.Run(plain->moe, context)))
-        << DTypeName(type);
+TEST(Moe, ExtensionsOfASetGiveItsBits) {
+  for (const auto& [with, without] :
+       {std::array{"AVX2_VNNI", "AVX2"}, std::array{"AVX3_AMX", "AVX3_DL"}}) {
+    const Result<Kernels> extended = cpu::KernelsFor(with);
+    if (!extended) continue;
+    const Result<Kernels> plain = cpu::KernelsFor(without);
+    ASSERT_TRUE(plain);
+    EXPECT_NE(extended->moe, plain->moe);
+    TestContext context;
+    for (const DType type : {DType::kQ4_K, DType::kQ8_0, DType::kIQ4_XS}) {
+      for (const int64_t tokens : {20, 90}) {
+        Problem problem(tokens, 512, 256, 3, 2, type, DType::kQ6_K, type);
+        EXPECT_TRUE(SameBits(problem.Run(extended->moe, context), problem.Run(plain->moe, context)))
+            << with << " " << DTypeName(type) << " " << tokens;
+      }
+    }
   }
 }
 

@@ -32,9 +32,11 @@ TEST(PeakLoops, DoTheWorkTheyCount) {
     }
     // Two roundings a step here, one or two there.
     EXPECT_NEAR(loops.fma.loop(kIterations), fma, fma * kIterations * 4 * 0x1p-24);
-    // Four products of 1 and -1 for each sum.
+    // Of 1 and -1: four products for each sum, or 64 for each of four that begin with 0.
     if (loops.int8) {
-      EXPECT_EQ(loops.int8->counted.loop(kIterations), kFirstSums - 4 * kSums * kIterations);
+      EXPECT_EQ(loops.int8->counted.loop(kIterations), target == "AVX3_AMX"
+                                                           ? -4 * 64 * kIterations
+                                                           : kFirstSums - 4 * kSums * kIterations);
     }
     // Two products of 1 and 1/128.
     if (loops.bf16) {
@@ -71,6 +73,15 @@ TEST(Targets, AvxVnniIsPreferredToPlainAvx2) {
   EXPECT_EQ(vnni[1], "AVX2");
 }
 
+TEST(Targets, AmxIsPreferredToAvx512Alone) {
+  const std::vector<std::string> targets = cpu::Targets();
+  const auto amx = std::find(targets.begin(), targets.end(), "AVX3_AMX");
+  if (amx == targets.end()) GTEST_SKIP() << "no AMX, or none for this process";
+  EXPECT_TRUE(HasFlag("amx_int8"));
+  ASSERT_NE(amx + 1, targets.end());
+  EXPECT_EQ(amx[1], "AVX3_DL");
+}
+
 TEST(PeakLoops, TakeTheBestProductOfBytes) {
   for (const std::string& target : cpu::Targets()) {
     SCOPED_TRACE(target);
@@ -79,8 +90,9 @@ TEST(PeakLoops, TakeTheBestProductOfBytes) {
     if (target == "AVX2_VNNI") expected = "vpdpbusd of 256 bits (AVX-VNNI)";
     if (target == "AVX2") expected = "vpmaddubsw, vpmaddwd, vpaddd of 256 bits";
     if (target == "SSE4") expected = "pmaddubsw, pmaddwd, paddd of 128 bits";
-    const bool best = target == cpu::Targets().front();
+    const bool best = cpu::FindTarget(target)->bit == cpu::FindTarget(cpu::Targets().front())->bit;
     if (best && HasFlag("avx512_vnni")) expected = "vpdpbusd of 512 bits";
+    if (target == "AVX3_AMX") expected = "tdpbssd (AMX)";
     ASSERT_TRUE(loops.int8.has_value());
     EXPECT_EQ(loops.int8->instructions, expected);
     EXPECT_EQ(loops.bf16.has_value(), best && HasFlag("avx512_bf16"));
@@ -105,7 +117,8 @@ TEST(Peaks, ArePlausible) {
   ASSERT_EQ(peaks.int8_dot.has_value(), loops.int8.has_value());
   if (peaks.int8_dot) {
     EXPECT_GT(peaks.int8_dot->ops, kLeast);
-    EXPECT_LT(peaks.int8_dot->ops, kMostVectors * 2 * 64);
+    // AMX multiplies eight times as much.
+    EXPECT_LT(peaks.int8_dot->ops, kMostVectors * 2 * 64 * 8);
     EXPECT_EQ(peaks.int8_dot->instructions, loops.int8->instructions);
   }
   ASSERT_EQ(peaks.bf16_dot_flops.has_value(), loops.bf16.has_value());

@@ -26,6 +26,19 @@ constexpr int64_t kTileRows = HWY_CAP_GE512 ? 6 : 3;
 HWY_INLINE int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
+// What the instruction set offers for products of bytes, by itself and where the processor has
+// AVX-VNNI or AMX.
+constexpr ByteProducts kByteProducts =
+    HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL ? ByteProducts::kPairs : ByteProducts::kFours;
+constexpr bool kMayHaveAvxVnni = HWY_TARGET == HWY_AVX2;
+constexpr bool kMayHaveAmx = HWY_TARGET == HWY_AVX3_DL;
+
+// Of products by AMX: rows of a tile, columns of one, and how many rows are worth it.
+constexpr int64_t kAmxRows = 16;
+constexpr int64_t kAmxColumns = 64;
+constexpr int64_t kFewestAmxRows = 6;
+constexpr int64_t kMostTileRows = std::max(kTileRows, kMayHaveAmx ? kAmxRows : 0);
+
 // x in float32, or as integers of 8 bits with one step for each block of columns, as many as the
 // weight's own blocks have. The instructions multiply bytes of which one has a sign and the other
 // has none, so x has none where weights have one. As words, integers of 8 bits fill 16, and so do
@@ -38,13 +51,8 @@ enum class ActivationFormat : uint8_t {
   kUnsignedBy256,
   kWordsBy32,
   kWordsBy256,
+  kTilesBy256,  // for AMX; of few rows, as kSignedBy256
 };
-
-// What the instruction set offers for products of bytes. Of AVX2, kFours too, where the processor
-// has AVX-VNNI.
-constexpr ByteProducts kByteProducts =
-    HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL ? ByteProducts::kPairs : ByteProducts::kFours;
-constexpr bool kMayHaveAvxVnni = HWY_TARGET == HWY_AVX2;
 
 // With kPairs, weights beyond kMostNarrow are multiplied as words.
 constexpr int kMostNarrow = 32;
@@ -57,6 +65,11 @@ HWY_INLINE auto VisitProducts(ByteProducts products, const Visit& visit) {
       return visit.template operator()<ByteProducts::kFours>();
     }
   }
+  if constexpr (kMayHaveAmx) {
+    if (products == ByteProducts::kTiles) {
+      return visit.template operator()<ByteProducts::kTiles>();
+    }
+  }
   return visit.template operator()<kByteProducts>();
 }
 
@@ -66,8 +79,10 @@ inline ActivationFormat FormatFor(const WeightMatrix& weight, ByteProducts produ
     case DType::kQ4_1:
     case DType::kQ5_1:
       return ActivationFormat::kSignedBy32;
-    case DType::kQ2_K:
     case DType::kQ4_K:
+      return products == ByteProducts::kTiles ? ActivationFormat::kTilesBy256
+                                              : ActivationFormat::kSignedBy256;
+    case DType::kQ2_K:
     case DType::kQ5_K:
       return ActivationFormat::kSignedBy256;
     case DType::kQ4_0:
@@ -86,7 +101,8 @@ inline ActivationFormat FormatFor(const WeightMatrix& weight, ByteProducts produ
   }
 }
 constexpr bool IsSigned(ActivationFormat format) {
-  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kSignedBy256;
+  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kSignedBy256 ||
+         format == ActivationFormat::kTilesBy256;
 }
 constexpr bool IsWords(ActivationFormat format) {
   return format == ActivationFormat::kWordsBy32 || format == ActivationFormat::kWordsBy256;
@@ -103,18 +119,23 @@ constexpr int64_t BlockOf(ActivationFormat format) {
 // Sums of x are kept for groups of both sizes that scales and minima of weights have.
 constexpr int64_t kSmallGroup = 16;
 constexpr int64_t kLargeGroup = 32;
+constexpr int kPairs = kSuperBlock / (2 * kLargeGroup);
 
 // A tile of rows in 8 bits: x = step * q, where q has a sign, else step * (q - kZeroPoint).
 // Elements lie in fours, the fours of the rows beside each other; so do the steps of a block and
 // the sums of a group of elements, those as whole numbers of steps. As words, the even two of a
-// four come before the odd two.
+// four come before the odd two. For AMX they lie as one of its tiles has them.
 constexpr int kZeroPoint = 128;
 struct Int8Tile {
-  uint8_t* q;         // [cols / 4][rows][4], or as words (int16_t) [cols / 4][2][rows][2]
-  float* steps;       // [cols / block][rows]
-  float* small_sums;  // [cols / kSmallGroup][rows]
-  float* large_sums;  // [cols / kLargeGroup][rows]
+  // [cols / 4][rows][4], or as words (int16_t) [cols / 4][2][rows][2], or for AMX
+  // [cols / kAmxColumns][rows][kAmxColumns]
+  uint8_t* q;
+  float* steps;        // [cols / block][rows]
+  float* small_sums;   // [cols / kSmallGroup][rows]
+  float* large_sums;   // [cols / kLargeGroup][rows]
+  int32_t* sum_pairs;  // [cols / kSuperBlock][rows][kPairs]: two of those, in 16 bits each
   int64_t rows;
+  bool for_amx;
 };
 
 struct PackedRows {
@@ -124,8 +145,13 @@ struct PackedRows {
   int64_t rows;
   int64_t cols;
 
-  int64_t Tiles() const { return CeilDiv(rows, kTileRows); }
-  int64_t RowsOf(int64_t tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
+  // Whether AMX multiplies them: as tiles of kAmxRows rows.
+  bool ForAmx() const {
+    return kMayHaveAmx && format == ActivationFormat::kTilesBy256 && rows >= kFewestAmxRows;
+  }
+  int64_t TileRows() const { return ForAmx() ? kAmxRows : kTileRows; }
+  int64_t Tiles() const { return CeilDiv(rows, TileRows()); }
+  int64_t RowsOf(int64_t tile) const { return std::min(TileRows(), rows - tile * TileRows()); }
   int64_t block() const { return BlockOf(format); }
   int64_t RowBytes() const;
   // The rows from `first` on, where that begins a tile.
@@ -135,24 +161,30 @@ struct PackedRows {
 
   // In float32: vector by vector along the columns, padded with zeros to whole vectors.
   float* FloatTile(int64_t tile) const {
-    return reinterpret_cast<float*>(data + tile * kTileRows * RowBytes());
+    return reinterpret_cast<float*>(data + tile * TileRows() * RowBytes());
   }
   Int8Tile QuantizedTile(int64_t tile) const {
     const int64_t count = RowsOf(tile);
-    auto* q = reinterpret_cast<uint8_t*>(data + tile * kTileRows * RowBytes());
+    auto* q = reinterpret_cast<uint8_t*>(data + tile * TileRows() * RowBytes());
     auto* steps = reinterpret_cast<float*>(q + count * cols * BytesPerElement(format));
     float* small_sums = steps + count * (cols / block());
-    return {q, steps, small_sums, small_sums + count * CeilDiv(cols, kSmallGroup), count};
+    float* large_sums = small_sums + count * (cols / kSmallGroup);
+    auto* sum_pairs = reinterpret_cast<int32_t*>(large_sums + count * (cols / kLargeGroup));
+    return {q, steps, small_sums, large_sums, sum_pairs, count, ForAmx()};
   }
 };
 
 inline int64_t PackedRowBytes(ActivationFormat format, int64_t cols) {
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
   if (format == ActivationFormat::kFloat32) return RoundUp(cols, LaneCount()) * kFloat;
-  return cols * BytesPerElement(format) +
-         kFloat * (cols / BlockOf(format) + cols / kSmallGroup + cols / kLargeGroup);
+  return cols * BytesPerElement(format) + kFloat * (cols / BlockOf(format) + cols / kSmallGroup +
+                                                    cols / kLargeGroup + cols / (2 * kLargeGroup));
 }
 inline int64_t PackedRows::RowBytes() const { return PackedRowBytes(format, cols); }
+// Of rows that begin tiles anywhere, with what may be read behind the last by whole tiles.
+inline int64_t PackedBytes(ActivationFormat format, int64_t rows, int64_t cols) {
+  return rows * PackedRowBytes(format, cols) + (kMayHaveAmx ? kAmxRows * kAmxColumns : 0);
+}
 
 // Columns [first, first + count) of the rows of a tile; `first` is whole vectors.
 inline void PackFloats(const float* const* rows, int64_t first, int64_t count, const PackedRows& to,
@@ -207,7 +239,17 @@ HWY_INLINE void SumEights(const uint8_t* q, uint64_t* sums) {
   }
 }
 
-// One row of a block of bytes, each with its zero point, to the tile that begins at `to`.
+// One row of a block of bytes, each with its zero point, to an Int8Tile whose block is at `to`.
+template <int kBlock>
+HWY_INLINE void StoreBlockForAmx(const uint8_t* q, int64_t row, int64_t rows, uint8_t* to) {
+  const hn::CappedTag<uint8_t, kAmxColumns> d;
+  for (int c = 0; c < kBlock; c += kAmxColumns) {
+    uint8_t* out = to + c * rows + row * kAmxColumns;
+    for (int i = 0; i < kAmxColumns; i += static_cast<int>(hn::Lanes(d))) {
+      hn::StoreU(hn::Xor(hn::Load(d, q + c + i), hn::Set(d, kZeroPoint)), d, out + i);
+    }
+  }
+}
 template <int kBlock, ActivationFormat kFormat>
 HWY_INLINE void StoreBlock(const uint8_t* q, int64_t row, int64_t rows, uint8_t* to) {
   for (int i = 0; i < kBlock; i += 4) {
@@ -232,7 +274,12 @@ HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const
   HWY_ALIGN uint8_t q[kBlock];
   HWY_ALIGN uint64_t sums[kBlock / 8];
   to.steps[column / kBlock * to.rows + row] = RoundBlock(x, kBlock, q);
-  StoreBlock<kBlock, kFormat>(q, row, to.rows, to.q + column * to.rows * BytesPerElement(kFormat));
+  uint8_t* block = to.q + column * to.rows * BytesPerElement(kFormat);
+  if (kFormat == ActivationFormat::kTilesBy256 && to.for_amx) {
+    StoreBlockForAmx<kBlock>(q, row, to.rows, block);
+  } else {
+    StoreBlock<kBlock, kFormat>(q, row, to.rows, block);
+  }
   SumEights<kBlock>(q, sums);
   const auto without_zero = [](uint64_t sum, int count) {
     return static_cast<float>(static_cast<int32_t>(sum) - count * kZeroPoint);
@@ -244,6 +291,14 @@ HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const
   float* large = to.large_sums + column / kLargeGroup * to.rows + row;
   for (int g = 0; g < kBlock / kLargeGroup; ++g) {
     large[g * to.rows] = small[2 * g * to.rows] + small[(2 * g + 1) * to.rows];
+  }
+  if constexpr (kBlock == kSuperBlock) {
+    int32_t* pairs = to.sum_pairs + (column / kSuperBlock * to.rows + row) * kPairs;
+    for (int p = 0; p < kPairs; ++p) {
+      const auto low = static_cast<int32_t>(large[2 * p * to.rows]);
+      const auto high = static_cast<int32_t>(large[(2 * p + 1) * to.rows]);
+      pairs[p] = (low & 0xffff) | high << 16;
+    }
   }
 }
 
@@ -275,6 +330,8 @@ inline void PackColumns(const float* const* rows, int64_t first, int64_t count,
       return PackInt8<ActivationFormat::kWordsBy32>(rows, first, count, to.QuantizedTile(tile));
     case ActivationFormat::kWordsBy256:
       return PackInt8<ActivationFormat::kWordsBy256>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kTilesBy256:
+      return PackInt8<ActivationFormat::kTilesBy256>(rows, first, count, to.QuantizedTile(tile));
   }
 }
 

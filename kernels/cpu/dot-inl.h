@@ -26,6 +26,24 @@ HWY_INLINE IntsV BroadcastFour(const uint8_t* from) {
   return hn::Set(Ints(), four);
 }
 
+// sum += the two products of words with a sign in each lane.
+HWY_INLINE IntsV AddPairs(IntsV sum, IntsV x, IntsV w) {
+#if !HWY_ARCH_X86
+  const auto low = [](IntsV v) HWY_ATTR { return hn::ShiftRight<16>(hn::ShiftLeft<16>(v)); };
+  const auto high = [](IntsV v) HWY_ATTR { return hn::ShiftRight<16>(v); };
+  return hn::Add(sum, hn::Add(hn::Mul(low(x), low(w)), hn::Mul(high(x), high(w))));
+#elif HWY_TARGET <= HWY_AVX3_DL
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(w.raw));
+  return sum;
+#elif HWY_MAX_BYTES == 64
+  return hn::Add(sum, IntsV{_mm512_madd_epi16(x.raw, w.raw)});
+#elif HWY_MAX_BYTES == 32
+  return hn::Add(sum, IntsV{_mm256_madd_epi16(x.raw, w.raw)});
+#else
+  return hn::Add(sum, IntsV{_mm_madd_epi16(x.raw, w.raw)});
+#endif
+}
+
 #if !HWY_ARCH_X86
 
 // The sum of the four products of each lane, of bytes without a sign and bytes with one.

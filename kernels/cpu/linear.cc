@@ -1,5 +1,6 @@
 #include "kernels/linear.h"
 
+#include <numeric>
 #include <span>
 
 #include "kernels/cpu/parallel.h"
@@ -20,11 +21,11 @@ namespace {
 // Packs all rows of x.
 PackedRows PackRows(KernelContext& context, ConstMatrix x, ActivationFormat format,
                     ByteProducts products) {
-  auto* data = context.scratch.Allocate<std::byte>(x.rows * PackedRowBytes(format, x.cols));
+  auto* data = context.scratch.Allocate<std::byte>(PackedBytes(format, x.rows, x.cols));
   const PackedRows packed = {format, products, data, x.rows, x.cols};
   const auto pack = [&](int64_t tile, int) HWY_ATTR {
-    const float* rows[kTileRows];
-    for (int64_t r = 0; r < packed.RowsOf(tile); ++r) rows[r] = x.row(tile * kTileRows + r);
+    const float* rows[kMostTileRows];
+    for (int64_t r = 0; r < packed.RowsOf(tile); ++r) rows[r] = x.row(tile * packed.TileRows() + r);
     PackColumns(rows, 0, x.cols, packed, tile);
   };
   ForTasks(context.pool, packed.Tiles(), x.rows * x.cols / LaneCount(), pack);
@@ -65,10 +66,12 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
     row_tasks += CeilDiv(weight.rows, cuts[p].rows_per_task);
   }
   // Narrow products are also cut along x, in pieces still worth a panel.
-  const int64_t tiles = CeilDiv(x.rows, kTileRows);
-  const int64_t most_pieces = std::min(CeilDiv(int64_t{2} * threads, row_tasks), CeilDiv(tiles, 8));
-  const int64_t tiles_per_task = CeilDiv(tiles, most_pieces);
-  const int64_t pieces = CeilDiv(tiles, tiles_per_task);
+  int64_t unit = 1;  // rows that are whole tiles of every format
+  for (const RowTasks& cut : cuts) unit = std::lcm(unit, cut.x.TileRows());
+  const int64_t most_pieces =
+      std::min(CeilDiv(int64_t{2} * threads, row_tasks), CeilDiv(x.rows, 8 * kTileRows));
+  const int64_t rows_per_piece = RoundUp(CeilDiv(x.rows, most_pieces), unit);
+  const int64_t pieces = CeilDiv(x.rows, rows_per_piece);
   const int64_t work = x.rows * out * CeilDiv(x.cols, LaneCount());
   ForTasks(context.pool, row_tasks * pieces, work, [&](int64_t task, int) HWY_ATTR {
     const int64_t row_task = task % row_tasks;
@@ -77,8 +80,10 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
     const auto& [weight, y] = all[p];
     const int64_t row = (row_task - cuts[p].first) * cuts[p].rows_per_task;
     const int64_t rows = std::min(cuts[p].rows_per_task, weight.rows - row);
-    const int64_t tile = task / row_tasks * tiles_per_task;
-    Multiply(cuts[p].x, {tile, std::min(tile + tiles_per_task, tiles)}, weight.Rows(row, rows),
+    const int64_t first = task / row_tasks * rows_per_piece;
+    const int64_t end = std::min(first + rows_per_piece, x.rows);
+    const int64_t tile_rows = cuts[p].x.TileRows();
+    Multiply(cuts[p].x, {first / tile_rows, CeilDiv(end, tile_rows)}, weight.Rows(row, rows),
              y.Cols(row, rows));
   });
 }

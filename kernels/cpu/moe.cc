@@ -24,8 +24,8 @@ struct Group {
   int64_t expert;
   int64_t first;  // position of its first slot
   int64_t count;
-  int64_t first_tile;
-  int64_t first_task;  // of the loop at hand
+  int64_t first_tile;  // of the loop at hand, like the next
+  int64_t first_task;
   int64_t rows_per_task;
 };
 
@@ -35,7 +35,6 @@ struct Grouping {
   int32_t* slots;      // [positions]: t * k + s
   int32_t* positions;  // [t * k + s]: -1 where it was dropped
   int64_t largest;     // slots of the largest group
-  int64_t tiles;
 };
 
 // Counting sort: within a group, slots keep the order of their tokens.
@@ -45,7 +44,7 @@ Grouping GroupByExpert(Workspace& scratch, MatrixView<const int32_t> experts,
   const int64_t total = experts.rows * k;
   auto* next = scratch.Allocate<int64_t>(expert_count);
   Grouping grouping = {scratch.Allocate<Group>(expert_count), 0, scratch.Allocate<int32_t>(total),
-                       scratch.Allocate<int32_t>(total),      0, 0};
+                       scratch.Allocate<int32_t>(total), 0};
   std::fill_n(next, expert_count, 0);
   for (int64_t t = 0; t < experts.rows; ++t) {
     for (int64_t s = 0; s < k; ++s) {
@@ -60,9 +59,8 @@ Grouping GroupByExpert(Workspace& scratch, MatrixView<const int32_t> experts,
     const int64_t count = next[expert];
     next[expert] = first;
     if (count == 0) continue;
-    grouping.groups[grouping.group_count++] = {expert, first, count, grouping.tiles, 0, 0};
+    grouping.groups[grouping.group_count++] = {expert, first, count, 0, 0, 0};
     grouping.largest = std::max(grouping.largest, count);
-    grouping.tiles += CeilDiv(count, kTileRows);
     first += count;
   }
   for (int64_t t = 0; t < experts.rows; ++t) {
@@ -104,7 +102,7 @@ int64_t CutIntoTasks(const Grouping& grouping, std::span<const ExpertWeights> we
 PackedRows AllocateRows(KernelContext& context, ByteProducts products, const WeightMatrix& weight,
                         int64_t rows) {
   const ActivationFormat format = FormatFor(weight, products);
-  auto* data = context.scratch.Allocate<std::byte>(rows * PackedRowBytes(format, weight.cols));
+  auto* data = context.scratch.Allocate<std::byte>(PackedBytes(format, rows, weight.cols));
   return {format, products, data, rows, weight.cols};
 }
 
@@ -112,16 +110,22 @@ PackedRows GatherRows(KernelContext& context, ByteProducts products, ConstMatrix
                       const WeightMatrix& weight, int64_t k, const Grouping& grouping) {
   const int64_t total = x.rows * k;
   const PackedRows packed = AllocateRows(context, products, weight, total);
+  int64_t tiles = 0;
+  for (int64_t g = 0; g < grouping.group_count; ++g) {
+    Group& group = grouping.groups[g];
+    group.first_tile = tiles;
+    tiles += packed.From(group.first, group.count).Tiles();
+  }
   const auto pack = [&](int64_t index, int) HWY_ATTR {
     const Group& group = GroupOf(grouping, &Group::first_tile, index);
     const int64_t tile = index - group.first_tile;
     const PackedRows rows = packed.From(group.first, group.count);
-    const int32_t* slots = grouping.slots + group.first + tile * kTileRows;
-    const float* from[kTileRows];
+    const int32_t* slots = grouping.slots + group.first + tile * rows.TileRows();
+    const float* from[kMostTileRows];
     for (int64_t r = 0; r < rows.RowsOf(tile); ++r) from[r] = x.row(slots[r] / k);
     PackColumns(from, 0, x.cols, rows, tile);
   };
-  ForTasks(context.pool, grouping.tiles, total * x.cols / LaneCount(), pack);
+  ForTasks(context.pool, tiles, total * x.cols / LaneCount(), pack);
   return packed;
 }
 
@@ -136,8 +140,10 @@ void Activate(Matrix gate, ConstMatrix up, int64_t column, const PackedRows& hid
     }
   }
   for (int64_t tile = 0; tile < hidden.Tiles(); ++tile) {
-    const float* from[kTileRows];
-    for (int64_t r = 0; r < hidden.RowsOf(tile); ++r) from[r] = gate.row(tile * kTileRows + r);
+    const float* from[kMostTileRows];
+    for (int64_t r = 0; r < hidden.RowsOf(tile); ++r) {
+      from[r] = gate.row(tile * hidden.TileRows() + r);
+    }
     PackColumns(from, column, gate.cols, hidden, tile);
   }
 }
@@ -175,9 +181,9 @@ PackedRows GateAndUp(KernelContext& context, const PackedRows& x, const PackedRo
     float* result = results + worker * 2 * products;
     const Matrix gate(result, group.count, count);
     const Matrix up(result + products, group.count, count);
-    const TileRange tiles = {0, rows.Tiles()};
-    Multiply(rows, tiles, expert.gate.Rows(row, count), gate);
-    Multiply(x_up.From(group.first, group.count), tiles, expert.up.Rows(row, count), up);
+    const PackedRows rows_up = x_up.From(group.first, group.count);
+    Multiply(rows, {0, rows.Tiles()}, expert.gate.Rows(row, count), gate);
+    Multiply(rows_up, {0, rows_up.Tiles()}, expert.up.Rows(row, count), up);
     Keep(gate, grouping.slots + group.first, row, kept.gate);
     Keep(up, grouping.slots + group.first, row, kept.up);
     Activate(gate, up, row, hidden.From(group.first, group.count));

@@ -142,7 +142,10 @@ HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64
     Unpack(static_cast<const Block*>(nullptr),
            LaneBlock{block.words() + lane, block.halves() + lane, ahead},
            LanePanel{panel.values + 4 * Panel::At(unit, v), panel.scales + Panel::At(group, v),
-                     panel.minima + Panel::At(group, v), Traits::kWords});
+                     panel.minima + Panel::At(group, v), Traits::kWords,
+                     Traits::kWholeScales && Traits::kProducts == ByteProducts::kTiles,
+                     panel.steps + lane, panel.minimum_steps + lane, panel.minimum_pairs + lane,
+                     panel.high_values + 4 * lane});
   }
 }
 

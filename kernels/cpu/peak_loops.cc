@@ -1,9 +1,11 @@
 #include "kernels/cpu/peak_loops.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "base/check.h"
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/targets.h"
 
 #if defined(__x86_64__)
@@ -244,11 +246,55 @@ __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations)
   return total[0];
 }
 
-Int8Loop AvxVnniLoop() {
-  return {{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits (AVX-VNNI)"};
+constexpr int64_t kTileProducts = 4;
+
+// Four sums of two tiles of ones with two of their negatives, as many as the eight registers hold.
+float AmxLoop(int64_t iterations) {
+  constexpr TileShape kWhole = {16, 64};
+  const AmxTiles tiles({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+  int8_t bytes[2][16 * 64];
+  std::fill_n(bytes[0], sizeof(bytes[0]), int8_t{1});
+  std::fill_n(bytes[1], sizeof(bytes[1]), int8_t{-1});
+  asm volatile(
+      "tileloadd (%0, %2, 1), %%tmm4\n\t"
+      "tileloadd (%0, %2, 1), %%tmm5\n\t"
+      "tileloadd (%1, %2, 1), %%tmm6\n\t"
+      "tileloadd (%1, %2, 1), %%tmm7"
+      :
+      : "r"(bytes[0]), "r"(bytes[1]), "r"(int64_t{64})
+      : "memory");
+  for (int64_t i = 0; i < iterations; ++i) {
+    asm volatile(
+        "tdpbssd %%tmm6, %%tmm4, %%tmm0\n\t"
+        "tdpbssd %%tmm7, %%tmm4, %%tmm1\n\t"
+        "tdpbssd %%tmm6, %%tmm5, %%tmm2\n\t"
+        "tdpbssd %%tmm7, %%tmm5, %%tmm3" ::);
+  }
+  int32_t sums[kTileProducts][16 * 16];
+  asm volatile(
+      "tilestored %%tmm0, (%0, %1, 1)\n\t"
+      "tilestored %%tmm1, 1024(%0, %1, 1)\n\t"
+      "tilestored %%tmm2, 2048(%0, %1, 1)\n\t"
+      "tilestored %%tmm3, 3072(%0, %1, 1)"
+      :
+      : "r"(sums), "r"(int64_t{64})
+      : "memory");
+  return static_cast<float>(sums[0][0] + sums[1][0] + sums[2][0] + sums[3][0]);
 }
 
-// What the best target of this processor leaves out.
+std::optional<Int8Loop> LoopOfExtension(TargetExtension extension) {
+  switch (extension) {
+    case TargetExtension::kAmx:
+      return Int8Loop{{AmxLoop, 2.0 * 16 * 16 * 64 * kTileProducts}, "tdpbssd (AMX)"};
+    case TargetExtension::kAvxVnni:
+      return Int8Loop{{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits (AVX-VNNI)"};
+    case TargetExtension::kNone:
+      break;
+  }
+  return {};
+}
+
+// What the best of Highway's targets for this processor leaves out.
 void AddExtensions(PeakLoops& loops) {
   if (__builtin_cpu_supports("avx512vnni")) {
     loops.int8 = {{Vnni512Loop, 2.0 * 64 * kDotSums}, "vpdpbusd of 512 bits"};
@@ -258,7 +304,7 @@ void AddExtensions(PeakLoops& loops) {
 
 #else
 
-std::optional<Int8Loop> AvxVnniLoop() { return {}; }
+std::optional<Int8Loop> LoopOfExtension(TargetExtension) { return {}; }
 void AddExtensions(PeakLoops&) {}
 
 #endif  // HWY_ARCH_X86
@@ -276,8 +322,8 @@ PeakLoops LoopsOf(std::string_view target) {
   const Result<Target> found = FindTarget(target);
   FULMEN_CHECK(found, "{}", found.error().message);
   PeakLoops loops = LoopsOfBits(found->bit);
-  if (found->avx_vnni) loops.int8 = AvxVnniLoop();
-  if (target == Targets().front()) AddExtensions(loops);
+  if (found->bit == hwy::SupportedAndGeneratedTargets().front()) AddExtensions(loops);
+  if (const auto loop = LoopOfExtension(found->extension)) loops.int8 = loop;
   return loops;
 }
 

@@ -4,8 +4,9 @@
 // Every output is one sum of a fixed order. x has a step for each block of columns, W a scale (and
 // for some types a minimum) for each group in the block. Products of integers are summed exactly
 // within a group; within a block scale * sum + minimum * (sum of x) is added group by group in
-// float32; times the step, blocks are added from first to last. So the bits depend neither on the
-// number of rows of x, nor on how rows and outputs are cut into tasks.
+// float32, or exactly where scales are whole numbers; times the step, blocks are added from first
+// to last. So the bits depend neither on the number of rows of x, nor on how rows and outputs are
+// cut into tasks.
 //
 // A panel of W is unpacked once into the L1 cache, for all tiles of x. A register tile is
 // kTileRows rows of x by kPanelVecs vectors of W, one output row in each lane.
@@ -18,6 +19,7 @@
 
 #include "base/matrix.h"
 #include "kernels/cpu/activations-inl.h"
+#include "kernels/cpu/amx-inl.h"
 #include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/panel-inl.h"
@@ -62,6 +64,14 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t column, int
   }
 }
 
+// What the next tile will read: tiles lie further apart than the machine foresees, and too much
+// fetched at once would hold up the loads of the present.
+template <int kBytes>
+HWY_INLINE void FetchPart(const uint8_t* from) {
+  HWY_UNROLL(8)
+  for (int i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 3);
+}
+
 // block += scale * sums + minimum * (sum of x), for one group.
 template <class Traits, int kRows>
 HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int64_t group,
@@ -79,7 +89,7 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
       const FloatsV sum = hn::ConvertTo(d, sums[r][v]);
       block[r][v] = first ? hn::Mul(scale, sum) : hn::MulAdd(scale, sum, block[r][v]);
     }
-    if constexpr (Traits::kMinimum) {
+    if constexpr (Traits::kMinimum && !Traits::kWholeScales) {
       const FloatsV minimum = hn::Load(d, w.minima + Panel::At(group, v));
       HWY_UNROLL(8)
       for (int r = 0; r < kRows; ++r) {
@@ -89,12 +99,43 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
   }
 }
 
-// What the next tile will read: tiles lie further apart than the machine foresees, and too much
-// fetched at once would hold up the loads of the present.
-template <int kBytes>
-HWY_INLINE void FetchPart(const uint8_t* from) {
+// block = step * (sum of scale * sums) + minimum_step * (sum of minimum * (sum of x)), for a whole
+// block of kWholeScales: both sums are exact. That of scale * sums is so in float32 as far as
+// kExactGroups groups, and then rounded once.
+template <class Traits, int kRows>
+HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, const uint8_t* next,
+                           TileSums<kRows>& block) {
+  constexpr int kGroups = Traits::kBlock / Traits::kGroup;
+  constexpr int kExactGroups = 4;
+  static_assert(kExactGroups * kLargeGroup * 15 * 127 * 63 < 1 << 24 &&
+                kGroups <= 2 * kExactGroups);
+  const Floats d;
+  TileSums<kRows> first_half;
+  for (int g = 0; g < kGroups; ++g) {
+    FetchPart<Traits::kGroup * kRows>(next + g * Traits::kGroup * kRows);
+    AddGroup<Traits, kRows>(x, w, column + g * Traits::kGroup, g, g % kExactGroups == 0, block);
+    if (g + 1 == kExactGroups) std::copy_n(&block[0][0], kRows * kPanelVecs, &first_half[0][0]);
+  }
+  const int32_t* pairs = x.sum_pairs + column / kSuperBlock * kRows * kPairs;
   HWY_UNROLL(8)
-  for (int i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 3);
+  for (int v = 0; v < kPanelVecs; ++v) {
+    const FloatsV step = hn::Load(d, w.steps + v * LaneCount());
+    const FloatsV minimum_step = hn::Load(d, w.minimum_steps + v * LaneCount());
+    IntsV minima[kPairs];
+    HWY_UNROLL(8)
+    for (int p = 0; p < kPairs; ++p)
+      minima[p] = hn::Load(Ints(), w.minimum_pairs + Panel::At(p, v));
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      IntsV minimum = hn::Zero(Ints());
+      HWY_UNROLL(8)
+      for (int p = 0; p < kPairs; ++p) {
+        minimum = AddPairs(minimum, hn::Set(Ints(), pairs[r * kPairs + p]), minima[p]);
+      }
+      const FloatsV scaled = hn::Mul(step, hn::Add(first_half[r][v], block[r][v]));
+      block[r][v] = hn::MulAdd(minimum_step, hn::ConvertTo(d, minimum), scaled);
+    }
+  }
 }
 
 // sums [kRows][PanelRows()] += one tile of x with one panel, whose first column is `column`.
@@ -110,11 +151,15 @@ HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column
   }
   for (int64_t c = 0; c < columns; c += Traits::kBlock) {
     TileSums<kRows> block;
-    for (int g = 0; g < Traits::kBlock / Traits::kGroup; ++g) {
-      constexpr int kColumnBytes = kRows * Traits::kBytes;
-      FetchPart<Traits::kGroup * kColumnBytes>(next + (c + g * Traits::kGroup) * kColumnBytes);
-      AddGroup<Traits, kRows>(x, w, column + c + g * Traits::kGroup, c / Traits::kGroup + g, g == 0,
-                              block);
+    if constexpr (Traits::kWholeScales) {
+      WholeBlock<Traits, kRows>(x, w, column + c, next + c * kRows, block);
+    } else {
+      for (int g = 0; g < Traits::kBlock / Traits::kGroup; ++g) {
+        constexpr int kColumnBytes = kRows * Traits::kBytes;
+        FetchPart<Traits::kGroup * kColumnBytes>(next + (c + g * Traits::kGroup) * kColumnBytes);
+        AddGroup<Traits, kRows>(x, w, column + c + g * Traits::kGroup, c / Traits::kGroup + g,
+                                g == 0, block);
+      }
     }
     const float* steps = x.steps + (column + c) / Traits::kBlock * kRows;
     HWY_UNROLL(8)
@@ -153,6 +198,18 @@ HWY_INLINE void MultiplyTileOf(const Int8Tile& x, const Panel& w, int64_t column
   }
 }
 
+// sums [rows of the tiles][PanelRows()] += tiles of x with one panel.
+template <class Traits>
+HWY_INLINE void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, int64_t column,
+                              int64_t columns, float* sums) {
+  for (size_t tile = 0; tile < tiles.size(); ++tile) {
+    const Int8Tile& next = tiles[std::min(tile + 1, tiles.size() - 1)];
+    MultiplyTileOf<Traits>(tiles[tile], w, column, columns,
+                           next.q + column * next.rows * Traits::kBytes, sums);
+    sums += tiles[tile].rows * PanelRows();
+  }
+}
+
 // y[:, 0 .. columns of y) = the sums of some tiles, which lie row by row.
 HWY_INLINE void StorePanel(const float* sums, Matrix y) {
   for (int64_t r = 0; r < y.rows; ++r) {
@@ -164,27 +221,25 @@ HWY_INLINE void StorePanel(const float* sums, Matrix y) {
 
 // Tiles whose sums with one panel are kept side by side while the columns pass by: in y, rows lie
 // far apart and often push each other out of the cache. 64 KB at most.
-constexpr int64_t kPanelTiles = 512 / kTileRows;
+constexpr int64_t kMostSumRows = 512;
 
 template <class Traits>
 HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
                                  const WeightMatrix& weight, Matrix y) {
-  HWY_ALIGN float sums[kPanelTiles * kTileRows * kMostPanelRows];
+  HWY_ALIGN float sums[kMostSumRows * kMostPanelRows];
   Panel panel;
-  const int64_t first_row = tiles.begin * kTileRows;
-  const int64_t x_rows = std::min(tiles.end * kTileRows, x.rows) - first_row;
+  const int64_t first_row = tiles.begin * x.TileRows();
+  const int64_t x_rows = std::min(tiles.end * x.TileRows(), x.rows) - first_row;
+  Int8Tile x_tiles[kMostSumRows / kTileRows];
+  for (int64_t i = 0; i < tiles.size(); ++i) x_tiles[i] = x.QuantizedTile(tiles.begin + i);
   for (int64_t row = 0; row < weight.rows; row += PanelRows()) {
     const StoredRows stored(weight, row);
     std::fill_n(sums, x_rows * PanelRows(), 0.0F);
     for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
       const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
       FillPanel<Traits>(weight, stored, row, column, columns, panel);
-      for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-        const Int8Tile next = x.QuantizedTile(std::min(tile + 1, tiles.end - 1));
-        MultiplyTileOf<Traits>(x.QuantizedTile(tile), panel, column, columns,
-                               next.q + column * next.rows * Traits::kBytes,
-                               sums + (tile - tiles.begin) * kTileRows * PanelRows());
-      }
+      MultiplyTiles<Traits>({x_tiles, static_cast<size_t>(tiles.size())}, panel, column, columns,
+                            sums);
     }
     StorePanel(sums, y.Rows(first_row, x_rows).Cols(row, std::min(PanelRows(), weight.rows - row)));
   }

@@ -12,13 +12,33 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
+namespace {
+
+template <class Traits>
+void MultiplyAll(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
+                 Matrix y) {
+  const int64_t most = kMostSumRows / x.TileRows();
+  for (int64_t tile = tiles.begin; tile < tiles.end; tile += most) {
+    MultiplyPanels<Traits>(x, {tile, std::min(tile + most, tiles.end)}, weight, y);
+  }
+}
+
+}  // namespace
+
 void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y) {
   VisitProducts(x.products, [&]<ByteProducts kProducts>() {
     VisitBlocks(weight.type, [&]<class Block>(const Block*) {
-      for (int64_t tile = tiles.begin; tile < tiles.end; tile += kPanelTiles) {
-        MultiplyPanels<ProductTraits<Block, kProducts>>(
-            x, {tile, std::min(tile + kPanelTiles, tiles.end)}, weight, y);
+      if constexpr (kProducts != ByteProducts::kTiles) {
+        MultiplyAll<ProductTraits<Block, kProducts>>(x, tiles, weight, y);
+      } else if constexpr (BlockTraits<Block>::kWholeScales) {
+        if (!x.ForAmx()) {
+          return MultiplyAll<ProductTraits<Block, ByteProducts::kFours>>(x, tiles, weight, y);
+        }
+        const BlockTiles registers;
+        MultiplyAll<ProductTraits<Block, kProducts>>(x, tiles, weight, y);
+      } else {
+        MultiplyAll<ProductTraits<Block, ByteProducts::kFours>>(x, tiles, weight, y);
       }
     });
   });

@@ -8,10 +8,26 @@
 
 namespace fulmen::cpu {
 
+namespace {
+
+ByteProducts ProductsOf(TargetExtension extension) {
+  switch (extension) {
+    case TargetExtension::kAmx:
+      return ByteProducts::kTiles;
+    case TargetExtension::kAvxVnni:
+      return ByteProducts::kFours;
+    case TargetExtension::kNone:
+      break;
+  }
+  return ByteProducts::kPairs;  // or what the instruction set has by itself
+}
+
+}  // namespace
+
 Result<Kernels> KernelsFor(std::string_view target) {
   FULMEN_ASSIGN(const Target found, FindTarget(target));
   const ScopedTarget scope(found.bit);
-  const ByteProducts products = found.avx_vnni ? ByteProducts::kFours : ByteProducts::kPairs;
+  const ByteProducts products = ProductsOf(found.extension);
   Kernels kernels;
   kernels.name = fmt::format("cpu ({})", target);
   RegisterElementwise(kernels);

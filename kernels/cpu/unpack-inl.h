@@ -22,12 +22,20 @@ HWY_INLINE int64_t PanelRows() { return kPanelVecs * LaneCount(); }
 
 // PanelRows() rows of a weight by one super block of columns (or as many as are left), one row in
 // each lane: weight = scale * value [+ minimum], scale and minimum one for each group of columns.
+// Of types with whole numbers for both (kWholeScales), weight = step * scale * value + minimum_step
+// * minimum, with a step of each for the block.
 struct Panel {
   static constexpr int64_t kMostGroups = kSuperBlock / kSmallGroup;
   // Fours of columns, or twos as words, as in Int8Tile.
   HWY_ALIGN int8_t values[kMostBytes * kSuperBlock * kMostPanelRows];
   HWY_ALIGN float scales[kMostGroups * kMostPanelRows];
   HWY_ALIGN float minima[kMostGroups * kMostPanelRows];
+  HWY_ALIGN float steps[kMostPanelRows];
+  HWY_ALIGN float minimum_steps[kMostPanelRows];
+  HWY_ALIGN int32_t minimum_pairs[kPairs * kMostPanelRows];
+  // For AMX, of kWholeScales: values times the low three bits of their scale are in `values`, and
+  // times the high three here.
+  HWY_ALIGN int8_t high_values[kMayHaveAmx ? kSuperBlock * kMostPanelRows : 1];
   // What the zero point of x, where it has one, adds to the products of a group, to be taken off.
   HWY_ALIGN int32_t corrections[kMostGroups * kMostPanelRows];
 
@@ -69,7 +77,31 @@ struct LanePanel {
   float* scales;
   float* minima;
   bool words;
+  bool scaled;  // values by the bits of their scales
+  // One for each row, or row by row for each pair of groups.
+  float* steps;
+  float* minimum_steps;
+  int32_t* minimum_pairs;
+  int8_t* high_values;
 
+  // The same of values whose scale, below 64, is in both halves of a lane.
+  HWY_INLINE void SetScaledValues(int64_t four, IntsV v, IntsV scale) const {
+    const hn::Repartition<uint16_t, Ints> d16;
+    const hn::Repartition<int8_t, Ints> d8;
+    // No product of a byte reaches the byte above it.
+    const auto times = [&](auto factor) HWY_ATTR { return hn::Mul(hn::BitCast(d16, v), factor); };
+    const auto words16 = hn::BitCast(d16, scale);
+    StoreUnit(four, hn::BitCast(Ints(), times(hn::And(words16, hn::Set(d16, 7)))));
+    hn::Store(hn::BitCast(d8, times(hn::ShiftRight<3>(words16))), d8,
+              high_values + 4 * four * PanelRows());
+  }
+  HWY_INLINE void SetSteps(FloatsV step, FloatsV minimum_step) const {
+    hn::Store(step, Floats(), steps);
+    hn::Store(minimum_step, Floats(), minimum_steps);
+  }
+  HWY_INLINE void SetMinimumPair(int64_t pair, IntsV v) const {
+    hn::Store(v, Ints(), minimum_pairs + pair * PanelRows());
+  }
   HWY_INLINE void SetValues(int64_t four, IntsV v) const {
     if (words) {
       const hn::Repartition<int16_t, Ints> d16;
@@ -130,7 +162,7 @@ HWY_INLINE IntsV IQ4Lookup(IntsV indices) {
 // Of a type: how many words and halves a block has, where they stand in it; sizes of blocks and
 // groups; whether there are minima, and values beyond kMostNarrow.
 template <int kBlockSize, int kGroupSize, bool kHasMinimum, bool kIsWide, int kHalfCount,
-          int kHalfOffset, int kWordOffset>
+          int kHalfOffset, int kWordOffset, bool kHasWholeScales = false>
 struct Traits {
   static constexpr int kBlock = kBlockSize;
   static constexpr int kGroup = kGroupSize;
@@ -139,6 +171,7 @@ struct Traits {
   static constexpr int kHalves = kHalfCount;
   static constexpr int kFirstHalf = kHalfOffset;
   static constexpr int kFirstWord = kWordOffset;
+  static constexpr bool kWholeScales = kHasWholeScales;
 };
 template <class Block>
 struct BlockTraits;
@@ -256,31 +289,53 @@ HWY_INLINE void Unpack(const BlockQ3_K*, const LaneBlock& from, const LanePanel&
   });
 }
 
-// Of Q4_K and Q5_K, whose first three words hold them.
-HWY_INLINE void UnpackScalesAndMinima(const LaneBlock& from, const LanePanel& to) {
-  const FloatsV d = from.Half(0);
-  const FloatsV dmin = hn::Neg(from.Half(1));
-  const IntsV a = from.Word(0), b = from.Word(1), c = from.Word(2);
-  const IntsV six = Bytes(63), high = Bytes(0x30);
-  const IntsV scales[2] = {hn::And(a, six),
-                           hn::Or(LowHalves(c), hn::And(hn::ShiftRight<2>(a), high))};
-  const IntsV minima[2] = {hn::And(b, six),
-                           hn::Or(HighHalves(c), hn::And(hn::ShiftRight<2>(b), high))};
-  for (int g = 0; g < 8; ++g) {
-    to.SetScale(g, hn::Mul(d, ByteAsFloat(scales[g / 4], g % 4)));
-    to.SetMinimum(g, hn::Mul(dmin, ByteAsFloat(minima[g / 4], g % 4)));
+// Of Q4_K and Q5_K, in six bits each of the first three words: four groups in the bytes of a
+// vector.
+struct ScalesAndMinima {
+  IntsV scales[2];
+  IntsV minima[2];
+
+  explicit ScalesAndMinima(const LaneBlock& from) {
+    const IntsV a = from.Word(0), b = from.Word(1), c = from.Word(2);
+    const IntsV six = Bytes(63), high = Bytes(0x30);
+    scales[0] = hn::And(a, six);
+    scales[1] = hn::Or(LowHalves(c), hn::And(hn::ShiftRight<2>(a), high));
+    minima[0] = hn::And(b, six);
+    minima[1] = hn::Or(HighHalves(c), hn::And(hn::ShiftRight<2>(b), high));
   }
-}
+};
 
 template <>
-struct BlockTraits<BlockQ4_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4> {};
+struct BlockTraits<BlockQ4_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4, true> {};
 HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel& to) {
-  UnpackScalesAndMinima(from, to);
+  const ScalesAndMinima groups(from);
+  to.SetSteps(from.Half(0), hn::Neg(from.Half(1)));
+  const IntsV byte = hn::Set(Ints(), 255);
   for (int pair = 0; pair < 4; ++pair) {
-    for (int i = 0; i < 8; ++i) {
-      const IntsV word = from.Word(3 + 8 * pair + i);
-      to.SetValues(16 * pair + i, LowHalves(word));
-      to.SetValues(16 * pair + 8 + i, HighHalves(word));
+    const IntsV minima = hn::ShiftRightSame(groups.minima[pair / 2], pair % 2 * 16);
+    const IntsV second = hn::And(hn::ShiftRight<8>(minima), byte);
+    to.SetMinimumPair(pair, hn::Or(hn::And(minima, byte), hn::ShiftLeft<16>(second)));
+  }
+  for (int pair = 0; pair < 4; ++pair) {
+    const IntsV scales = hn::ShiftRightSame(groups.scales[pair / 2], pair % 2 * 16);
+    const IntsV low_scale = hn::And(scales, byte);
+    const IntsV high_scale = hn::And(hn::ShiftRight<8>(scales), byte);
+    if (to.scaled) {
+      const IntsV low_twice = hn::Or(low_scale, hn::ShiftLeft<16>(low_scale));
+      const IntsV high_twice = hn::Or(high_scale, hn::ShiftLeft<16>(high_scale));
+      for (int i = 0; i < 8; ++i) {
+        const IntsV word = from.Word(3 + 8 * pair + i);
+        to.SetScaledValues(16 * pair + i, LowHalves(word), low_twice);
+        to.SetScaledValues(16 * pair + 8 + i, HighHalves(word), high_twice);
+      }
+    } else {
+      to.SetScale(2 * pair, hn::ConvertTo(Floats(), low_scale));
+      to.SetScale(2 * pair + 1, hn::ConvertTo(Floats(), high_scale));
+      for (int i = 0; i < 8; ++i) {
+        const IntsV word = from.Word(3 + 8 * pair + i);
+        to.SetValues(16 * pair + i, LowHalves(word));
+        to.SetValues(16 * pair + 8 + i, HighHalves(word));
+      }
     }
   }
 }
@@ -288,7 +343,13 @@ HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel&
 template <>
 struct BlockTraits<BlockQ5_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4> {};
 HWY_INLINE void Unpack(const BlockQ5_K*, const LaneBlock& from, const LanePanel& to) {
-  UnpackScalesAndMinima(from, to);
+  const ScalesAndMinima groups(from);
+  const FloatsV d = from.Half(0);
+  const FloatsV dmin = hn::Neg(from.Half(1));
+  for (int g = 0; g < 8; ++g) {
+    to.SetScale(g, hn::Mul(d, ByteAsFloat(groups.scales[g / 4], g % 4)));
+    to.SetMinimum(g, hn::Mul(dmin, ByteAsFloat(groups.minima[g / 4], g % 4)));
+  }
   for (int i = 0; i < 8; ++i) {
     const IntsV high = from.Word(3 + i);
     for (int pair = 0; pair < 4; ++pair) {

@@ -1,0 +1,152 @@
+// Products of rows of x with weights of kWholeScales by AMX, which multiplies tiles of bytes.
+// Included once per instruction set; there is code for AVX3_DL alone, which every processor with
+// AMX has.
+//
+// The sums are those of quantized-inl.h, to the bit. A value times its scale does not fit a byte,
+// so the scale is taken apart: the values times its low three bits and times its high three bits
+// are two panels, whose sums over a block are exact.
+#if defined(FULMEN_KERNELS_CPU_AMX_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FULMEN_KERNELS_CPU_AMX_INL_H_
+#undef FULMEN_KERNELS_CPU_AMX_INL_H_
+#else
+#define FULMEN_KERNELS_CPU_AMX_INL_H_
+#endif
+
+#include <span>
+
+#include "base/matrix.h"
+#include "kernels/cpu/activations-inl.h"
+#include "kernels/cpu/amx_tiles.h"
+#include "kernels/cpu/gemm-inl.h"
+#include "kernels/cpu/panel-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fulmen::cpu::HWY_NAMESPACE {
+
+// The tile registers for kWholeScales: sums of the values by the low and the high bits of their
+// scales for both vectors of a panel, x, and w.
+struct BlockTiles : AmxTiles {
+  static constexpr TileShape kWhole = {kAmxRows, kLine};
+  BlockTiles() : AmxTiles({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole}) {}
+};
+
+#if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
+
+// Has 64 columns of a tile fetched, which tile loads wait for otherwise.
+HWY_INLINE void FetchRows(const Int8Tile& x, int64_t column) {
+  const uint8_t* rows = x.q + column * x.rows;
+  HWY_UNROLL(16)
+  for (int64_t r = 0; r < kAmxRows; ++r) __builtin_prefetch(rows + 64 * r, 0, 3);
+}
+
+// The sums of a block: [vector][low, high][kAmxRows][16].
+struct alignas(kLine) BlockSums {
+  int32_t sums[kPanelVecs][2][kAmxRows * 16];
+  int32_t gap[16];  // so that those of two blocks do not lie at the same place of a page
+};
+
+// Part `part` of a block, 64 columns, of a tile of x by a panel.
+HWY_INLINE void MultiplyPart(const Int8Tile& x, const Panel& w, int64_t column, int64_t part) {
+  const uint8_t* rows = x.q + (column + kAmxColumns * part) * x.rows;
+  const int64_t first = 4 * Panel::At(16 * part, 0);
+  asm volatile(
+      "tileloadd (%[x], %[x_stride], 1), %%tmm4\n\t"
+      "tileloadd (%[low], %[stride], 1), %%tmm5\n\t"
+      "tdpbssd %%tmm5, %%tmm4, %%tmm0\n\t"
+      "tileloadd (%[high], %[stride], 1), %%tmm6\n\t"
+      "tdpbssd %%tmm6, %%tmm4, %%tmm1\n\t"
+      "tileloadd 64(%[low], %[stride], 1), %%tmm7\n\t"
+      "tdpbssd %%tmm7, %%tmm4, %%tmm2\n\t"
+      "tileloadd 64(%[high], %[stride], 1), %%tmm5\n\t"
+      "tdpbssd %%tmm5, %%tmm4, %%tmm3"
+      :
+      : [x] "r"(rows), [x_stride] "r"(int64_t{64}), [low] "r"(w.values + first),
+        [high] "r"(w.high_values + first), [stride] "r"(4 * PanelRows())
+      : "memory");
+}
+HWY_INLINE void ClearSums() {
+  asm volatile(
+      "tilezero %%tmm0\n\t"
+      "tilezero %%tmm1\n\t"
+      "tilezero %%tmm2\n\t"
+      "tilezero %%tmm3" ::);
+}
+HWY_INLINE void StoreSums(BlockSums& to) {
+  asm volatile(
+      "tilestored %%tmm0, (%[to], %[stride], 1)\n\t"
+      "tilestored %%tmm1, 1024(%[to], %[stride], 1)\n\t"
+      "tilestored %%tmm2, 2048(%[to], %[stride], 1)\n\t"
+      "tilestored %%tmm3, 3072(%[to], %[stride], 1)"
+      :
+      : [to] "r"(&to), [stride] "r"(int64_t{64})
+      : "memory");
+}
+
+// to [4][PanelRows()] += the block of rows [row, row + 4) of a tile; see WholeBlock.
+HWY_INLINE void AddBlockRows(const BlockSums& block, const Int8Tile& x, const Panel& w,
+                             int64_t column, int64_t row, float* HWY_RESTRICT to) {
+  const Floats d;
+  const Ints di;
+  const int64_t first = column / kSuperBlock * x.rows + row;
+  const int32_t* pairs = x.sum_pairs + first * kPairs;
+  const float* steps = x.steps + first;
+  to += row * PanelRows();
+  HWY_UNROLL(2)
+  for (int v = 0; v < kPanelVecs; ++v) {
+    const FloatsV step = hn::Load(d, w.steps + v * LaneCount());
+    const FloatsV minimum_step = hn::Load(d, w.minimum_steps + v * LaneCount());
+    IntsV minima[kPairs];
+    HWY_UNROLL(4)
+    for (int p = 0; p < kPairs; ++p) minima[p] = hn::Load(di, w.minimum_pairs + Panel::At(p, v));
+    HWY_UNROLL(4)
+    for (int r = 0; r < 4; ++r) {
+      IntsV minimum = hn::Zero(di);
+      HWY_UNROLL(4)
+      for (int p = 0; p < kPairs; ++p) {
+        minimum = AddPairs(minimum, hn::Set(di, pairs[r * kPairs + p]), minima[p]);
+      }
+      const int64_t at = (row + r) * 16;
+      const IntsV low = hn::Load(di, block.sums[v][0] + at);
+      const IntsV high = hn::Load(di, block.sums[v][1] + at);
+      const FloatsV scaled = hn::Mul(step, hn::ConvertTo(d, hn::Add(low, hn::ShiftLeft<3>(high))));
+      const FloatsV sum = hn::MulAdd(minimum_step, hn::ConvertTo(d, minimum), scaled);
+      float* out = to + Panel::At(r, v);
+      hn::Store(hn::MulAdd(hn::Set(d, steps[r]), sum, hn::Load(d, out)), d, out);
+    }
+  }
+}
+
+// sums += tiles of x by one panel, a block of kWholeScales: some tiles are multiplied, then what
+// came out of them is scaled and added.
+template <class Traits>
+requires(Traits::kProducts == ByteProducts::kTiles && Traits::kWholeScales) HWY_NOINLINE
+    void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, int64_t column,
+                       int64_t /*columns*/, float* sums) {
+  constexpr int kParts = kSuperBlock / kAmxColumns;
+  constexpr size_t kTogether = 4;
+  BlockSums blocks[kTogether];
+  for (size_t first = 0; first < tiles.size(); first += kTogether) {
+    const size_t count = std::min(kTogether, tiles.size() - first);
+    for (size_t i = 0; i < count; ++i) {
+      const Int8Tile& next = tiles[std::min(first + i + 1, tiles.size() - 1)];
+      ClearSums();
+      for (int part = 0; part < kParts; ++part) {
+        FetchRows(next, column + kAmxColumns * part);
+        MultiplyPart(tiles[first + i], w, column, part);
+      }
+      StoreSums(blocks[i]);
+    }
+    for (size_t i = 0; i < count; ++i, sums += kAmxRows * PanelRows()) {
+      const Int8Tile& tile = tiles[first + i];
+      for (int64_t row = 0; row < tile.rows; row += 4)
+        AddBlockRows(blocks[i], tile, w, column, row, sums);
+    }
+  }
+}
+
+#endif  // HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
+
+}  // namespace fulmen::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // FULMEN_KERNELS_CPU_AMX_INL_H_
