@@ -1,8 +1,11 @@
 #include "model/repack.h"
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "base/memory.h"
 
 namespace fulmen {
 namespace {
@@ -22,6 +25,34 @@ void ForEachFactor(const Config& config, Weights& weights, const Visit& visit) {
   if (config.tied_embeddings) visit(weights.head);
 }
 
+// Memory for many matrices, in blocks large enough for the largest pages: of a matrix by itself,
+// small ones would get small pages, and reading them waits for the addresses.
+class RepackedMemory {
+ public:
+  // `bytes` is what all of them take, aligned as below.
+  RepackedMemory(Model& model, size_t bytes) : model_(model), to_come_(bytes) {}
+
+  std::byte* Allocate(size_t bytes) {
+    bytes = Aligned(bytes);
+    if (bytes > left_) {
+      left_ = std::max(bytes, std::min(to_come_, kBlock));
+      next_ = model_.repacked.emplace_back(left_).data();
+    }
+    to_come_ -= bytes;
+    left_ -= bytes;
+    return std::exchange(next_, next_ + bytes);
+  }
+  static size_t Aligned(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+
+ private:
+  static constexpr size_t kLine = 64;
+  static constexpr size_t kBlock = size_t{256} << 20;
+  Model& model_;
+  size_t to_come_;
+  size_t left_ = 0;
+  std::byte* next_ = nullptr;
+};
+
 }  // namespace
 
 size_t RepackedBytes(const Model& model, const Compute& compute) {
@@ -35,9 +66,14 @@ size_t RepackedBytes(const Model& model, const Compute& compute) {
 void RepackWeights(Model& model, const Compute& compute,
                    const std::function<void(size_t)>& progress) {
   std::vector<WeightMatrix*> factors;
+  size_t all = 0;
   ForEachFactor(model.config, model.weights, [&](WeightMatrix& weight) {
-    if (compute.kernels.repacked_bytes(compute.context, weight) > 0) factors.push_back(&weight);
+    const size_t bytes = compute.kernels.repacked_bytes(compute.context, weight);
+    if (bytes == 0) return;
+    factors.push_back(&weight);
+    all += RepackedMemory::Aligned(bytes);
   });
+  RepackedMemory memory(model, all);
   size_t fetched = 0;        // factors whose pages are on their way
   size_t fetched_bytes = 0;  // of those that are not repacked yet
   for (WeightMatrix* weight : factors) {
@@ -47,8 +83,7 @@ void RepackWeights(Model& model, const Compute& compute,
     }
     const WeightMatrix stored = *weight;
     const size_t bytes = compute.kernels.repacked_bytes(compute.context, stored);
-    auto& memory = model.repacked.emplace_back(bytes);
-    *weight = compute.kernels.repack(compute.context, stored, memory.data());
+    *weight = compute.kernels.repack(compute.context, stored, memory.Allocate(bytes));
     fetched_bytes -= stored.bytes();
     ReturnMappedPages(stored.data, stored.bytes());
     progress(bytes);
