@@ -16,19 +16,11 @@
 
 #include "base/matrix.h"
 #include "kernels/cpu/activations-inl.h"
-#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/panel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
-
-// The tile registers for kWholeScales: sums of the values by the low and the high bits of their
-// scales for both vectors of a panel, x, and w.
-struct BlockTiles : AmxTiles {
-  static constexpr TileShape kWhole = {kAmxRows, kLine};
-  BlockTiles() : AmxTiles({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole}) {}
-};
 
 #if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
 
@@ -38,6 +30,9 @@ HWY_INLINE void FetchRows(const Int8Tile& x, int64_t column) {
   HWY_UNROLL(16)
   for (int64_t r = 0; r < kAmxRows; ++r) __builtin_prefetch(rows + 64 * r, 0, 3);
 }
+
+// Tile registers: 0 to 3 are the sums of the values by the low and the high bits of their scales
+// for both vectors of a panel; 4 is x, the rest w.
 
 // The sums of a block: [vector][low, high][kAmxRows][16].
 struct alignas(kLine) BlockSums {
@@ -82,36 +77,27 @@ HWY_INLINE void StoreSums(BlockSums& to) {
       : "memory");
 }
 
-// to [4][PanelRows()] += the block of rows [row, row + 4) of a tile; see WholeBlock.
+// to [4][PanelRows()] += the block of rows [row, row + 4) of a tile.
 HWY_INLINE void AddBlockRows(const BlockSums& block, const Int8Tile& x, const Panel& w,
                              int64_t column, int64_t row, float* HWY_RESTRICT to) {
   const Floats d;
   const Ints di;
   const int64_t first = column / kSuperBlock * x.rows + row;
-  const int32_t* pairs = x.sum_pairs + first * kPairs;
+  const int32_t* x_sums = x.sum_pairs + first * kPairs;
   const float* steps = x.steps + first;
   to += row * PanelRows();
   HWY_UNROLL(2)
   for (int v = 0; v < kPanelVecs; ++v) {
-    const FloatsV step = hn::Load(d, w.steps + v * LaneCount());
-    const FloatsV minimum_step = hn::Load(d, w.minimum_steps + v * LaneCount());
-    IntsV minima[kPairs];
-    HWY_UNROLL(4)
-    for (int p = 0; p < kPairs; ++p) minima[p] = hn::Load(di, w.minimum_pairs + Panel::At(p, v));
+    const WholeScales scales(w, v);
     HWY_UNROLL(4)
     for (int r = 0; r < 4; ++r) {
-      IntsV minimum = hn::Zero(di);
-      HWY_UNROLL(4)
-      for (int p = 0; p < kPairs; ++p) {
-        minimum = AddPairs(minimum, hn::Set(di, pairs[r * kPairs + p]), minima[p]);
-      }
       const int64_t at = (row + r) * 16;
       const IntsV low = hn::Load(di, block.sums[v][0] + at);
       const IntsV high = hn::Load(di, block.sums[v][1] + at);
-      const FloatsV scaled = hn::Mul(step, hn::ConvertTo(d, hn::Add(low, hn::ShiftLeft<3>(high))));
-      const FloatsV sum = hn::MulAdd(minimum_step, hn::ConvertTo(d, minimum), scaled);
+      const FloatsV sum = hn::ConvertTo(d, hn::Add(low, hn::ShiftLeft<3>(high)));
+      const FloatsV scaled = scales.Scale(sum, x_sums + r * kPairs);
       float* out = to + Panel::At(r, v);
-      hn::Store(hn::MulAdd(hn::Set(d, steps[r]), sum, hn::Load(d, out)), d, out);
+      hn::Store(hn::MulAdd(hn::Set(d, steps[r]), scaled, hn::Load(d, out)), d, out);
     }
   }
 }
@@ -119,7 +105,7 @@ HWY_INLINE void AddBlockRows(const BlockSums& block, const Int8Tile& x, const Pa
 // sums += tiles of x by one panel, a block of kWholeScales: some tiles are multiplied, then what
 // came out of them is scaled and added.
 template <class Traits>
-requires(Traits::kProducts == ByteProducts::kTiles && Traits::kWholeScales) HWY_NOINLINE
+requires(Traits::kProducts == ByteProducts::kTiles) HWY_NOINLINE
     void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, int64_t column,
                        int64_t /*columns*/, float* sums) {
   constexpr int kParts = kSuperBlock / kAmxColumns;
@@ -138,8 +124,9 @@ requires(Traits::kProducts == ByteProducts::kTiles && Traits::kWholeScales) HWY_
     }
     for (size_t i = 0; i < count; ++i, sums += kAmxRows * PanelRows()) {
       const Int8Tile& tile = tiles[first + i];
-      for (int64_t row = 0; row < tile.rows; row += 4)
+      for (int64_t row = 0; row < tile.rows; row += 4) {
         AddBlockRows(blocks[i], tile, w, column, row, sums);
+      }
     }
   }
 }

@@ -1,5 +1,8 @@
 #include "kernels/cpu/amx_tiles.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "base/check.h"
 
 namespace fulmen::cpu {
@@ -20,23 +23,17 @@ static_assert(sizeof(TileConfig) == 64);
 
 }  // namespace
 
-AmxTiles::AmxTiles(std::initializer_list<TileShape> shapes) {
+AmxTiles::AmxTiles() {
   TileConfig config;
-  int tile = 0;
-  for (const TileShape& shape : shapes) {
-    config.rows[tile] = shape.rows;
-    config.row_bytes[tile] = shape.row_bytes;
-    ++tile;
-  }
+  std::fill_n(config.row_bytes, 8, uint16_t{64});
+  std::fill_n(config.rows, 8, uint8_t{16});
   asm volatile("ldtilecfg %0" : : "m"(config));
 }
 AmxTiles::~AmxTiles() { asm volatile("tilerelease" : :); }
 
 #else
 
-AmxTiles::AmxTiles(std::initializer_list<TileShape>) {
-  FULMEN_CHECK(false, "this processor has no AMX");
-}
+AmxTiles::AmxTiles() { FULMEN_CHECK(false, "this processor has no AMX"); }
 AmxTiles::~AmxTiles() = default;
 
 #endif  // defined(__x86_64__)

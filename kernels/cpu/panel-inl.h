@@ -131,6 +131,32 @@ HWY_INLINE void GatherBlock(const StoredRows& stored, int64_t index, int64_t ahe
   TransposeWords<PanelBlock<Block>::kWords>(rows, to.words());
 }
 
+// One vector of a panel of kWholeScales, a whole block: step * (sum of scale * value * x) +
+// minimum_step * (sum of minimum * x), both sums exact.
+struct WholeScales {
+  FloatsV step, minimum_step;
+  IntsV minima[kPairs];
+
+  WholeScales(const Panel& panel, int64_t vec)
+      : step(hn::Load(Floats(), panel.steps + vec * LaneCount())),
+        minimum_step(hn::Load(Floats(), panel.minimum_steps + vec * LaneCount())) {
+    HWY_UNROLL(4)
+    for (int p = 0; p < kPairs; ++p) {
+      minima[p] = hn::Load(Ints(), panel.minimum_pairs + Panel::At(p, vec));
+    }
+  }
+
+  // Of a row whose sums over the groups are x_sums[kPairs], two and two.
+  HWY_INLINE FloatsV Scale(FloatsV sum, const int32_t* x_sums) const {
+    IntsV minimum = hn::Zero(Ints());
+    HWY_UNROLL(4)
+    for (int p = 0; p < kPairs; ++p) {
+      minimum = AddPairs(minimum, hn::Set(Ints(), x_sums[p]), minima[p]);
+    }
+    return hn::MulAdd(minimum_step, hn::ConvertTo(Floats(), minimum), hn::Mul(step, sum));
+  }
+};
+
 // `block` is the index-th of the panel.
 template <class Traits, class Block = typename Traits::Block>
 HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64_t ahead,

@@ -250,8 +250,7 @@ constexpr int64_t kTileProducts = 4;
 
 // Four sums of two tiles of ones with two of their negatives, as many as the eight registers hold.
 float AmxLoop(int64_t iterations) {
-  constexpr TileShape kWhole = {16, 64};
-  const AmxTiles tiles({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+  const AmxTiles tiles;
   int8_t bytes[2][16 * 64];
   std::fill_n(bytes[0], sizeof(bytes[0]), int8_t{1});
   std::fill_n(bytes[1], sizeof(bytes[1]), int8_t{-1});

@@ -99,9 +99,8 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
   }
 }
 
-// block = step * (sum of scale * sums) + minimum_step * (sum of minimum * (sum of x)), for a whole
-// block of kWholeScales: both sums are exact. That of scale * sums is so in float32 as far as
-// kExactGroups groups, and then rounded once.
+// A whole block of kWholeScales. The sum of scale * sums is exact in float32 as far as kExactGroups
+// groups go, and then rounded once.
 template <class Traits, int kRows>
 HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, const uint8_t* next,
                            TileSums<kRows>& block) {
@@ -109,31 +108,19 @@ HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, co
   constexpr int kExactGroups = 4;
   static_assert(kExactGroups * kLargeGroup * 15 * 127 * 63 < 1 << 24 &&
                 kGroups <= 2 * kExactGroups);
-  const Floats d;
   TileSums<kRows> first_half;
   for (int g = 0; g < kGroups; ++g) {
     FetchPart<Traits::kGroup * kRows>(next + g * Traits::kGroup * kRows);
     AddGroup<Traits, kRows>(x, w, column + g * Traits::kGroup, g, g % kExactGroups == 0, block);
     if (g + 1 == kExactGroups) std::copy_n(&block[0][0], kRows * kPanelVecs, &first_half[0][0]);
   }
-  const int32_t* pairs = x.sum_pairs + column / kSuperBlock * kRows * kPairs;
+  const int32_t* x_sums = x.sum_pairs + column / kSuperBlock * kRows * kPairs;
   HWY_UNROLL(8)
   for (int v = 0; v < kPanelVecs; ++v) {
-    const FloatsV step = hn::Load(d, w.steps + v * LaneCount());
-    const FloatsV minimum_step = hn::Load(d, w.minimum_steps + v * LaneCount());
-    IntsV minima[kPairs];
-    HWY_UNROLL(8)
-    for (int p = 0; p < kPairs; ++p)
-      minima[p] = hn::Load(Ints(), w.minimum_pairs + Panel::At(p, v));
+    const WholeScales scales(w, v);
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
-      IntsV minimum = hn::Zero(Ints());
-      HWY_UNROLL(8)
-      for (int p = 0; p < kPairs; ++p) {
-        minimum = AddPairs(minimum, hn::Set(Ints(), pairs[r * kPairs + p]), minima[p]);
-      }
-      const FloatsV scaled = hn::Mul(step, hn::Add(first_half[r][v], block[r][v]));
-      block[r][v] = hn::MulAdd(minimum_step, hn::ConvertTo(d, minimum), scaled);
+      block[r][v] = scales.Scale(hn::Add(first_half[r][v], block[r][v]), x_sums + r * kPairs);
     }
   }
 }

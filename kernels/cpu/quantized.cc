@@ -6,6 +6,7 @@
 // After foreach_target.h.
 #include <hwy/highway.h>
 
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/multiply-inl.h"
 #include "kernels/cpu/quantized-inl.h"
 
@@ -35,7 +36,7 @@ void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const Weight
         if (!x.ForAmx()) {
           return MultiplyAll<ProductTraits<Block, ByteProducts::kFours>>(x, tiles, weight, y);
         }
-        const BlockTiles registers;
+        const AmxTiles registers;
         MultiplyAll<ProductTraits<Block, kProducts>>(x, tiles, weight, y);
       } else {
         MultiplyAll<ProductTraits<Block, ByteProducts::kFours>>(x, tiles, weight, y);
