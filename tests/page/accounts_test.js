@@ -23,9 +23,7 @@ describe('accounts', () => {
 
   const signIn = async (secret) => {
     const page = await browser.page();
-    await page.goto(accounts.server.url);
-    await page.getByLabel(/key/i).fill(secret);
-    await page.getByRole('button', { name: 'Log in' }).click();
+    await accounts.signIn(page, secret);
     return page;
   };
   const go = (page, name) => page.getByRole('link', { name, exact: true }).click();

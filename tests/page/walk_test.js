@@ -25,10 +25,8 @@ after(async () => {
 
 test('the walk', async () => {
   const page = await browser.page();
-  await page.goto(accounts.server.url);
   // It asks for a key, and takes it.
-  await page.getByLabel(/key/i).fill(accounts.key.secret);
-  await page.getByRole('button', { name: 'Log in' }).click();
+  await accounts.signIn(page, accounts.key.secret);
   const chat = new Chat(page);
   await chat.box.waitFor();
 
