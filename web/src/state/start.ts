@@ -3,7 +3,7 @@ import { refreshShown, followRoute } from './chat';
 import { refreshChats, refreshChatsAnew, summaries } from './chats';
 import { draftOf, saveDrafts, setDraft } from './drafts';
 import { answerings } from './answering';
-import { loadMe } from './me';
+import { loadMe, mustLogIn } from './me';
 import { whenTold } from './others';
 import { followAnswers } from './turns';
 import { go } from '../route';
@@ -13,7 +13,7 @@ const pollMs = 5000;
 
 /** Reads who we are and the chats; once at the start, and again after a login. */
 export function start() {
-  void loadMe().then(refreshChats);
+  void loadMe(() => void refreshChats());
 }
 
 /** A link's ?q= fills the box and sends nothing. */
@@ -28,7 +28,7 @@ function takeQuestion() {
 }
 
 async function refresh() {
-  if (document.hidden) return;
+  if (document.hidden || mustLogIn.peek()) return;
   await refreshChatsAnew();
   await refreshShown();
 }
