@@ -452,6 +452,8 @@ void AddServeCommand(Command& program) {
   AddAnswerOptions(command, *options);
   AddImageOptions(command, *options);
   AddMemoryOptions(command, *options);
+  command.Notes(
+      "A page to chat in, with a dashboard, is at the same address: http://127.0.0.1:8080/");
   command.Examples({
       "fulmen serve",
       "fulmen serve -m MiniMax-M1.gguf --alias gpt-4o=MiniMax-M1 --port 8000",

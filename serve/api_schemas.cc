@@ -241,6 +241,7 @@ Json ServerSchemas() {
       {"Money", Said(Text(), "A decimal, as text so that no digit is lost")},
       {"Time", Said(Text(), "As RFC 3339 has it")},
       {"Login", OpenObject({{"key", Text()}})},
+      {"SignedIn", Object({{"me", OrNull(Ref("Me"))}})},
       {"SignedOut", Object({{"signed_in", Flag()}})},
       {"Me", Object({{"needs_key", Flag()},
                      {"key", OrNull(Ref("Key"))},

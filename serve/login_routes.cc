@@ -54,6 +54,23 @@ RouteHandler Me(Service& service) {
   };
 }
 
+// For a page that was opened just now, which knows neither whether it has a cookie nor whether it
+// needs one: that it has none is no error.
+ApiResult<HttpResponse> SignedIn(Service& service, Exchange& exchange) {
+  const HttpRequest& request = exchange.request();
+  std::optional<Caller> caller = request.caller;
+  if (service.callers != nullptr) {
+    caller = service.callers->OfLogin(LoginOf(request, service.over_tls));
+  }
+  Json who = nullptr;
+  if (caller) {
+    FULMEN_API_ASSIGN(who, WhoJson(service, *caller));
+  }
+  HttpResponse response = HttpResponse::OfJson({{"me", std::move(who)}});
+  response.headers.emplace_back("cache-control", "no-store");
+  return response;
+}
+
 // Only for our own page, and for who is no page: another site could sign a browser in as somebody
 // else, whose chats the user then writes, or sign it out.
 ApiResult<void> CheckPage(const HttpRequest& request) {
@@ -113,6 +130,12 @@ std::vector<Route> LoginRoutes(Service& service) {
        Access::kKey,
        "Who asks, and what they have left",
        {.answer = "Me"}},
+      {"GET",
+       "/v1/login",
+       Answered(service, SignedIn),
+       Access::kAnyone,
+       "Who is signed in, null where that takes a key",
+       {.answer = "SignedIn"}},
       {"POST",
        "/v1/login",
        Answered(service, LogIn),

@@ -92,6 +92,12 @@ TEST(Help, TellsTheDefaultsThatHold) {
   EXPECT_NE(one.find("here 1)"), std::string::npos) << one;
 }
 
+TEST(Help, OfServeNamesThePage) {
+  const std::string help = RunFulmen({"serve", "--help"}).out;
+  EXPECT_NE(help.find("page to chat in"), std::string::npos) << help;
+  EXPECT_NE(help.find("http://127.0.0.1:8080/"), std::string::npos) << help;
+}
+
 TEST(CommandLine, TellsItsVersion) {
   const ProgramResult result = RunFulmen({"--version"});
   EXPECT_EQ(result.exit_code, 0);

@@ -141,10 +141,12 @@ class OpenApi : public ::testing::Test {
 TEST_F(OpenApi, AnswersAreAsDescribed) {
   Serve();
   Ask("GET /v1/me");
+  Ask("GET /v1/login");
   const std::string key(40, 'a');
   ASSERT_TRUE(WriteFileAtomically(folder_ / "keys", key + "\n"));
   Serve({"--api-key-file", folder_ / "keys"});
   Ask("GET /v1/me");
+  Ask("GET /v1/login");
   Ask("POST /v1/login", {{"key", "none"}});
   Ask("POST /v1/login", {{"key", key}});
   Ask("POST /v1/logout", Json::object());
@@ -182,6 +184,7 @@ TEST_F(OpenApi, SoAreThoseOfAccounts) {
 
   headers_ = "";
   Ask("GET /v1/me");
+  Ask("GET /v1/login");
   Ask("POST /v1/login", {{"key", "wrong"}});
   Ask("POST /v1/login", {{"key", key["secret"]}});
   Ask("POST /v1/logout", Json::object());

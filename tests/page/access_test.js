@@ -61,8 +61,7 @@ describe('access', () => {
         await admin.goto(accounts.server.url);
         await admin.getByLabel(/key/i).waitFor();
         await serious(admin, 'sign in');
-        await admin.getByLabel(/key/i).fill(accounts.admin);
-        await admin.getByRole('button', { name: 'Log in' }).click();
+        await accounts.signIn(admin, accounts.admin);
         await admin.getByRole('button', { name: 'Log in' }).waitFor({ state: 'hidden' });
         for (const view of ['keys', 'dashboard']) {
           await admin.goto(`${accounts.server.url}/#/${view}`);

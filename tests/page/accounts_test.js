@@ -23,14 +23,21 @@ describe('accounts', () => {
 
   const signIn = async (secret) => {
     const page = await browser.page();
-    await page.goto(accounts.server.url);
-    await page.getByLabel(/key/i).fill(secret);
-    await page.getByRole('button', { name: 'Log in' }).click();
+    await accounts.signIn(page, secret);
     return page;
   };
   const go = (page, name) => page.getByRole('link', { name, exact: true }).click();
   const stored = (page) =>
     page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href]));
+
+  test('a browser without a key is asked for one, and nothing looks like an error', async () => {
+    const page = await browser.page();
+    await page.goto(accounts.server.url);
+    await page.getByRole('button', { name: 'Log in' }).waitFor();
+    await page.evaluate(() => dispatchEvent(new Event('focus')));
+    await page.waitForTimeout(300);
+    assert.deepEqual(page.faults, []);
+  });
 
   test('a wrong key is refused in a sentence, and the right one taken', async () => {
     const page = await signIn('wrong');
@@ -74,6 +81,10 @@ describe('accounts', () => {
     const status = async (headers) =>
       (await fetch(`${accounts.server.url}/v1/models`, { headers: { cookie: `${name}=${value}`, ...headers } })).status;
     assert.equal(await status({ 'sec-fetch-site': 'same-origin' }), 200);
+    const signedIn = async (headers) => (await (await fetch(`${accounts.server.url}/v1/login`, { headers })).json()).me;
+    assert.equal((await signedIn({ cookie: `${name}=${value}` })).key.name, 'team');
+    assert.equal(await signedIn({}), null);
+    assert.equal(await signedIn({ cookie: `${name}=made-up` }), null);
     assert.notEqual(await status({ origin: 'http://evil.example' }), 200);
     assert.notEqual(await status({ 'sec-fetch-site': 'same-site' }), 200);
     assert.notEqual(await status({ 'sec-fetch-site': 'cross-site' }), 200);

@@ -28,6 +28,12 @@ class Listener {
   }
 }
 
+// Formulas that ask for room: some without end, and one of the usual kind.
+const large = [
+  '\\rule{50cm}{500in}', '\\rule[-400em]{500em}{500em}', '\\rule{1000px}{99999px}', 'a\\hspace{900cm}b', 'a\\kern-900em b', '\\raisebox{500in}{x}',
+  '\\lower500em x', 'a\\above500in b', '\\sqrt{\\rule{1em}{500in}}', '\\left(\\rule{0pt}{500in}\\right)', '\\frac{\\rule{3em}{0.4pt}}{2}',
+];
+
 describe('safety', () => {
   let server;
   let browser;
@@ -57,6 +63,7 @@ describe('safety', () => {
     ].join('\n\n');
     const script = [
       { when: 'hostile', answer: hostile },
+      { when: 'formulas', answer: large.map((tex) => `so $${tex}$ it is\n\n$$${tex}$$`).join('\n\n') },
       { when: 'link', answer: `See [the page](${far}/page) and ![a chart](${far}/chart.png).` },
     ];
     server = await Server.start({ args: ['--chat-format', 'm1'], script });
@@ -82,6 +89,21 @@ describe('safety', () => {
     await chat.page.waitForTimeout(500);
     assert.equal(await chat.page.evaluate(() => window.ran), undefined);
     assert.equal(listener.connections, 0);
+    assert.deepEqual(chat.page.faults, []);
+  });
+
+  test('a formula takes no more room than a reader wants to give it', async () => {
+    const chat = await Chat.open(await browser.page(), server.url);
+    const answer = await chat.ask('Give me formulas');
+    await until('formulas', async () => (await answer.locator('math').count()) === 2 * large.length);
+    const boxes = await answer.locator('.maths').evaluateAll((all) =>
+      all.map((formula) => ({ tex: formula.querySelector('math').innerHTML, height: formula.getBoundingClientRect().height })),
+    );
+    for (const { tex, height } of boxes) assert.ok(height < 260, `${height} of ${tex}`);
+    const parts = await answer.locator('mspace, mpadded, mfrac').evaluateAll((all) =>
+      all.map((part) => ({ tex: part.outerHTML, ...part.getBoundingClientRect().toJSON() })),
+    );
+    for (const { tex, width, height } of parts) assert.ok(width < 400 && height < 200, `${width} × ${height}: ${tex}`);
     assert.deepEqual(chat.page.faults, []);
   });
 

@@ -34,9 +34,7 @@ after(async () => {
 
 const signIn = async (secret, options) => {
   const page = await browser.page(options);
-  await page.goto(accounts.server.url);
-  await page.getByLabel('Key', { exact: true }).fill(secret);
-  await page.keyboard.press('Enter');
+  await accounts.signIn(page, secret);
   await new Chat(page).box.waitFor();
   return page;
 };

@@ -2,13 +2,12 @@
 // a thousand turns.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Server } from '../clients/support/server.js';
 import { Browser } from './support/browser.js';
 import { Chat, until } from './support/chat.js';
+import { modelOfContext } from './support/model.js';
 
 // All 10,000 take two minutes: FULMEN_PAGE_WORDS=10000.
 const words = Number(process.env.FULMEN_PAGE_WORDS ?? 3000);
@@ -48,17 +47,6 @@ const seen = (page) =>
     };
   });
 
-// The embedded model, which is told to read on beyond its 16,384 tokens.
-const longModel = () => {
-  const from = join(import.meta.dirname, '../../models/fulmen-nano');
-  const folder = mkdtempSync(join(tmpdir(), 'fulmen-long-'));
-  for (const name of ['model.safetensors', 'tokenizer.json', 'tokenizer_config.json'])
-    symlinkSync(join(from, name), join(folder, name));
-  const config = JSON.parse(readFileSync(join(from, 'config.json')));
-  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, max_position_embeddings: 131_072 }));
-  return folder;
-};
-
 // The longest task of the page's main thread while `work` runs, in milliseconds that it computed. By
 // the clock, which `watch` goes by, one that computes 2 ms was seen to last 63: the model's threads
 // had both processors.
@@ -89,7 +77,7 @@ const longestTask = async (page, work) => {
 let model;
 let browser;
 before(async () => {
-  model = longModel();
+  model = modelOfContext(131_072);
   browser = await Browser.start();
 });
 after(async () => {

@@ -1852,7 +1852,36 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Who is signed in, null where that takes a key */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SignedIn"];
+                    };
+                };
+                /** @description An error */
+                default: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Error"];
+                    };
+                };
+            };
+        };
         put?: never;
         /** Sign a browser in with a key */
         post: {
@@ -2926,6 +2955,9 @@ export interface components {
         Time: string;
         Login: {
             key: string;
+        };
+        SignedIn: {
+            me: components["schemas"]["Me"] | null;
         };
         SignedOut: {
             signed_in: boolean;

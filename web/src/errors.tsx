@@ -17,6 +17,9 @@ export function sentenceOf(error: unknown): string {
   return error.status === 429 || error.status === 503 ? texts.busy : texts.other(error.status);
 }
 
+/** Whether the same request would be refused once more, whoever sends it and when: what helps is in its sentence. */
+export const isFinal = (error: unknown) => error instanceof ServerError && error.code === 'context_length_exceeded';
+
 function sentence(text: string): string {
   const upper = text[0]!.toUpperCase() + text.slice(1);
   return /[.!?。！？]$/.test(upper) ? upper : `${upper}.`;

@@ -1,7 +1,7 @@
 // The one module that speaks to the server.
 import { EventReader } from './sse';
 import type {
-  Chunk, Completion, Fork, Forked, Me, NewSession, Props, Session, SessionChange, SessionSummary,
+  Chunk, Completion, Fork, Forked, Me, NewSession, Props, Session, SessionChange, SessionSummary, SignedIn,
 } from './types';
 
 /** A request that failed: `message` is a sentence for people, `status` 0 where no answer came, `retryAfter` in seconds. */
@@ -67,6 +67,8 @@ export async function post<T>(path: string, body: unknown = {}): Promise<T> {
 // Who asks
 
 export const me = () => get<Me>('/v1/me');
+/** Of who is not signed in it is null where that takes a key. */
+export const signedIn = () => get<SignedIn>('/v1/login');
 export const login = (key: string) => post<Me>('/v1/login', { key });
 export const logout = () => ask('POST', '/v1/logout', { body: {} });
 export const props = () => get<Props>('/props');

@@ -41,3 +41,4 @@ export type Chunk = Partial<Schemas['ChatChunk'] & Schemas['Error']>;
 export type ModelProps = Schemas['ModelProps'];
 export type Props = Schemas['Props'];
 export type Me = Schemas['Me'];
+export type SignedIn = Schemas['SignedIn'];

@@ -157,6 +157,7 @@ async function handle(request, url, body, response) {
   switch (on) {
     case 'POST /v1/login': if (body.key !== 'secret') throw fail(401, 'no such key'); loggedIn = true; return meBody();
     case 'POST /v1/logout': loggedIn = false; return {};
+    case 'GET /v1/login': return { me: loggedIn ? meBody() : null };
     case 'GET /v1/me': return meBody();
     case 'GET /props': return { build_info: 'fake', modalities: { vision: flags.has('--vision') }, models: [
       { id: 'fulmen-nano', context: 16384, default_generation_settings: settings },

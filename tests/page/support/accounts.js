@@ -18,6 +18,13 @@ export class Accounts {
     return accounts;
   }
 
+  // Opens the page, and shows it a key.
+  async signIn(page, secret) {
+    await page.goto(this.server.url);
+    await page.getByLabel('Key', { exact: true }).fill(secret);
+    await page.getByRole('button', { name: 'Log in' }).click();
+  }
+
   async post(path, body) {
     const response = await fetch(this.server.url + path, {
       method: 'POST',

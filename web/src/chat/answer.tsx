@@ -1,11 +1,13 @@
 // An answer, under way or done. Both are drawn by the same component, so that nothing is drawn anew when it ends.
 import { useState } from 'preact/hooks';
 import { CopyButton } from '../copy';
-import { ErrorLine } from '../errors';
+import { ErrorLine, isFinal } from '../errors';
 import { Icon } from '../icons';
 import { lazy } from '../lazy';
 import { isRunning, type Answering } from '../state/answering';
-import type { Step } from '../state/tree';
+import { settings } from '../state/chat';
+import { modelOf } from '../state/settings';
+import type { Step, Turn } from '../state/tree';
 import { answerText, askAgain, giveUp, retry } from '../state/turns';
 import { t } from '../texts';
 import { Progress } from './progress';
@@ -47,11 +49,14 @@ function UnderWay({ answering, step }: { answering: Answering; step: Step }) {
   }
   return (
     <ErrorLine error={answering.error.value}>
-      <button type="button" class="button" onClick={() => askAgain(answering)}>{t.value.retry}</button>
+      {!isFinal(answering.error.value) && <button type="button" class="button" onClick={() => askAgain(answering)}>{t.value.retry}</button>}
       <button type="button" class="button quiet" onClick={() => void giveUp(answering)}>{t.value.giveUp}</button>
     </ErrorLine>
   );
 }
+
+// The last token of a full context is not read any more.
+const isFull = ({ tokens }: Turn) => tokens + 1 >= (modelOf(settings.value)?.context ?? Infinity);
 
 function Footer({ step, index, text }: { step: Step; index: number; text: string }) {
   const { turn } = step;
@@ -62,7 +67,7 @@ function Footer({ step, index, text }: { step: Step; index: number; text: string
   };
   return (
     <>
-      {turn.answer?.finish_reason === 'length' && <p class="note">{t.value.cutOff}</p>}
+      {turn.answer?.finish_reason === 'length' && <p class="note">{isFull(turn) ? t.value.cutOffFull : t.value.cutOff}</p>}
       <div class="answer-foot">
         <div class="actions">
           <Versions step={step} of="answer" />

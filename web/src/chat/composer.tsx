@@ -1,6 +1,6 @@
 // The box in which messages are written.
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
-import { ErrorLine } from '../errors';
+import { ErrorLine, isFinal } from '../errors';
 import { number } from '../format';
 import { Icon } from '../icons';
 import { hrefOf } from '../route';
@@ -102,7 +102,7 @@ function SendProblem() {
   if (!problem || problem.chat !== chatId.value) return null;
   return (
     <ErrorLine error={problem.error}>
-      <button type="button" class="button" onClick={() => void send()}>{t.value.retry}</button>
+      {!isFinal(problem.error) && <button type="button" class="button" onClick={() => void send()}>{t.value.retry}</button>}
     </ErrorLine>
   );
 }

@@ -1,6 +1,7 @@
 // A formula, drawn as MathML by Temml, whose code is fetched with the first one.
 import { Component, createRef } from 'preact';
 import type { Options, render } from 'temml';
+import { boundSizes } from './bounds';
 
 let draw: typeof render | null = null;
 let loading: Promise<void> | null = null;
@@ -31,6 +32,7 @@ export class Maths extends Component<Props> {
     }
     try {
       draw(tex, node, { ...options, displayMode: display });
+      boundSizes(node);
       node.classList.remove('maths-failed');
     } catch {
       node.textContent = tex;

@@ -10,7 +10,7 @@ import { keepsChats } from '../state/keeper';
 import { language, t } from '../texts';
 import type { SessionSummary } from '../types';
 import { ChatRow } from './chat_row';
-import { found, search, searchError } from './search';
+import { found, searchError, wanted } from './search';
 
 const step = 150;
 
@@ -73,7 +73,7 @@ function Found({ sessions }: { sessions: SessionSummary[] }) {
         <li key={session.name}>
           <a href={hrefOf({ view: 'chat', chat: chatOf(session) })} onClick={() => pick(session)}>
             <strong>{session.metadata.title ?? session.name}</strong>
-            {session.match?.excerpt && <span><Marked text={session.match.excerpt} wanted={search.value.trim()} /></span>}
+            {session.match?.excerpt && <span><Marked text={session.match.excerpt} part={wanted.value} /></span>}
           </a>
         </li>
       ))}
@@ -81,8 +81,8 @@ function Found({ sessions }: { sessions: SessionSummary[] }) {
   );
 }
 
-function Marked({ text, wanted }: { text: string; wanted: string }) {
-  const at = text.toLowerCase().indexOf(wanted.toLowerCase());
+function Marked({ text, part }: { text: string; part: string }) {
+  const at = text.toLowerCase().indexOf(part.toLowerCase());
   if (at < 0) return <>{text}</>;
-  return <>{text.slice(0, at)}<mark>{text.slice(at, at + wanted.length)}</mark>{text.slice(at + wanted.length)}</>;
+  return <>{text.slice(0, at)}<mark>{text.slice(at, at + part.length)}</mark>{text.slice(at + part.length)}</>;
 }

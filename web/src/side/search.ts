@@ -1,12 +1,18 @@
 // Searching the texts of all chats, which the server does.
-import { effect, signal } from '@preact/signals';
+import { computed, effect, signal } from '@preact/signals';
 import * as server from '../server';
 import { chatOf } from '../state/chats';
 import type { SessionSummary } from '../types';
 
 export const search = signal('');
 
-/** What was found for `search`; null while nothing is searched for. */
+/** Without control characters, which nobody means to look for; the server takes no NUL. */
+export const cleaned = (text: string) => text.replace(/(?!\s)\p{Cc}/gu, '').trim();
+
+/** What is asked for. */
+export const wanted = computed(() => cleaned(search.value));
+
+/** What was found for it; null while nothing is searched for. */
 export const found = signal<SessionSummary[] | null>(null);
 
 export const searchError = signal<unknown>(null);
@@ -20,15 +26,15 @@ function oneEach(sessions: SessionSummary[]): SessionSummary[] {
 
 export function followSearch() {
   effect(() => {
-    const wanted = search.value.trim();
-    if (wanted === '') {
+    const text = wanted.value;
+    if (text === '') {
       found.value = null;
       searchError.value = null;
       return undefined;
     }
     const control = new AbortController();
     const timer = setTimeout(() => {
-      server.sessions({ search: wanted, limit: 100 }, control.signal).then((sessions) => {
+      server.sessions({ search: text, limit: 100 }, control.signal).then((sessions) => {
         found.value = oneEach(sessions);
         searchError.value = null;
       }).catch((error) => { if (!control.signal.aborted) searchError.value = error; });

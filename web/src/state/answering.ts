@@ -144,7 +144,8 @@ class Reader {
     answering.text.value = this.text;
     answering.thoughtMs.value = this.thoughtMs;
     answering.count.value = this.count;
-    if (answering.phase.value === 'stopping' || !isRunning(answering.phase.value)) return;
+    // A frame that was due when the connection was lost comes after that.
+    if (['stopping', 'lost'].includes(answering.phase.value) || !isRunning(answering.phase.value)) return;
     if (this.text) answering.phase.value = 'writing';
     else if (this.thoughts) answering.phase.value = 'thinking';
   }

@@ -2,7 +2,7 @@
 import { batch, computed, effect, signal, untracked } from '@preact/signals';
 import { route } from '../route';
 import type { Session, SessionSummary } from '../types';
-import { answerings } from './answering';
+import { answerings, dropAnswering, isRunning } from './answering';
 import { chatById, chatOf, listed, listSession } from './chats';
 import { noteSession, readSession } from './keeper';
 import { settingsOf } from './settings';
@@ -20,10 +20,13 @@ export const wantedTurn = signal<number | null>(null);
 // The branch that was chosen last in each chat.
 const chosen = signal<ReadonlyMap<string, string>>(new Map());
 
+// The branch that was shown first since the chat was gone to: it stays when another is made elsewhere.
+const opened = signal<{ chat: string; name: string } | null>(null);
+
 /** The name of the session that is shown; null in a new chat and while the list is not there. */
 export const shownName = computed(() => {
   if (chatId.value === null) return null;
-  const choice = chosen.value.get(chatId.value);
+  const choice = chosen.value.get(chatId.value) ?? (opened.value?.chat === chatId.value ? opened.value.name : undefined);
   const sessions = chatById(chatId.value)?.sessions ?? [];
   return sessions.find(({ name }) => name === choice)?.name ?? sessions[0]?.name ?? null;
 });
@@ -94,10 +97,16 @@ async function loadChat(id: string) {
 
 /** Reads the shown chat's sessions that changed elsewhere, as the list tells. */
 export async function refreshShown() {
+  if (!shown.value) return; // it is read from the start
   for (const summary of chatById(chatId.value ?? '')?.sessions ?? []) {
-    const session = loaded.value.get(summary.name);
-    const stale = session && (session.turns.length !== summary.turns || (summary.under_way !== null) !== answerings.value.has(summary.name));
-    if (stale && !answerings.value.has(summary.name)) await loadSession(summary.name).catch(() => {});
+    const { name, turns, under_way: underWay } = summary;
+    const session = loaded.value.get(name);
+    const answering = answerings.value.get(name);
+    if (answering && (isRunning(answering.phase.value) || answering.key === underWay?.idempotency_key)) continue;
+    if (session?.turns.length === turns && underWay === null) continue;
+    // A question that failed here goes when the chat has gone on without it.
+    if (answering) dropAnswering(answering);
+    await loadSession(name).catch(() => {});
   }
 }
 
@@ -109,10 +118,12 @@ export function reloadChat() {
 export function followRoute() {
   effect(() => {
     const id = chatId.value;
-    const ready = shownName.value !== null;
+    const name = shownName.value;
     untracked(() => {
+      if (id === null || name === null) opened.value = null;
+      else if (opened.value?.chat !== id) opened.value = { chat: id, name };
       loaded.value = new Map([...loaded.value].filter(([name, session]) => chatOf(session) === id || answerings.value.has(name)));
-      if (id !== null && ready) void loadChat(id);
+      if (id !== null && name !== null) void loadChat(id);
     });
   });
 }

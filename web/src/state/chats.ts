@@ -5,6 +5,7 @@ import type { SessionHead, SessionSummary } from '../types';
 import { answerings, dropAnswering } from './answering';
 import { forgetDraft } from './drafts';
 import { changeSession, keepsChats, removeSession } from './keeper';
+import { tellOthers } from './others';
 
 export interface Chat {
   id: string;
@@ -48,6 +49,12 @@ export function refreshChats(): Promise<void> {
     refreshing = readAll().finally(() => { refreshing = null; });
   }
   return refreshing;
+}
+
+/** The same, but a list that is being read already may be too old: it is read once more. */
+export async function refreshChatsAnew() {
+  await refreshing;
+  await refreshChats();
 }
 
 function withMeanwhile(all: SessionSummary[]): SessionSummary[] {
@@ -95,6 +102,7 @@ export async function renameChat(chat: Chat, title: string) {
   summaries.value = summaries.value.map((session) => (
     names.has(session.name) ? { ...session, metadata: { ...session.metadata, title } } : session
   ));
+  tellOthers();
 }
 
 export async function deleteChat(chat: Chat) {
@@ -109,4 +117,5 @@ export async function deleteChat(chat: Chat) {
     unlistSession(name);
   }
   forgetDraft(chat.id);
+  tellOthers();
 }

@@ -15,12 +15,18 @@ export const seesImages = computed(() => props.value?.modalities.vision ?? false
 
 server.whenLoggedOut(() => { mustLogIn.value = true; });
 
-/** Asks the server who we are; where it wants a key first, `mustLogIn` says so. */
-export async function loadMe() {
+/** Asks the server who we are, calls `known`, and asks what it offers; where it wants a key first, `mustLogIn` says so. */
+export async function loadMe(known = () => {}) {
   try {
-    const [who, offer] = await Promise.all([server.me(), server.props()]);
+    const { me: who } = await server.signedIn();
+    if (!who) {
+      mustLogIn.value = true;
+      return;
+    }
+    me.value = who;
+    known();
+    const offer = await server.props();
     batch(() => {
-      me.value = who;
       props.value = offer;
       mustLogIn.value = false;
       loadError.value = null;

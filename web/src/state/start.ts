@@ -1,9 +1,10 @@
 // What the page does when it opens, and while it is open.
 import { refreshShown, followRoute } from './chat';
-import { refreshChats, summaries } from './chats';
+import { refreshChats, refreshChatsAnew, summaries } from './chats';
 import { draftOf, saveDrafts, setDraft } from './drafts';
 import { answerings } from './answering';
-import { loadMe } from './me';
+import { loadMe, mustLogIn } from './me';
+import { whenTold } from './others';
 import { followAnswers } from './turns';
 import { go } from '../route';
 import { followSearch } from '../side/search';
@@ -12,7 +13,7 @@ const pollMs = 5000;
 
 /** Reads who we are and the chats; once at the start, and again after a login. */
 export function start() {
-  void loadMe().then(refreshChats);
+  void loadMe(() => void refreshChats());
 }
 
 /** A link's ?q= fills the box and sends nothing. */
@@ -27,8 +28,8 @@ function takeQuestion() {
 }
 
 async function refresh() {
-  if (document.hidden) return;
-  await refreshChats();
+  if (document.hidden || mustLogIn.peek()) return;
+  await refreshChatsAnew();
   await refreshShown();
 }
 
@@ -49,5 +50,6 @@ export function live() {
     void refresh();
   });
   addEventListener('focus', () => void refresh());
+  whenTold(() => void refresh());
   setInterval(() => { if (otherAnswers()) void refresh(); }, pollMs);
 }

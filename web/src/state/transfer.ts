@@ -2,6 +2,7 @@
 import * as server from '../server';
 import { chats, refreshChats, type Chat } from './chats';
 import { newSessionName, randomLetters } from './names';
+import { tellOthers } from './others';
 
 interface ExportFile {
   format: 'fulmen chats';
@@ -41,6 +42,7 @@ export async function importChats(file: File): Promise<number | null> {
     await server.changeSession(name, { metadata: { chat: ids.get(chat)!, title: metadata.title ?? before } });
   }
   await refreshChats();
+  tellOthers();
   return ids.size;
 }
 

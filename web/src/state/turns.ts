@@ -9,6 +9,7 @@ import { chatOf, listSession, refreshChats, unlistSession } from './chats';
 import { draftOf as boxOf, keepUnsent, saveDrafts, setDraft } from './drafts';
 import { draftOf, emptyDraft, isEmpty, messageOf, textOf, type Draft } from './message';
 import { newSessionName, randomLetters, titleOf } from './names';
+import { tellOthers } from './others';
 import { modelOf, newChatSettings, newChatSystem, samplingOf, settingsOf } from './settings';
 import { changeSession, forkSession, keepsChats, makeSession, readSession, removeSession, turnOf } from './keeper';
 import { drawnAs, questionOf, type Turn } from './tree';
@@ -93,6 +94,7 @@ function ask(session: Session, messages: Message[], taken = () => {}, refused?: 
       // Stop came before the server knew of what.
       if (answering.phase.peek() === 'stopping') void cancel(answering);
       announced.value = { what: 'started' };
+      tellOthers();
       go();
     };
     void finish(answering, readAnswer(answering, () => server.complete(completion, answering.key, answering.control.signal), accepted), (error) => {
@@ -100,7 +102,10 @@ function ask(session: Session, messages: Message[], taken = () => {}, refused?: 
       dropAnswering(answering);
       refused(error);
       return true;
-    }).finally(go);
+    }).finally(() => {
+      tellOthers();
+      go();
+    });
   });
 }
 

@@ -61,6 +61,7 @@ export const en = {
   stopping: 'Stopping…',
   lost: 'Connection lost, trying again…',
   cutOff: 'Cut off: the answer reached its largest length.',
+  cutOffFull: 'Cut off: the model’s context is full. Edit an earlier message, or begin a new chat.',
   wasStopped: 'Stopped',
   answer: 'Answer',
   versionOf: (which: number, all: number) => `Version ${which} of ${all}`,

@@ -58,6 +58,7 @@ export const zh: Texts = {
   stopping: '正在停止…',
   lost: '连接中断，正在重试…',
   cutOff: '已截断：回答达到了最大长度。',
+  cutOffFull: '已截断：模型的上下文已满。请编辑之前的消息，或新建对话。',
   wasStopped: '已停止',
   answer: '回答',
   versionOf: (which, all) => `第 ${which} 个版本，共 ${all} 个`,
