@@ -19,10 +19,10 @@
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/panel-inl.h"
 
+#if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
+
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
-
-#if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
 
 // Has 64 columns of a tile fetched, which tile loads wait for otherwise.
 HWY_INLINE void FetchRows(const Int8Tile& x, int64_t column) {
@@ -131,9 +131,9 @@ requires(Traits::kProducts == ByteProducts::kTiles) HWY_NOINLINE
   }
 }
 
-#endif  // HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
-
 }  // namespace fulmen::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+
+#endif  // HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
 
 #endif  // FULMEN_KERNELS_CPU_AMX_INL_H_
