@@ -162,6 +162,15 @@ TEST(QuantizedLinear, ThreadsAndChunksDoNotChangeBits) {
   }
 }
 
+// One block and several of every type.
+std::vector<std::pair<DType, int64_t>> TypesAndBlocks() {
+  std::vector<std::pair<DType, int64_t>> all;
+  for (const DType type : kQuantizedTypes) {
+    for (const int64_t blocks : {1, 3}) all.emplace_back(type, blocks);
+  }
+  return all;
+}
+
 // Whole numbers are summed exactly by either, so all else is the same, too.
 class ProductsOfExtension : public ::testing::TestWithParam<std::array<const char*, 2>> {};
 
@@ -173,8 +182,8 @@ TEST_P(ProductsOfExtension, GiveTheBitsOfTheSetWithout) {
   EXPECT_NE(extended->linear, plain->linear);
   TestContext context;
   constexpr int64_t kTokens = 70;
-  for (const DType type : kQuantizedTypes) {
-    const int64_t in = 3 * FormatOf(type).elements;
+  for (const auto& [type, blocks] : TypesAndBlocks()) {
+    const int64_t in = blocks * FormatOf(type).elements;
     for (const bool whole : {true, false}) {
       TestMatrix x(kTokens, in, 3, whole ? WholeSteps(kTokens, in) : RandomNormal(kTokens * in, 3));
       for (const int64_t out : {1, 70}) {

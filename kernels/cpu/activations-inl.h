@@ -31,7 +31,7 @@ HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit -
 constexpr ByteProducts kByteProducts =
     HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL ? ByteProducts::kPairs : ByteProducts::kFours;
 constexpr bool kMayHaveAvxVnni = HWY_TARGET == HWY_AVX2;
-constexpr bool kMayHaveAmx = HWY_TARGET == HWY_AVX3_DL;
+constexpr bool kMayHaveAmx = HWY_ARCH_X86_64 && HWY_TARGET == HWY_AVX3_DL;
 
 // Of products by AMX: rows of a tile, columns of one, and how many rows are worth it.
 constexpr int64_t kAmxRows = 16;

@@ -2,9 +2,9 @@
 // Included once per instruction set; there is code for AVX3_DL alone, which every processor with
 // AMX has.
 //
-// The sums are those of quantized-inl.h, to the bit. A value times its scale does not fit a byte,
-// so the scale is taken apart: the values times its low three bits and times its high three bits
-// are two panels, whose sums over a block are exact.
+// The sums are those of quantized-inl.h, to the bit (of several NaN, any may come out). A value
+// times its scale does not fit a byte, so the scale is taken apart: the values times its low three
+// bits and times its high three bits are two panels, whose sums over a block are exact.
 #if defined(FULMEN_KERNELS_CPU_AMX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FULMEN_KERNELS_CPU_AMX_INL_H_
 #undef FULMEN_KERNELS_CPU_AMX_INL_H_
@@ -19,7 +19,7 @@
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/panel-inl.h"
 
-#if HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
+#if HWY_ARCH_X86_64 && HWY_TARGET == HWY_AVX3_DL
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
@@ -134,6 +134,6 @@ requires(Traits::kProducts == ByteProducts::kTiles) HWY_NOINLINE
 }  // namespace fulmen::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // HWY_ARCH_X86 && HWY_TARGET == HWY_AVX3_DL
+#endif  // HWY_ARCH_X86_64 && HWY_TARGET == HWY_AVX3_DL
 
 #endif  // FULMEN_KERNELS_CPU_AMX_INL_H_

@@ -171,7 +171,7 @@ HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64
                      panel.minima + Panel::At(group, v), Traits::kWords,
                      Traits::kWholeScales && Traits::kProducts == ByteProducts::kTiles,
                      panel.steps + lane, panel.minimum_steps + lane, panel.minimum_pairs + lane,
-                     panel.high_values + 4 * lane});
+                     kMayHaveAmx ? panel.high_values + 4 * lane : nullptr});
   }
 }
 

@@ -87,7 +87,11 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       const FloatsV sum = hn::ConvertTo(d, sums[r][v]);
-      block[r][v] = first ? hn::Mul(scale, sum) : hn::MulAdd(scale, sum, block[r][v]);
+      // Whole numbers have one zero.
+      const auto product = [&]() HWY_ATTR {
+        return Traits::kWholeScales ? hn::MulAdd(scale, sum, hn::Zero(d)) : hn::Mul(scale, sum);
+      };
+      block[r][v] = first ? product() : hn::MulAdd(scale, sum, block[r][v]);
     }
     if constexpr (Traits::kMinimum && !Traits::kWholeScales) {
       const FloatsV minimum = hn::Load(d, w.minima + Panel::At(group, v));
@@ -106,7 +110,9 @@ HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, co
                            TileSums<kRows>& block) {
   constexpr int kGroups = Traits::kBlock / Traits::kGroup;
   constexpr int kExactGroups = 4;
-  static_assert(kExactGroups * kLargeGroup * 15 * 127 * 63 < 1 << 24 &&
+  static_assert(kExactGroups * Traits::kGroup * Traits::kMostValue * kZeroPoint *
+                        Traits::kMostScale <
+                    1 << 24 &&
                 kGroups <= 2 * kExactGroups);
   TileSums<kRows> first_half;
   for (int g = 0; g < kGroups; ++g) {

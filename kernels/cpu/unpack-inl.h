@@ -306,7 +306,10 @@ struct ScalesAndMinima {
 };
 
 template <>
-struct BlockTraits<BlockQ4_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4, true> {};
+struct BlockTraits<BlockQ4_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4, true> {
+  static constexpr int kMostValue = 15;
+  static constexpr int kMostScale = 63;
+};
 HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel& to) {
   const ScalesAndMinima groups(from);
   to.SetSteps(from.Half(0), hn::Neg(from.Half(1)));

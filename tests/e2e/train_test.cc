@@ -79,13 +79,14 @@ sources = [{{path = "{}"}}]
 };
 
 TEST_F(TrainCommand, KilledAtAnyMomentAndResumedItEndsWithTheSameWeights) {
-  const std::vector<std::string> steps = {"--stages.main.steps", "200"};
+  const std::vector<std::string> steps = {"--stages.main.steps", "200", "--checkpoint.keep", "100"};
   const ProgramResult whole = RunProgram(Command({}, "whole", steps));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
   EXPECT_EQ(whole.out, "");
   // Once in the midst whatever the speed of the machine, then at any moment.
   const std::string script = fmt::format(
-      R"("$@" & until [ -e {}/step-0000006 ]; do sleep 0.01; done; kill -KILL $!; wait $!)",
+      R"("$@" & until [ -e '{}/step-0000006' ] || ! kill -0 $!; do sleep 0.01; done
+kill -KILL $!; wait $!)",
       folder_ / "killed/checkpoints");
   const ProgramResult begun = RunProgram(Command({"sh", "-c", script, "sh"}, "killed", steps));
   ASSERT_EQ(begun.exit_code, 128 + SIGKILL) << begun.err;
