@@ -24,11 +24,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// Has 64 columns of a tile fetched, which tile loads wait for otherwise.
+// Has kAmxColumns columns of a tile fetched, which tile loads wait for otherwise.
 HWY_INLINE void FetchRows(const Int8Tile& x, int64_t column) {
   const uint8_t* rows = x.q + column * x.rows;
   HWY_UNROLL(16)
-  for (int64_t r = 0; r < kAmxRows; ++r) __builtin_prefetch(rows + 64 * r, 0, 3);
+  for (int64_t r = 0; r < kAmxRows; ++r) __builtin_prefetch(rows + kAmxColumns * r, 0, 3);
 }
 
 // Tile registers: 0 to 3 are the sums of the values by the low and the high bits of their scales
@@ -40,10 +40,10 @@ struct alignas(kLine) BlockSums {
   int32_t gap[16];  // so that those of two blocks do not lie at the same place of a page
 };
 
-// Part `part` of a block, 64 columns, of a tile of x by a panel.
+// Part `part` of a block, kAmxColumns columns, of a tile of x by a panel.
 HWY_INLINE void MultiplyPart(const Int8Tile& x, const Panel& w, int64_t column, int64_t part) {
   const uint8_t* rows = x.q + (column + kAmxColumns * part) * x.rows;
-  const int64_t first = 4 * Panel::At(16 * part, 0);
+  const int64_t first = 4 * Panel::At(kAmxColumns / 4 * part, 0);
   asm volatile(
       "tileloadd (%[x], %[x_stride], 1), %%tmm4\n\t"
       "tileloadd (%[low], %[stride], 1), %%tmm5\n\t"
@@ -55,7 +55,7 @@ HWY_INLINE void MultiplyPart(const Int8Tile& x, const Panel& w, int64_t column, 
       "tileloadd 64(%[high], %[stride], 1), %%tmm5\n\t"
       "tdpbssd %%tmm5, %%tmm4, %%tmm3"
       :
-      : [x] "r"(rows), [x_stride] "r"(int64_t{64}), [low] "r"(w.values + first),
+      : [x] "r"(rows), [x_stride] "r"(kAmxColumns), [low] "r"(w.values + first),
         [high] "r"(w.high_values + first), [stride] "r"(4 * PanelRows())
       : "memory");
 }
@@ -73,7 +73,7 @@ HWY_INLINE void StoreSums(BlockSums& to) {
       "tilestored %%tmm2, 2048(%[to], %[stride], 1)\n\t"
       "tilestored %%tmm3, 3072(%[to], %[stride], 1)"
       :
-      : [to] "r"(&to), [stride] "r"(int64_t{64})
+      : [to] "r"(&to), [stride] "r"(int64_t{kLine})
       : "memory");
 }
 
