@@ -33,14 +33,14 @@ bool HasAvxVnni() {
 #endif
 }
 
-// Whether tiles of bytes are multiplied, and this process may: Linux keeps the registers of those
-// alone who ask.
+// Whether tiles of bytes and of BF16 are multiplied, and this process may: Linux keeps the registers
+// of those alone who ask.
 bool MayUseAmx() {
 #if HWY_ARCH_X86_64 && defined(__linux__)
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  constexpr unsigned kTilesOfBytes = 3U << 24;
+  constexpr unsigned kTiles = 1U << 22 | 1U << 24 | 1U << 25;  // of BF16, at all, of bytes
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  if ((edx & kTilesOfBytes) != kTilesOfBytes) return false;
+  if ((edx & kTiles) != kTiles) return false;
   constexpr int64_t kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr int64_t kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <optional>
 #include <string>
 
 #include "base/console.h"
@@ -13,11 +14,15 @@ namespace fulmen {
 namespace {
 
 Json ToJson(const Peaks& peaks) {
+  const auto ops = [](const std::optional<DotPeak>& dot) { return dot ? Json(dot->ops) : Json(); };
+  const auto instructions = [](const std::optional<DotPeak>& dot) {
+    return dot ? Json(dot->instructions) : Json();
+  };
   return {{"fma_f32_flops", peaks.fma_flops},
-          {"int8_dot_ops", peaks.int8_dot ? Json(peaks.int8_dot->ops) : Json(nullptr)},
-          {"int8_dot_instructions",
-           peaks.int8_dot ? Json(peaks.int8_dot->instructions) : Json(nullptr)},
-          {"bf16_dot_flops", peaks.bf16_dot_flops ? Json(*peaks.bf16_dot_flops) : Json(nullptr)},
+          {"int8_dot_ops", ops(peaks.int8_dot)},
+          {"int8_dot_instructions", instructions(peaks.int8_dot)},
+          {"bf16_dot_flops", ops(peaks.bf16_dot)},
+          {"bf16_dot_instructions", instructions(peaks.bf16_dot)},
           {"read_bandwidth_bytes", peaks.read_bandwidth}};
 }
 
@@ -27,21 +32,16 @@ void PrintPeak(const char* name, double peak, const std::string& unit) {
 
 void PrintPeaks(const Peaks& peaks, const std::string& kernels, int threads) {
   Print("Peaks of this machine with {} threads, {}\n", threads, kernels);
-  const auto lacking = [](const char* name) {
-    Print("{:<24}{:>8} (this processor has no such instruction)\n", name, "-");
+  const auto print_dot = [](const char* name, const std::optional<DotPeak>& dot, const char* unit) {
+    if (dot) {
+      PrintPeak(name, dot->ops, fmt::format("{} by {}", unit, dot->instructions));
+    } else {
+      Print("{:<24}{:>8} (this processor has no such instruction)\n", name, "-");
+    }
   };
   PrintPeak("FMA float32", peaks.fma_flops, "GFLOP/s");
-  if (peaks.int8_dot) {
-    PrintPeak("int8 dot", peaks.int8_dot->ops,
-              fmt::format("GOP/s by {}", peaks.int8_dot->instructions));
-  } else {
-    lacking("int8 dot");
-  }
-  if (peaks.bf16_dot_flops) {
-    PrintPeak("BF16 dot", *peaks.bf16_dot_flops, "GFLOP/s");
-  } else {
-    lacking("BF16 dot");
-  }
+  print_dot("int8 dot", peaks.int8_dot, "GOP/s");
+  print_dot("BF16 dot", peaks.bf16_dot, "GFLOP/s");
   PrintPeak("read bandwidth", peaks.read_bandwidth, "GB/s");
 }
 

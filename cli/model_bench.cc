@@ -30,8 +30,10 @@ double DistinctExperts(std::span<const int32_t> experts, int64_t layer_count) {
 }  // namespace
 
 ModelBench::Arithmetic ModelBench::ArithmeticOf(const Model& model) {
-  if (IsQuantized(model.weights.layers.front().experts.front().gate.type) && HasInt8Dot()) {
-    return {"int8 dot", "int8_dot_ops", MeasureInt8Ops};
+  const DType type = model.weights.layers.front().experts.front().gate.type;
+  if (IsQuantized(type) && HasInt8Dot()) return {"int8 dot", "int8_dot_ops", MeasureInt8Ops};
+  if (type == DType::kBF16 && MultipliesBf16Weights()) {
+    return {"BF16 dot / 3", "bf16_dot_flops_of_three", MeasureBf16Parts};
   }
   return {"FMA", "fma_f32_flops", MeasureFmaFlops};
 }

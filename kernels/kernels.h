@@ -22,7 +22,7 @@ namespace fulmen {
 
 // Raised by whoever changes a bit that an operation of `cpu` gives: states that were kept before
 // are those of another program then.
-inline constexpr int kRoundings = 2;
+inline constexpr int kRoundings = 3;
 
 struct Kernels {
   std::string name;  // "ref", or "cpu" with its instruction set: "cpu (AVX3_DL)"

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/memory.h"
 #include "kernels/testing/kernels.h"
 #include "kernels/testing/test_weight.h"
 
@@ -119,6 +120,11 @@ TEST(Linear, ThreadsAndChunksDoNotChangeBits) {
   }
 }
 
+// Whether a type of weights is summed in an order of its own: BF16 is, by AMX.
+bool HasOwnLayout(const Kernels& kernels, TestContext& context, const WeightMatrix& weight) {
+  return kernels.repacked_bytes(context.context, weight) > 0;
+}
+
 // Widening is exact, so the type weights are stored in changes nothing.
 TEST(Linear, StoredTypeDoesNotChangeBits) {
   TestContext context;
@@ -128,11 +134,51 @@ TEST(Linear, StoredTypeDoesNotChangeBits) {
       const TestWeight narrow(40, 130, type, 6);
       const TestWeight wide = narrow.Widened();
       for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+        if (HasOwnLayout(kernels, context, narrow.view())) continue;
         EXPECT_TRUE(SameBits(Multiply(kernels.linear, context, x.view(), narrow, 0),
                              Multiply(kernels.linear, context, x.view(), wide, 0)))
             << kernels.name << " " << DTypeName(type) << " " << tokens;
       }
     }
+  }
+}
+
+TEST(Linear, RepackedWeightsGiveTheSameBits) {
+  TestContext context(2);
+  const DType type = DType::kBF16;
+  for (const auto& [in, out] :
+       {std::pair<int64_t, int64_t>{1, 1}, {31, 5}, {64, 64}, {65, 130}, {300, 33}, {1100, 200}}) {
+    TestMatrix x(150, in, 3, RandomNormal(150 * in, 5));
+    const TestWeight whole(out + 1, in + 5, type, 6);
+    const WeightMatrix stored = whole.view().Rows(1, out).Cols(2, in);
+    for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+      if (!HasOwnLayout(kernels, context, stored)) continue;
+      const size_t bytes = kernels.repacked_bytes(context.context, stored);
+      EXPECT_GE(bytes, stored.bytes());
+      std::vector<std::byte, AlignedAllocator<std::byte>> memory(bytes);
+      const WeightMatrix repacked = kernels.repack(context.context, stored, memory.data());
+      EXPECT_EQ(kernels.repacked_bytes(context.context, repacked), 0U);
+      for (const int64_t tokens : {1, 15, 16, 17, 32, 33, 150}) {
+        const ConstMatrix rows = x.view().Rows(0, tokens);
+        TestMatrix expected(tokens, out, 1), actual(tokens, out, 2);
+        kernels.linear(context.context, rows, {{stored, expected.view()}});
+        kernels.linear(context.context, rows, {{repacked, actual.view()}});
+        EXPECT_TRUE(SameBits(actual.Values(), expected.Values()))
+            << kernels.name << " " << in << " " << out << " " << tokens;
+      }
+    }
+  }
+}
+
+// Weights of one leave x as it is: none of its bits is lost on the way.
+TEST(Linear, NothingOfXIsRounded) {
+  const std::vector<float> values = {0.0F,     -1.0F,         0x1.fffffep127F, -0x1.fffffep0F,
+                                     0x1p-95F, 0x1.23456p10F, -0x1.000002p-20F};
+  const TestWeight one(1, 1, DType::kBF16, std::vector<float>{1.0F});
+  TestContext context;
+  TestMatrix x(std::ssize(values), 1, 0, values);
+  for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+    EXPECT_EQ(Multiply(kernels.linear, context, x.view(), one, 0), values) << kernels.name;
   }
 }
 

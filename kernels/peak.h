@@ -8,16 +8,16 @@
 
 namespace fulmen {
 
-struct Int8Peak {
+struct DotPeak {
   double ops = 0;                 // multiply-adds, two operations each, per second
   std::string_view instructions;  // what they were made of
 };
 
 struct Peaks {
   double fma_flops = 0;                  // float32 multiply-adds, two operations each, per second
-  std::optional<Int8Peak> int8_dot;      // the best product of bytes; none but on x86
-  std::optional<double> bf16_dot_flops;  // of BF16 dot products (AVX-512 BF16)
-  double read_bandwidth = 0;             // bytes per second out of memory, beyond every cache
+  std::optional<DotPeak> int8_dot;  // the best product of bytes; none but on x86
+  std::optional<DotPeak> bf16_dot;  // of BF16, summed in float32 (AVX-512 BF16 or AMX)
+  double read_bandwidth = 0;        // bytes per second out of memory, beyond every cache
 };
 
 // Measures with all threads of the pool, the best of several rounds each; takes about a second.
@@ -31,6 +31,9 @@ Peaks MeasurePeaks(ThreadPool& pool);
 double MeasureFmaFlops(ThreadPool& pool);
 bool HasInt8Dot();
 double MeasureInt8Ops(ThreadPool& pool);  // needs HasInt8Dot()
+// Whether products with BF16 weights are made of those of BF16, three for each of float32.
+bool MultipliesBf16Weights();
+double MeasureBf16Parts(ThreadPool& pool);  // a third of that peak; needs MultipliesBf16Weights()
 double MeasureReadBandwidth(ThreadPool& pool);
 
 }  // namespace fulmen

@@ -52,6 +52,7 @@ enum class ActivationFormat : uint8_t {
   kWordsBy32,
   kWordsBy256,
   kTilesBy256,  // for AMX; of few rows, as kSignedBy256
+  kBf16Parts,   // float32 as the sum of three BF16, for AMX
 };
 
 // With kPairs, weights beyond kMostNarrow are multiplied as words.
@@ -76,6 +77,9 @@ HWY_INLINE auto VisitProducts(ByteProducts products, const Visit& visit) {
 inline ActivationFormat FormatFor(const WeightMatrix& weight, ByteProducts products) {
   const bool pairs = products == ByteProducts::kPairs;
   switch (weight.type) {
+    case DType::kBF16:
+      return products == ByteProducts::kTiles ? ActivationFormat::kBf16Parts
+                                              : ActivationFormat::kFloat32;
     case DType::kQ4_1:
     case DType::kQ5_1:
       return ActivationFormat::kSignedBy32;
@@ -107,11 +111,14 @@ constexpr bool IsSigned(ActivationFormat format) {
 constexpr bool IsWords(ActivationFormat format) {
   return format == ActivationFormat::kWordsBy32 || format == ActivationFormat::kWordsBy256;
 }
+// Of BF16 parts, a block is the columns of a tile.
+constexpr int64_t kBf16Columns = kSmallBlock;
+constexpr int64_t kBf16PartsOfFloat = 3;
 // Of x in 8 bits or as words.
 constexpr int64_t BytesPerElement(ActivationFormat format) { return IsWords(format) ? 2 : 1; }
 constexpr int64_t BlockOf(ActivationFormat format) {
   return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kUnsignedBy32 ||
-                 format == ActivationFormat::kWordsBy32
+                 format == ActivationFormat::kWordsBy32 || format == ActivationFormat::kBf16Parts
              ? kSmallBlock
              : kSuperBlock;
 }
@@ -147,7 +154,8 @@ struct PackedRows {
 
   // Whether AMX multiplies them: as tiles of kAmxRows rows.
   bool ForAmx() const {
-    return kMayHaveAmx && format == ActivationFormat::kTilesBy256 && rows >= kFewestAmxRows;
+    return kMayHaveAmx && (format == ActivationFormat::kBf16Parts ||
+                           (format == ActivationFormat::kTilesBy256 && rows >= kFewestAmxRows));
   }
   int64_t TileRows() const { return ForAmx() ? kAmxRows : kTileRows; }
   int64_t Tiles() const { return CeilDiv(rows, TileRows()); }
@@ -163,6 +171,11 @@ struct PackedRows {
   float* FloatTile(int64_t tile) const {
     return reinterpret_cast<float*>(data + tile * TileRows() * RowBytes());
   }
+  // As BF16 parts: [cols / kBf16Columns][part, the largest first][rows of the tile][kBf16Columns],
+  // padded with zeros to whole blocks.
+  uint16_t* Bf16Tile(int64_t tile) const {
+    return reinterpret_cast<uint16_t*>(data + tile * TileRows() * RowBytes());
+  }
   Int8Tile QuantizedTile(int64_t tile) const {
     const int64_t count = RowsOf(tile);
     auto* q = reinterpret_cast<uint8_t*>(data + tile * TileRows() * RowBytes());
@@ -177,6 +190,9 @@ struct PackedRows {
 inline int64_t PackedRowBytes(ActivationFormat format, int64_t cols) {
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
   if (format == ActivationFormat::kFloat32) return RoundUp(cols, LaneCount()) * kFloat;
+  if (format == ActivationFormat::kBf16Parts) {
+    return RoundUp(cols, kBf16Columns) * kBf16PartsOfFloat * static_cast<int64_t>(sizeof(uint16_t));
+  }
   return cols * BytesPerElement(format) + kFloat * (cols / BlockOf(format) + cols / kSmallGroup +
                                                     cols / kLargeGroup + cols / (2 * kLargeGroup));
 }
@@ -202,6 +218,35 @@ inline void PackFloats(const float* const* rows, int64_t first, int64_t count, c
   if (c == count) return;
   for (int64_t r = 0; r < beside; ++r, out += lanes) {
     hn::Store(WidenFirst(d, rows[r] + c, static_cast<size_t>(count - c)), d, out);
+  }
+}
+
+// The same as three BF16 whose sum it is: 8 bits of the 24 each, cut off rather than rounded, so
+// that none overflows. What is not finite is not in the sum either.
+inline void PackBf16Parts(const float* const* rows, int64_t first, int64_t count,
+                          const PackedRows& to, int64_t tile) {
+  const Floats d;
+  const hn::RebindToUnsigned<Floats> du;
+  const hn::RebindToSigned<Floats> di;
+  const hn::Rebind<uint16_t, Floats> du16;
+  const int64_t beside = to.RowsOf(tile);
+  uint16_t* block = to.Bf16Tile(tile) + first * beside * kBf16PartsOfFloat;
+  for (int64_t begin = 0; begin < count; begin += kBf16Columns) {
+    for (int64_t r = 0; r < beside; ++r) {
+      for (int64_t c = begin; c < begin + kBf16Columns; c += LaneCount()) {
+        FloatsV rest = count - c >= LaneCount() ? hn::LoadU(d, rows[r] + c)
+                       : c < count ? WidenFirst(d, rows[r] + c, static_cast<size_t>(count - c))
+                                   : hn::Zero(d);
+        for (int64_t part = 0; part < kBf16PartsOfFloat; ++part) {
+          const auto bits = hn::And(hn::BitCast(du, rest), hn::Set(du, 0xffff0000U));
+          const auto halves = hn::BitCast(di, hn::ShiftRight<16>(bits));
+          hn::StoreU(hn::DemoteTo(du16, halves), du16,
+                     block + (part * beside + r) * kBf16Columns + c - begin);
+          rest = hn::Sub(rest, hn::BitCast(d, bits));
+        }
+      }
+    }
+    block += beside * kBf16PartsOfFloat * kBf16Columns;
   }
 }
 
@@ -332,6 +377,8 @@ inline void PackColumns(const float* const* rows, int64_t first, int64_t count,
       return PackInt8<ActivationFormat::kWordsBy256>(rows, first, count, to.QuantizedTile(tile));
     case ActivationFormat::kTilesBy256:
       return PackInt8<ActivationFormat::kTilesBy256>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kBf16Parts:
+      return PackBf16Parts(rows, first, count, to, tile);
   }
 }
 

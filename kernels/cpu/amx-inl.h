@@ -16,6 +16,7 @@
 
 #include "base/matrix.h"
 #include "kernels/cpu/activations-inl.h"
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/panel-inl.h"
 
@@ -32,7 +33,7 @@ HWY_INLINE void FetchRows(const Int8Tile& x, int64_t column) {
 }
 
 // Tile registers: 0 to 3 are the sums of the values by the low and the high bits of their scales
-// for both vectors of a panel; 4 is x, the rest w.
+// for both vectors of a panel; 4 is x, 5 and 6 are w.
 
 // The sums of a block: [vector][low, high][kAmxRows][16].
 struct alignas(kLine) BlockSums {
@@ -44,37 +45,20 @@ struct alignas(kLine) BlockSums {
 HWY_INLINE void MultiplyPart(const Int8Tile& x, const Panel& w, int64_t column, int64_t part) {
   const uint8_t* rows = x.q + (column + kAmxColumns * part) * x.rows;
   const int64_t first = 4 * Panel::At(kAmxColumns / 4 * part, 0);
-  asm volatile(
-      "tileloadd (%[x], %[x_stride], 1), %%tmm4\n\t"
-      "tileloadd (%[low], %[stride], 1), %%tmm5\n\t"
-      "tdpbssd %%tmm5, %%tmm4, %%tmm0\n\t"
-      "tileloadd (%[high], %[stride], 1), %%tmm6\n\t"
-      "tdpbssd %%tmm6, %%tmm4, %%tmm1\n\t"
-      "tileloadd 64(%[low], %[stride], 1), %%tmm7\n\t"
-      "tdpbssd %%tmm7, %%tmm4, %%tmm2\n\t"
-      "tileloadd 64(%[high], %[stride], 1), %%tmm5\n\t"
-      "tdpbssd %%tmm5, %%tmm4, %%tmm3"
-      :
-      : [x] "r"(rows), [x_stride] "r"(kAmxColumns), [low] "r"(w.values + first),
-        [high] "r"(w.high_values + first), [stride] "r"(4 * PanelRows())
-      : "memory");
+  LoadTile<4>(rows, kAmxColumns);
+  ForEachIndex<kPanelVecs>([&]<int kVec>() {
+    LoadTile<5>(w.values + first + kVec * kLine, 4 * PanelRows());
+    AddByteProducts<2 * kVec, 4, 5>();
+    LoadTile<6>(w.high_values + first + kVec * kLine, 4 * PanelRows());
+    AddByteProducts<2 * kVec + 1, 4, 6>();
+  });
 }
 HWY_INLINE void ClearSums() {
-  asm volatile(
-      "tilezero %%tmm0\n\t"
-      "tilezero %%tmm1\n\t"
-      "tilezero %%tmm2\n\t"
-      "tilezero %%tmm3" ::);
+  ForEachIndex<2 * kPanelVecs>([]<int kSum>() { ClearTile<kSum>(); });
 }
 HWY_INLINE void StoreSums(BlockSums& to) {
-  asm volatile(
-      "tilestored %%tmm0, (%[to], %[stride], 1)\n\t"
-      "tilestored %%tmm1, 1024(%[to], %[stride], 1)\n\t"
-      "tilestored %%tmm2, 2048(%[to], %[stride], 1)\n\t"
-      "tilestored %%tmm3, 3072(%[to], %[stride], 1)"
-      :
-      : [to] "r"(&to), [stride] "r"(int64_t{kLine})
-      : "memory");
+  ForEachIndex<2 * kPanelVecs>(
+      [&]<int kSum>() { StoreTile<kSum>(to.sums[kSum / 2][kSum % 2], kLine); });
 }
 
 // to [4][PanelRows()] += the block of rows [row, row + 4) of a tile.
@@ -105,7 +89,7 @@ HWY_INLINE void AddBlockRows(const BlockSums& block, const Int8Tile& x, const Pa
 // sums += tiles of x by one panel, a block of kWholeScales: some tiles are multiplied, then what
 // came out of them is scaled and added.
 template <class Traits>
-requires(Traits::kProducts == ByteProducts::kTiles) HWY_NOINLINE
+requires(Traits::kProducts == ByteProducts::kTiles) HWY_FLATTEN HWY_NOINLINE
     void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, int64_t column,
                        int64_t /*columns*/, float* sums) {
   constexpr int kParts = kSuperBlock / kAmxColumns;

@@ -12,14 +12,17 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// The next for quantized weights (quantized.cc).
+// The next for quantized weights (quantized.cc), and for BF16 parts of x (bf16_parts.cc).
 void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
+                       Matrix y);
+void MultiplyBf16Parts(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y);
 
 // y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x.
 inline void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                      Matrix y) {
   if (IsQuantized(weight.type)) return MultiplyQuantized(x, tiles, weight, y);
+  if (x.format == ActivationFormat::kBf16Parts) return MultiplyBf16Parts(x, tiles, weight, y);
   VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
     MultiplyRows(x, tiles, WeightRows<T>{elements, weight.rows, weight.cols}, y);
   });
@@ -27,7 +30,8 @@ inline void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMa
 
 // Rows of W that are multiplied together.
 inline int64_t RowsUnit(const WeightMatrix& weight) {
-  return IsQuantized(weight.type) ? PanelRows() : kTileCols;
+  const bool panels = IsQuantized(weight.type) || weight.layout == WeightLayout::kRepacked;
+  return panels ? PanelRows() : kTileCols;
 }
 
 // Rows of W per task, whole units, where all weights of the loop have `out` rows. Two tiles of x

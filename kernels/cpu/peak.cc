@@ -89,14 +89,22 @@ bool HasInt8Dot() { return cpu::ChosenLoops().int8.has_value(); }
 
 double MeasureInt8Ops(ThreadPool& pool) { return BestRate(pool, cpu::ChosenLoops().int8->counted); }
 
+bool MultipliesBf16Weights() { return cpu::ChosenLoops().bf16_weights; }
+
+double MeasureBf16Parts(ThreadPool& pool) {
+  return BestRate(pool, cpu::ChosenLoops().bf16->counted) / 3;
+}
+
 Peaks MeasurePeaks(ThreadPool& pool) {
   const cpu::PeakLoops loops = cpu::ChosenLoops();
   Peaks peaks;
   peaks.fma_flops = BestRate(pool, loops.fma);
-  if (loops.int8) {
-    peaks.int8_dot = {BestRate(pool, loops.int8->counted), loops.int8->instructions};
-  }
-  if (loops.bf16) peaks.bf16_dot_flops = BestRate(pool, *loops.bf16);
+  const auto dot = [&](const std::optional<cpu::DotLoop>& loop) -> std::optional<DotPeak> {
+    if (!loop) return {};
+    return DotPeak{BestRate(pool, loop->counted), loop->instructions};
+  };
+  peaks.int8_dot = dot(loops.int8);
+  peaks.bf16_dot = dot(loops.bf16);
   peaks.read_bandwidth = MeasureReadBandwidth(pool);
   return peaks;
 }

@@ -248,49 +248,66 @@ __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations)
 
 constexpr int64_t kTileProducts = 4;
 
-// Four sums of two tiles of ones with two of their negatives, as many as the eight registers hold.
-float AmxLoop(int64_t iterations) {
+// Adds to four sums the products of two tiles of `left` with two of `right`, as many as the eight
+// registers hold, by step(); then writes the sums.
+template <class Step>
+void TileLoop(const void* left, const void* right, int64_t iterations, const Step& step,
+              void* sums) {
+  constexpr int64_t kStride = 64;
   const AmxTiles tiles;
+  ForEachIndex<2>([&]<int kTile>() {
+    LoadTile<4 + kTile>(left, kStride);
+    LoadTile<6 + kTile>(right, kStride);
+  });
+  for (int64_t i = 0; i < iterations; ++i) step();
+  ForEachIndex<kTileProducts>([&]<int kTile>() {
+    StoreTile<kTile>(static_cast<std::byte*>(sums) + kTile * 16 * kStride, kStride);
+  });
+}
+
+float AmxLoop(int64_t iterations) {
   int8_t bytes[2][16 * 64];
   std::fill_n(bytes[0], sizeof(bytes[0]), int8_t{1});
   std::fill_n(bytes[1], sizeof(bytes[1]), int8_t{-1});
-  asm volatile(
-      "tileloadd (%0, %2, 1), %%tmm4\n\t"
-      "tileloadd (%0, %2, 1), %%tmm5\n\t"
-      "tileloadd (%1, %2, 1), %%tmm6\n\t"
-      "tileloadd (%1, %2, 1), %%tmm7"
-      :
-      : "r"(bytes[0]), "r"(bytes[1]), "r"(int64_t{64})
-      : "memory");
-  for (int64_t i = 0; i < iterations; ++i) {
-    asm volatile(
-        "tdpbssd %%tmm6, %%tmm4, %%tmm0\n\t"
-        "tdpbssd %%tmm7, %%tmm4, %%tmm1\n\t"
-        "tdpbssd %%tmm6, %%tmm5, %%tmm2\n\t"
-        "tdpbssd %%tmm7, %%tmm5, %%tmm3" ::);
-  }
   int32_t sums[kTileProducts][16 * 16];
-  asm volatile(
-      "tilestored %%tmm0, (%0, %1, 1)\n\t"
-      "tilestored %%tmm1, 1024(%0, %1, 1)\n\t"
-      "tilestored %%tmm2, 2048(%0, %1, 1)\n\t"
-      "tilestored %%tmm3, 3072(%0, %1, 1)"
-      :
-      : "r"(sums), "r"(int64_t{64})
-      : "memory");
+  const auto step = [] {
+    AddByteProducts<0, 4, 6>();
+    AddByteProducts<1, 4, 7>();
+    AddByteProducts<2, 5, 6>();
+    AddByteProducts<3, 5, 7>();
+  };
+  TileLoop(bytes[0], bytes[1], iterations, step, sums);
   return static_cast<float>(sums[0][0] + sums[1][0] + sums[2][0] + sums[3][0]);
 }
 
-std::optional<Int8Loop> LoopOfExtension(TargetExtension extension) {
+float AmxBf16Loop(int64_t iterations) {
+  uint16_t halves[2][16 * 32];
+  std::fill_n(halves[0], std::size(halves[0]), uint16_t{0x3f80});  // ones
+  std::fill_n(halves[1], std::size(halves[1]), uint16_t{0x3c00});  // 1/128
+  float sums[kTileProducts][16 * 16];
+  const auto step = [] {
+    AddBf16Products<0, 4, 6>();
+    AddBf16Products<1, 4, 7>();
+    AddBf16Products<2, 5, 6>();
+    AddBf16Products<3, 5, 7>();
+  };
+  TileLoop(halves[0], halves[1], iterations, step, sums);
+  return sums[0][0] + sums[1][0] + sums[2][0] + sums[3][0];
+}
+
+void AddLoopsOf(TargetExtension extension, PeakLoops& loops) {
   switch (extension) {
     case TargetExtension::kAmx:
-      return Int8Loop{{AmxLoop, 2.0 * 16 * 16 * 64 * kTileProducts}, "tdpbssd (AMX)"};
+      loops.int8 = {{AmxLoop, 2.0 * 16 * 16 * 64 * kTileProducts}, "tdpbssd (AMX)"};
+      loops.bf16 = {{AmxBf16Loop, 2.0 * 16 * 16 * 32 * kTileProducts}, "tdpbf16ps (AMX)"};
+      loops.bf16_weights = true;
+      break;
     case TargetExtension::kAvxVnni:
-      return Int8Loop{{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits (AVX-VNNI)"};
+      loops.int8 = {{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits (AVX-VNNI)"};
+      break;
     case TargetExtension::kNone:
       break;
   }
-  return {};
 }
 
 // What the best of Highway's targets for this processor leaves out.
@@ -298,12 +315,14 @@ void AddExtensions(PeakLoops& loops) {
   if (__builtin_cpu_supports("avx512vnni")) {
     loops.int8 = {{Vnni512Loop, 2.0 * 64 * kDotSums}, "vpdpbusd of 512 bits"};
   }
-  if (__builtin_cpu_supports("avx512bf16")) loops.bf16 = {Bf16Loop, 2.0 * 32 * kDotSums};
+  if (__builtin_cpu_supports("avx512bf16")) {
+    loops.bf16 = {{Bf16Loop, 2.0 * 32 * kDotSums}, "vdpbf16ps"};
+  }
 }
 
 #else
 
-std::optional<Int8Loop> LoopOfExtension(TargetExtension) { return {}; }
+void AddLoopsOf(TargetExtension, PeakLoops&) {}
 void AddExtensions(PeakLoops&) {}
 
 #endif  // HWY_ARCH_X86
@@ -322,7 +341,7 @@ PeakLoops LoopsOf(std::string_view target) {
   FULMEN_CHECK(found, "{}", found.error().message);
   PeakLoops loops = LoopsOfBits(found->bit);
   if (found->bit == hwy::SupportedAndGeneratedTargets().front()) AddExtensions(loops);
-  if (const auto loop = LoopOfExtension(found->extension)) loops.int8 = loop;
+  AddLoopsOf(found->extension, loops);
   return loops;
 }
 

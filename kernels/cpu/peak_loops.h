@@ -17,7 +17,7 @@ struct CountedLoop {
   double operations = 0;  // per iteration
 };
 
-struct Int8Loop {
+struct DotLoop {
   CountedLoop counted;
   const char* instructions;
 };
@@ -25,8 +25,9 @@ struct Int8Loop {
 struct PeakLoops {
   CountedLoop fma;
   ReadLoop read = nullptr;       // `bytes` is a multiple of 4096
-  std::optional<Int8Loop> int8;  // the best product; none but on x86
-  std::optional<CountedLoop> bf16;
+  std::optional<DotLoop> int8;   // the best product; none but on x86
+  std::optional<DotLoop> bf16;
+  bool bf16_weights = false;  // whether products with BF16 weights are made of it
 };
 
 // Of one of Targets(). Instructions that belong to none of them (AVX-512 VNNI and BF16) are used

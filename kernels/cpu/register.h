@@ -11,7 +11,7 @@ namespace fulmen::cpu {
 // `products` counts where the instruction set leaves a choice: see activations-inl.h.
 void RegisterElementwise(Kernels& kernels);
 void RegisterLinear(Kernels& kernels, ByteProducts products);
-void RegisterRepack(Kernels& kernels);
+void RegisterRepack(Kernels& kernels, ByteProducts products);
 void RegisterMoe(Kernels& kernels, ByteProducts products);
 void RegisterRope(Kernels& kernels);
 void RegisterLightningAttention(Kernels& kernels);

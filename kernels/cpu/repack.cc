@@ -10,16 +10,25 @@
 // After foreach_target.h.
 #include <hwy/highway.h>
 
+#include "kernels/cpu/bf16_panel-inl.h"
 #include "kernels/cpu/panel-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 namespace {
 
-// Of float types, elements are read where they are.
+// Bytes of a row in the layout of a weight's type, which may be padded.
+int64_t RepackedRowBytes(const WeightMatrix& weight) {
+  const int64_t unit = weight.type == DType::kBF16 ? kBf16Columns : 1;
+  return static_cast<int64_t>(BytesOf(weight.type, RoundUp(weight.cols, unit)));
+}
+
+// Elements of float types are read where they are, but those that AMX multiplies.
+template <ByteProducts kProducts>
 size_t RepackedBytes(KernelContext&, const WeightMatrix& weight) {
-  if (!IsQuantized(weight.type) || weight.layout != WeightLayout::kAsStored) return 0;
-  return static_cast<size_t>(RoundUp(weight.rows, PanelRows())) * BytesOf(weight.type, weight.cols);
+  const bool bf16_panels = FormatFor(weight, kProducts) == ActivationFormat::kBf16Parts;
+  if (!(IsQuantized(weight.type) || bf16_panels) || weight.layout != WeightLayout::kAsStored) return 0;
+  return static_cast<size_t>(RoundUp(weight.rows, PanelRows()) * RepackedRowBytes(weight));
 }
 
 template <class Block>
@@ -31,21 +40,32 @@ void RepackPanel(const WeightMatrix& weight, int64_t row, std::byte* to) {
   }
 }
 
+void RepackBf16Panel(const WeightMatrix& weight, int64_t row, std::byte* to) {
+  const StoredRows stored(weight, row);
+  for (int64_t b = 0; b < CeilDiv(weight.cols, kBf16Columns); ++b) {
+    GatherBf16Block(stored, weight.cols, b, kAhead, to + b * Bf16BlockBytes());
+  }
+}
+
 WeightMatrix Repack(KernelContext& context, const WeightMatrix& weight, std::byte* to) {
   WeightMatrix repacked(to, weight.type, weight.rows, weight.cols);
   repacked.layout = WeightLayout::kRepacked;
+  repacked.stride = RepackedRowBytes(weight);
   const int64_t panels = CeilDiv(weight.rows, PanelRows());
   ForTasks(context.pool, panels, weight.rows * weight.cols, [&](int64_t panel, int) HWY_ATTR {
     const int64_t row = panel * PanelRows();
-    VisitBlocks(weight.type, [&]<class Block>(const Block*) HWY_ATTR {
-      RepackPanel<Block>(weight, row, to + row * repacked.stride);
-    });
+    std::byte* panel_to = to + row * repacked.stride;
+    if (weight.type == DType::kBF16) return RepackBf16Panel(weight, row, panel_to);
+    VisitBlocks(weight.type, [&]<class Block>(const Block*)
+                                 HWY_ATTR { RepackPanel<Block>(weight, row, panel_to); });
   });
   return repacked;
 }
 
-void FillRepack(Kernels& kernels) {
-  kernels.repacked_bytes = RepackedBytes;
+void FillRepack(Kernels& kernels, ByteProducts products) {
+  VisitProducts(products, [&]<ByteProducts kProducts>() {
+    kernels.repacked_bytes = RepackedBytes<kProducts>;
+  });
   kernels.repack = Repack;
 }
 
@@ -57,7 +77,9 @@ HWY_AFTER_NAMESPACE();
 namespace fulmen::cpu {
 
 HWY_EXPORT(FillRepack);
-void RegisterRepack(Kernels& kernels) { HWY_DYNAMIC_DISPATCH(FillRepack)(kernels); }
+void RegisterRepack(Kernels& kernels, ByteProducts products) {
+  HWY_DYNAMIC_DISPATCH(FillRepack)(kernels, products);
+}
 
 }  // namespace fulmen::cpu
 #endif  // HWY_ONCE

@@ -32,7 +32,7 @@ Result<Kernels> KernelsFor(std::string_view target) {
   kernels.name = fmt::format("cpu ({})", target);
   RegisterElementwise(kernels);
   RegisterLinear(kernels, products);
-  RegisterRepack(kernels);
+  RegisterRepack(kernels, products);
   RegisterMoe(kernels, products);
   RegisterRope(kernels);
   RegisterLightningAttention(kernels);
