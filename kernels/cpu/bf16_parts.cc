@@ -12,6 +12,7 @@
 
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/bf16_panel-inl.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/multiply-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -20,76 +21,47 @@ namespace fulmen::cpu::HWY_NAMESPACE {
 #if HWY_ARCH_X86_64 && HWY_TARGET == HWY_AVX3_DL
 namespace {
 
-// Blocks of a panel that stay in the L1 cache while all tiles of x pass by, which many of stay in
-// the L2 cache.
+// Blocks of a panel that stay in the L1 cache while tiles of x pass by.
 constexpr int64_t kChunkBlocks = 8;
-constexpr int64_t kTilesTogether = 32;
-constexpr int64_t kSide = 16;  // of a tile of sums
+// Tiles of x and rows of W whose chunks and sums stay in the L2 cache: 384, 128 and 256 KB.
+constexpr int64_t kMostTiles = 16;
+constexpr int64_t kMostRows = 256;
 
-// What a few tiles of x by a few of W are to give: sums [rows][columns] of y. Each tile of them
-// lies in y, or where that is too small for it, in a buffer until all columns are done.
-template <int kTiles, int kWide>
-class Sums {
- public:
-  Sums(Matrix y, bool first)
-      : y_(y), whole_(y.rows == kTiles * kSide && y.cols == kWide * kSide), first_(first) {
-    if (!whole_ && !first_) Copy([](float* inside, float* outside) { *inside = *outside; });
-  }
-  void Load() {
-    ForEachIndex<kTiles * kWide>(
-        [&]<int kSum>() { first_ ? ClearTile<kSum>() : LoadTile<kSum>(At(kSum), Stride()); });
-  }
-  void Store() {
-    ForEachIndex<kTiles * kWide>([&]<int kSum>() { StoreTile<kSum>(At(kSum), Stride()); });
-    if (!whole_) Copy([](float* inside, float* outside) { *outside = *inside; });
-  }
+// A tile of sums. They lie apart from y, whose rows push each other out of the cache.
+using SumTile = float[kAmxRows][kAmxRows];
+constexpr int64_t kSumStride = sizeof(SumTile) / kAmxRows;
 
- private:
-  float* At(int sum) {
-    const int64_t row = sum / kWide * kSide;
-    const int64_t column = sum % kWide * kSide;
-    return whole_ ? y_.row(row) + column : buffer_ + row * kWide * kSide + column;
-  }
-  int64_t Stride() const {
-    return (whole_ ? y_.stride : kWide * kSide) * static_cast<int64_t>(sizeof(float));
-  }
-  template <class Move>
-  void Copy(const Move& move) {
-    for (int64_t r = 0; r < y_.rows; ++r) {
-      for (int64_t c = 0; c < y_.cols; ++c) move(buffer_ + r * kWide * kSide + c, y_.row(r) + c);
-    }
-  }
-
-  Matrix y_;
-  bool whole_;
-  bool first_;
-  alignas(kLine) float buffer_[kTiles * kWide * kSide * kSide];
+// Blocks [begin, end) of all columns, which are worked on at once.
+struct Chunk {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
 };
 
-// Some blocks of a tile of x.
+// A chunk of a tile of x.
 struct XBlocks {
   const uint16_t* data;
   int64_t rows;
 };
 
-// sums += `blocks` blocks of kTiles tiles of x by kPanels panels of W, of which what lies `ahead`
-// bytes further on is fetched meanwhile, unless that is 0.
+// sums [kTiles][2 kPanels] (+)= a chunk of kTiles tiles of x by kPanels panels of W, of which what
+// lies `ahead` bytes further on is fetched meanwhile, unless that is 0.
 template <int kTiles, int kPanels>
 HWY_FLATTEN HWY_NOINLINE void MultiplyBlocks(const XBlocks (&x)[kTiles],
-                                             const std::byte* const (&w)[kPanels], int64_t blocks,
-                                             int64_t ahead, Sums<kTiles, 2 * kPanels>& sums) {
+                                             const std::byte* const (&w)[kPanels],
+                                             const Chunk& chunk, int64_t ahead,
+                                             SumTile* const (&sums)[kTiles]) {
   constexpr int kWide = 2 * kPanels;
   constexpr int kFirstX = 4;  // of the registers; sums come before
   constexpr int kFirstW = kFirstX + kTiles;
   constexpr int kForW = 8 - kFirstW;
   static_assert(kTiles * kWide <= kFirstX);
   const int64_t panel_stride = PanelRows() * 4;
-  sums.Load();
-  for (int64_t b = 0; b < blocks; ++b) {
+  ForEachIndex<kTiles * kWide>([&]<int kSum>() {
+    if (chunk.begin == 0) return ClearTile<kSum>();
+    LoadTile<kSum>(sums[kSum / kWide][kSum % kWide], kSumStride);
+  });
+  for (int64_t b = 0; b < chunk.size(); ++b) {
     const int64_t at = b * Bf16BlockBytes();
-    for (int p = 0; p < kPanels && ahead != 0; ++p) {
-      for (int64_t i = 0; i < Bf16BlockBytes(); i += kLine) FetchLine(w[p] + at + ahead + i);
-    }
     ForEachIndex<kBf16PartsOfFloat>([&]<int kPart>() {
       ForEachIndex<kTiles>([&]<int kTile>() {
         const int64_t row = (b * kBf16PartsOfFloat + kPart) * x[kTile].rows;
@@ -97,23 +69,26 @@ HWY_FLATTEN HWY_NOINLINE void MultiplyBlocks(const XBlocks (&x)[kTiles],
       });
       ForEachIndex<kWide>([&]<int kColumn>() {
         constexpr int kW = kFirstW + kColumn % kForW;
+        const std::byte* panel = w[kColumn / 2] + at;
         // Where there is no register for each, they are loaded anew for each part.
         if constexpr (kPart == 0 || kWide > kForW) {
-          LoadTile<kW>(w[kColumn / 2] + at + kColumn % 2 * int64_t{kLine}, panel_stride);
+          LoadTile<kW>(panel + kColumn % 2 * int64_t{kLine}, panel_stride);
         }
         ForEachIndex<kTiles>(
             [&]<int kTile>() { AddBf16Products<kTile * kWide + kColumn, kFirstX + kTile, kW>(); });
+        if (ahead == 0) return;
+        // A sixth of the lines of the panel.
+        constexpr int kStep = 2 * kPart + kColumn % 2;
+        const int64_t lines = Bf16BlockBytes() / kLine;
+        for (int64_t i = lines * kStep / 6; i < lines * (kStep + 1) / 6; ++i) {
+          FetchLine(panel + ahead + i * kLine);
+        }
       });
     });
   }
-  sums.Store();
+  ForEachIndex<kTiles * kWide>(
+      [&]<int kSum>() { StoreTile<kSum>(sums[kSum / kWide][kSum % kWide], kSumStride); });
 }
-
-// Blocks [begin, end) of all columns, which are worked on at once.
-struct Chunk {
-  int64_t begin, end;
-  int64_t size() const { return end - begin; }
-};
 
 // A chunk of two panels, or of one where the weight has no more.
 class PanelPair {
@@ -141,35 +116,59 @@ class PanelPair {
   alignas(kLine) std::byte gathered_[2 * kChunkBlocks * kMostPanelRows * kBf16RowBytes];
 };
 
-// y (+)= `tiles` of x by a pair of panels, a chunk of the columns; y.data is that of row 0 of x.
+// sums of tile t at sums + t * stride, for a pair of panels.
 void MultiplyPair(const PackedRows& x, const TileRange& tiles, const PanelPair& w,
-                  const Chunk& chunk, int64_t ahead, Matrix y) {
+                  const Chunk& chunk, int64_t ahead, SumTile* sums, int64_t stride) {
   const auto x_blocks = [&](int64_t tile) {
     const int64_t rows = x.RowsOf(tile);
     return XBlocks{x.Bf16Tile(tile) + chunk.begin * kBf16PartsOfFloat * rows * kBf16Columns, rows};
   };
-  // Of `count` tiles from `tile` on and columns [first, first + columns), or those that there are.
-  const auto part = [&](int64_t tile, int64_t count, int64_t first, int64_t columns) {
-    const int64_t row = tile * kAmxRows;
-    return y.Rows(row, std::min(count * kAmxRows, x.rows - row))
-        .Cols(first, std::min(columns, y.cols - first));
-  };
-  const bool first = chunk.begin == 0;
   int64_t tile = tiles.begin;
-  for (; tile + 2 <= tiles.end; tile += 2, ahead = 0) {
+  for (; tile + 2 <= tiles.end; tile += 2, sums += 2 * stride, ahead = 0) {
     for (int64_t p = 0; p < w.count(); ++p) {
-      Sums<2, 2> sums(part(tile, 2, p * PanelRows(), PanelRows()), first);
-      MultiplyBlocks<2, 1>({x_blocks(tile), x_blocks(tile + 1)}, {w[p]}, chunk.size(), ahead, sums);
+      MultiplyBlocks<2, 1>({x_blocks(tile), x_blocks(tile + 1)}, {w[p]}, chunk, ahead,
+                           {sums + 2 * p, sums + stride + 2 * p});
     }
   }
   if (tile == tiles.end) return;
   if (w.count() == 2) {
-    Sums<1, 4> sums(part(tile, 1, 0, 2 * PanelRows()), first);
-    MultiplyBlocks<1, 2>({x_blocks(tile)}, {w[0], w[1]}, chunk.size(), ahead, sums);
+    MultiplyBlocks<1, 2>({x_blocks(tile)}, {w[0], w[1]}, chunk, ahead, {sums});
   } else {
-    Sums<1, 2> sums(part(tile, 1, 0, PanelRows()), first);
-    MultiplyBlocks<1, 1>({x_blocks(tile)}, {w[0]}, chunk.size(), ahead, sums);
+    MultiplyBlocks<1, 1>({x_blocks(tile)}, {w[0]}, chunk, ahead, {sums});
   }
+}
+
+// y = the sums of some rows, `wide` tiles side by side.
+void StoreSums(const SumTile* sums, int64_t wide, Matrix y) {
+  for (int64_t r = 0; r < y.rows; ++r) {
+    const SumTile* tiles = sums + r / kAmxRows * wide;
+    for (int64_t c = 0; c < y.cols; c += kAmxRows) {
+      StorePart(hn::Load(Floats(), tiles[c / kAmxRows][r % kAmxRows]), y.row(r) + c, y.cols - c);
+    }
+  }
+}
+
+// At most kMostTiles tiles by kMostRows rows of W; y begins with the first of those.
+void MultiplyCached(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
+                    Matrix y) {
+  alignas(kLine) SumTile sums[kMostTiles * kMostRows / kAmxRows];
+  const bool repacked = weight.layout == WeightLayout::kRepacked;
+  const int64_t wide = RoundUp(weight.rows, PanelRows()) / kAmxRows;
+  const int64_t blocks = CeilDiv(weight.cols, kBf16Columns);
+  // One tile of x stays in the caches whole: then W is read in the order of memory.
+  const bool in_order = repacked && tiles.size() == 1;
+  const int64_t chunk_blocks = in_order ? blocks : kChunkBlocks;
+  int64_t ahead = in_order ? kAhead : 2 * PanelRows() * weight.stride;  // or the next pair
+  if (!repacked) ahead = 0;
+  for (int64_t begin = 0; begin < blocks; begin += chunk_blocks) {
+    const Chunk chunk = {begin, std::min(begin + chunk_blocks, blocks)};
+    for (int64_t row = 0; row < weight.rows; row += 2 * PanelRows()) {
+      MultiplyPair(x, tiles, PanelPair(weight, row, chunk), chunk, ahead, sums + row / kAmxRows,
+                   wide);
+    }
+  }
+  const int64_t first = tiles.begin * kAmxRows;
+  StoreSums(sums, wide, y.Rows(first, std::min(tiles.end * kAmxRows, x.rows) - first));
 }
 
 }  // namespace
@@ -177,22 +176,11 @@ void MultiplyPair(const PackedRows& x, const TileRange& tiles, const PanelPair& 
 void MultiplyBf16Parts(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y) {
   const AmxTiles registers;
-  const bool repacked = weight.layout == WeightLayout::kRepacked;
-  const int64_t blocks = CeilDiv(weight.cols, kBf16Columns);
-  // One tile of x stays in the caches whole: then W is read in the order of memory.
-  const bool in_order = repacked && tiles.size() == 1;
-  const int64_t chunk_blocks = in_order ? blocks : kChunkBlocks;
-  for (int64_t begin = 0; begin < blocks; begin += chunk_blocks) {
-    const Chunk chunk = {begin, std::min(begin + chunk_blocks, blocks)};
-    for (int64_t tile = tiles.begin; tile < tiles.end; tile += kTilesTogether) {
-      const TileRange together = {tile, std::min(tile + kTilesTogether, tiles.end)};
-      int64_t ahead = in_order ? kAhead : 2 * PanelRows() * weight.stride;  // or the next pair
-      if (!repacked || tile != tiles.begin) ahead = 0;
-      for (int64_t row = 0; row < weight.rows; row += 2 * PanelRows()) {
-        const PanelPair pair(weight, row, chunk);
-        const int64_t columns = std::min(2 * PanelRows(), weight.rows - row);
-        MultiplyPair(x, together, pair, chunk, ahead, y.Cols(row, columns));
-      }
+  for (int64_t tile = tiles.begin; tile < tiles.end; tile += kMostTiles) {
+    const TileRange some = {tile, std::min(tile + kMostTiles, tiles.end)};
+    for (int64_t row = 0; row < weight.rows; row += kMostRows) {
+      const int64_t rows = std::min(kMostRows, weight.rows - row);
+      MultiplyCached(x, some, weight.Rows(row, rows), y.Cols(row, rows));
     }
   }
 }
