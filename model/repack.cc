@@ -14,10 +14,12 @@ namespace {
 constexpr size_t kFetchedAhead = size_t{256} << 20;
 
 // Calls visit with every matrix that is multiplied with; tied to the embedding, the head as well.
+// Norms and biases are vectors.
 template <class Weights, class Visit>
 void ForEachFactor(const Config& config, Weights& weights, const Visit& visit) {
   ForEachTensor(config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
-    if (row.Is(&ModelWeights::token_embedding) || row.Is(&VisionWeights::position_embedding)) {
+    if (row.dims[1] == Dim::kNone || row.Is(&ModelWeights::token_embedding) ||
+        row.Is(&VisionWeights::position_embedding)) {
       return;
     }
     visit(TensorAt<WeightMatrix>(weights, row, layer, expert));

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
+#include <string>
 #include <vector>
 
 #include "kernels/testing/kernels.h"
@@ -22,21 +22,30 @@ std::vector<float> LogitsOf(const Model& model, const Compute& compute) {
   return logits;
 }
 
-TEST(Repack, ChangesNoBit) {
-  const std::string path = testing::GoldenFolder("gguf/wide") + "/wide-q4_k_m.gguf";
+void ExpectSameBits(const std::string& path, bool has_layout_everywhere) {
   for (const Kernels& kernels : testing::CpuKernelsOfAllTargets()) {
     testing::TestContext context(2);
     const Compute compute(kernels, context.context);
     Model model = LoadModel(path).value();
-    const std::vector<float> expected = LogitsOf(model, compute);
     const size_t bytes = RepackedBytes(model, compute);
+    if (bytes == 0 && !has_layout_everywhere) continue;
     EXPECT_GT(bytes, 1'000'000U);
+    const std::vector<float> expected = LogitsOf(model, compute);
     size_t done = 0;
     RepackWeights(model, compute, [&](size_t weight) { done += weight; });
     EXPECT_EQ(done, bytes);
     EXPECT_EQ(RepackedBytes(model, compute), 0U);
     EXPECT_TRUE(testing::SameBits(LogitsOf(model, compute), expected)) << kernels.name;
   }
+}
+
+TEST(Repack, ChangesNoBit) {
+  ExpectSameBits(testing::GoldenFolder("gguf/wide") + "/wide-q4_k_m.gguf", true);
+}
+
+// BF16 is read where it is, but with AMX.
+TEST(Repack, ChangesNoBitOfBf16) {
+  ExpectSameBits(testing::SourcePath("models/fulmen-nano"), false);
 }
 
 }  // namespace
