@@ -222,7 +222,7 @@ inline void PackFloats(const float* const* rows, int64_t first, int64_t count, c
 }
 
 // The same as three BF16 whose sum it is: 8 bits of the 24 each, cut off rather than rounded, so
-// that none overflows. What is not finite is not in the sum either.
+// that none overflows. The last part of what is not finite is NaN.
 inline void PackBf16Parts(const float* const* rows, int64_t first, int64_t count,
                           const PackedRows& to, int64_t tile) {
   const Floats d;
