@@ -33,8 +33,8 @@ bool HasAvxVnni() {
 #endif
 }
 
-// Whether tiles of bytes and of BF16 are multiplied, and this process may: Linux keeps the registers
-// of those alone who ask.
+// Whether tiles of bytes and of BF16 are multiplied, and this process may: Linux keeps the
+// registers of those alone who ask.
 bool MayUseAmx() {
 #if HWY_ARCH_X86_64 && defined(__linux__)
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;

@@ -49,8 +49,8 @@ class ModelBench {
   Result<BenchRate> MeasureDecode(int64_t steps, int64_t sequences);
 
   int threads() const { return pool().size(); }
-  // What most products of the model are made of, which is their peak: "FMA", "int8 dot", or "BF16 dot / 3":
-  // three products of BF16 for one of float32 with BF16.
+  // What most products of the model are made of, which is their peak: "FMA", "int8 dot", or "BF16
+  // dot / 3": three products of BF16 for one of float32 with BF16.
   const char* arithmetic() const { return arithmetic_.name; }
   const PeakRange& computing() const { return computing_; }
   const PeakRange& bandwidth() const { return bandwidth_; }

@@ -21,17 +21,11 @@ class AmxTiles {
 // Rows of a tile lie `stride` bytes apart in memory.
 template <int kTile>
 inline void LoadTile(const void* from, int64_t stride) {
-  asm volatile("tileloadd (%0, %1, 1), %%tmm%c2"
-               :
-               : "r"(from), "r"(stride), "i"(kTile)
-               : "memory");
+  asm volatile("tileloadd (%0, %1, 1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(kTile) : "memory");
 }
 template <int kTile>
 inline void StoreTile(void* to, int64_t stride) {
-  asm volatile("tilestored %%tmm%c2, (%0, %1, 1)"
-               :
-               : "r"(to), "r"(stride), "i"(kTile)
-               : "memory");
+  asm volatile("tilestored %%tmm%c2, (%0, %1, 1)" : : "r"(to), "r"(stride), "i"(kTile) : "memory");
 }
 template <int kTile>
 inline void ClearTile() {
@@ -54,9 +48,10 @@ inline void AddBf16Products() {
 // visit.operator()<i>() for i in 0 .. kCount - 1: registers are named at compile time.
 template <int kCount, class Visit>
 inline void ForEachIndex(const Visit& visit) {
-  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+  const auto visit_all = [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
     (visit.template operator()<kIndex>(), ...);
-  }(std::make_integer_sequence<int, kCount>());
+  };
+  visit_all(std::make_integer_sequence<int, kCount>());
 }
 
 }  // namespace fulmen::cpu

@@ -26,8 +26,9 @@ int64_t RepackedRowBytes(const WeightMatrix& weight) {
 // Elements of float types are read where they are, but those that AMX multiplies.
 template <ByteProducts kProducts>
 size_t RepackedBytes(KernelContext&, const WeightMatrix& weight) {
-  const bool bf16_panels = FormatFor(weight, kProducts) == ActivationFormat::kBf16Parts;
-  if (!(IsQuantized(weight.type) || bf16_panels) || weight.layout != WeightLayout::kAsStored) return 0;
+  const bool has_layout =
+      IsQuantized(weight.type) || FormatFor(weight, kProducts) == ActivationFormat::kBf16Parts;
+  if (!has_layout || weight.layout != WeightLayout::kAsStored) return 0;
   return static_cast<size_t>(RoundUp(weight.rows, PanelRows()) * RepackedRowBytes(weight));
 }
 
