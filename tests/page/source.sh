@@ -25,6 +25,7 @@ cd "$work"
 # With accounts it has all routes that there are.
 scratch=$(mktemp -d)
 log=$scratch/log
+: >"$log"  # is read before the server writes it
 "$fulmen" serve --port 0 --no-sessions --accounts "$scratch/ledger.db" 2>"$log" &
 server=$!
 trap 'kill "$server" 2>/dev/null; wait "$server" || true; rm -rf "$scratch"' EXIT
