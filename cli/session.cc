@@ -49,8 +49,8 @@ void AddSessionOptions(Command& command, SessionOptions& options) {
 void AddRepackOption(Command& command, SessionOptions& options) {
   command.Add(
       "--no-repack", options.as_stored,
-      "Leave quantized weights as the file has them: ready at once and no memory beside the "
-      "file's, but slower");
+      "Leave weights as the file has them: ready at once and no memory beside the file's, but "
+      "slower");
 }
 
 void AddKvTypeOption(Command& command, SessionOptions& options) {

@@ -248,51 +248,38 @@ __attribute__((target("avx512f,avx512bf16"))) float Bf16Loop(int64_t iterations)
 
 constexpr int64_t kTileProducts = 4;
 
-// Adds to four sums the products of two tiles of `left` with two of `right`, as many as the eight
-// registers hold, by step(); then writes the sums.
-template <class Step>
-void TileLoop(const void* left, const void* right, int64_t iterations, const Step& step,
-              void* sums) {
+// Four sums of two tiles of `left` with two of `right`, as many as the eight registers hold;
+// add.operator()<sum, left, right>() adds products of tile registers.
+template <class Element, class Sum, class Add>
+HWY_FLATTEN float TileLoop(int64_t iterations, Element left, Element right, const Add& add) {
   constexpr int64_t kStride = 64;
+  Element elements[2][16 * kStride / sizeof(Element)];
+  std::fill_n(elements[0], std::size(elements[0]), left);
+  std::fill_n(elements[1], std::size(elements[1]), right);
+  Sum sums[kTileProducts][16 * 16];
   const AmxTiles tiles;
   ForEachIndex<2>([&]<int kTile>() {
-    LoadTile<4 + kTile>(left, kStride);
-    LoadTile<6 + kTile>(right, kStride);
+    LoadTile<4 + kTile>(elements[0], kStride);
+    LoadTile<6 + kTile>(elements[1], kStride);
   });
-  for (int64_t i = 0; i < iterations; ++i) step();
-  ForEachIndex<kTileProducts>([&]<int kTile>() {
-    StoreTile<kTile>(static_cast<std::byte*>(sums) + kTile * 16 * kStride, kStride);
-  });
-}
-
-float AmxLoop(int64_t iterations) {
-  int8_t bytes[2][16 * 64];
-  std::fill_n(bytes[0], sizeof(bytes[0]), int8_t{1});
-  std::fill_n(bytes[1], sizeof(bytes[1]), int8_t{-1});
-  int32_t sums[kTileProducts][16 * 16];
-  const auto step = [] {
-    AddByteProducts<0, 4, 6>();
-    AddByteProducts<1, 4, 7>();
-    AddByteProducts<2, 5, 6>();
-    AddByteProducts<3, 5, 7>();
-  };
-  TileLoop(bytes[0], bytes[1], iterations, step, sums);
+  for (int64_t i = 0; i < iterations; ++i) {
+    ForEachIndex<kTileProducts>(
+        [&]<int kSum>() { add.template operator()<kSum, 4 + kSum / 2, 6 + kSum % 2>(); });
+  }
+  ForEachIndex<kTileProducts>([&]<int kSum>() { StoreTile<kSum>(sums[kSum], kStride); });
   return static_cast<float>(sums[0][0] + sums[1][0] + sums[2][0] + sums[3][0]);
 }
 
+float AmxLoop(int64_t iterations) {
+  return TileLoop<int8_t, int32_t>(iterations, 1, -1, []<int kSum, int kLeft, int kRight>() {
+    AddByteProducts<kSum, kLeft, kRight>();
+  });
+}
+
 float AmxBf16Loop(int64_t iterations) {
-  uint16_t halves[2][16 * 32];
-  std::fill_n(halves[0], std::size(halves[0]), uint16_t{0x3f80});  // ones
-  std::fill_n(halves[1], std::size(halves[1]), uint16_t{0x3c00});  // 1/128
-  float sums[kTileProducts][16 * 16];
-  const auto step = [] {
-    AddBf16Products<0, 4, 6>();
-    AddBf16Products<1, 4, 7>();
-    AddBf16Products<2, 5, 6>();
-    AddBf16Products<3, 5, 7>();
-  };
-  TileLoop(halves[0], halves[1], iterations, step, sums);
-  return sums[0][0] + sums[1][0] + sums[2][0] + sums[3][0];
+  return TileLoop<uint16_t, float>(
+      iterations, 0x3f80, 0x3c00,  // 1 and 1/128
+      []<int kSum, int kLeft, int kRight>() { AddBf16Products<kSum, kLeft, kRight>(); });
 }
 
 void AddLoopsOf(TargetExtension extension, PeakLoops& loops) {
