@@ -3,6 +3,7 @@
 //
 // soak MODEL [MINUTES]: a line each minute, and what is in use at the end
 #include <fmt/core.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,6 +38,13 @@ int64_t ResidentBytes() {
   int64_t resident = 0;
   std::ifstream("/proc/self/statm") >> pages >> resident;
   return resident * sysconf(_SC_PAGESIZE);
+}
+
+// What malloc has given out and not got back. What resides besides is the program, the model's
+// file, and room that malloc keeps.
+int64_t AllocatedBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<int64_t>(info.uordblks + info.hblkhd);
 }
 
 // What the engine's thread tells the clients.
@@ -127,9 +135,10 @@ class Clients {
 
 void PrintMinute(int64_t minute, const EngineStats& stats) {
   fmt::print(
-      "minute {}: {:.1f} MB resident; {} tokens of answers, {:.0f} % of prompts reused, {} "
-      "snapshots, {} evicted, {} put aside\n",
-      minute, static_cast<double>(ResidentBytes()) / 1e6, stats.output_tokens,
+      "minute {}: {:.1f} MB resident, {:.2f} MB allocated; {} tokens of answers, {:.0f} % of "
+      "prompts reused, {} snapshots, {} evicted, {} put aside\n",
+      minute, static_cast<double>(ResidentBytes()) / 1e6,
+      static_cast<double>(AllocatedBytes()) / 1e6, stats.output_tokens,
       100 * static_cast<double>(stats.cached_tokens) /
           static_cast<double>(std::max<int64_t>(stats.prompt_tokens, 1)),
       stats.snapshots, stats.evictions, stats.suspensions);

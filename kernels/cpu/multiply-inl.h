@@ -12,21 +12,15 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-// The next for quantized weights (quantized.cc), and for BF16 parts of x (bf16_parts.cc).
+// y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x. Compiled once for every
+// operation that has products: they take the compiler long.
+void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight, Matrix y);
+
+// The part of it that is in quantized.cc, and that of BF16 parts of x (bf16_parts.cc).
 void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y);
 void MultiplyBf16Parts(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y);
-
-// y[:, 0 .. weight.rows) of `tiles` of x; y.data is that of row 0 of x.
-inline void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
-                     Matrix y) {
-  if (IsQuantized(weight.type)) return MultiplyQuantized(x, tiles, weight, y);
-  if (x.format == ActivationFormat::kBf16Parts) return MultiplyBf16Parts(x, tiles, weight, y);
-  VisitElements(weight, [&]<class T>(const WeightElements<T>& elements) {
-    MultiplyRows(x, tiles, WeightRows<T>{elements, weight.rows, weight.cols}, y);
-  });
-}
 
 // Rows of W that are multiplied together.
 inline int64_t RowsUnit(const WeightMatrix& weight) {

@@ -1,5 +1,4 @@
-// Products with quantized weights, for every operation that has some: compiled once, for they take
-// the compiler long.
+// The half of Multiply (multiply.cc) for quantized weights.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/quantized.cc"
 #include <hwy/foreach_target.h>
