@@ -4,15 +4,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "accounts/key.h"
+#include "base/json.h"
 
 namespace fulmen {
 namespace {
-
-using Json = nlohmann::json;
 
 // Before each record: the length of its JSON, and the XXH3 of that.
 struct Head {
@@ -109,7 +107,7 @@ std::string FormatJournalRecord(const JournalRecord& record) {
   if (const auto& answer = record.answer) {
     json["answer"] = {{"streams", answer->streams}, {"body", answer->body}};
   }
-  return Framed(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return Framed(DumpJson(json));
 }
 
 }  // namespace fulmen

@@ -46,4 +46,9 @@ Status FlushOutput() {
               "cannot write to standard output: {}", ErrnoMessage(output_error));
 }
 
+Status PrintNow(std::string_view text) {
+  PrintText(text);
+  return FlushOutput();
+}
+
 }  // namespace fulmen

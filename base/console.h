@@ -33,5 +33,7 @@ void Print(fmt::format_string<Args...> format, Args&&... args) {
 // Hands what was printed to whoever reads it. Fails, now and whenever asked again, when any of it
 // was lost: with kClosedPipe when the reader has gone, else with kIo.
 Status FlushOutput();
+// Both: for what somebody watches come.
+Status PrintNow(std::string_view text);
 
 }  // namespace fulmen

@@ -111,9 +111,13 @@ Result<Json> ReadJsonFile(const std::string& path) {
   return ParseJson(text, path);
 }
 
+std::string DumpJson(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string Shown(const Json& value) {
   constexpr size_t kMost = 60;
-  return Printable(value.dump(-1, ' ', false, Json::error_handler_t::replace), kMost);
+  return Printable(DumpJson(value), kMost);
 }
 
 // The JSON library keeps numbers above 2^63 unsigned and those made by a program signed.
@@ -123,6 +127,11 @@ std::optional<int64_t> IntegerIn(const Json& value, int64_t low, int64_t high) {
   if (value.is_number_unsigned() && value.get<uint64_t>() > kLargest) return std::nullopt;
   const auto integer = value.get<int64_t>();
   return integer >= low && integer <= high ? std::optional(integer) : std::nullopt;
+}
+
+std::string_view TextOf(const Json& value) {
+  return value.is_string() ? std::string_view(value.get_ref<const std::string&>())
+                           : std::string_view();
 }
 
 const Json& Member(const Json& value, std::string_view key) {

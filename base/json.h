@@ -20,6 +20,9 @@ using Json = nlohmann::ordered_json;
 Result<Json> ParseJson(std::string_view text, const std::string& where);
 Result<Json> ReadJsonFile(const std::string& path);
 
+// The value as JSON, on one line unless `indent` spaces are asked for. Bytes of strings that are no
+// UTF-8 become U+FFFD.
+std::string DumpJson(const Json& value, int indent = -1);
 // The value as one line of JSON, short enough for a message.
 std::string Shown(const Json& value);
 
@@ -27,6 +30,9 @@ std::string Shown(const Json& value);
 std::optional<int64_t> IntegerIn(const Json& value, int64_t low, int64_t high);
 // The shortest decimal that reads back as the same float, not the digits of its double.
 double ShortestDecimal(float value);
+
+// The text of a string; empty for all else. Lives as long as the value.
+std::string_view TextOf(const Json& value);
 
 // The member `key` of the object `value`; null when absent or when `value` is no object. The time
 // grows with the number of members before it.

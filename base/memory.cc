@@ -11,7 +11,7 @@
 namespace fulmen {
 namespace {
 
-constexpr size_t kAlignment = 64;
+constexpr size_t kCacheLine = 64;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 class Host final : public MemorySource {
@@ -38,7 +38,7 @@ size_t ArrayBytes(std::initializer_list<int64_t> factors, size_t element) {
 }
 
 void* AllocateAligned(size_t bytes) {
-  const size_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  const size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
   const size_t size = (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
   void* data = std::aligned_alloc(alignment, size);
   if (data == nullptr) throw std::bad_alloc();

@@ -18,8 +18,6 @@ struct Said {
   int64_t code = 0;  // MiniMax's
 };
 
-std::string TextOf(const Json& value) { return value.is_string() ? value.get<std::string>() : ""; }
-
 int64_t NumberOf(const Json& value) {
   return IntegerIn(value, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max())
       .value_or(0);
@@ -39,7 +37,7 @@ Said Read(const Json& body) {
   const Json& error = Member(body, "error");
   if (error.is_object()) {
     said.message = TextOf(Member(error, "message"));
-    said.type = TextOf(Member(error, "type")) + " " + TextOf(Member(error, "code"));
+    said.type = fmt::format("{} {}", TextOf(Member(error, "type")), TextOf(Member(error, "code")));
   } else {
     said.message = TextOf(error);
   }

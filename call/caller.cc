@@ -13,20 +13,20 @@ constexpr std::string_view kMask = "(hidden)";
 
 }  // namespace
 
-Caller::Caller(CallTarget target, CallRetries retries, CallHooks hooks)
+ApiCaller::ApiCaller(CallTarget target, CallRetries retries, CallHooks hooks)
     : target_(std::move(target)),
       retries_(retries),
       hooks_(std::move(hooks)),
       http_(hooks_.stopped) {}
 
-Json Caller::Shown(const CallRequest& request) const {
+Json ApiCaller::Shown(const CallRequest& request) const {
   return {{"method", "POST"},
           {"url", ChatUrl(target_.api, target_.url)},
           {"headers", RequestHeaders(target_.api, target_.key.empty() ? "" : kMask)},
           {"body", RequestBody(target_.api, request)}};
 }
 
-bool Caller::Pause(std::chrono::milliseconds pause) const {
+bool ApiCaller::Pause(std::chrono::milliseconds pause) const {
   const auto until = std::chrono::steady_clock::now() + pause;
   while (std::chrono::steady_clock::now() < until) {
     if (hooks_.stopped()) return false;
@@ -36,7 +36,7 @@ bool Caller::Pause(std::chrono::milliseconds pause) const {
 }
 
 template <class T>
-CallResult<T> Caller::Repeat(const std::function<TryResult<T>()>& once) {
+CallResult<T> ApiCaller::Repeat(const std::function<TryResult<T>()>& once) {
   std::minstd_rand random{std::random_device()()};
   std::chrono::milliseconds pause = retries_.first_pause;
   for (int tries = 0;; ++tries) {
@@ -63,7 +63,7 @@ CallResult<T> Caller::Repeat(const std::function<TryResult<T>()>& once) {
   }
 }
 
-Caller::TryResult<WebReply> Caller::SendOnce(
+ApiCaller::TryResult<WebReply> ApiCaller::SendOnce(
     const WebRequest& request, const std::function<Status(std::string_view)>& on_event_bytes) {
   auto sent = http_.Send(request, on_event_bytes);
   const std::string origin = request.url.substr(0, request.url.find('?'));
@@ -86,7 +86,7 @@ Caller::TryResult<WebReply> Caller::SendOnce(
   return tl::unexpected<Try>(std::move(failed));
 }
 
-Caller::TryResult<Reply> Caller::AskOnce(const WebRequest& request) {
+ApiCaller::TryResult<Reply> ApiCaller::AskOnce(const WebRequest& request) {
   ReplyReader reader(target_.api, hooks_.on_piece);
   SseReader events;
   std::optional<CallError> broken;
@@ -115,16 +115,14 @@ Caller::TryResult<Reply> Caller::AskOnce(const WebRequest& request) {
   return *std::move(reply);
 }
 
-CallResult<Reply> Caller::Ask(const CallRequest& request) {
-  const WebRequest http = {
-      .url = ChatUrl(target_.api, target_.url),
-      .headers = RequestHeaders(target_.api, target_.key),
-      .body =
-          RequestBody(target_.api, request).dump(-1, ' ', false, Json::error_handler_t::replace)};
+CallResult<Reply> ApiCaller::Ask(const CallRequest& request) {
+  const WebRequest http = {.url = ChatUrl(target_.api, target_.url),
+                           .headers = RequestHeaders(target_.api, target_.key),
+                           .body = DumpJson(RequestBody(target_.api, request))};
   return Repeat<Reply>([&] { return AskOnce(http); });
 }
 
-CallResult<std::string> Caller::FirstModel() {
+CallResult<std::string> ApiCaller::FirstModel() {
   const WebRequest http = {.url = ModelsUrl(target_.api, target_.url),
                            .headers = RequestHeaders(target_.api, target_.key)};
   return Repeat<std::string>([&]() -> TryResult<std::string> {

@@ -36,9 +36,9 @@ struct CallHooks {
 };
 
 // For one thread.
-class Caller {
+class ApiCaller {
  public:
-  Caller(CallTarget target, CallRetries retries, CallHooks hooks);
+  ApiCaller(CallTarget target, CallRetries retries, CallHooks hooks);
 
   // What is sent, with the key masked: for people to read.
   Json Shown(const CallRequest& request) const;

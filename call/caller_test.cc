@@ -26,7 +26,7 @@ struct Called {
   explicit Called(std::vector<ScriptedAnswer> answers) : server(std::move(answers)) {}
 
   CallResult<Reply> Ask(Api api = Api::kOpenai) {
-    Caller caller(
+    ApiCaller caller(
         {.api = api, .url = server.url(), .key = "secret"},
         {.most = 2, .first_pause = std::chrono::milliseconds(40)},
         {.on_piece = [this](bool, std::string_view piece) -> Status {
@@ -47,7 +47,7 @@ struct Called {
   std::atomic<bool> stopped = false;
 };
 
-TEST(Caller, TriesAgainAfterLongerWaits) {
+TEST(ApiCaller, TriesAgainAfterLongerWaits) {
   Called called({JsonAnswer(429, "{}"), JsonAnswer(503, "{}"), JsonAnswer(200, kHello)});
   const auto reply = called.Ask();
   ASSERT_TRUE(reply) << reply.error().error.message;
@@ -59,7 +59,7 @@ TEST(Caller, TriesAgainAfterLongerWaits) {
   EXPECT_EQ(called.server.requests().size(), 3U);
 }
 
-TEST(Caller, GivesUpAtLast) {
+TEST(ApiCaller, GivesUpAtLast) {
   Called called({JsonAnswer(429, R"({"error":{"message":"slow down"}})")});
   const auto reply = called.Ask();
   ASSERT_FALSE(reply);
@@ -68,7 +68,7 @@ TEST(Caller, GivesUpAtLast) {
   EXPECT_EQ(called.server.requests().size(), 3U);
 }
 
-TEST(Caller, DoesWhatTheServerAsks) {
+TEST(ApiCaller, DoesWhatTheServerAsks) {
   Called waits({JsonAnswer(429, "{}", "retry-after-ms: 120\r\n"), JsonAnswer(200, kHello)});
   EXPECT_TRUE(waits.Ask());
   EXPECT_EQ(waits.pauses, (std::vector<int64_t>{120}));
@@ -81,7 +81,7 @@ TEST(Caller, DoesWhatTheServerAsks) {
   EXPECT_EQ(never.server.requests().size(), 1U);
 }
 
-TEST(Caller, TriesNothingAgainThatCannotHelp) {
+TEST(ApiCaller, TriesNothingAgainThatCannotHelp) {
   for (const int status : {400, 401, 402, 403, 404, 413}) {
     Called called({JsonAnswer(status, "{}"), JsonAnswer(200, kHello)});
     EXPECT_FALSE(called.Ask());
@@ -90,14 +90,14 @@ TEST(Caller, TriesNothingAgainThatCannotHelp) {
 }
 
 // MiniMax's own way to say it, as documented: status 200.
-TEST(Caller, TriesAgainAfterAnErrorInsideAnAnswer) {
+TEST(ApiCaller, TriesAgainAfterAnErrorInsideAnAnswer) {
   Called called({JsonAnswer(200, R"({"base_resp":{"status_code":1002,"status_msg":"busy"}})"),
                  JsonAnswer(200, kHello)});
   EXPECT_TRUE(called.Ask(Api::kMinimax));
   EXPECT_EQ(called.pauses.size(), 1U);
 }
 
-TEST(Caller, TakesNothingBackThatWasShown) {
+TEST(ApiCaller, TakesNothingBackThatWasShown) {
   Called called({StreamAnswer(kBegun), JsonAnswer(200, kHello)});
   EXPECT_FALSE(called.Ask());
   EXPECT_EQ(called.text, "Hel");
@@ -106,7 +106,7 @@ TEST(Caller, TakesNothingBackThatWasShown) {
   EXPECT_TRUE(nothing.Ask());
 }
 
-TEST(Caller, FollowsNoRedirect) {
+TEST(ApiCaller, FollowsNoRedirect) {
   ScriptedServer elsewhere({JsonAnswer(200, kHello)});
   for (const int status : {301, 302, 303, 307, 308}) {
     Called called({JsonAnswer(status, "", "Location: " + elsewhere.url() + "/x\r\n")});
@@ -118,7 +118,7 @@ TEST(Caller, FollowsNoRedirect) {
   EXPECT_TRUE(elsewhere.requests().empty());
 }
 
-TEST(Caller, StopsInTheMiddleOfAnAnswer) {
+TEST(ApiCaller, StopsInTheMiddleOfAnAnswer) {
   Called called({StreamAnswer(kBegun, /*holds=*/true)});
   called.stop_after_piece = true;
   const auto reply = called.Ask();
@@ -128,23 +128,23 @@ TEST(Caller, StopsInTheMiddleOfAnAnswer) {
   EXPECT_EQ(called.server.left(), 1);
 }
 
-TEST(Caller, HidesTheKeyFromWhoLooks) {
-  const Caller caller({.api = Api::kAnthropic, .url = "http://h", .key = "secret"}, {},
-                      {.on_piece = {}, .on_retry = {}, .stopped = [] { return false; }});
+TEST(ApiCaller, HidesTheKeyFromWhoLooks) {
+  const ApiCaller caller({.api = Api::kAnthropic, .url = "http://h", .key = "secret"}, {},
+                         {.on_piece = {}, .on_retry = {}, .stopped = [] { return false; }});
   const std::string shown = caller.Shown({.model = "m"}).dump();
   EXPECT_EQ(shown.find("secret"), std::string::npos);
   EXPECT_NE(shown.find("x-api-key: (hidden)"), std::string::npos);
 }
 
-TEST(Caller, FindsTheFirstModel) {
+TEST(ApiCaller, FindsTheFirstModel) {
   Called called({JsonAnswer(200, R"({"data":[{"id":"one"},{"id":"two"}]})")});
-  Caller caller({.api = Api::kOpenai, .url = called.server.url()}, {},
-                {.on_piece = {}, .on_retry = {}, .stopped = [] { return false; }});
+  ApiCaller caller({.api = Api::kOpenai, .url = called.server.url()}, {},
+                   {.on_piece = {}, .on_retry = {}, .stopped = [] { return false; }});
   EXPECT_EQ(caller.FirstModel().value(), "one");
   EXPECT_TRUE(called.server.requests().at(0).starts_with("GET /v1/models "));
   Called none({JsonAnswer(200, R"({"data":[]})")});
-  Caller other({.api = Api::kOpenai, .url = none.server.url()}, {},
-               {.on_piece = {}, .on_retry = {}, .stopped = [] { return false; }});
+  ApiCaller other({.api = Api::kOpenai, .url = none.server.url()}, {},
+                  {.on_piece = {}, .on_retry = {}, .stopped = [] { return false; }});
   EXPECT_FALSE(other.FirstModel());
 }
 

@@ -10,11 +10,6 @@ namespace {
 
 constexpr int64_t kMostTokens = int64_t{1} << 53;
 
-std::string_view TextOf(const Json& value) {
-  return value.is_string() ? std::string_view(value.get_ref<const std::string&>())
-                           : std::string_view();
-}
-
 void TakeCount(const Json& value, std::optional<int64_t>& count) {
   if (const auto number = IntegerIn(value, 0, kMostTokens)) count = number;
 }

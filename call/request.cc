@@ -7,8 +7,6 @@ namespace {
 
 constexpr int64_t kAnthropicTokens = 4096;  // which that API has to be told
 
-std::string TextOf(const Json& value) { return value.is_string() ? value.get<std::string>() : ""; }
-
 // A message without what only Anthropic's API takes back.
 Json ChatMessage(const Json& message) {
   Json plain = message;
@@ -44,7 +42,7 @@ Json ChatBody(Api api, const CallRequest& request) {
 }
 
 // "data:image/png;base64,AAAA" in its parts, or the URL.
-Json AnthropicImage(const std::string& url) {
+Json AnthropicImage(std::string_view url) {
   constexpr std::string_view kData = "data:";
   constexpr std::string_view kBase64 = ";base64,";
   const size_t mark = url.find(kBase64);
@@ -57,7 +55,7 @@ Json AnthropicImage(const std::string& url) {
   return {{"type", "image"}, {"source", std::move(source)}};
 }
 
-Json TextBlock(const std::string& text) { return {{"type", "text"}, {"text", text}}; }
+Json TextBlock(std::string_view text) { return {{"type", "text"}, {"text", text}}; }
 
 Json UserBlocks(const Json& content) {
   if (!content.is_array()) return TextOf(content);
@@ -72,12 +70,12 @@ Json UserBlocks(const Json& content) {
 
 Json AssistantBlocks(const Json& message) {
   Json blocks = Json::array();
-  if (const std::string signature = TextOf(Member(message, "signature")); !signature.empty()) {
+  if (const std::string signature(TextOf(Member(message, "signature"))); !signature.empty()) {
     blocks.push_back({{"type", "thinking"},
                       {"thinking", TextOf(Member(message, "reasoning_content"))},
                       {"signature", signature}});
   }
-  const std::string text = TextOf(Member(message, "content"));
+  const std::string text(TextOf(Member(message, "content")));
   if (!text.empty()) blocks.push_back(TextBlock(text));
   const Json& calls = Member(message, "tool_calls");
   for (const Json& call : calls.is_array() ? calls : Json::array()) {
@@ -95,7 +93,7 @@ Json AnthropicMessages(const Json& messages) {
   Json turns = Json::array();
   bool results = false;  // the last turn holds nothing else, and takes the next one in
   for (const Json& message : messages) {
-    const std::string role = TextOf(Member(message, "role"));
+    const std::string role(TextOf(Member(message, "role")));
     if (role == "tool") {
       if (!std::exchange(results, true)) {
         turns.push_back({{"role", "user"}, {"content", Json::array()}});
@@ -177,7 +175,7 @@ Result<Json> ReadTools(const Json& tools, const std::string& where) {
   Json read = Json::array();
   for (const Json& tool : tools) {
     const Json& function = Member(tool, "function").is_object() ? Member(tool, "function") : tool;
-    const std::string name = TextOf(Member(function, "name"));
+    const std::string name(TextOf(Member(function, "name")));
     if (name.empty()) {
       return Fail(ErrorCode::kInvalidArgument, "{}: a tool should have a name, found {}", where,
                   Shown(tool));

@@ -24,9 +24,7 @@ struct Administration {
 };
 using Shared = std::shared_ptr<Administration>;
 
-void PrintLine(const Json& json) {
-  Print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
+void PrintLine(const Json& json) { Print("{}\n", DumpJson(json)); }
 
 std::string CellOf(const Json& value) {
   if (value.is_null()) return "-";

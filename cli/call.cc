@@ -27,7 +27,7 @@ namespace {
 constexpr const char* kLocalUrl = "http://127.0.0.1:8080";
 
 enum ExitStatus {
-  kUsageStatus = 2,
+  kBadUsageStatus = 2,
   kKeyStatus = 3,
   kLimitStatus = 4,
   kCutStatus = 5,
@@ -146,7 +146,7 @@ Status Attach(const std::string& what, Message& message) {
   }
   FULMEN_ASSIGN(const std::string bytes, ReadInput(what));
   if (!MediaTypeOf(bytes).empty()) {
-    message.images.push_back(ImageUrl(bytes));
+    message.images.push_back(DataUrl(bytes));
     return {};
   }
   if (!IsUtf8(bytes) || bytes.find('\0') != std::string::npos) {
@@ -234,13 +234,12 @@ Status Run(const CallOptions& options) {
   if (!options.chat && message.text.empty() && message.images.empty()) {
     Say("fulmen: there is no prompt: give one, as in fulmen call \"What is Fulmen?\", pipe it in, "
         "or talk with --chat\nTry fulmen call --help\n");
-    throw ExitWith{kUsageStatus};
+    throw ExitWith{kBadUsageStatus};
   }
   const InterruptGuard interrupt;
   CallSession session(made, interrupt);
   if (options.dry_run) {
-    Print("{}\n", session.Shown(message.text, message.images)
-                      .dump(2, ' ', false, Json::error_handler_t::replace));
+    Print("{}\n", DumpJson(session.Shown(message.text, message.images), 2));
     return FlushOutput();
   }
   if (options.chat) {

@@ -12,7 +12,7 @@
 namespace fulmen {
 namespace {
 
-constexpr std::string_view kHelp = R"(  /image FILE  shows a picture with what you say next
+constexpr std::string_view kCallChatHelp = R"(  /image FILE  shows a picture with what you say next
   /clear       starts over
   /help        shows this
   /exit        leaves (Ctrl-D, and Ctrl-C on an empty line do, too)
@@ -37,7 +37,7 @@ bool Obey(const std::string& command, CallSession& session, std::vector<std::str
     session.Reset();
     images.clear();
   } else {
-    Say("{}{}", command == "/help" ? "" : "There is no such command. There are:\n", kHelp);
+    Say("{}{}", command == "/help" ? "" : "There is no such command. There are:\n", kCallChatHelp);
   }
   return true;
 }

@@ -28,11 +28,6 @@ bool MayColour() {
   return variable == nullptr || *variable == '\0';
 }
 
-Status Write(std::string_view text) {
-  PrintText(text);
-  return FlushOutput();
-}
-
 tl::unexpected<CallError> Refuse(Error error) {
   return tl::unexpected<CallError>(CallError{.error = std::move(error)});
 }
@@ -164,7 +159,7 @@ Status CallSession::ShowPiece(bool reasoning, std::string_view text) {
   }
   if (std::exchange(thinking_, false)) SayText("\n\n");
   if (options_.json) return {};
-  return Write(terminal_ ? ForTerminal(text) : std::string(text));
+  return PrintNow(terminal_ ? ForTerminal(text) : std::string(text));
 }
 
 void CallSession::ShowReasoning(std::string_view text) {
@@ -179,10 +174,10 @@ Status CallSession::EndAnswer(const Reply& reply) {
   if (options_.json) {
     const Json json = AnswerJson(reply, CostOf(reply.usage, options_.price));
     if (reply.calls.empty()) {
-      FULMEN_TRY(Write(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"));
+      FULMEN_TRY(PrintNow(DumpJson(json) + "\n"));
     }
   } else if (!reply.text.empty()) {
-    FULMEN_TRY(Write("\n"));
+    FULMEN_TRY(PrintNow("\n"));
   }
   TellUsage(reply);
   return {};

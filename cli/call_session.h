@@ -69,7 +69,7 @@ class CallSession {
   const bool dim_;
   CallRequest request_;
   ToolProgram tools_;
-  Caller caller_;
+  ApiCaller caller_;
   std::unique_ptr<Progress> progress_;
   bool thinking_ = false;
 };

@@ -45,8 +45,7 @@ Status SaveCallConversation(const CallConversation& conversation) {
   const mode_t before = umask(0077);
   std::error_code error;
   fs::create_directories(fs::path(path).parent_path(), error);
-  Status written =
-      WriteFileAtomically(path, json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  Status written = WriteFileAtomically(path, DumpJson(json) + "\n");
   umask(before);
   return written;
 }

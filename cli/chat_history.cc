@@ -18,11 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kLongest = 64 * 1024;  // bytes; longer turns, as of a pasted book, are not kept
+// Bytes; longer turns, as of a pasted book, are not kept.
+constexpr size_t kLongestTurn = 64 * 1024;
 
-std::string Line(const std::string& turn) {
-  return Json(turn).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+std::string Line(const std::string& turn) { return DumpJson(turn) + "\n"; }
 
 }  // namespace
 
@@ -50,7 +49,7 @@ std::vector<std::string> ChatHistory::Load() const {
 }
 
 void ChatHistory::Add(const std::string& turn) const {
-  if (path_.empty() || turn.size() > kLongest) return;
+  if (path_.empty() || turn.size() > kLongestTurn) return;
   std::error_code error;
   const fs::path folder = fs::path(path_).parent_path();
   if (fs::create_directories(folder, error)) {

@@ -43,7 +43,7 @@ std::string Entry(const std::string& title, const std::string& text) {
   return fmt::format("  {}{}{}\n", title, gap, Wrapped(text, kColumn));
 }
 
-std::string Section(const std::string& heading, const std::vector<const Option*>& options) {
+std::string OptionSection(const std::string& heading, const std::vector<const Option*>& options) {
   std::string text;
   for (const Option* option : options) {
     if (option->group == heading) text += Entry(OptionTitle(*option), OptionText(*option, true));
@@ -53,7 +53,7 @@ std::string Section(const std::string& heading, const std::vector<const Option*>
 
 }  // namespace
 
-std::string UsageLine(const Command& command) {
+std::string UsageOf(const Command& command) {
   std::string line = command.path();
   if (!command.commands().empty()) {
     line += command.arguments().empty() ? " COMMAND" : " [COMMAND]";
@@ -106,10 +106,12 @@ std::string CommandList(const Command& command) {
 
 std::string HelpText(const Command& command) {
   std::string text =
-      fmt::format("{}\n\nUsage: {}\n", Wrapped(command.summary(), 0), UsageLine(command));
+      fmt::format("{}\n\nUsage: {}\n", Wrapped(command.summary(), 0), UsageOf(command));
   if (!command.commands().empty()) text += fmt::format("\n{}", CommandList(command));
-  text += Section("Arguments", command.arguments());
-  for (const std::string& heading : Headings(command)) text += Section(heading, command.options());
+  text += OptionSection("Arguments", command.arguments());
+  for (const std::string& heading : Headings(command)) {
+    text += OptionSection(heading, command.options());
+  }
   if (!command.notes().empty()) text += fmt::format("\n{}\n", Wrapped(command.notes(), 0));
   text += command.examples().size() == 1 ? "\nExample:\n" : "\nExamples:\n";
   for (const std::string& example : command.examples()) text += fmt::format("  {}\n", example);

@@ -13,7 +13,7 @@ std::string HelpText(const Command& command);
 std::string CommandList(const Command& command);
 
 // What help and man page share: "fulmen run [OPTIONS] [PROMPT]".
-std::string UsageLine(const Command& command);
+std::string UsageOf(const Command& command);
 // "-n, --max-tokens N".
 std::string OptionTitle(const Option& option);
 // The help of an option with its choices and its default. What a default comes to on this machine

@@ -15,10 +15,10 @@ Result<std::string> ImageUrlOfFile(const std::string& path) {
                 "{}: expected a picture (PNG, JPEG, WebP, GIF or BMP), found none",
                 InputName(path));
   }
-  return ImageUrl(bytes);
+  return DataUrl(bytes);
 }
 
-std::string ImageUrl(std::string_view bytes) {
+std::string DataUrl(std::string_view bytes) {
   return fmt::format("data:{};base64,{}", MediaTypeOf(bytes), EncodeBase64(bytes));
 }
 

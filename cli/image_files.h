@@ -12,6 +12,6 @@ namespace fulmen {
 // kept of it in a session.
 Result<std::string> ImageUrlOfFile(const std::string& path);
 // The same of a picture's bytes, whose kind images/decode.h knows.
-std::string ImageUrl(std::string_view bytes);
+std::string DataUrl(std::string_view bytes);
 
 }  // namespace fulmen

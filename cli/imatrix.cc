@@ -32,13 +32,12 @@ Status MakeImatrix(const ImatrixOptions& options) {
   SayGaps(importance, model);
   if (options.file == "-") return {};  // where the file itself went
   if (options.json) {
-    Print("{}\n", Json{{"file", options.file},
-                       {"tensors", importance.entries.size()},
-                       {"chunks", importance.chunks},
-                       {"chunk_size", importance.chunk_size},
-                       {"experts_not_reached", FindGaps(importance, model).experts},
-                       {"seconds", seconds}}
-                      .dump(-1, ' ', false, Json::error_handler_t::replace));
+    Print("{}\n", DumpJson({{"file", options.file},
+                            {"tensors", importance.entries.size()},
+                            {"chunks", importance.chunks},
+                            {"chunk_size", importance.chunk_size},
+                            {"experts_not_reached", FindGaps(importance, model).experts},
+                            {"seconds", seconds}}));
   } else {
     Print("{}: {} tensors, {} chunks of {} tokens\n", options.file, importance.entries.size(),
           importance.chunks, importance.chunk_size);

@@ -57,10 +57,10 @@ class Distribution {
   std::vector<double> seconds_;
 };
 
-class Load {
+class InventedLoad {
  public:
-  Load(Session& session, const LoadSettings& settings, const Tokenizer* tokenizer,
-       std::shared_ptr<const Grammar> grammar)
+  InventedLoad(Session& session, const LoadSettings& settings, const Tokenizer* tokenizer,
+               std::shared_ptr<const Grammar> grammar)
       : settings_(settings),
         vocab_(session.model.config.vocab_size),
         grammar_(std::move(grammar)),
@@ -339,7 +339,7 @@ Status BenchLoad(Session& session, const LoadSettings& settings) {
         .schema = settings.schema, .compact = false, .regex = {}, .grammar = {}};
     FULMEN_ASSIGN(grammar, format.Make({}, settings.quiet));
   }
-  Load load(session, settings, tokenizer ? &*tokenizer : nullptr, grammar);
+  InventedLoad load(session, settings, tokenizer ? &*tokenizer : nullptr, grammar);
   FULMEN_TRY(load.Run());
   if (settings.json) {
     Json json = load.ToJson();

@@ -41,14 +41,14 @@ std::string Entries(const Command& command) {
   return text;
 }
 
-std::string Section(const Command& command) {
-  std::string text = fmt::format(".SS \"{}\"\n{}.\n{}", Escaped(UsageLine(command)),
+std::string CommandSection(const Command& command) {
+  std::string text = fmt::format(".SS \"{}\"\n{}.\n{}", Escaped(UsageOf(command)),
                                  Escaped(command.summary()), Entries(command));
   if (!command.notes().empty()) text += fmt::format(".PP\n{}\n", Escaped(command.notes()));
   for (const std::string& example : command.examples()) {
     text += fmt::format(".PP\n.EX\n{}\n.EE\n", Escaped(example));
   }
-  for (const Command* each : command.commands()) text += Section(*each);
+  for (const Command* each : command.commands()) text += CommandSection(*each);
   return text;
 }
 
@@ -87,7 +87,7 @@ std::string ManPage(const Command& program, const std::string& version) {
       ".SH SYNOPSIS\n.B fulmen\nCOMMAND [OPTIONS]\n.SH DESCRIPTION\n{}\n",
       Escaped(version), Escaped(program.summary()));
   text += Entries(program) + ".SH COMMANDS\n";
-  for (const Command* command : program.commands()) text += Section(*command);
+  for (const Command* command : program.commands()) text += CommandSection(*command);
   return text + kEnd;
 }
 

@@ -119,7 +119,7 @@ Status PullAndTell(PullCommandOptions& options) {
   const std::string path = PulledModelPath(pull.folder, pull.model).value_or(pull.folder);
   if (options.json) {
     const Json json = ReportJson(pull, report, path);
-    Print("{}\n", json.dump(-1, ' ', false, Json::error_handler_t::replace));
+    Print("{}\n", DumpJson(json));
   } else if (pull.dry_run) {
     PrintFiles(pull, report);
   } else {

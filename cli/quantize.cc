@@ -79,7 +79,7 @@ void PrintJson(const QuantizeOptions& options, const Mix& mix, const Summary& su
                {"types", types},
                {"seconds", seconds}};
   if (!summary.mmproj.empty()) json["mmproj"] = summary.mmproj;
-  Print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace));
+  Print("{}\n", DumpJson(json, 2));
 }
 
 void PrintSummary(const Mix& mix, const Summary& summary) {

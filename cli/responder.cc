@@ -14,11 +14,6 @@
 namespace fulmen {
 namespace {
 
-Status Write(std::string_view text) {
-  PrintText(text);
-  return FlushOutput();
-}
-
 // An answer as it comes: text to standard output, thoughts to a terminal only, and dim.
 class AnswerWriter {
  public:
@@ -30,7 +25,7 @@ class AnswerWriter {
         return;
       case AnswerPiece::Kind::kText:
         if (talks_ && std::exchange(thinking_, false)) Say("\n\n");
-        status_ = fulmen::Write(terminal_ ? ForTerminal(piece.text) : piece.text);
+        status_ = PrintNow(terminal_ ? ForTerminal(piece.text) : piece.text);
         return;
       default:
         return;  // no tools are offered here, so none are called
@@ -94,7 +89,7 @@ Result<GenerateResult> Responder::Answer(const std::string& message,
     return result;
   }
   FULMEN_TRY(writer.status());
-  if (options_.stream) FULMEN_TRY(Write("\n"));
+  if (options_.stream) FULMEN_TRY(PrintNow("\n"));
   const SavedTurn turn = conversation_.AddAnswer(*result);
   if (keeper_ != nullptr) FULMEN_TRY(keeper_->Keep(turn));
   ++turns_;

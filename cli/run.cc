@@ -50,11 +50,6 @@ struct RunOptions {
   bool quiet = false;
 };
 
-// A stop string of odd bytes may cut a character in two, which JSON cannot hold.
-std::string Dump(const Json& json, bool pretty) {
-  return json.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
-}
-
 Status CheckOptions(const RunOptions& options) {
   if (options.prompt == "") return Fail(ErrorCode::kInvalidArgument, "the prompt is empty");
   if (options.chat && options.file == "-") {
@@ -207,8 +202,9 @@ Status Run(const RunOptions& options) {
   }
   FULMEN_ASSIGN(const GenerateResult result, responder.Answer(*prompt, images));
   if (options.json) {
-    Print("{}\n", Dump(ToJson(result, answer.sampling.seed, load_seconds, session->repacked_bytes),
-                       options.pretty));
+    Print("{}\n",
+          DumpJson(ToJson(result, answer.sampling.seed, load_seconds, session->repacked_bytes),
+                   options.pretty ? 2 : -1));
   }
   if (options.verbose) Say("{}\n", responder.TimingLine(result));
   FULMEN_TRY(FlushOutput());

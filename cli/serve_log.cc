@@ -48,7 +48,7 @@ void LogExchange(const std::string& format, const HttpRecord& record) {
                      {"received", record.received},
                      {"sent", record.sent},
                      {"left_out", KeywordsOf(record.left_out)}};
-  Say("{}\n", line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  Say("{}\n", DumpJson(line));
 }
 
 }  // namespace fulmen

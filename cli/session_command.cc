@@ -44,9 +44,7 @@ struct SessionCommandOptions {
 
 using Options = std::shared_ptr<SessionCommandOptions>;
 
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+std::string Dump(const Json& json) { return DumpJson(json) + "\n"; }
 
 // The store, or null where there is none: nothing is made by asking for what is in it.
 Result<std::unique_ptr<SessionStore>> OpenIfThere(const SessionCommandOptions& options) {

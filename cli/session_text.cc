@@ -34,7 +34,7 @@ std::string Block(const std::string& heading, std::string_view text) {
 std::string AsText(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return value.get<std::string>();
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return DumpJson(value);
 }
 
 // Texts one below the other; of what is no text, its kind.

@@ -69,6 +69,26 @@ function(fulmen_library name)
   list(TRANSFORM arg_DEPS PREPEND fulmen_)
   add_library(fulmen_${name} STATIC ${sources})
   target_link_libraries(fulmen_${name} PUBLIC fulmen_flags ${arg_DEPS} ${arg_LIBS})
+  fulmen_unity(fulmen_${name} ${sources})
+endfunction()
+
+# fulmen_unity(TARGET SOURCE...): with FULMEN_UNITY, several sources are compiled as one. Alone, most
+# of them take longer to read headers than for all else.
+function(fulmen_unity target)
+  if(NOT FULMEN_UNITY)
+    return()
+  endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC takes what a batch includes for headers, in which no type should be a source's own.
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
+  foreach(source ${ARGN})
+    file(STRINGS ${source} per_instruction_set REGEX "foreach_target\\.h" LIMIT_COUNT 1)
+    if(per_instruction_set)  # Highway includes such a file into itself
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
 endfunction()
 
 # fulmen_instruction_sets(NAME): files of the library that Highway compiles once per instruction set.

@@ -54,3 +54,5 @@ file(WRITE ${reach} "")
 fulmen_write_reach(${reach} ${PROJECT_SOURCE_DIR})
 add_test(NAME includes COMMAND ${CMAKE_COMMAND} -DREACH=${reach} -DROOT=${PROJECT_SOURCE_DIR}
                                -P ${PROJECT_SOURCE_DIR}/cmake/check_includes.cmake)
+add_test(NAME types COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR}
+                            -P ${PROJECT_SOURCE_DIR}/cmake/check_types.cmake)

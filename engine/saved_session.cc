@@ -42,7 +42,7 @@ Status CheckMessages(const Json& messages) {
 Status CheckInfo(const Json& info) {
   if (info.is_null()) return {};
   if (info.is_object() && !NestsDeeperThan(info, kDeepest) &&
-      info.dump(-1, ' ', false, Json::error_handler_t::replace).size() <= kLargestInfo) {
+      DumpJson(info).size() <= kLargestInfo) {
     return {};
   }
   return Fail(ErrorCode::kInvalidArgument, "info should be an object of at most {} bytes, found {}",

@@ -18,10 +18,6 @@ constexpr int64_t kVersion = 2;
 // The last second of the year 9999.
 constexpr int64_t kLatest = 253'402'300'799;
 
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Status OnlyMembers(const Json& object, std::span<const std::string_view> known,
                    const std::string& where) {
   for (const auto& [key, value] : object.items()) {
@@ -133,7 +129,7 @@ Result<int64_t> CheckDocument(const Json& document, const std::string& where) {
 
 std::string SessionFileChecksum(Json document) {
   document.erase("checksum");
-  return Hex(Sha256(Dump(document)));
+  return Hex(Sha256(DumpJson(document)));
 }
 
 std::string FormatSession(const SavedSession& session) {
@@ -160,7 +156,7 @@ std::string FormatSession(const SavedSession& session) {
                    {"turns", std::move(turns)}};
   if (!session.metadata.empty()) document["metadata"] = session.metadata;
   document["checksum"] = SessionFileChecksum(document);
-  return Dump(document) + "\n";
+  return DumpJson(document) + "\n";
 }
 
 Result<SavedSession> ParseSession(std::string_view text, const std::string& where) {

@@ -21,12 +21,8 @@ std::string FormatName(std::optional<ChatFormat> format) {
   return format ? std::string(ChatFormatName(*format)) : "";
 }
 
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string MetadataText(const Metadata& metadata) {
-  return metadata.empty() ? "" : Dump(Json(metadata));
+  return metadata.empty() ? "" : DumpJson(Json(metadata));
 }
 
 Metadata ParseMetadata(const std::string& text) {
@@ -39,7 +35,7 @@ Metadata ParseMetadata(const std::string& text) {
   return metadata;
 }
 
-std::string InfoText(const Json& info) { return info.is_null() ? "" : Dump(info); }
+std::string InfoText(const Json& info) { return info.is_null() ? "" : DumpJson(info); }
 
 // Rows of the first version have no metadata and no info, and keep the checksums they have.
 
@@ -209,7 +205,7 @@ void WriteRow(Database& database, SessionRow& row) {
 std::string AddTurn(Database& database, SessionRow& row, SavedTurn turn) {
   SessionSummary& session = row.session;
   turn.address = AnswerAddress(session.space, session.model, turn.answer_ids());
-  const std::string messages = Dump(turn.messages);
+  const std::string messages = DumpJson(turn.messages);
   const std::string info = InfoText(turn.info);
   const std::string checksum = TurnChecksum(row.turns_checksum, turn, messages, info);
   Statement insert(database, "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");

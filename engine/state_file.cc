@@ -17,7 +17,7 @@ namespace fulmen {
 namespace {
 
 constexpr std::string_view kMagic = "FlmState";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kStateVersion = 1;
 constexpr size_t kChecksumBytes = 16;
 // A chunk is compressed where that saves an eighth. Float32 of a normal distribution lose 8 % at
 // level 1, of which 900 MB are unpacked in a second: copying them is quicker, and so is the disk.
@@ -103,7 +103,7 @@ void PrefixHasher::Add(PrefixKey key) {
 
 std::string SealedStateFileHeader(std::string_view fields) {
   std::string text(kMagic);
-  Append(text, kVersion);
+  Append(text, kStateVersion);
   Append(text, static_cast<uint32_t>(kHeaderStart + fields.size() + kChecksumBytes));
   text += fields;
   text += Text(ChecksumOf(text, 0));
@@ -132,8 +132,8 @@ Result<size_t> StateFileHeaderBytes(std::string_view start) {
   if (!parser.whole || magic != kMagic) {
     return Fail(ErrorCode::kCorrupt, "not a stored state: it should begin with {}", kMagic);
   }
-  if (version != kVersion) {
-    return Fail(ErrorCode::kCorrupt, "version {} is expected, found {}", kVersion, version);
+  if (version != kStateVersion) {
+    return Fail(ErrorCode::kCorrupt, "version {} is expected, found {}", kStateVersion, version);
   }
   if (bytes < kHeaderStart + kChecksumBytes || bytes > kMostHeaderBytes) {
     return Fail(ErrorCode::kCorrupt, "no header has {} bytes", bytes);

@@ -71,11 +71,12 @@ void Download::Work() {
     if (!task) Stop(task.error());
     if (!task || !*task) return;
     const Status status = Do(**task, connection);
+    // Before the file looks as if nobody were at work on it: another thread would then finish it.
+    if (!status) Stop(status.error());
     {
       const std::lock_guard<std::mutex> lock((*task)->transit->mutex);
       --(*task)->transit->active;
     }
-    if (!status) Stop(status.error());
     wake_();
   }
 }

@@ -61,12 +61,12 @@ int64_t SizeOf(const FileHandle& file) {
 
 }  // namespace
 
-std::optional<Journal> ParseJournal(std::string_view text, const RemoteFile& file,
-                                    int64_t written) {
+std::optional<DownloadJournal> ParseJournal(std::string_view text, const RemoteFile& file,
+                                            int64_t written) {
   const std::string first = FirstLine(file);
   if (!text.starts_with(first)) return std::nullopt;
   text.remove_prefix(first.size());
-  Journal journal;
+  DownloadJournal journal;
   const int64_t most = std::min(file.size, written);
   while (const auto line = TakeLine(text)) {
     if (line->starts_with("etag ")) {

@@ -16,14 +16,15 @@
 
 namespace fulmen {
 
-struct Journal {
+struct DownloadJournal {
   std::string etag;  // of the answers the bytes came in; empty while it is not known
   ByteRanges have;
 };
 
 // nullopt where the text is no journal of this file, or names bytes beyond `written`. A last line
 // that was cut short is passed over.
-std::optional<Journal> ParseJournal(std::string_view text, const RemoteFile& file, int64_t written);
+std::optional<DownloadJournal> ParseJournal(std::string_view text, const RemoteFile& file,
+                                            int64_t written);
 
 // Not thread-safe. The folder must outlive it.
 class PartialDownload {
@@ -57,7 +58,7 @@ class PartialDownload {
   std::string journal_name_;
   FileHandle data_;
   FileHandle journal_file_;
-  Journal journal_;
+  DownloadJournal journal_;
 };
 
 // Removes what is there of files that `wanted` does not have, and the folder once it is empty.

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 const RemoteFile kFile = {"a/b.gguf", 100, {Checksum::Kind::kGitBlob, std::string(40, '0')}};
 const std::string kFirst = "fulmen pull 1 100 git-blob:" + std::string(40, '0') + "\n";
 
-std::optional<Journal> Parse(const std::string& rest, int64_t written = 100) {
+std::optional<DownloadJournal> Parse(const std::string& rest, int64_t written = 100) {
   return ParseJournal(kFirst + rest, kFile, written);
 }
 
@@ -26,7 +26,7 @@ std::span<const std::byte> Bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-TEST(Journal, NamesWhatIsThere) {
+TEST(DownloadJournal, NamesWhatIsThere) {
   const auto journal = Parse("etag \"x y\"\n0 10\n50 60\n10 20\n");
   ASSERT_TRUE(journal);
   EXPECT_EQ(journal->etag, "\"x y\"");
@@ -35,7 +35,7 @@ TEST(Journal, NamesWhatIsThere) {
   EXPECT_EQ(Parse("")->have.total(), 0);
 }
 
-TEST(Journal, IsOfThisFileAlone) {
+TEST(DownloadJournal, IsOfThisFileAlone) {
   EXPECT_FALSE(ParseJournal("", kFile, 100));
   EXPECT_FALSE(ParseJournal(kFirst.substr(0, 20), kFile, 100));
   RemoteFile other = kFile;
@@ -48,7 +48,7 @@ TEST(Journal, IsOfThisFileAlone) {
   EXPECT_FALSE(Parse("0 10\n", 9)) << "beyond what was written";
 }
 
-TEST(Journal, TakesAnyBytes) {
+TEST(DownloadJournal, TakesAnyBytes) {
   RandomStream random(3);
   const std::string letters = "0123456789 \n\netag-x";
   for (int round = 0; round < 2000; ++round) {

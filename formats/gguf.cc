@@ -16,7 +16,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "GGUF data is little-endian");
 
-constexpr size_t kMaxRank = 4;
+constexpr size_t kGgufMaxRank = 4;
 constexpr int64_t kDefaultAlignment = 32;
 constexpr int64_t kMaxAlignment = int64_t{1} << 20;
 constexpr const char* kAlignmentKey = "general.alignment";
@@ -225,9 +225,9 @@ Result<DType> TypeOf(uint32_t id, std::string_view tensor, const std::string& wh
 
 Result<Shape> ReadShape(Reader& reader, const std::string& context, const std::string& where) {
   FULMEN_ASSIGN(const auto rank, reader.Number<uint32_t>(context));
-  if (rank > kMaxRank) {
+  if (rank > kGgufMaxRank) {
     return Fail(ErrorCode::kCorrupt, "{}: {} has {} dimensions, expected {} at most", where,
-                context, rank, kMaxRank);
+                context, rank, kGgufMaxRank);
   }
   Shape shape(rank);
   for (uint32_t i = 0; i < rank; ++i) {
@@ -239,19 +239,6 @@ Result<Shape> ReadShape(Reader& reader, const std::string& context, const std::s
     shape[rank - 1 - i] = static_cast<int64_t>(dimension);
   }
   return shape;
-}
-
-// Bytes of a tensor whose rows are whole blocks, or nothing when they do not fit 63 bits.
-std::optional<uint64_t> TensorBytes(DType dtype, const Shape& shape) {
-  const BlockFormat& format = FormatOf(dtype);
-  int64_t bytes = format.bytes;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    const bool row = i + 1 == shape.size();
-    if (__builtin_mul_overflow(bytes, row ? shape[i] / format.elements : shape[i], &bytes)) {
-      return std::nullopt;
-    }
-  }
-  return static_cast<uint64_t>(bytes);
 }
 
 struct ListedTensor {

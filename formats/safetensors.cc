@@ -176,15 +176,6 @@ class HeaderReader : public nlohmann::json::json_sax_t {
   RawEntry entry_;
 };
 
-// Bytes of a tensor, or nothing when the product does not fit 63 bits.
-std::optional<uint64_t> TensorBytes(DType dtype, const Shape& shape) {
-  auto bytes = static_cast<int64_t>(DTypeSize(dtype));
-  for (const int64_t dimension : shape) {
-    if (__builtin_mul_overflow(bytes, dimension, &bytes)) return std::nullopt;
-  }
-  return static_cast<uint64_t>(bytes);
-}
-
 Result<SafetensorsEntry> CheckEntry(const HeaderReader::RawEntry& raw, size_t data_start,
                                     size_t data_size, const std::string& where) {
   const std::optional<DType> dtype = DTypeFromName(raw.dtype);

@@ -14,6 +14,18 @@ int64_t ElementCount(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
+std::optional<uint64_t> TensorBytes(DType dtype, const Shape& shape) {
+  const BlockFormat& format = FormatOf(dtype);
+  int64_t bytes = format.bytes;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const bool row = i + 1 == shape.size();
+    if (__builtin_mul_overflow(bytes, row ? shape[i] / format.elements : shape[i], &bytes)) {
+      return std::nullopt;
+    }
+  }
+  return static_cast<uint64_t>(bytes);
+}
+
 TensorView TensorView::Slice(int64_t index) const {
   TensorView slice = Rows(index, 1);
   slice.shape.erase(slice.shape.begin());

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ using Shape = std::vector<int64_t>;
 std::string ShapeString(const Shape& shape);
 // Product of the dimensions; 1 for a scalar.
 int64_t ElementCount(const Shape& shape);
+// Bytes of a tensor whose rows are whole blocks, or nothing when they do not fit 63 bits.
+std::optional<uint64_t> TensorBytes(DType dtype, const Shape& shape);
 
 // A dense row-major tensor in memory somebody else owns (usually a mapped file). Read-only.
 struct TensorView {

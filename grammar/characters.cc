@@ -11,7 +11,6 @@ namespace {
 
 constexpr uint32_t kFirstSurrogate = 0xD800;
 constexpr uint32_t kLastSurrogate = 0xDFFF;
-constexpr uint32_t kLast = 0x10FFFF;
 
 std::string Utf8(uint32_t character) {
   std::string bytes;
@@ -62,7 +61,7 @@ Term Utf8Characters(Terms& terms, const CodePoints& characters) {
   std::vector<Term> ways;
   for (const CodePoints::Range& range : characters.ranges()) {
     uint32_t first = range.first;
-    for (const uint32_t longest : {0x7FU, 0x7FFU, 0xFFFFU, kLast}) {
+    for (const uint32_t longest : {0x7FU, 0x7FFU, 0xFFFFU, kLastCodePoint}) {
       const uint32_t last = std::min(range.last, longest);
       if (first > last) continue;
       ways.push_back(Utf8Range(terms, Utf8(first), Utf8(last), 0));
@@ -122,7 +121,7 @@ CodePoints::CodePoints(std::vector<Range> ranges) {
   };
   for (const Range& range : ranges) {
     add(range.first, std::min(range.last, kFirstSurrogate - 1));
-    add(std::max(range.first, kLastSurrogate + 1), std::min(range.last, kLast));
+    add(std::max(range.first, kLastSurrogate + 1), std::min(range.last, kLastCodePoint));
   }
 }
 
@@ -139,7 +138,7 @@ CodePoints CodePoints::Complement() const {
     if (range.first > next) ranges.push_back({next, range.first - 1});
     next = range.last + 1;
   }
-  if (next <= kLast) ranges.push_back({next, kLast});
+  if (next <= kLastCodePoint) ranges.push_back({next, kLastCodePoint});
   return CodePoints(std::move(ranges));
 }
 

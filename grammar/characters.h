@@ -10,6 +10,8 @@
 
 namespace fulmen {
 
+inline constexpr uint32_t kLastCodePoint = 0x10FFFF;
+
 // A set of Unicode scalar values (surrogates are never in it): ranges in rising order that neither
 // touch nor overlap.
 class CodePoints {
@@ -23,7 +25,7 @@ class CodePoints {
 
   CodePoints() = default;
   explicit CodePoints(std::vector<Range> ranges);  // in any order; may overlap
-  static CodePoints All() { return CodePoints({{0, 0x10FFFF}}); }
+  static CodePoints All() { return CodePoints({{0, kLastCodePoint}}); }
   static CodePoints Of(uint32_t character) { return CodePoints({{character, character}}); }
 
   const std::vector<Range>& ranges() const { return ranges_; }

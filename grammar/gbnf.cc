@@ -9,7 +9,7 @@
 namespace fulmen {
 namespace {
 
-using Kind = GbnfNode::Kind;
+using GbnfKind = GbnfNode::Kind;
 
 class Builder {
  public:
@@ -41,7 +41,7 @@ class Builder {
 };
 
 void FindRules(const GbnfNode& node, std::vector<size_t>& rules) {
-  if (node.kind == Kind::kRule) rules.push_back(node.rule);
+  if (node.kind == GbnfKind::kRule) rules.push_back(node.rule);
   for (const GbnfNode& part : node.parts) FindRules(part, rules);
 }
 
@@ -83,17 +83,17 @@ Expr Builder::Build() {
 
 Builder::Part Builder::PartOf(const GbnfNode& node) {
   switch (node.kind) {
-    case Kind::kLiteral:
+    case GbnfKind::kLiteral:
       return TermPart(terms_.Literal(node.text));
-    case Kind::kCharacter:
+    case GbnfKind::kCharacter:
       return TermPart(Character(terms_, node.characters, Spelling::kText));
-    case Kind::kRule:
+    case GbnfKind::kRule:
       return built_[node.rule];
-    case Kind::kSequence:
+    case GbnfKind::kSequence:
       return SequenceOf(node.parts);
-    case Kind::kChoice:
+    case GbnfKind::kChoice:
       return ChoiceOf(node.parts);
-    case Kind::kRepeat:
+    case GbnfKind::kRepeat:
       break;
   }
   const Part part = PartOf(node.parts[0]);

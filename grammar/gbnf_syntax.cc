@@ -13,32 +13,20 @@
 namespace fulmen {
 namespace {
 
-using Kind = GbnfNode::Kind;
+using GbnfKind = GbnfNode::Kind;
 
-constexpr size_t kLongest = size_t{1} << 20;
-constexpr int kDeepest = 200;
+constexpr size_t kLongestGrammar = size_t{1} << 20;
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsAlphanumeric(char c) {
-  return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-bool IsNamePart(char c) { return IsAlphanumeric(c) || c == '-' || c == '_'; }
+bool IsNamePart(char c) { return IsDigit(c) || IsLetter(c) || c == '-' || c == '_'; }
 
-std::optional<uint32_t> HexDigit(char c) {
-  if (IsDigit(c)) return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  if (lower >= 'a' && lower <= 'f') return lower - 'a' + 10;
-  return std::nullopt;
-}
-
-GbnfNode Joined(Kind kind, std::vector<GbnfNode> parts) {
+GbnfNode Joined(GbnfKind kind, std::vector<GbnfNode> parts) {
   if (parts.size() == 1) return std::move(parts[0]);
   return {.kind = kind, .parts = std::move(parts)};
 }
 
-class Reader : private TextCursor {
+class GbnfReader : private TextCursor {
  public:
-  explicit Reader(std::string_view text) : TextCursor(text) {}
+  explicit GbnfReader(std::string_view text) : TextCursor(text) {}
 
   Result<std::vector<GbnfRule>> Read();
 
@@ -113,10 +101,10 @@ class Reader : private TextCursor {
   std::unordered_map<std::string_view, size_t> indices_;
 };
 
-Result<std::vector<GbnfRule>> Reader::Read() {
-  if (text_.size() > kLongest) {
+Result<std::vector<GbnfRule>> GbnfReader::Read() {
+  if (text_.size() > kLongestGrammar) {
     return Fail(ErrorCode::kUnsupported, "expected a grammar of at most {} bytes, found {}",
-                kLongest, text_.size());
+                kLongestGrammar, text_.size());
   }
   if (const size_t end = EndOfUtf8(); end < text_.size()) {
     return Fail(ErrorCode::kInvalidArgument, "expected UTF-8 in {}", Place(end));
@@ -138,7 +126,7 @@ Result<std::vector<GbnfRule>> Reader::Read() {
   return rules;
 }
 
-Status Reader::ReadRule() {
+Status GbnfReader::ReadRule() {
   const size_t begin = at_;
   const std::string_view name = TakeName();
   if (name.empty()) return Expected("the name of a rule");
@@ -155,17 +143,17 @@ Status Reader::ReadRule() {
   return {};
 }
 
-Result<GbnfNode> Reader::ReadChoice() {
+Result<GbnfNode> GbnfReader::ReadChoice() {
   std::vector<GbnfNode> ways;
   do {
     FULMEN_ASSIGN(GbnfNode way, ReadSequence());
     ways.push_back(std::move(way));
   } while (Take("|"));
-  return Joined(Kind::kChoice, std::move(ways));
+  return Joined(GbnfKind::kChoice, std::move(ways));
 }
 
 // Up to what cannot be an element of it.
-Result<GbnfNode> Reader::ReadSequence() {
+Result<GbnfNode> GbnfReader::ReadSequence() {
   std::vector<GbnfNode> parts;
   for (SkipSpace(); !AtEnd() && Peek() != '|' && Peek() != ')'; SkipSpace()) {
     if (IsNamePart(Peek()) && AtRule()) break;
@@ -176,20 +164,20 @@ Result<GbnfNode> Reader::ReadSequence() {
     }
     parts.push_back(std::move(part));
   }
-  return Joined(Kind::kSequence, std::move(parts));
+  return Joined(GbnfKind::kSequence, std::move(parts));
 }
 
-Result<GbnfNode> Reader::ReadElement() {
+Result<GbnfNode> GbnfReader::ReadElement() {
   if (Peek() == '"') return ReadLiteral();
   if (Peek() == '[') return ReadClass();
   if (Peek() == '(') return ReadGroup();
-  if (Take(".")) return GbnfNode{.kind = Kind::kCharacter, .characters = CodePoints::All()};
+  if (Take(".")) return GbnfNode{.kind = GbnfKind::kCharacter, .characters = CodePoints::All()};
   if (!IsNamePart(Peek())) return Expected("an element, \"|\" or another rule");
   const size_t begin = at_;
-  return GbnfNode{.kind = Kind::kRule, .rule = RuleOf(TakeName(), begin)};
+  return GbnfNode{.kind = GbnfKind::kRule, .rule = RuleOf(TakeName(), begin)};
 }
 
-Result<GbnfNode> Reader::ReadGroup() {
+Result<GbnfNode> GbnfReader::ReadGroup() {
   const size_t begin = at_++;
   if (Peek() == '=' || Peek() == '!') {
     return Fail(ErrorCode::kUnsupported, "a look-ahead (in {}) cannot be enforced", Place(begin));
@@ -204,9 +192,9 @@ Result<GbnfNode> Reader::ReadGroup() {
   return group;
 }
 
-Result<GbnfNode> Reader::ReadLiteral() {
+Result<GbnfNode> GbnfReader::ReadLiteral() {
   const size_t begin = at_++;
-  GbnfNode literal{.kind = Kind::kLiteral};
+  GbnfNode literal{.kind = GbnfKind::kLiteral};
   while (!Take("\"")) {
     if (AtEnd()) return Expected(fmt::format("a quote for the one of {}", Place(begin)));
     FULMEN_ASSIGN(const uint32_t character, ReadCharacter());
@@ -215,7 +203,7 @@ Result<GbnfNode> Reader::ReadLiteral() {
   return literal;
 }
 
-Result<GbnfNode> Reader::ReadClass() {
+Result<GbnfNode> GbnfReader::ReadClass() {
   const size_t begin = at_++;
   const bool negative = Take("^");
   std::vector<CodePoints::Range> ranges;
@@ -236,14 +224,14 @@ Result<GbnfNode> Reader::ReadClass() {
   }
   CodePoints characters(std::move(ranges));
   if (negative) characters = characters.Complement();
-  return GbnfNode{.kind = Kind::kCharacter, .characters = std::move(characters)};
+  return GbnfNode{.kind = GbnfKind::kCharacter, .characters = std::move(characters)};
 }
 
 // One of a literal or a class, which has not ended.
-Result<uint32_t> Reader::ReadCharacter() {
+Result<uint32_t> GbnfReader::ReadCharacter() {
   const bool escaped = Take("\\");
   if (AtEnd()) return Expected("a character after the backslash");
-  if (escaped && IsAlphanumeric(Peek())) {
+  if (escaped && (IsDigit(Peek()) || IsLetter(Peek()))) {
     switch (Peek()) {
       case 'n':
         ++at_;
@@ -272,7 +260,7 @@ Result<uint32_t> Reader::ReadCharacter() {
   return next.code;
 }
 
-Result<uint32_t> Reader::ReadHex(int digits) {
+Result<uint32_t> GbnfReader::ReadHex(int digits) {
   const size_t begin = at_;
   uint32_t code = 0;
   for (int at = 0; at < digits; ++at, ++at_) {
@@ -288,8 +276,8 @@ Result<uint32_t> Reader::ReadHex(int digits) {
 }
 
 // What follows an element.
-Result<GbnfNode> Reader::ReadCounts(GbnfNode part) {
-  GbnfNode repeat{.kind = Kind::kRepeat, .min = 0, .max = Terms::kUnbounded};
+Result<GbnfNode> GbnfReader::ReadCounts(GbnfNode part) {
+  GbnfNode repeat{.kind = GbnfKind::kRepeat, .min = 0, .max = Terms::kUnbounded};
   if (Take("?")) {
     repeat.max = 1;
   } else if (Take("+")) {
@@ -312,7 +300,7 @@ Result<GbnfNode> Reader::ReadCounts(GbnfNode part) {
   return repeat;
 }
 
-Result<int32_t> Reader::ReadCount() {
+Result<int32_t> GbnfReader::ReadCount() {
   SkipSpace();
   if (!IsDigit(Peek())) return Expected("a count");
   int64_t count = 0;
@@ -326,6 +314,6 @@ Result<int32_t> Reader::ReadCount() {
 
 }  // namespace
 
-Result<std::vector<GbnfRule>> ReadGbnf(std::string_view text) { return Reader(text).Read(); }
+Result<std::vector<GbnfRule>> ReadGbnf(std::string_view text) { return GbnfReader(text).Read(); }
 
 }  // namespace fulmen

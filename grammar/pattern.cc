@@ -10,7 +10,7 @@
 namespace fulmen {
 namespace {
 
-using Kind = PatternNode::Kind;
+using PatternKind = PatternNode::Kind;
 
 // What a part of a pattern matches depends on where: "^" and "$" match only where the whole text
 // begins and ends. So each part is translated for four places: at[starts][ends] is what it matches
@@ -29,21 +29,21 @@ struct Rest {
 };
 
 bool DependsOnPlace(const PatternNode& node) {
-  return node.kind == Kind::kTextStart || node.kind == Kind::kTextEnd ||
-         node.kind == Kind::kLookAhead || std::ranges::any_of(node.parts, DependsOnPlace);
+  return node.kind == PatternKind::kTextStart || node.kind == PatternKind::kTextEnd ||
+         node.kind == PatternKind::kLookAhead || std::ranges::any_of(node.parts, DependsOnPlace);
 }
 
 // Takes from the front of a node, or from its back, what need not be there for it to be found: from
 // ".*x+y" what leaves "xy". It saves the automaton many states that differ in nothing.
 void Trim(PatternNode& node, bool front) {
-  if (node.kind == Kind::kChoice) {
+  if (node.kind == PatternKind::kChoice) {
     for (PatternNode& part : node.parts) Trim(part, front);
-  } else if (node.kind == Kind::kRepeat && !DependsOnPlace(node)) {
+  } else if (node.kind == PatternKind::kRepeat && !DependsOnPlace(node)) {
     node.max = node.min;
-  } else if (node.kind == Kind::kSequence) {
+  } else if (node.kind == PatternKind::kSequence) {
     std::vector<PatternNode>& parts = node.parts;
     const auto is_needed = [](const PatternNode& part) {
-      return part.kind != Kind::kRepeat || part.min != 0 || DependsOnPlace(part);
+      return part.kind != PatternKind::kRepeat || part.min != 0 || DependsOnPlace(part);
     };
     if (front) {
       parts.erase(parts.begin(), std::ranges::find_if(parts, is_needed));
@@ -96,20 +96,20 @@ class Translator {
 // A part without look-aheads.
 Placed Translator::Place(const PatternNode& node) {
   switch (node.kind) {
-    case Kind::kCharacter:
+    case PatternKind::kCharacter:
       return Everywhere(CharacterOf(node.characters));
-    case Kind::kTextStart:
+    case PatternKind::kTextStart:
       return {{{{Terms::kNothing, Terms::kNothing}, {Terms::kEmpty, Terms::kEmpty}}}};
-    case Kind::kTextEnd:
+    case PatternKind::kTextEnd:
       return {{{{Terms::kNothing, Terms::kEmpty}, {Terms::kNothing, Terms::kEmpty}}}};
-    case Kind::kSequence: {
+    case PatternKind::kSequence: {
       Placed whole = Everywhere(Terms::kEmpty);
       for (size_t at = node.parts.size(); at > 0; --at) {
         whole = Joined(Place(node.parts[at - 1]), whole);
       }
       return whole;
     }
-    case Kind::kChoice: {
+    case PatternKind::kChoice: {
       std::array<std::array<std::vector<Term>, 2>, 2> ways;
       for (const PatternNode& part : node.parts) {
         const Placed way = Place(part);
@@ -123,9 +123,9 @@ Placed Translator::Place(const PatternNode& node) {
       }
       return whole;
     }
-    case Kind::kRepeat:
+    case PatternKind::kRepeat:
       return Repeated(Place(node.parts[0]), node.min, node.max);
-    case Kind::kLookAhead:
+    case PatternKind::kLookAhead:
       break;
   }
   FULMEN_CHECK(false, "a look-ahead where none is expected");
@@ -184,13 +184,13 @@ Placed Translator::Repeated(const Placed& part, int32_t min, int32_t max) {
 // The part, and then the rest of the text.
 Rest Translator::Before(const PatternNode& node, const Rest& rest) {
   if (!node.looks) return Followed(Place(node), rest);
-  if (node.kind == Kind::kLookAhead) return LookAhead(node, rest);
-  if (node.kind == Kind::kSequence) {
+  if (node.kind == PatternKind::kLookAhead) return LookAhead(node, rest);
+  if (node.kind == PatternKind::kSequence) {
     Rest whole = rest;
     for (size_t at = node.parts.size(); at > 0; --at) whole = Before(node.parts[at - 1], whole);
     return whole;
   }
-  FULMEN_CHECK(node.kind == Kind::kChoice, "a look-ahead where none is expected");
+  FULMEN_CHECK(node.kind == PatternKind::kChoice, "a look-ahead where none is expected");
   std::array<std::vector<Term>, 2> ways;
   bool grows = true;
   for (const PatternNode& part : node.parts) {

@@ -13,11 +13,10 @@
 namespace fulmen {
 namespace {
 
-using Kind = PatternNode::Kind;
+using PatternKind = PatternNode::Kind;
 
-constexpr size_t kLongest = 65'536;
+constexpr size_t kLongestPattern = 65'536;
 constexpr size_t kLongestCounts = 64;  // "{m,n}"; what is longer stands for itself
-constexpr int kDeepest = 200;
 constexpr int kMostLookAheads = 100;
 
 const CodePoints& Digits() {
@@ -50,28 +49,19 @@ const CodePoints& Spaces() {
   return spaces;
 }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-std::optional<uint32_t> HexDigit(char c) {
-  if (IsDigit(c)) return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  if (lower >= 'a' && lower <= 'f') return lower - 'a' + 10;
-  return std::nullopt;
-}
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
 PatternNode Leaf(CodePoints characters) {
-  return {.kind = Kind::kCharacter, .characters = std::move(characters)};
+  return {.kind = PatternKind::kCharacter, .characters = std::move(characters)};
 }
 
-PatternNode Joined(Kind kind, std::vector<PatternNode> parts) {
+PatternNode Joined(PatternKind kind, std::vector<PatternNode> parts) {
   if (parts.size() == 1) return std::move(parts[0]);
   const bool looks = std::ranges::any_of(parts, &PatternNode::looks);
   return {.kind = kind, .looks = looks, .parts = std::move(parts)};
 }
 
-class Reader : private TextCursor {
+class PatternReader : private TextCursor {
  public:
-  explicit Reader(std::string_view text) : TextCursor(text) {}
+  explicit PatternReader(std::string_view text) : TextCursor(text) {}
 
   Result<PatternNode> Read();
 
@@ -120,10 +110,10 @@ class Reader : private TextCursor {
   int look_aheads_ = 0;
 };
 
-Result<PatternNode> Reader::Read() {
-  if (text_.size() > kLongest) {
+Result<PatternNode> PatternReader::Read() {
+  if (text_.size() > kLongestPattern) {
     return Fail(ErrorCode::kUnsupported, "expected a pattern of at most {} bytes, found {}",
-                kLongest, text_.size());
+                kLongestPattern, text_.size());
   }
   if (const size_t end = EndOfUtf8(); end < text_.size()) {
     return Fail(ErrorCode::kInvalidArgument, "expected UTF-8 at byte {} of the pattern", end + 1);
@@ -133,7 +123,7 @@ Result<PatternNode> Reader::Read() {
   return whole;
 }
 
-Result<PatternNode> Reader::ReadChoice() {
+Result<PatternNode> PatternReader::ReadChoice() {
   std::vector<PatternNode> ways;
   do {
     std::vector<PatternNode> parts;
@@ -141,13 +131,13 @@ Result<PatternNode> Reader::ReadChoice() {
       FULMEN_ASSIGN(PatternNode part, ReadPiece());
       parts.push_back(std::move(part));
     }
-    ways.push_back(Joined(Kind::kSequence, std::move(parts)));
+    ways.push_back(Joined(PatternKind::kSequence, std::move(parts)));
   } while (Take("|"));
-  return Joined(Kind::kChoice, std::move(ways));
+  return Joined(PatternKind::kChoice, std::move(ways));
 }
 
 // An atom and how often it is to come.
-Result<PatternNode> Reader::ReadPiece() {
+Result<PatternNode> PatternReader::ReadPiece() {
   const size_t begin = at_;
   FULMEN_ASSIGN(PatternNode atom, ReadAtom());
   FULMEN_ASSIGN(const std::optional<Counts> counts, ReadCounts());
@@ -158,21 +148,21 @@ Result<PatternNode> Reader::ReadPiece() {
     std::vector<PatternNode> ways;
     ways.push_back(std::move(atom));
     ways.emplace_back();
-    return Joined(Kind::kChoice, std::move(ways));
+    return Joined(PatternKind::kChoice, std::move(ways));
   }
-  PatternNode repeat{.kind = Kind::kRepeat, .min = counts->min, .max = counts->max};
+  PatternNode repeat{.kind = PatternKind::kRepeat, .min = counts->min, .max = counts->max};
   repeat.parts.push_back(std::move(atom));
   return repeat;
 }
 
-Result<PatternNode> Reader::ReadAtom() {
+Result<PatternNode> PatternReader::ReadAtom() {
   switch (Peek()) {
     case '^':
       ++at_;
-      return PatternNode{.kind = Kind::kTextStart};
+      return PatternNode{.kind = PatternKind::kTextStart};
     case '$':
       ++at_;
-      return PatternNode{.kind = Kind::kTextEnd};
+      return PatternNode{.kind = PatternKind::kTextEnd};
     case '.':
       ++at_;
       return Leaf(LineEnds().Complement());
@@ -202,7 +192,7 @@ Result<PatternNode> Reader::ReadAtom() {
 }
 
 // What makes the part before it repeat; nullopt if nothing does. Lazy ones match the same texts.
-Result<std::optional<Reader::Counts>> Reader::ReadCounts() {
+Result<std::optional<PatternReader::Counts>> PatternReader::ReadCounts() {
   std::optional<Counts> counts;
   if (Take("*")) {
     counts = {0, Terms::kUnbounded};
@@ -233,7 +223,7 @@ Result<std::optional<Reader::Counts>> Reader::ReadCounts() {
   return counts;
 }
 
-Result<int32_t> Reader::ReadCount(std::string_view digits) const {
+Result<int32_t> PatternReader::ReadCount(std::string_view digits) const {
   int64_t count = 0;
   for (const char digit : digits) {
     count = count * 10 + (digit - '0');
@@ -246,7 +236,7 @@ Result<int32_t> Reader::ReadCount(std::string_view digits) const {
   return static_cast<int32_t>(count);
 }
 
-Result<PatternNode> Reader::ReadGroup() {
+Result<PatternNode> PatternReader::ReadGroup() {
   const size_t begin = at_++;
   if (++depth_ > kDeepest) {
     return Fail(ErrorCode::kUnsupported, "expected groups at most {} deep, found more at byte {}",
@@ -268,16 +258,16 @@ Result<PatternNode> Reader::ReadGroup() {
   return group;
 }
 
-Result<PatternNode> Reader::ReadLookAhead(bool negative, size_t begin) {
+Result<PatternNode> PatternReader::ReadLookAhead(bool negative, size_t begin) {
   if (++look_aheads_ > kMostLookAheads) return Unsupported("one look-ahead more than 100", begin);
   FULMEN_ASSIGN(PatternNode ahead, ReadChoice());
-  PatternNode look{.kind = Kind::kLookAhead, .negative = negative, .looks = true};
+  PatternNode look{.kind = PatternKind::kLookAhead, .negative = negative, .looks = true};
   look.parts.push_back(std::move(ahead));
   return look;
 }
 
 // What may stand before the content of a group that is no look-ahead: "?:" or a name.
-Status Reader::SkipGroupName(size_t begin) {
+Status PatternReader::SkipGroupName(size_t begin) {
   if (!Take("?") || Take(":")) return {};
   if (Take("<=") || Take("<!")) return Unsupported("a look-behind", begin);
   if (Take("P=")) return Unsupported("a back-reference", begin);
@@ -291,10 +281,10 @@ Status Reader::SkipGroupName(size_t begin) {
   return {};
 }
 
-Result<PatternNode> Reader::ReadEscape() {
+Result<PatternNode> PatternReader::ReadEscape() {
   const size_t begin = at_++;
-  if (Take("A")) return PatternNode{.kind = Kind::kTextStart};
-  if (Take("Z") || Take("z")) return PatternNode{.kind = Kind::kTextEnd};
+  if (Take("A")) return PatternNode{.kind = PatternKind::kTextStart};
+  if (Take("Z") || Take("z")) return PatternNode{.kind = PatternKind::kTextEnd};
   if (Take("b") || Take("B")) return Unsupported("a word boundary", begin);
   if (Peek() == 'k' || (Peek() >= '1' && Peek() <= '9')) {
     return Unsupported("a back-reference", begin);
@@ -304,7 +294,7 @@ Result<PatternNode> Reader::ReadEscape() {
 }
 
 // What follows a backslash, in a class or outside of one.
-Result<Reader::Characters> Reader::ReadCharacterEscape() {
+Result<PatternReader::Characters> PatternReader::ReadCharacterEscape() {
   const auto set = [](CodePoints characters) { return Characters{std::move(characters), {}}; };
   const auto only = [](uint32_t character) {
     return Characters{CodePoints::Of(character), character};
@@ -363,7 +353,7 @@ Result<Reader::Characters> Reader::ReadCharacterEscape() {
   }
 }
 
-Result<uint32_t> Reader::ReadHex(int digits) {
+Result<uint32_t> PatternReader::ReadHex(int digits) {
   uint32_t code = 0;
   for (int at = 0; at < digits; ++at, ++at_) {
     const std::optional<uint32_t> digit = HexDigit(Peek());
@@ -374,7 +364,7 @@ Result<uint32_t> Reader::ReadHex(int digits) {
 }
 
 // After "\u": {1F600}, 00e9, or a pair of surrogates.
-Result<uint32_t> Reader::ReadUnicodeEscape() {
+Result<uint32_t> PatternReader::ReadUnicodeEscape() {
   if (Take("{")) {
     uint32_t code = 0;
     do {
@@ -397,7 +387,7 @@ Result<uint32_t> Reader::ReadUnicodeEscape() {
 }
 
 // After "\p" or "\P".
-Result<CodePoints> Reader::ReadProperty(bool negative) {
+Result<CodePoints> PatternReader::ReadProperty(bool negative) {
   const size_t begin = at_;
   if (!Take("{")) return Expected("a \"{\" and the name of a property");
   const size_t close = text_.find('}', at_);
@@ -414,7 +404,7 @@ Result<CodePoints> Reader::ReadProperty(bool negative) {
   return negative ? characters->Complement() : *characters;
 }
 
-Result<CodePoints> Reader::ReadClass() {
+Result<CodePoints> PatternReader::ReadClass() {
   const size_t begin = at_++;
   const bool negative = Take("^");
   std::vector<CodePoints::Range> ranges;
@@ -447,7 +437,7 @@ Result<CodePoints> Reader::ReadClass() {
   return negative ? characters.Complement() : characters;
 }
 
-Result<Reader::Characters> Reader::ReadClassMember() {
+Result<PatternReader::Characters> PatternReader::ReadClassMember() {
   if (Take("\\b")) return Characters{CodePoints::Of('\b'), '\b'};
   if (Take("\\")) return ReadCharacterEscape();
   const uint32_t character = TakeCharacter();
@@ -456,6 +446,6 @@ Result<Reader::Characters> Reader::ReadClassMember() {
 
 }  // namespace
 
-Result<PatternNode> ReadPattern(std::string_view text) { return Reader(text).Read(); }
+Result<PatternNode> ReadPattern(std::string_view text) { return PatternReader(text).Read(); }
 
 }  // namespace fulmen

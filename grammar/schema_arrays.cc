@@ -9,7 +9,7 @@ namespace fulmen {
 namespace {
 
 // Counting what an array contains takes a rule for each pair of counts.
-constexpr int64_t kMostCounted = 256;
+constexpr int64_t kMostCountedItems = 256;
 // A set of used items has a bit for each.
 constexpr size_t kMostDistinct = 64;
 // Values that are looked at to find these.
@@ -63,8 +63,8 @@ Result<Expr> SchemaCompiler::ArrayContaining(const ArrayFacts& facts) {
   const bool counted_exactly = wanted.count.max != kNoLimit;
   const int64_t most_wanted = counted_exactly ? wanted.count.max + 1 : wanted.count.min;
   const int64_t most_items = facts.items.max == kNoLimit ? facts.items.min : facts.items.max;
-  if (facts.contains.size() > 1 || !facts.prefix.empty() || most_wanted > kMostCounted ||
-      most_items > kMostCounted || (most_wanted + 1) * (most_items + 1) > kMostCounted) {
+  if (facts.contains.size() > 1 || !facts.prefix.empty() || most_wanted > kMostCountedItems ||
+      most_items > kMostCountedItems || (most_wanted + 1) * (most_items + 1) > kMostCountedItems) {
     FULMEN_TRY(LeaveOut(nullptr, "contains", "with other keywords of arrays, or large counts"));
     ArrayFacts without = facts;
     without.contains.clear();

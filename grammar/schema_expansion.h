@@ -11,6 +11,8 @@
 
 namespace fulmen {
 
+inline bool IsSchema(const Json& value) { return value.is_object() || value.is_boolean(); }
+
 // For values of one type: keywords that speak of others are passed over. The alternatives are those
 // of a disjunctive normal form, made depth first; one that contradicts itself is dropped.
 class SchemaExpansion {

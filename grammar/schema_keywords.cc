@@ -185,8 +185,6 @@ const Json* PrefixOf(const Json& schema) {
   return nullptr;
 }
 
-bool IsSchema(const Json& value) { return value.is_object() || value.is_boolean(); }
-
 // The schema of all further items; null if there is none.
 const Json* RestOf(const Json& schema) {
   if (IsSchema(Member(schema, "items"))) return &schema["items"];

@@ -6,8 +6,6 @@
 namespace fulmen {
 namespace {
 
-bool IsSchema(const Json& value) { return value.is_object() || value.is_boolean(); }
-
 // Keys that others depend on, in the spellings of all drafts: name, and what it asks for.
 std::vector<std::pair<std::string, const Json*>> DependenciesOf(const Json& schema) {
   std::vector<std::pair<std::string, const Json*>> all;

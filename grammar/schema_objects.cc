@@ -13,7 +13,7 @@ namespace {
 // Each pattern doubles the kinds of keys there may be.
 constexpr size_t kMostPatterns = 6;
 // Counting properties takes a rule for each property and count.
-constexpr int64_t kMostCounted = 20'000;
+constexpr int64_t kMostCountedKeys = 20'000;
 // Denials of closed objects, each of which asks for a key that another one does not know.
 constexpr size_t kMostExisting = 6;
 // In steps of Terms::Allow: what one group says of a key.
@@ -236,7 +236,7 @@ Result<Expr> SchemaCompiler::ObjectOf(const ObjectFacts& facts) {
       FULMEN_TRY(LeaveOut(nullptr, "minProperties", "properties that are not named"));
       all.count.min = 0;
     }
-    if (named * std::min(named, std::max(all.count.min, facts.properties.max)) > kMostCounted) {
+    if (named * std::min(named, std::max(all.count.min, facts.properties.max)) > kMostCountedKeys) {
       FULMEN_TRY(LeaveOut(nullptr, "maxProperties", "too many properties to count"));
       all.count = {};
     }

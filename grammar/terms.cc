@@ -11,7 +11,7 @@ namespace fulmen {
 namespace {
 
 // Parts in parts deeper than this would take too much of a stack. Patterns nest some hundreds deep.
-constexpr uint32_t kDeepest = 2'000;
+constexpr uint32_t kDeepestTerm = 2'000;
 
 uint64_t HashOf(Terms::Kind kind, std::span<const uint32_t> words) {
   uint64_t hash = static_cast<uint64_t>(kind) + 0x9E3779B97F4A7C15;
@@ -43,7 +43,7 @@ Term Terms::Intern(Kind kind, uint8_t flags, std::span<const uint32_t> words) {
   words_.insert(words_.end(), words.begin(), words.end());
   nodes_[term].first_bytes = IndexOf(FindFirstBytes(term));
   nodes_[term].depth = DepthOf(term);
-  if (nodes_[term].depth <= kDeepest) return term;
+  if (nodes_[term].depth <= kDeepestTerm) return term;
   exhausted_ = true;
   return kNothing;
 }

@@ -1,6 +1,8 @@
 // Where a reader of somebody else's text stands in it.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,9 +11,20 @@
 
 namespace fulmen {
 
+inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+inline bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+inline std::optional<uint32_t> HexDigit(char c) {
+  if (IsDigit(c)) return c - '0';
+  const char lower = static_cast<char>(c | 0x20);
+  if (lower >= 'a' && lower <= 'f') return lower - 'a' + 10;
+  return std::nullopt;
+}
+
 // The base of readers; the text must outlive it.
 class TextCursor {
  protected:
+  static constexpr int kDeepest = 200;  // groups within groups
+
   explicit TextCursor(std::string_view text) : text_(text) {}
 
   bool AtEnd() const { return at_ == text_.size(); }

@@ -7,8 +7,6 @@
 namespace fulmen {
 namespace {
 
-constexpr uint32_t kLast = 0x10FFFF;
-
 template <class... Categories>
 constexpr uint32_t Mask(Categories... categories) {
   return ((uint32_t{1} << categories) | ...);
@@ -80,7 +78,7 @@ struct Run {
 const std::vector<Run>& Runs() {
   static const std::vector<Run> all = [] {
     std::vector<Run> runs;
-    for (uint32_t character = 0; character <= kLast; ++character) {
+    for (uint32_t character = 0; character <= kLastCodePoint; ++character) {
       const auto category =
           static_cast<uint32_t>(utf8proc_category(static_cast<utf8proc_int32_t>(character)));
       if (runs.empty() || runs.back().category != category) {

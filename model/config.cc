@@ -18,7 +18,7 @@
 namespace fulmen {
 namespace {
 
-constexpr GeometryNames kNames = {
+constexpr GeometryNames kConfigNames = {
     .vocab_size = "vocab_size",
     .hidden_size = "hidden_size",
     .ffn_size = "intermediate_size",
@@ -31,7 +31,7 @@ constexpr GeometryNames kNames = {
 };
 
 // Features of other models that some key switches on. Absent, null, false, 0 and "" switch off.
-constexpr std::array kUnsupported = {
+constexpr std::array kUnsupportedFields = {
     "shared_intermediate_size",
     "sliding_window",
     "quantization_config",
@@ -76,7 +76,7 @@ std::string ReadArchitecture(JsonFields& fields) {
 }
 
 void RefuseUnsupported(JsonFields& fields) {
-  RefuseSwitchedOn(fields, kUnsupported);
+  RefuseSwitchedOn(fields, kUnsupportedFields);
   const Json* activation = fields.Find("hidden_act");
   if (activation != nullptr && *activation != "silu") {
     fields.Refuse(ErrorCode::kUnsupported, "hidden_act should be \"silu\", found {}",
@@ -262,7 +262,7 @@ Result<Config> ParseText(const Json& json, const std::string& where, Config conf
   JsonFields fields(json, where);
   RefuseUnsupported(fields);
   ReadLayers(fields, config);
-  ReadGeometry(fields, kNames, config);
+  ReadGeometry(fields, kConfigNames, config);
   FULMEN_TRY(fields.status());
   ReadRope(fields, config);
   config.eos_ids = ReadTokenIds(fields, "eos_token_id", config.vocab_size);

@@ -27,7 +27,7 @@ constexpr const char* kRotaryDim = "minimax-01.rope.dimension_count";
 constexpr const char* kRopeBase = "minimax-01.rope.freq_base";
 constexpr const char* kRopeScaling = "minimax-01.rope.scaling.type";
 constexpr const char* kGating = "minimax-01.expert_gating_func";
-constexpr GeometryNames kNames = {
+constexpr GeometryNames kGgufNames = {
     .vocab_size = kVocabulary,
     .hidden_size = "minimax-01.embedding_length",
     .ffn_size = "minimax-01.feed_forward_length",
@@ -42,7 +42,7 @@ constexpr GeometryNames kNames = {
 constexpr std::array kEndKeys = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                  "tokenizer.ggml.eom_token_id"};
 // Features of other models.
-constexpr std::array kUnsupported = {
+constexpr std::array kUnsupportedKeys = {
     "minimax-01.attention.sliding_window", "minimax-01.attn_logit_softcapping",
     "minimax-01.expert_shared_count",      "minimax-01.expert_shared_feed_forward_length",
     "minimax-01.final_logit_softcapping",  "minimax-01.leading_dense_block_count",
@@ -60,12 +60,13 @@ Json Scalars(const GgufHeader& header) {
   };
   for (const char* key :
        {kLayers, kValueDim, kEpsilon, kResidual, kRotaryDim, kRopeBase, kRopeScaling, kGating,
-        kNames.hidden_size, kNames.ffn_size, kNames.heads, kNames.kv_heads, kNames.head_dim,
-        kNames.experts, kNames.experts_per_token, kNames.max_position}) {
+        kGgufNames.hidden_size, kGgufNames.ffn_size, kGgufNames.heads, kGgufNames.kv_heads,
+        kGgufNames.head_dim, kGgufNames.experts, kGgufNames.experts_per_token,
+        kGgufNames.max_position}) {
     add(key);
   }
   for (const char* key : kEndKeys) add(key);
-  for (const char* key : kUnsupported) add(key);
+  for (const char* key : kUnsupportedKeys) add(key);
   return json;
 }
 
@@ -151,7 +152,7 @@ void CheckLayerKinds(JsonFields& fields, const GgufHeader& header, const Config&
   }
 }
 
-void ReadRope(JsonFields& fields, Config& config) {
+void ReadGgufRope(JsonFields& fields, Config& config) {
   if (const Json* type = fields.Find(kRopeScaling); type != nullptr && *type != "none") {
     fields.Refuse(ErrorCode::kUnsupported, "{} should be \"none\", found {}", kRopeScaling,
                   Shown(*type));
@@ -165,10 +166,10 @@ void ReadRope(JsonFields& fields, Config& config) {
 }
 
 void CheckFeatures(JsonFields& fields, const Config& config) {
-  RefuseSwitchedOn(fields, kUnsupported);
+  RefuseSwitchedOn(fields, kUnsupportedKeys);
   if (fields.Integer(kValueDim, kMaxAttention, config.head_dim) != config.head_dim) {
     fields.Refuse(ErrorCode::kUnsupported, "{} should be the same as {}, {}, found {}", kValueDim,
-                  kNames.head_dim, config.head_dim, Shown(*fields.Find(kValueDim)));
+                  kGgufNames.head_dim, config.head_dim, Shown(*fields.Find(kValueDim)));
   }
   constexpr int64_t kSoftmaxGating = 1;
   if (const Json* gating = fields.Find(kGating); gating != nullptr && *gating != kSoftmaxGating) {
@@ -193,10 +194,10 @@ Result<Config> ConfigFromGguf(const GgufModel& model) {
   Config config;
   config.architecture = kArchitecture;
   ReadLayers(fields, model, config);
-  ReadGeometry(fields, kNames, config);
+  ReadGeometry(fields, kGgufNames, config);
   FULMEN_TRY(fields.status());
   CheckLayerKinds(fields, model.header(), config);
-  ReadRope(fields, config);
+  ReadGgufRope(fields, config);
   CheckFeatures(fields, config);
   config.rms_norm_epsilon = ReadEpsilon(fields, kEpsilon);
   config.tied_embeddings = model.Find(NameOf(&ModelWeights::head, -1)) == nullptr;

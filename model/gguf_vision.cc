@@ -15,7 +15,7 @@ constexpr const char* kPinpoints = "clip.vision.image_grid_pinpoints";
 constexpr const char* kMean = "clip.vision.image_mean";
 constexpr const char* kStd = "clip.vision.image_std";
 constexpr const char* kImageToken = "minimax-vl-01.image_token_id";
-constexpr TowerNames kNames = {
+constexpr TowerNames kGgufTowerNames = {
     .width = "clip.vision.embedding_length",
     .heads = "clip.vision.attention.head_count",
     .ffn_size = "clip.vision.feed_forward_length",
@@ -28,9 +28,11 @@ constexpr TowerNames kNames = {
 // The values of our keys under their names; of an array too long for any of them, its length.
 Json Values(const GgufHeader& header) {
   Json json = Json::object();
-  for (const char* key : {kTypeKey, kHasVision, kGelu, kProjection, kMerge, kPinpoints, kMean, kStd,
-                          kImageToken, kNames.width, kNames.heads, kNames.ffn_size, kNames.layers,
-                          kNames.norm_epsilon, kNames.tile, kNames.patch}) {
+  for (const char* key :
+       {kTypeKey, kHasVision, kGelu, kProjection, kMerge, kPinpoints, kMean, kStd, kImageToken,
+        kGgufTowerNames.width, kGgufTowerNames.heads, kGgufTowerNames.ffn_size,
+        kGgufTowerNames.layers, kGgufTowerNames.norm_epsilon, kGgufTowerNames.tile,
+        kGgufTowerNames.patch}) {
     const GgufValue* value = header.Find(key);
     if (value == nullptr) continue;
     json[key] = value->array && value->size > 2 * kMaxPinpoints
@@ -74,7 +76,7 @@ Result<VisionConfig> VisionFromGguf(const GgufModel& mmproj, const Config& text)
   Demand(fields, kMerge, "spatial_unpad");
   VisionConfig vision;
   vision.normalisation = ClipNormalisation();
-  ReadTower(fields, kNames, vision);
+  ReadTower(fields, kGgufTowerNames, vision);
   ReadPinpoints(fields, kPinpoints, vision.tiles);
   ReadChannels(fields, kMean, -1e3, vision.normalisation.mean);
   ReadChannels(fields, kStd, 1e-6, vision.normalisation.std);

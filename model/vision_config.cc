@@ -10,7 +10,7 @@
 namespace fulmen {
 namespace {
 
-constexpr TowerNames kNames = {
+constexpr TowerNames kTowerNames = {
     .width = "hidden_size",
     .heads = "num_attention_heads",
     .ffn_size = "intermediate_size",
@@ -62,7 +62,7 @@ Result<VisionConfig> ParseVisionConfig(const Json& json, int64_t vocab_size,
   JsonFields inner(*tower, where + ": vision_config");
   Demand(inner, "hidden_act", "gelu");
   Demand(inner, "num_channels", 3);
-  ReadTower(inner, kNames, vision);
+  ReadTower(inner, kTowerNames, vision);
   FULMEN_TRY(inner.status());
 
   JsonFields fields(json, where);

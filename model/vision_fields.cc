@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kMaxTile = int64_t{1} << 12;
 constexpr int64_t kMaxSide = int64_t{1} << 14;  // of a grid
-constexpr int64_t kMaxWidth = int64_t{1} << 16;
+constexpr int64_t kMaxTowerWidth = int64_t{1} << 16;
 constexpr int64_t kMaxTowerLayers = int64_t{1} << 10;
 
 }  // namespace
@@ -25,9 +25,9 @@ void ReadTileSides(JsonFields& fields, const char* tile, const char* patch, Tile
 }
 
 void ReadTower(JsonFields& fields, const TowerNames& names, VisionConfig& vision) {
-  vision.width = fields.Integer(names.width, kMaxWidth);
-  vision.heads = fields.Integer(names.heads, kMaxWidth);
-  vision.ffn_size = fields.Integer(names.ffn_size, kMaxWidth);
+  vision.width = fields.Integer(names.width, kMaxTowerWidth);
+  vision.heads = fields.Integer(names.heads, kMaxTowerWidth);
+  vision.ffn_size = fields.Integer(names.ffn_size, kMaxTowerWidth);
   vision.layers = fields.Integer(names.layers, kMaxTowerLayers);
   vision.norm_epsilon = static_cast<float>(fields.Number(names.norm_epsilon, 1e-12, 1, 1e-5));
   ReadTileSides(fields, names.tile, names.patch, vision.tiles);

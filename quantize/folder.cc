@@ -14,7 +14,7 @@
 namespace fulmen {
 namespace {
 
-constexpr int64_t kTaskElements = int64_t{1} << 16;  // made by one thread at a time
+constexpr int64_t kTaskValues = int64_t{1} << 16;  // made by one thread at a time
 
 // Elements of matrices as a float type, with the threads of a pool.
 class Widener {
@@ -24,11 +24,11 @@ class Widener {
   // Elements [first, first + count) of `from`, row after row. False where one is not finite.
   bool Write(const WeightMatrix& from, DType type, int64_t first, int64_t count, std::byte* out) {
     std::atomic<bool> finite = true;
-    pool_.ParallelFor((count + kTaskElements - 1) / kTaskElements, [&](int64_t task, int worker) {
+    pool_.ParallelFor((count + kTaskValues - 1) / kTaskValues, [&](int64_t task, int worker) {
       std::vector<float>& row = rows_[static_cast<size_t>(worker)];
       row.resize(static_cast<size_t>(from.cols));
-      const int64_t end = std::min(count, (task + 1) * kTaskElements);
-      for (int64_t i = task * kTaskElements; i < end;) {
+      const int64_t end = std::min(count, (task + 1) * kTaskValues);
+      for (int64_t i = task * kTaskValues; i < end;) {
         const int64_t column = (first + i) % from.cols;
         const int64_t part = std::min(end - i, from.cols - column);
         DequantizeRow(from, (first + i) / from.cols, row.data());

@@ -15,7 +15,7 @@ namespace {
 
 using Layer = LayerWeights;
 using Expert = ExpertTensors<WeightMatrix>;
-using Model = ModelWeights;
+using Tensors = ModelWeights;
 
 // Which layers a rule is about. llama.cpp spares the first ones and the last.
 enum class Layers : uint8_t {
@@ -75,7 +75,7 @@ bool Includes(Models models, const Config& config) {
 
 // What all quantized mixes of llama.cpp do: the head in Q6_K, and in models of eight experts keys
 // and values in Q8_0. The fused matrix of a lightning layer counts as its values.
-constexpr MixRule kHead = {&Model::head, DType::kQ6_K};
+constexpr MixRule kHead = {&Tensors::head, DType::kQ6_K};
 constexpr MixRule kKey8 = {&Layer::key, DType::kQ8_0, Layers::kAll, Models::kEightExperts};
 constexpr MixRule kValue8 = {&Layer::value, DType::kQ8_0, Layers::kAll, Models::kEightExperts};
 constexpr MixRule kQkv8 = {&Layer::qkv, DType::kQ8_0, Layers::kAll, Models::kEightExperts};
@@ -197,8 +197,8 @@ DType TypeInMix(const Mix& mix, const Config& config, const TensorRow& row, int6
   const Shape shape = TensorShape(row, config);
   if (shape.size() < 2 || row.Is(&Layer::router)) return DType::kF32;
   // Tied, the embedding is the head, too.
-  const bool is_head = config.tied_embeddings && row.Is(&Model::token_embedding);
-  const TensorMember<WeightMatrix> member = is_head ? &Model::head : row.member;
+  const bool is_head = config.tied_embeddings && row.Is(&Tensors::token_embedding);
+  const TensorMember<WeightMatrix> member = is_head ? &Tensors::head : row.member;
   const auto rule = std::find_if(mix.rules.begin(), mix.rules.end(), [&](const MixRule& r) {
     return r.member == member && Includes(r.layers, layer, config.layer_count()) &&
            Includes(r.models, config);

@@ -14,7 +14,7 @@
 namespace fulmen {
 namespace {
 
-constexpr int64_t kPieceElements = 256 * kRandomBlock;
+constexpr int64_t kRandomPiece = 256 * kRandomBlock;
 
 std::string NameOf(const std::string& path) { return std::filesystem::path(path).stem().string(); }
 
@@ -46,8 +46,8 @@ Status WriteTensor(const FileTensor& tensor, const Config& config, uint64_t seed
   const uint64_t stream = RandomStreamOf(seed, tensor.declaration.name);
   const Shape matrix = TensorShape(*tensor.row, config);
   const float deviation = RandomDeviation(*tensor.row, ElementCount(matrix) / matrix.front());
-  for (int64_t first = 0; first < elements; first += kPieceElements) {
-    const int64_t count = std::min(kPieceElements, elements - first);
+  for (int64_t first = 0; first < elements; first += kRandomPiece) {
+    const int64_t count = std::min(kRandomPiece, elements - first);
     const auto make = [&](std::span<std::byte> piece) -> Status {
       if (IsNorm(*tensor.row)) {
         FillOnes(tensor.type, count, piece.data());

@@ -7,13 +7,13 @@
 namespace fulmen {
 namespace {
 
-constexpr size_t kMostChoices = 10'000;
+constexpr size_t kMostListed = 10'000;
 constexpr size_t kLongestHeader = 2000;
 
-using Kind = TextRule::Kind;
+using RuleKind = TextRule::Kind;
 
 TextRule OfSchema(Json schema, std::string where, bool strict = false) {
-  return {.kind = Kind::kSchema,
+  return {.kind = RuleKind::kSchema,
           .schema = std::move(schema),
           .strict = strict,
           .where = std::move(where)};
@@ -32,21 +32,21 @@ ApiResult<TextRule> SchemaIn(const Fields& fields, std::string_view name) {
   return OfSchema(*std::move(parsed), fields.PathOf(name));
 }
 
-ApiResult<TextRule> TextIn(const Fields& fields, std::string_view name, Kind kind) {
+ApiResult<TextRule> TextIn(const Fields& fields, std::string_view name, RuleKind kind) {
   FULMEN_API_ASSIGN(std::string text, fields.NeededString(name));
   return TextRule{.kind = kind, .text = std::move(text), .where = fields.PathOf(name)};
 }
 
 ApiResult<TextRule> ChoicesIn(const Fields& fields, std::string_view name) {
   FULMEN_API_ASSIGN(const Json* list, fields.NeededList(name));
-  TextRule rule = {.kind = Kind::kChoice, .where = fields.PathOf(name)};
+  TextRule rule = {.kind = RuleKind::kChoice, .where = fields.PathOf(name)};
   for (const Json& choice : *list) {
     if (choice.is_string()) rule.choices.push_back(choice);
   }
-  if (rule.choices.size() == list->size() && !list->empty() && list->size() <= kMostChoices) {
+  if (rule.choices.size() == list->size() && !list->empty() && list->size() <= kMostListed) {
     return rule;
   }
-  return fields.Wrong(name, fmt::format("a list of up to {} strings", kMostChoices));
+  return fields.Wrong(name, fmt::format("a list of up to {} strings", kMostListed));
 }
 
 ApiResult<TextRule> ObjectIn(const Fields& fields, std::string_view name) {
@@ -55,16 +55,16 @@ ApiResult<TextRule> ObjectIn(const Fields& fields, std::string_view name) {
 }
 
 // One way to say what the words are held to.
-struct Spelling {
+struct FormatSpelling {
   std::string_view field;
   ApiResult<TextRule> (*read)(const Fields& fields, std::string_view name);
 };
 
 ApiResult<TextRule> PatternIn(const Fields& fields, std::string_view name) {
-  return TextIn(fields, name, Kind::kPattern);
+  return TextIn(fields, name, RuleKind::kPattern);
 }
 ApiResult<TextRule> GbnfIn(const Fields& fields, std::string_view name) {
-  return TextIn(fields, name, Kind::kGbnf);
+  return TextIn(fields, name, RuleKind::kGbnf);
 }
 
 ApiResult<TextRule> FormatIn(const Fields& fields, std::string_view name) {
@@ -73,13 +73,13 @@ ApiResult<TextRule> FormatIn(const Fields& fields, std::string_view name) {
 }
 
 // At most one of the fields that are there may ask for something.
-ApiResult<TextRule> OneOf(const Fields& fields, std::span<const Spelling> spellings) {
+ApiResult<TextRule> OnlyOneOf(const Fields& fields, std::span<const FormatSpelling> spellings) {
   TextRule found;
-  for (const Spelling& spelling : spellings) {
+  for (const FormatSpelling& spelling : spellings) {
     if (!fields.Has(spelling.field)) continue;
     FULMEN_API_ASSIGN(TextRule rule, spelling.read(fields, spelling.field));
-    if (rule.kind == Kind::kAnything) continue;
-    if (found.kind != Kind::kAnything) {
+    if (rule.kind == RuleKind::kAnything) continue;
+    if (found.kind != RuleKind::kAnything) {
       return ApiFail(ApiErrorKind::kInvalid, fields.PathOf(spelling.field),
                      "expected one thing that the answer is held to, found {} and {}", found.where,
                      rule.where);
@@ -90,17 +90,17 @@ ApiResult<TextRule> OneOf(const Fields& fields, std::span<const Spelling> spelli
 }
 
 ApiResult<TextRule> StructuredIn(const Fields& fields, std::string_view name) {
-  constexpr Spelling kSpellings[] = {{"json", SchemaIn},
-                                     {"regex", PatternIn},
-                                     {"choice", ChoicesIn},
-                                     {"grammar", GbnfIn},
-                                     {"json_object", ObjectIn}};
+  constexpr FormatSpelling kSpellings[] = {{"json", SchemaIn},
+                                           {"regex", PatternIn},
+                                           {"choice", ChoicesIn},
+                                           {"grammar", GbnfIn},
+                                           {"json_object", ObjectIn}};
   FULMEN_API_ASSIGN(const Fields asked, Fields::Of(fields.At(name), fields.PathOf(name)));
   for (const std::string_view field : {"structural_tag", "whitespace_pattern"}) {
     if (!asked.Has(field)) continue;
     return ApiFail(ApiErrorKind::kUnsupported, asked.PathOf(field), "{} is not supported", field);
   }
-  FULMEN_API_ASSIGN(TextRule rule, OneOf(asked, kSpellings));
+  FULMEN_API_ASSIGN(TextRule rule, OnlyOneOf(asked, kSpellings));
   FULMEN_API_ASSIGN(rule.compact, asked.Bool("disable_any_whitespace", false));
   return rule;
 }
@@ -124,18 +124,18 @@ ApiResult<TextRule> ReadFormat(const Fields& format) {
 }
 
 ApiResult<TextRule> ReadTextRule(const Fields& fields) {
-  constexpr Spelling kSpellings[] = {{"response_format", FormatIn},
-                                     {"structured_outputs", StructuredIn},
-                                     {"guided_json", SchemaIn},
-                                     {"guided_regex", PatternIn},
-                                     {"guided_choice", ChoicesIn},
-                                     {"guided_grammar", GbnfIn},
-                                     {"guided_json_object", ObjectIn},
-                                     {"json_schema", SchemaIn},
-                                     {"grammar", GbnfIn},
-                                     {"regex", PatternIn},
-                                     {"ebnf", GbnfIn}};
-  return OneOf(fields, kSpellings);
+  constexpr FormatSpelling kSpellings[] = {{"response_format", FormatIn},
+                                           {"structured_outputs", StructuredIn},
+                                           {"guided_json", SchemaIn},
+                                           {"guided_regex", PatternIn},
+                                           {"guided_choice", ChoicesIn},
+                                           {"guided_grammar", GbnfIn},
+                                           {"guided_json_object", ObjectIn},
+                                           {"json_schema", SchemaIn},
+                                           {"grammar", GbnfIn},
+                                           {"regex", PatternIn},
+                                           {"ebnf", GbnfIn}};
+  return OnlyOneOf(fields, kSpellings);
 }
 
 ApiResult<void> AddCalls(const Json& tools, const StrictTools& strict, const AskedCalls& asked,
@@ -162,7 +162,7 @@ ApiResult<void> AddCalls(const Json& tools, const StrictTools& strict, const Ask
     return ApiFail(ApiErrorKind::kInvalid, asked.where,
                    "expected the name of one of the tools, found \"{}\"", asked.only);
   }
-  const bool held = any_strict || rules.text.kind != Kind::kAnything;
+  const bool held = any_strict || rules.text.kind != RuleKind::kAnything;
   if (held && !rules.tools.empty()) {
     rules.calls = AnswerRules::Calls::kAuto;
   } else {

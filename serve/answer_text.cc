@@ -5,7 +5,7 @@
 
 namespace fulmen {
 
-using Kind = AnswerStep::Kind;
+using StepKind = AnswerStep::Kind;
 
 AnswerStep AnswerText::Add(const Event& event) {
   if (const auto* sampled = std::get_if<TokenSampled>(&event)) {
@@ -23,22 +23,22 @@ AnswerStep AnswerText::AddPiece(const AnswerPiece& piece) {
     content_ += piece.text;
     const std::span<const TokenSampled> tokens = std::span(tokens_).subspan(content_tokens_);
     content_tokens_ = tokens_.size();
-    return {.kind = Kind::kContent, .text = piece.text, .tokens = tokens};
+    return {.kind = StepKind::kContent, .text = piece.text, .tokens = tokens};
   }
   tokens_.resize(content_tokens_);
   switch (piece.kind) {
     case AnswerPiece::Kind::kReasoning:
       reasoning_ += piece.text;
-      return {.kind = Kind::kReasoning, .text = piece.text};
+      return {.kind = StepKind::kReasoning, .text = piece.text};
     case AnswerPiece::Kind::kCall:
       calls_.push_back({.name = piece.text, .arguments = {}});
-      return {.kind = Kind::kCall, .text = piece.text, .call = calls_.size() - 1};
+      return {.kind = StepKind::kCall, .text = piece.text, .call = calls_.size() - 1};
     case AnswerPiece::Kind::kArguments:
       calls_.back().arguments += piece.text;
-      return {.kind = Kind::kArguments, .text = piece.text, .call = calls_.size() - 1};
+      return {.kind = StepKind::kArguments, .text = piece.text, .call = calls_.size() - 1};
     default:
       calls_.back().ended = true;
-      return {.kind = Kind::kCallEnd, .call = calls_.size() - 1};
+      return {.kind = StepKind::kCallEnd, .call = calls_.size() - 1};
   }
 }
 
@@ -52,7 +52,7 @@ AnswerStep AnswerText::Finish(const AnswerFinished& finished) {
   ids_ = finished.ids;
   reasoning_tokens_ = finished.reasoning_tokens;
   tokens_.resize(content_tokens_);
-  return {.kind = Kind::kFinish};
+  return {.kind = StepKind::kFinish};
 }
 
 std::optional<size_t> ChoiceOf(const Event& event) {

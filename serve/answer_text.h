@@ -18,7 +18,7 @@ namespace fulmen {
 inline constexpr std::string_view kQuotaReason = "insufficient_quota";
 
 // A function that is called.
-struct AnswerCall {
+struct CallInAnswer {
   std::string name;
   std::string arguments;  // the text of a JSON object, or its beginning while it has not ended
   bool ended = false;     // never, where the answer was cut short within it or it broke
@@ -57,7 +57,7 @@ class AnswerText {
 
   const std::string& reasoning() const { return reasoning_; }
   const std::string& content() const { return content_; }
-  const std::vector<AnswerCall>& calls() const { return calls_; }
+  const std::vector<CallInAnswer>& calls() const { return calls_; }
   // All that was given out with kContent.
   std::span<const TokenSampled> content_tokens() const { return {tokens_.data(), content_tokens_}; }
   const std::optional<FinishReason>& finish() const { return finish_; }
@@ -72,7 +72,7 @@ class AnswerText {
   bool one_call_;
   std::string reasoning_;
   std::string content_;
-  std::vector<AnswerCall> calls_;
+  std::vector<CallInAnswer> calls_;
   std::vector<TokenSampled> tokens_;  // those of the content, then those since the last step
   size_t content_tokens_ = 0;
   std::optional<FinishReason> finish_;

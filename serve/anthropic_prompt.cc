@@ -4,8 +4,6 @@
 
 #include <utility>
 
-#include "serve/sse.h"
-
 namespace fulmen {
 namespace {
 

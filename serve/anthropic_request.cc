@@ -11,7 +11,7 @@ namespace fulmen {
 namespace {
 
 constexpr size_t kMostMessages = 100'000;
-constexpr size_t kMostStops = 64;
+constexpr size_t kMostStopSequences = 64;
 
 // The format of the answer's words, in its place of today or in that of the beta.
 ApiResult<TextRule> ReadOutputFormat(const Fields& fields) {
@@ -124,7 +124,7 @@ ApiResult<AnthropicRequest> ReadAnthropicRequest(const Json& body) {
                     fields.Integer("max_tokens", 0, std::numeric_limits<int32_t>::max()));
   if (!generation.max_tokens) return fields.Wrong("max_tokens", "a whole number");
   generation.max_tokens_must_fit = true;
-  FULMEN_API_ASSIGN(generation.stop, fields.Strings("stop_sequences", kMostStops));
+  FULMEN_API_ASSIGN(generation.stop, fields.Strings("stop_sequences", kMostStopSequences));
   FULMEN_API_ASSIGN(generation.sampling.temperature, fields.Number("temperature", 0, 1));
   FULMEN_API_ASSIGN(generation.sampling.top_p, fields.Number("top_p", 0, 1));
   FULMEN_API_ASSIGN(generation.sampling.top_k, fields.Integer("top_k", 0));

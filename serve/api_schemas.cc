@@ -10,7 +10,7 @@ using namespace schema;  // NOLINT(google-build-using-namespace): a file of noth
 
 namespace {
 
-Json Metadata() {
+Json MetadataSchema() {
   return Said(MapOf(Text()), "At most 16 pairs: names of 64 characters, values of 512");
 }
 
@@ -23,7 +23,7 @@ Json SessionHead() {
                  {"created", Integer()},
                  {"used", Integer()},
                  {"expires", OrNull(Integer())},
-                 {"metadata", Metadata()},
+                 {"metadata", MetadataSchema()},
                  {"under_way", OrNull(Ref("UnderWay"))}});
 }
 
@@ -212,9 +212,10 @@ Json SessionSchemas() {
        OpenObject({{"search?", Said(Text(), "Only those with this text")},
                    {"limit?", Integer()},
                    {"after?", Said(Text(), "Those that come after the one of this name")}})},
-      {"NewSession",
-       OpenObject(
-           {{"name", Text()}, {"model?", Text()}, {"system?", Text()}, {"metadata?", Metadata()}})},
+      {"NewSession", OpenObject({{"name", Text()},
+                                 {"model?", Text()},
+                                 {"system?", Text()},
+                                 {"metadata?", MetadataSchema()}})},
       {"SessionChange",
        OpenObject({{"name?", Text()},
                    {"expires_after?", Said(OrNull(Integer()), "Seconds from now; null: never")},

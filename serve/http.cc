@@ -5,7 +5,6 @@
 
 #include "base/ascii.h"
 #include "serve/http_text.h"
-#include "serve/sse.h"
 
 namespace fulmen {
 namespace {

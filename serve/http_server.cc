@@ -1,18 +1,17 @@
 #include "serve/http_server.h"
 
 #include <atomic>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <exception>
 #include <unordered_set>
 #include <utility>
 
+#include "serve/asio_await.h"
 #include "serve/http_connection.h"
 
 namespace fulmen {
@@ -20,9 +19,6 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
-using AsioError = boost::system::error_code;
-
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 // So many connections over the limit are told that there are too many; others are closed.
 constexpr size_t kMostRefusals = 64;

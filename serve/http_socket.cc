@@ -1,19 +1,16 @@
 #include "serve/http_socket.h"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <utility>
+
+#include "serve/asio_await.h"
 
 namespace fulmen {
 namespace {
 
 namespace asio = boost::asio;
 using asio::awaitable;
-using AsioError = boost::system::error_code;
-
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 // How long a client that was told the end may take to read it and say its own.
 constexpr double kLingerSeconds = 2;

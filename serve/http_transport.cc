@@ -5,10 +5,10 @@
 #include <openssl/ssl.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ssl.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <utility>
+
+#include "serve/asio_await.h"
 
 namespace fulmen {
 namespace {
@@ -16,9 +16,6 @@ namespace {
 namespace asio = boost::asio;
 using asio::awaitable;
 using asio::ip::tcp;
-using AsioError = boost::system::error_code;
-
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 // Bytes that a read takes at most.
 constexpr size_t kPlainRead = size_t{64} << 10;

@@ -20,7 +20,6 @@ namespace {
 
 constexpr const char* kAssistantName = "MiniMax AI";
 constexpr int kInsufficientBalance = 1008;
-constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 
 // What the hosted API takes for what a request does not say. A model that is called otherwise has
 // its own defaults.
@@ -71,7 +70,7 @@ class MiniMaxChat : public ApiCall {
     Json message = Message(said_.content());
     if (!said_.reasoning().empty()) message["reasoning_content"] = said_.reasoning();
     for (size_t i = 0; i < said_.calls().size(); ++i) {
-      const AnswerCall& call = said_.calls()[i];
+      const CallInAnswer& call = said_.calls()[i];
       Json one = CallHead(i, call.name);
       one["function"]["arguments"] = call.arguments;
       message["tool_calls"].push_back(std::move(one));
@@ -233,7 +232,7 @@ void FillIn(Generation& generation) {
   }
 }
 
-ApiResult<void> RefuseOthers(const Fields& fields) {
+ApiResult<void> RefuseForMiniMax(const Fields& fields) {
   FULMEN_API_TRY(RefuseUnsupported(fields));
   constexpr UnsupportedField kRefused[] = {
       {"mask_sensitive_info"},
@@ -251,7 +250,7 @@ ApiResult<std::unique_ptr<ApiCall>> ParseMiniMaxChat(Json body) {
   Generation generation;
   FULMEN_API_ASSIGN(generation.model, ReadModelName(fields));
   if (generation.model.empty()) return fields.Wrong("model", "the name of a model");
-  FULMEN_API_TRY(RefuseOthers(fields));
+  FULMEN_API_TRY(RefuseForMiniMax(fields));
   FULMEN_API_TRY(ReadLength(fields, generation));
   FULMEN_API_TRY(CheckSampling(fields));
   FULMEN_API_TRY(ReadSampling(fields, generation));

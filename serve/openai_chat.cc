@@ -5,7 +5,7 @@
 //             include_reasoning add_generation_prompt continue_final_message and those of
 //             ReadSampling
 //   refused   what asks for something that is not there: images, sound and files, modalities other
-//             than text, reasoning_split: false, kRefused and those of RefuseUnsupported
+//             than text, reasoning_split: false, kRefusedInChat and those of RefuseUnsupported
 //   ignored   what changes nothing here. Accounting and routing: user, safety_identifier, metadata,
 //             store, service_tier, prompt_cache_key, prompt_cache_options, prompt_cache_retention,
 //             request_id, cache_prompt. Speed: prediction, stream_options.include_obfuscation.
@@ -33,11 +33,7 @@
 namespace fulmen {
 namespace {
 
-constexpr int64_t kMostChoices = 128;
-constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
-constexpr int64_t kMostTopLogprobs = 20;
-
-constexpr UnsupportedField kRefused[] = {
+constexpr UnsupportedField kRefusedInChat[] = {
     {"audio"}, {"functions"}, {"chat_template"}, {"documents"}, {"echo"}, {"best_of", 1},
 };
 
@@ -118,7 +114,7 @@ class OpenAiChat : public ApiCall {
       message["reasoning_content"] = said.reasoning();
     }
     for (size_t i = 0; i < said.calls().size(); ++i) {
-      const AnswerCall& call = said.calls()[i];
+      const CallInAnswer& call = said.calls()[i];
       message["tool_calls"].push_back(
           {{"id", CallId(index, i)},
            {"type", "function"},
@@ -289,9 +285,9 @@ ApiResult<AskedCalls> ReadToolChoice(const Fields& fields, Json& tools) {
 }
 
 // What would change the answer, and is not there.
-ApiResult<void> RefuseOthers(const Fields& fields) {
+ApiResult<void> RefuseForChat(const Fields& fields) {
   FULMEN_API_TRY(RefuseUnsupported(fields));
-  FULMEN_API_TRY(RefuseUnsupported(fields, kRefused));
+  FULMEN_API_TRY(RefuseUnsupported(fields, kRefusedInChat));
   FULMEN_API_ASSIGN(const Json* modalities, fields.List("modalities"));
   for (const Json& modality : *modalities) {
     if (modality == "text") continue;
@@ -347,7 +343,7 @@ ApiResult<std::unique_ptr<ApiCall>> ParseOpenAiChat(Json body) {
   Generation generation;
   ChatOptions options;
   FULMEN_API_ASSIGN(generation.model, ReadModelName(fields));
-  FULMEN_API_TRY(RefuseOthers(fields));
+  FULMEN_API_TRY(RefuseForChat(fields));
   FULMEN_API_TRY(ReadLengthAndLogprobs(fields, generation));
   FULMEN_API_TRY(ReadSampling(fields, generation));
   FULMEN_API_ASSIGN(options.stream, ReadStreamFields(fields));

@@ -16,10 +16,8 @@ namespace fulmen {
 namespace {
 
 constexpr int64_t kMostAnswers = 1024;
-constexpr int64_t kMostChoices = 128;
 constexpr int64_t kMostLogprobs = 5;
 constexpr int64_t kDefaultTokens = 16;
-constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 
 struct CompletionOptions {
   StreamFields stream;
@@ -196,9 +194,9 @@ class OpenAiCompletions : public ApiCall {
   Usage usage_;
 };
 
-using Prompt = decltype(Generation::prompt);
+using AskedPrompt = decltype(Generation::prompt);
 
-ApiResult<Prompt> ReadTokens(const Json& list, std::string path) {
+ApiResult<AskedPrompt> ReadTokens(const Json& list, std::string path) {
   TokenPrompt prompt;
   for (const Json& id : list) {
     const auto number = IntegerIn(id, 0, kMostTokens);
@@ -212,7 +210,7 @@ ApiResult<Prompt> ReadTokens(const Json& list, std::string path) {
 }
 
 // One prompt: a string, or a list of tokens.
-ApiResult<Prompt> ReadPrompt(Json& json, std::string path) {
+ApiResult<AskedPrompt> ReadPrompt(Json& json, std::string path) {
   if (json.is_string() && !json.get_ref<const std::string&>().empty()) {
     return TextPrompt{std::move(json.get_ref<std::string&>())};
   }
@@ -222,25 +220,25 @@ ApiResult<Prompt> ReadPrompt(Json& json, std::string path) {
                  json.is_null() ? "nothing" : Shown(json));
 }
 
-ApiResult<std::vector<Prompt>> ReadPrompts(Json& body) {
+ApiResult<std::vector<AskedPrompt>> ReadPrompts(Json& body) {
   const auto found = body.find("prompt");
   Json json = found == body.end() ? Json() : std::move(*found);
-  std::vector<Prompt> prompts;
+  std::vector<AskedPrompt> prompts;
   const bool several = json.is_array() && !json.empty() && !json[0].is_number();
   if (!several) {
-    FULMEN_API_ASSIGN(Prompt prompt, ReadPrompt(json, "prompt"));
+    FULMEN_API_ASSIGN(AskedPrompt prompt, ReadPrompt(json, "prompt"));
     prompts.push_back(std::move(prompt));
     return prompts;
   }
   for (size_t i = 0; i < json.size(); ++i) {
-    FULMEN_API_ASSIGN(Prompt prompt, ReadPrompt(json[i], fmt::format("prompt[{}]", i)));
+    FULMEN_API_ASSIGN(AskedPrompt prompt, ReadPrompt(json[i], fmt::format("prompt[{}]", i)));
     prompts.push_back(std::move(prompt));
   }
   return prompts;
 }
 
 // What would change the answer, and is not there.
-ApiResult<void> RefuseOthers(const Fields& fields, int64_t choices, bool streams) {
+ApiResult<void> RefuseForCompletions(const Fields& fields, int64_t choices, bool streams) {
   FULMEN_API_TRY(RefuseUnsupported(fields));
   constexpr UnsupportedField kRefused[] = {{"suffix"}};
   FULMEN_API_TRY(RefuseUnsupported(fields, kRefused));
@@ -272,7 +270,7 @@ ApiResult<Generation> ReadGeneration(const Fields& fields, const CompletionOptio
                    "log probabilities of the prompt are not told, so not beside echo");
   }
   FULMEN_API_TRY(ReadSampling(fields, generation));
-  FULMEN_API_TRY(RefuseOthers(fields, generation.choices, options.stream.stream));
+  FULMEN_API_TRY(RefuseForCompletions(fields, generation.choices, options.stream.stream));
   return generation;
 }
 
@@ -284,7 +282,7 @@ ApiResult<std::unique_ptr<ApiCall>> ParseOpenAiCompletions(Json body) {
   FULMEN_API_ASSIGN(options.stream, ReadStreamFields(fields));
   FULMEN_API_ASSIGN(options.echo, fields.Bool("echo", false));
   FULMEN_API_ASSIGN(const Generation shared, ReadGeneration(fields, options));
-  FULMEN_API_ASSIGN(std::vector<Prompt> prompts, ReadPrompts(body));
+  FULMEN_API_ASSIGN(std::vector<AskedPrompt> prompts, ReadPrompts(body));
   if (std::ssize(prompts) * shared.choices > kMostAnswers) {
     return ApiFail(ApiErrorKind::kInvalid, "n",
                    "expected at most {} answers, found {} for each of {} prompts", kMostAnswers,

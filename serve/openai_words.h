@@ -14,6 +14,9 @@
 
 namespace fulmen {
 
+inline constexpr int64_t kMostChoices = 128;  // `n`
+inline constexpr int64_t kMostTopLogprobs = 20;
+
 // Deadlines and cancelling cut an answer short, so they are told as "length": a client must not
 // take it for whole.
 std::string_view OpenAiFinishReason(FinishReason reason);

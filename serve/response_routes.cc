@@ -55,9 +55,9 @@ asio::awaitable<void> Create(Service& service, Exchange& exchange) {
 }
 
 // Works out an answer on a worker.
-using Worker = std::function<ApiResult<Json>(const std::string& space, const std::string& id,
-                                             Exchange& exchange)>;
-RouteHandler Answered(Service& service, Worker worker) {
+using ResponseWorker = std::function<ApiResult<Json>(const std::string& space,
+                                                     const std::string& id, Exchange& exchange)>;
+RouteHandler FromResponseWorker(Service& service, ResponseWorker worker) {
   return [&service, worker = std::move(worker)](Exchange& exchange, const PathValues& values) {
     const auto id = values.find("id");
     const std::string named = id == values.end() ? "" : id->second;
@@ -73,15 +73,15 @@ RouteHandler Answered(Service& service, Worker worker) {
 // One that needs the store.
 RouteHandler FromStore(Service& service, ApiResult<Json> (*worker)(ResponseStore&, std::string_view,
                                                                    std::string_view)) {
-  return Answered(service,
-                  [&service, worker](const std::string& space, const std::string& id,
-                                     Exchange&) -> ApiResult<Json> {
-                    if (service.responses == nullptr) {
-                      return ApiFail(ApiErrorKind::kNotFound, "",
-                                     "this server stores no responses");
-                    }
-                    return worker(*service.responses, space, id);
-                  });
+  return FromResponseWorker(service,
+                            [&service, worker](const std::string& space, const std::string& id,
+                                               Exchange&) -> ApiResult<Json> {
+                              if (service.responses == nullptr) {
+                                return ApiFail(ApiErrorKind::kNotFound, "",
+                                               "this server stores no responses");
+                              }
+                              return worker(*service.responses, space, id);
+                            });
 }
 
 }  // namespace
@@ -109,12 +109,13 @@ std::vector<Route> ResponseRoutes(Service& service) {
   const std::string one = "/v1/responses/{id}";
   return {
       {"POST", "/v1/responses", create, Access::kKey, "OpenAI: a response"},
-      {"POST", "/v1/responses/input_tokens", Answered(service, count), Access::kKey,
+      {"POST", "/v1/responses/input_tokens", FromResponseWorker(service, count), Access::kKey,
        "Count a prompt's tokens"},
       {"GET", one, FromStore(service, GetResponse), Access::kKey, "A response that was stored"},
       {"DELETE", one, FromStore(service, DeleteResponse), Access::kKey, "Delete it"},
       {"POST", one + "/cancel", FromStore(service, CancelResponse), Access::kKey, "End it"},
-      {"GET", one + "/input_items", Answered(service, items), Access::kKey, "What it was asked"},
+      {"GET", one + "/input_items", FromResponseWorker(service, items), Access::kKey,
+       "What it was asked"},
   };
 }
 

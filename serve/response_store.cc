@@ -6,7 +6,6 @@
 
 #include "engine/database.h"
 #include "engine/digest.h"
-#include "serve/sse.h"
 
 namespace fulmen {
 namespace {

@@ -6,13 +6,13 @@
 
 #include "serve/answer_rules.h"
 #include "serve/fields.h"
+#include "serve/openai_words.h"
 #include "serve/responses_items.h"
 
 namespace fulmen {
 namespace {
 
 constexpr size_t kMostMetadata = 16;
-constexpr int64_t kMostTopLogprobs = 20;
 
 tl::unexpected<ApiError> Unsupported(const Fields& fields, std::string_view field,
                                      std::string_view why) {
@@ -44,7 +44,7 @@ ApiResult<TextRule> ReadTextFormat(const Fields& fields) {
 }
 
 // Of tools that are named with a type, the functions.
-ApiResult<void> KeepAllowed(const Fields& choice, Json& tools) {
+ApiResult<void> KeepAllowedFunctions(const Fields& choice, Json& tools) {
   FULMEN_API_ASSIGN(const Json* list, choice.NeededList("tools"));
   std::set<std::string> names;
   for (size_t i = 0; i < list->size(); ++i) {
@@ -62,7 +62,7 @@ ApiResult<void> KeepAllowed(const Fields& choice, Json& tools) {
 }
 
 // What may and must be called; of `tools` those stay that are shown to the model.
-ApiResult<AskedCalls> ReadToolChoice(const Fields& fields, Json& tools) {
+ApiResult<AskedCalls> ReadResponseToolChoice(const Fields& fields, Json& tools) {
   const Json& choice = fields.At("tool_choice");
   AskedCalls asked = {.where = "tool_choice"};
   if (choice == "none") tools = Json::array();
@@ -83,12 +83,12 @@ ApiResult<AskedCalls> ReadToolChoice(const Fields& fields, Json& tools) {
   FULMEN_API_ASSIGN(const std::string mode, object.NeededString("mode"));
   if (mode != "auto" && mode != "required") return object.Wrong("mode", "auto or required");
   asked.required = mode == "required";
-  FULMEN_API_TRY(KeepAllowed(object, tools));
+  FULMEN_API_TRY(KeepAllowedFunctions(object, tools));
   return asked;
 }
 
 // Tools that run elsewhere are passed over: the model is not told of them, so it calls none.
-ApiResult<Json> ReadTools(const Fields& fields, bool one_call, AnswerRules& rules) {
+ApiResult<Json> ReadResponseTools(const Fields& fields, bool one_call, AnswerRules& rules) {
   Json tools = Json::array();
   StrictTools strict_tools;
   FULMEN_API_ASSIGN(const Json* list, fields.List("tools"));
@@ -106,7 +106,7 @@ ApiResult<Json> ReadTools(const Fields& fields, bool one_call, AnswerRules& rule
     if (parameters) function["parameters"] = tool.At("parameters");
     tools.push_back({{"type", "function"}, {"function", std::move(function)}});
   }
-  FULMEN_API_ASSIGN(AskedCalls asked, ReadToolChoice(fields, tools));
+  FULMEN_API_ASSIGN(AskedCalls asked, ReadResponseToolChoice(fields, tools));
   asked.one_call = one_call;
   FULMEN_API_TRY(AddCalls(tools, strict_tools, asked, rules));
   return tools.empty() ? Json() : std::move(tools);
@@ -155,7 +155,8 @@ ApiResult<ChatPrompt> ReadPrompt(const Fields& fields, const ReferredItems& refe
   }
   prompt.messages = items.TakeMessages();
   if (prompt.messages.empty()) return fields.Wrong("input", "at least one item");
-  FULMEN_API_ASSIGN(prompt.tools, ReadTools(fields, request.one_call, request.generation.rules));
+  FULMEN_API_ASSIGN(prompt.tools,
+                    ReadResponseTools(fields, request.one_call, request.generation.rules));
   return prompt;
 }
 

@@ -16,7 +16,6 @@ constexpr size_t kMostModelBytes = 1000;
 constexpr size_t kMostStops = 4;
 constexpr size_t kMostStopBytes = 1000;
 constexpr size_t kMostIds = 1000;  // in a list of stop tokens or of biases
-constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMostPriority = 1'000'000;
 
 constexpr UnsupportedField kExtensions[] = {

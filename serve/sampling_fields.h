@@ -13,6 +13,9 @@
 
 namespace fulmen {
 
+// Of any count of tokens, and of their ids.
+inline constexpr int64_t kMostTokens = std::numeric_limits<int32_t>::max();
+
 // The fields of a whole request. Fails when it is no object, or has more fields than any API.
 ApiResult<Fields> RequestFields(const Json& body);
 

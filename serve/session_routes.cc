@@ -13,7 +13,6 @@
 #include "serve/fields.h"
 #include "serve/request_json.h"
 #include "serve/service.h"
-#include "serve/sse.h"
 
 namespace fulmen {
 namespace {
@@ -28,9 +27,9 @@ struct Asked {
   std::string body;
   std::map<std::string, TurnUnderWay> under_way;  // when the request came
 };
-using Worker = ApiResult<HttpResponse> (*)(const Asked& asked);
+using SessionWorker = ApiResult<HttpResponse> (*)(const Asked& asked);
 
-RouteHandler Answered(Service& service, Worker worker) {
+RouteHandler FromSessions(Service& service, SessionWorker worker) {
   return [&service, worker](Exchange& exchange, const PathValues& values) {
     const auto name = values.find("name");
     const std::string named = name == values.end() ? "" : name->second;
@@ -279,49 +278,49 @@ std::vector<Route> SessionRoutes(Service& service) {
   return {
       {"GET",
        "/v1/sessions",
-       Answered(service, List),
+       FromSessions(service, List),
        Access::kKey,
        "The sessions of this key",
        {.answer = "SessionList", .query = "SessionQuery"}},
       {"POST",
        "/v1/sessions",
-       Answered(service, Create),
+       FromSessions(service, Create),
        Access::kKey,
        "Begin one, of no turns",
        {.body = "NewSession", .answer = "Session", .status = 201}},
       {"GET",
        one,
-       Answered(service, Show),
+       FromSessions(service, Show),
        Access::kKey,
        "One of them, with its messages",
        {.answer = "Session"}},
       {"DELETE",
        one,
-       Answered(service, Remove),
+       FromSessions(service, Remove),
        Access::kKey,
        "Delete it",
        {.answer = "SessionDeleted"}},
       {"PATCH",
        one,
-       Answered(service, Change),
+       FromSessions(service, Change),
        Access::kKey,
        "Rename it, note something of it, or let it expire",
        {.body = "SessionChange", .answer = "SessionChanged"}},
       {"POST",
        one + "/fork",
-       Answered(service, Fork),
+       FromSessions(service, Fork),
        Access::kKey,
        "Copy it, or its first turns, under another name",
        {.body = "Fork", .answer = "SessionForked"}},
       {"GET",
        one + "/export",
-       Answered(service, Export),
+       FromSessions(service, Export),
        Access::kKey,
        "As a file",
        {.answer = "SessionFile"}},
       {"PUT",
        one,
-       Answered(service, Import),
+       FromSessions(service, Import),
        Access::kKey,
        "From such a file",
        {.body = "SessionFile", .answer = "Session", .status = 201}},

@@ -8,9 +8,6 @@
 
 namespace fulmen {
 
-// One line of JSON. What is no UTF-8 in it becomes U+FFFD.
-std::string DumpJson(const Json& json);
-
 // Appends an event to `out`; an empty name leaves its line out.
 void AppendSseText(std::string& out, std::string_view event, std::string_view data);
 void AppendSse(std::string& out, std::string_view event, const Json& data);

@@ -11,9 +11,9 @@ namespace fulmen {
 namespace {
 
 // Works a body out on a worker.
-using Worker = ApiResult<Json> (*)(Service& service, Json& body, const std::string& space);
+using TokenWorker = ApiResult<Json> (*)(Service& service, Json& body, const std::string& space);
 
-RouteHandler Answered(Service& service, Worker worker) {
+RouteHandler FromBody(Service& service, TokenWorker worker) {
   return [&service, worker](Exchange& exchange, const PathValues&) {
     auto work = [&service, worker, &exchange]() -> ApiResult<HttpResponse> {
       const std::string space = exchange.request().caller.space;
@@ -111,10 +111,10 @@ ApiResult<Json> ApplyTemplate(Service& service, Json& body, const std::string&) 
 
 std::vector<Route> TokenRoutes(Service& service) {
   return {
-      {"POST", "/tokenize", Answered(service, Tokenize), Access::kKey,
+      {"POST", "/tokenize", FromBody(service, Tokenize), Access::kKey,
        "Text or messages to tokens"},
-      {"POST", "/detokenize", Answered(service, Detokenize), Access::kKey, "Tokens to text"},
-      {"POST", "/apply-template", Answered(service, ApplyTemplate), Access::kKey,
+      {"POST", "/detokenize", FromBody(service, Detokenize), Access::kKey, "Tokens to text"},
+      {"POST", "/apply-template", FromBody(service, ApplyTemplate), Access::kKey,
        "Messages to the text of their prompt"},
   };
 }

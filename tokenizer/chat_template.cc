@@ -51,7 +51,7 @@ constexpr const char* kFunctionTurns = R"({%- for message in messages -%}
 )";
 
 // Of m1 and m1-llama-cpp, before and behind the example of a call.
-constexpr const char* kTools =
+constexpr const char* kToolsPart =
     R"({{- '<beginning_of_sentence>system tool_setting=tools\nYou are provided with these tools:\n<tools>\n' -}}
 {%- for tool in tools -%}{{- tool | tojson + '\n' -}}{%- endfor -%}
 {{- '</tools>\n\nIf you need to call tools, please respond with <tool_calls></tool_calls> XML tags, ' -}}
@@ -158,11 +158,11 @@ std::string ChatTemplate(ChatFormat format) {
     case ChatFormat::kVl01:
       return join({kTextAndImages, kFunctionTurns, kPrompt});
     case ChatFormat::kM1:
-      return join({kText, kM1Head, kTools,
+      return join({kText, kM1Head, kToolsPart,
                    "{{- '{name: <tool-name-1>, arguments: <args-json-object-1>}' -}}\n", kToolsEnd,
                    kM1Turns, kPrompt});
     case ChatFormat::kM1LlamaCpp:
-      return join({kLlamaCppHead, kTools,
+      return join({kLlamaCppHead, kToolsPart,
                    "{{- '{\"name\": <tool-name>, \"arguments\": <args-json-object>}' -}}\n",
                    kToolsEnd, kLlamaCppTurns, kPrompt});
   }

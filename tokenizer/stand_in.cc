@@ -8,7 +8,7 @@
 namespace fulmen {
 namespace {
 
-constexpr int64_t kBytes = 256;
+constexpr int64_t kByteTokens = 256;
 
 // `count` words, each one letter longer than a word before it: " a" to " z", " aa" to " zz", ...
 BpeMerges Words(int64_t count) {
@@ -28,7 +28,7 @@ BpeMerges Words(int64_t count) {
 
 std::optional<TokenizerSource> StandInTokenizer(int64_t vocabulary, ChatFormat format) {
   const std::vector<std::string> special = FamilySpecialTokens();
-  const int64_t words = vocabulary - kBytes - static_cast<int64_t>(special.size());
+  const int64_t words = vocabulary - kByteTokens - static_cast<int64_t>(special.size());
   if (words < 0) return std::nullopt;
   TokenizerSource source;
   source.where = "a tokenizer made up";

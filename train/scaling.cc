@@ -16,7 +16,7 @@ constexpr size_t kLeastPoints = 3;  // of a fitted law
 constexpr size_t kLeastSizes = 3;   // at equal compute, for all that is fitted
 constexpr size_t kEqualRows = 6;
 
-using Points = std::vector<CurvePoint>;
+using CurvePoints = std::vector<CurvePoint>;
 
 bool Usable(const CurvePoint& point) {
   return std::isfinite(point.compute) && std::isfinite(point.tokens) && std::isfinite(point.loss) &&
@@ -34,7 +34,7 @@ std::vector<LossCurve> UsableCurves(const KindCurves& kind) {
 }
 
 // Between two points of the curve, linear in log C; nothing beyond its ends.
-std::optional<CurvePoint> At(const Points& points, double compute) {
+std::optional<CurvePoint> At(const CurvePoints& points, double compute) {
   const auto after = std::ranges::lower_bound(points, compute, {}, &CurvePoint::compute);
   if (after == points.end() || (after == points.begin() && after->compute > compute)) return {};
   if (after->compute == compute) return *after;

@@ -10,16 +10,16 @@
 namespace fulmen::cpu {
 namespace {
 
-constexpr int64_t kTaskTokens = 64;
+constexpr int64_t kBlockTokens = 64;
 
-// task(t, worker) for every token, in order within blocks of kTaskTokens; `cost` is the number of
+// task(t, worker) for every token, in order within blocks of kBlockTokens; `cost` is the number of
 // operations each takes.
 template <class Task>
 void ForTokens(KernelContext& context, int64_t tokens, int64_t cost, const Task& task) {
-  ForTasks(context.pool, (tokens + kTaskTokens - 1) / kTaskTokens, tokens * cost,
+  ForTasks(context.pool, (tokens + kBlockTokens - 1) / kBlockTokens, tokens * cost,
            [&](int64_t block, int worker) {
-             const int64_t end = std::min(tokens, (block + 1) * kTaskTokens);
-             for (int64_t t = block * kTaskTokens; t < end; ++t) task(t, worker);
+             const int64_t end = std::min(tokens, (block + 1) * kBlockTokens);
+             for (int64_t t = block * kBlockTokens; t < end; ++t) task(t, worker);
            });
 }
 
@@ -70,13 +70,13 @@ void CountRouterStatistics(KernelContext& context, ConstMatrix logits,
                "{} counts and {} probabilities for {} slots and {} experts",
                statistics.counts.size(), statistics.probabilities.size(), slots, count);
   const Workspace::Frame frame(context.scratch);
-  const int64_t blocks = (logits.rows + kTaskTokens - 1) / kTaskTokens;
+  const int64_t blocks = (logits.rows + kBlockTokens - 1) / kBlockTokens;
   const int64_t width = (slots + 1) * count + 1;  // counts, probabilities, squared log sum
   double* sums = context.scratch.Allocate<double>(blocks * width);
   std::fill_n(sums, blocks * width, 0.0);
   const Matrix probabilities = context.scratch.AllocateMatrix(context.pool.size(), count);
   ForTokens(context, logits.rows, 16 * count, [&](int64_t t, int worker) {
-    double* counted = sums + t / kTaskTokens * width;
+    double* counted = sums + t / kBlockTokens * width;
     double* summed = counted + slots * count;
     for (int64_t s = 0; s < slots; ++s) {
       const int32_t expert = experts.row(t)[s];

@@ -8,7 +8,7 @@
 namespace fulmen::ref {
 namespace {
 
-constexpr int64_t kBlock = 64;  // tokens whose logits exist at a time
+constexpr int64_t kTokens = 64;  // tokens whose logits exist at a time
 
 // The loss of one token; its logits become their gradient times `scale`.
 double Token(float* logits, int64_t vocabulary, int32_t target, double scale) {
@@ -38,10 +38,10 @@ double CrossEntropy(KernelContext& context, ConstMatrix x, const WeightMatrix& h
   const int64_t vocabulary = head.rows;
   FULMEN_CHECK(x.rows == static_cast<int64_t>(targets.size()), "x is [{}, {}] for {} targets",
                x.rows, x.cols, targets.size());
-  std::vector<float> memory(static_cast<size_t>(std::min(kBlock, x.rows) * vocabulary));
+  std::vector<float> memory(static_cast<size_t>(std::min(kTokens, x.rows) * vocabulary));
   double loss = 0.0;
-  for (int64_t first = 0; first < x.rows; first += kBlock) {
-    const int64_t count = std::min(kBlock, x.rows - first);
+  for (int64_t first = 0; first < x.rows; first += kTokens) {
+    const int64_t count = std::min(kTokens, x.rows - first);
     const Matrix logits(memory.data(), count, vocabulary);
     kLinear<kPrecision>(context, x.Rows(first, count), {{head, logits}});
     for (int64_t t = 0; t < count; ++t) {

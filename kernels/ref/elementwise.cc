@@ -5,11 +5,10 @@
 
 #include "kernels/ref/normal.h"
 #include "kernels/ref/operations.h"
+#include "kernels/ref/sigmoid.h"
 
 namespace fulmen::ref {
 namespace {
-
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 // out = rms_norm(x) times factor(row, column).
 template <class Factor>

@@ -3,12 +3,11 @@
 #include <vector>
 
 #include "kernels/ref/normal.h"
+#include "kernels/ref/sigmoid.h"
 #include "kernels/ref/training_operations.h"
 
 namespace fulmen::ref {
 namespace {
-
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 double MeanSquare(const float* x, int64_t width) {
   double squares = 0.0;

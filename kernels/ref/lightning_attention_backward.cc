@@ -62,9 +62,9 @@ void CheckBorders(std::span<const int64_t> starts, int64_t tokens) {
 }
 
 // qkv after its activation.
-class Activated {
+class ActivatedRows {
  public:
-  Activated(KernelContext& context, ConstMatrix qkv)
+  ActivatedRows(KernelContext& context, ConstMatrix qkv)
       : values_(static_cast<size_t>(qkv.rows * qkv.cols)),
         view_(values_.data(), qkv.rows, qkv.cols) {
     Silu(context, qkv, view_);
@@ -101,7 +101,7 @@ void LightningAttentionBackward(KernelContext& context, ConstMatrix qkv,
                    dout.rows == qkv.rows && dqkv.rows == qkv.rows,
                "qkv is [{}, {}], dout [{}, {}], dqkv [{}, {}] for {} heads", qkv.rows, qkv.cols,
                dout.rows, dout.cols, dqkv.rows, dqkv.cols, heads);
-  const Activated activated(context, qkv);
+  const ActivatedRows activated(context, qkv);
   for (size_t i = 0; i + 1 < starts.size(); ++i) {
     const int64_t first = starts[i];
     const int64_t count = starts[i + 1] - first;

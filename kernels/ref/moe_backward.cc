@@ -3,12 +3,11 @@
 #include <vector>
 
 #include "kernels/ref/moe_slots.h"
+#include "kernels/ref/sigmoid.h"
 #include "kernels/ref/training_operations.h"
 
 namespace fulmen::ref {
 namespace {
-
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 // The gradients of one expert for the slots that chose it. Rows of dx_slots [T * k, C] are what
 // each slot adds to its token's dx.

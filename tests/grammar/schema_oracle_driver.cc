@@ -100,7 +100,7 @@ int Main(const std::string& tokenizer_path) {
     const auto question = ParseJson(line, "question");
     const auto answer = question ? Answer(*question, tokens) : question;
     const Json told = answer ? *answer : Json{{"error", answer.error().message}};
-    std::cout << told.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+    std::cout << DumpJson(told) << std::endl;
   }
   return 0;
 }

@@ -1,0 +1,28 @@
+# Fails where two headers under ROOT define types of one name in one namespace. The compiler sees
+# them apart, and the linker keeps one destructor, or copy, for both.
+cmake_minimum_required(VERSION 3.24)
+file(GLOB_RECURSE headers RELATIVE ${ROOT} ${ROOT}/*/*.h)
+list(FILTER headers EXCLUDE REGEX "^build/|/build/|/node_modules/|/testing/|-inl\\.h$")  # -inl: once per instruction set
+
+set(wrong 0)
+foreach(header ${headers})
+  file(READ ${ROOT}/${header} text)
+  if(NOT text MATCHES "\nnamespace ([a-z_:]+) {")
+    continue()
+  endif()
+  set(space ${CMAKE_MATCH_1})
+  string(REGEX MATCHALL "\n(class|struct|enum class|union) [A-Za-z0-9_]+ [^;{\n]*{" types "${text}")
+  foreach(type ${types})
+    string(REGEX REPLACE "\n(class|struct|enum class|union) ([A-Za-z0-9_]+).*" "\\2" type ${type})
+    string(MAKE_C_IDENTIFIER "${space}_${type}" known)
+    set(other "${header_of_${known}}")
+    if(other AND NOT other STREQUAL header)
+      message("${space}::${type} is defined in ${other} and in ${header}")
+      set(wrong 1)
+    endif()
+    set(header_of_${known} ${header})
+  endforeach()
+endforeach()
+if(wrong)
+  message(FATAL_ERROR "Two types of one name are one for the linker.")
+endif()
