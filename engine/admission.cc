@@ -34,7 +34,10 @@ void Engine::TakeInbox() {
     answer->id = next_job_++;
     if (answer->choice == 0) counts_.prompt_tokens += answer->sequence.prompt_size();
     if (answer->grammar) answer->sequence.Constrain(grammars_->Begin(answer->grammar));
-    scheduler_.Add({answer->id, answer->key, answer->priority});
+    scheduler_.Add({.id = answer->id,
+                    .key = answer->key,
+                    .priority = answer->priority,
+                    .by_layers = answer->ticket->images.empty()});
     answers_.emplace(answer->id, std::move(answer));
   }
   for (const RequestId id : cancelled) FinishAll(id, FinishReason::kCancelled);
@@ -171,10 +174,11 @@ bool Engine::WaitsForAnother(Answer& answer, int64_t position) {
   for (const auto& [id, other] : answers_) {
     if (!other->state || other->ticket->space != answer.ticket->space) continue;
     const int64_t reading = other->sequence.prompt_size() - 1;
-    if (other->sequence.position() >= reading) continue;
+    const int64_t reads_to = ReadsTo(*other);
+    if (reads_to >= reading) continue;
     const int64_t common =
         std::min({CommonPrefix(answer.sequence.keys(), other->sequence.keys()), most, reading});
-    if (common < position + kWorthWaitingFor || common <= other->sequence.position()) continue;
+    if (common < position + kWorthWaitingFor || common <= reads_to) continue;
     AddCut(*other, {common, SnapshotKind::kBranch});
     answer.behind = {id, common};
     return true;

@@ -144,8 +144,11 @@ bool Engine::Step() {
   if (spill_) spill_->Collect();
   Admit();
   if (spill_ && !short_of_room_) spill_->StartNextWrite();
-  std::vector<Scheduler::Item> items = scheduler_.Plan(cost_);
-  if (items.empty()) {
+  std::set<JobId> open;
+  for (const auto& [id, layered] : layered_) open.insert(id);
+  const Scheduler::StepPlan plan = scheduler_.Plan(cost_, open);
+  const std::vector<Scheduler::Item>& items = plan.items;
+  if (items.empty() && plan.layered.empty()) {
     // What comes meanwhile waits no longer than this.
     constexpr double kDiskSeconds = 0.01;
     const bool more = spill_ && spill_->has_work();
@@ -159,9 +162,10 @@ bool Engine::Step() {
     RunBatch(batch);
     Postprocess(batch);
   }
+  for (const Scheduler::LayeredItem& item : plan.layered) ReadByLayers(item);
   Publish();
   // Where all of them wait, there is nothing to do until one is allowed more.
-  return batch.waiting < std::ssize(items);
+  return !plan.layered.empty() || batch.waiting < std::ssize(items);
 }
 
 Matcher Engine::Grammars::Begin(const std::shared_ptr<const Grammar>& grammar) {

@@ -52,8 +52,9 @@ struct EngineStats {
   int64_t waiting = 0;  // answers
   int64_t running = 0;
   int64_t steps = 0;
-  int64_t read_tokens = 0;  // by the model, of prompts and answers
-  int64_t suspensions = 0;  // for want of memory; nothing is lost but time
+  int64_t read_tokens = 0;     // by the model, of prompts and answers
+  int64_t suspensions = 0;     // for want of memory; nothing is lost but time
+  int64_t layered_chunks = 0;  // of prompts, that were read by layers
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of these, not read again
   int64_t output_tokens = 0;
@@ -108,6 +109,7 @@ class Engine {
   struct Cut;
   struct Member;
   struct Batch;
+  struct Layered;
   struct Grammars;
   struct Allowance;
   enum class Admission : uint8_t { kStarted, kLater, kNoRoom };
@@ -133,6 +135,12 @@ class Engine {
   int64_t Readable(const Answer& answer, int64_t tokens) const;
   void AddImages(const Member& member, int64_t first_row, ForwardBatch& forward) const;
   void ReleaseImages(Ticket& ticket);
+  // Chunks of prompts that are read by layers, after the rest of a step: layered_step.cc.
+  void ReadByLayers(const Scheduler::LayeredItem& item);
+  bool BeginLayered(const Scheduler::LayeredItem& item);
+  double RunLayer(Layered& layered, int64_t rows, Status& status);
+  int64_t RowsIn(const Layered& layered, double seconds) const;
+  int64_t ReadsTo(const Answer& answer) const;
   // Run and postprocess: step.cc.
   Batch MakeBatch(const std::vector<Scheduler::Item>& items);
   void AddSnapshots(Batch& batch, size_t index);
@@ -165,6 +173,8 @@ class Engine {
   std::unique_ptr<Grammars> grammars_;
   Scheduler scheduler_;
   StepCost cost_;
+  std::map<JobId, Layered> layered_;     // of whom a chunk is between two layers
+  std::array<StepCost, 2> layer_costs_;  // of a layer by itself, by LayerKind
   std::map<JobId, std::unique_ptr<Answer>> answers_;
   JobId next_job_ = 1;
   std::vector<float> logits_;

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "grammar/matcher.h"
 #include "grammar/token_trie.h"
+#include "model/layered_forward.h"
 #include "model/vision.h"
 
 namespace fulmen {
@@ -112,6 +113,24 @@ struct Engine::Batch {
   std::vector<Snapshot> snapshots;
   StepWork work;
   std::vector<Status> statuses;
+};
+
+// A part of a prompt on its way through the layers.
+struct Engine::Layered {
+  Batch batch;  // of one member
+  // What its sequence has read before, for whoever ends it or takes its memory meanwhile. None
+  // where there is no room, or nothing is kept.
+  std::optional<SequenceState> before = {};
+  std::optional<LayeredForward> pass = {};
+
+  const Answer& answer() const { return *batch.members.front().answer; }
+  // Of so many of its next rows in one layer. Lightning attention does not look back.
+  StepWork Work(int64_t rows) const {
+    StepWork work;
+    work.Add(rows, answer().sequence.position() + pass->row());
+    if (pass->kind() == LayerKind::kLightning) work.keys = 0;
+    return work;
+  }
 };
 
 }  // namespace fulmen

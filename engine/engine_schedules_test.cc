@@ -167,6 +167,7 @@ TEST_P(EngineSchedules, ChangeNoBit) {
   int64_t cached = 0;
   int64_t suspensions = 0;
   int64_t evictions = 0;
+  int64_t layered = 0;
   for (int seed = 0; seed < schedules && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     Load load(*model, GetParam().kv, static_cast<uint32_t>(seed));
@@ -175,6 +176,7 @@ TEST_P(EngineSchedules, ChangeNoBit) {
     cached += load.stats().cached_tokens;
     suspensions += load.stats().suspensions;
     evictions += load.stats().evictions;
+    layered += load.stats().layered_chunks;
   }
   EXPECT_GT(compared, 10 * schedules);
   if (schedules < 40) return;
@@ -182,6 +184,7 @@ TEST_P(EngineSchedules, ChangeNoBit) {
   EXPECT_GT(cached, 100 * schedules);
   EXPECT_GT(suspensions, schedules / 10);
   EXPECT_GT(evictions, schedules);
+  EXPECT_GT(layered, schedules);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -13,6 +13,11 @@ constexpr int64_t kMostAnswered = 16;  // of an answer at once
 constexpr int64_t kFirstChunk = 128;   // while no step has been timed
 // Where nothing decodes, a step may take this many times what reading the weights alone does.
 constexpr double kOverFixed = 4;
+// A chunk is read by layers where it has this many times the rows that a step has time for; so are
+// so many at once, say a long one and a short one that came later, since each takes a few rows of a
+// layer at least.
+constexpr int64_t kWorthLayers = 2;
+constexpr int64_t kMostLayered = 2;
 // The part of a key's time that its shortest prompt gets while others wait beside it: short ones
 // are done soon, and no long one starves.
 constexpr double kShortestShare = 0.75;
@@ -102,31 +107,29 @@ void Scheduler::Advance(JobId id, int64_t position, int64_t size) {
   found->second.size = size;
 }
 
-std::vector<Scheduler::Item> Scheduler::Plan(const StepCost& cost) const {
-  std::vector<Item> items;
+Scheduler::StepPlan Scheduler::Plan(const StepCost& cost, const std::set<JobId>& open) const {
+  StepPlan plan;
   StepWork decoding;
   Prompts prompts;
   for (const auto& [id, running] : running_) {
     if (running.decodes()) {
       const int64_t tokens = std::min(running.unread(), kMostAnswered);
-      items.push_back({id, tokens});
+      plan.items.push_back({id, tokens});
       decoding.Add(tokens, running.position);
     } else {
       prompts[running.job.priority][running.job.key].push_back(&running);
     }
   }
-  if (prompts.empty()) return items;
+  if (prompts.empty()) return plan;
   const double alone = cost.Near(decoding.rows).Seconds(decoding);
-  const auto fits = [&](int64_t tokens) {
+  const auto seconds_left = [&](const std::vector<Item>& items) {
     StepWork work = decoding;
-    for (const Item& item : Share(tokens, prompts)) {
-      work.Add(item.tokens, running_.at(item.id).position);
-    }
+    for (const Item& item : items) work.Add(item.tokens, running_.at(item.id).position);
     const StepRates rates = cost.Near(work.rows);
     const double target = decoding.rows > 0
                               ? options_.slowdown * alone
                               : std::max(options_.prompt_seconds, kOverFixed * rates.fixed);
-    return rates.Seconds(work) <= target;
+    return target - (work.rows > 0 ? rates.Seconds(work) : 0);
   };
   // Rates hold near a number of rows, so the largest number that fits is searched for.
   int64_t low = 1;
@@ -134,15 +137,40 @@ std::vector<Scheduler::Item> Scheduler::Plan(const StepCost& cost) const {
   if (!cost.known()) low = high;
   while (low < high) {
     const int64_t middle = (low + high + 1) / 2;
-    if (fits(middle)) {
+    if (seconds_left(Share(middle, prompts)) >= 0) {
       low = middle;
     } else {
       high = middle - 1;
     }
   }
-  const std::vector<Item> shared = Share(low, prompts);
-  items.insert(items.end(), shared.begin(), shared.end());
-  return items;
+  std::vector<Item> others;
+  int64_t layered = 0;
+  int64_t may_begin = decoding.rows > 0 && cost.known() ? kMostLayered - std::ssize(open) : 0;
+  for (const Item& item : Share(low, prompts)) {
+    const bool is_open = open.contains(item.id);
+    if (!is_open && (may_begin <= 0 || !WorthLayers(item))) {
+      others.push_back(item);
+      continue;
+    }
+    if (!is_open) --may_begin;
+    layered += item.tokens;
+    plan.layered.push_back(
+        {item.id, ChunkOf(running_.at(item.id)), static_cast<double>(item.tokens)});
+  }
+  const double seconds = plan.layered.empty() ? 0 : seconds_left(others);
+  for (LayeredItem& item : plan.layered) item.seconds *= seconds / static_cast<double>(layered);
+  plan.items.insert(plan.items.end(), others.begin(), others.end());
+  return plan;
+}
+
+bool Scheduler::WorthLayers(const Item& item) const {
+  const Running& running = running_.at(item.id);
+  return running.job.by_layers && ChunkOf(running) >= kWorthLayers * item.tokens;
+}
+
+// The last token of a prompt gives logits, and is read with those of answers.
+int64_t Scheduler::ChunkOf(const Running& running) const {
+  return std::min(options_.chunk, running.unread() - 1);
 }
 
 std::vector<Scheduler::Item> Scheduler::Share(int64_t tokens, const Prompts& prompts) {

@@ -5,13 +5,16 @@
 // in every step; so is one that has read its prompt, and reads some tokens of its answer at once
 // that were not sampled. The others are prompts: what they may read beside the decoding ones is
 // bounded by the time the step is predicted to take, so that a long prompt never stalls the answers
-// under way, and is shared among them.
+// under way, and is shared among them. Beside decoding ones that time is short, and would be spent
+// on few rows of all layers; so prompts are read by layers, many rows of a few at a time
+// (model/layered_forward.h).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,7 +29,7 @@ struct SchedulerOptions {
   int64_t chunk = 512;  // tokens of prompts in a step at most, where products are at their best
   // A step may take this many times as long as one that only decodes. 1 would leave prompts no
   // time; what streams feel is this factor.
-  double slowdown = 2.5;
+  double slowdown = 2.1;
   // Where nothing decodes: how long a step should take at most, so that who comes or leaves is
   // heard soon. Steps of models that need as long for a single token may take more.
   double prompt_seconds = 0.5;
@@ -34,8 +37,9 @@ struct SchedulerOptions {
 
 struct Job {
   JobId id = 0;
-  std::string key = {};  // whose share it uses
-  int priority = 0;      // higher goes first
+  std::string key = {};   // whose share it uses
+  int priority = 0;       // higher goes first
+  bool by_layers = true;  // whether its prompt may be read so
 };
 
 // Not thread safe.
@@ -65,9 +69,19 @@ class Scheduler {
     JobId id;
     int64_t tokens;
   };
+  // A prompt's next tokens that go through the layers in as many steps as it takes.
+  struct LayeredItem {
+    JobId id;
+    int64_t tokens;
+    double seconds;  // that the step has for it
+  };
+  struct StepPlan {
+    std::vector<Item> items;
+    std::vector<LayeredItem> layered;
+  };
   // What the next step reads: the unread token of each decoding job, or a few of them, then
-  // prompts, at least one token of one of them.
-  std::vector<Item> Plan(const StepCost& cost) const;
+  // prompts, at least one token of one of them. `open`: who is between two layers.
+  StepPlan Plan(const StepCost& cost, const std::set<JobId>& open = {}) const;
   // It has read up to `position` of `size` tokens.
   void Advance(JobId id, int64_t position, int64_t size);
 
@@ -85,6 +99,9 @@ class Scheduler {
   using Prompts = std::map<int, std::map<std::string, std::vector<const Running*>>, std::greater<>>;
   // Shares `tokens` out: to the higher priorities first, evenly among the keys of one.
   static std::vector<Item> Share(int64_t tokens, const Prompts& prompts);
+  // Whether a prompt that has time for `item` should begin to be read by layers.
+  bool WorthLayers(const Item& item) const;
+  int64_t ChunkOf(const Running& running) const;
 
   SchedulerOptions options_;
   std::map<JobId, Job> waiting_;

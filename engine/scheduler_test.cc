@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,7 +36,7 @@ void Start(Scheduler& scheduler, const Job& job, int64_t position, int64_t size)
 
 std::map<JobId, int64_t> Planned(const Scheduler& scheduler, const StepCost& cost) {
   std::map<JobId, int64_t> planned;
-  for (const Scheduler::Item& item : scheduler.Plan(cost)) planned[item.id] += item.tokens;
+  for (const Scheduler::Item& item : scheduler.Plan(cost).items) planned[item.id] += item.tokens;
   return planned;
 }
 
@@ -61,7 +62,7 @@ TEST(Scheduler, APromptNeverStallsAnswers) {
   Scheduler scheduler({.slowdown = 2.5});
   Start(scheduler, {.id = 1}, 100, 101);
   Start(scheduler, {.id = 2}, 100, 101);
-  Start(scheduler, {.id = 3}, 0, 32'000);
+  Start(scheduler, {.id = 3, .by_layers = false}, 0, 32'000);
   auto planned = Planned(scheduler, Learned());
   EXPECT_EQ(planned[1], 1);
   EXPECT_EQ(planned[2], 1);
@@ -69,11 +70,67 @@ TEST(Scheduler, APromptNeverStallsAnswers) {
   EXPECT_NEAR(planned[3], 18, 1);
 }
 
+TEST(Scheduler, BesideAnswersALongPromptIsReadByLayers) {
+  Scheduler scheduler({.slowdown = 2.5});
+  Start(scheduler, {.id = 1}, 100, 101);
+  Start(scheduler, {.id = 2}, 100, 101);
+  Start(scheduler, {.id = 3}, 0, 32'000);
+  Scheduler::StepPlan plan = scheduler.Plan(Learned());
+  EXPECT_EQ(plan.items.size(), 2U);
+  ASSERT_EQ(plan.layered.size(), 1U);
+  EXPECT_EQ(plan.layered[0].id, 3);
+  EXPECT_EQ(plan.layered[0].tokens, 512);
+  EXPECT_NEAR(plan.layered[0].seconds, 0.018, 1e-3);  // of 30 ms, answers take 12
+  // Its last token gives logits, and is read with the answers.
+  scheduler.Advance(3, 31'900, 32'000);
+  EXPECT_EQ(scheduler.Plan(Learned()).layered.at(0).tokens, 99);
+  // So few are read at once.
+  scheduler.Advance(3, 31'980, 32'000);
+  plan = scheduler.Plan(Learned());
+  EXPECT_TRUE(plan.layered.empty());
+  EXPECT_EQ(plan.items.size(), 3U);
+}
+
+TEST(Scheduler, WhoIsBetweenTwoLayersGoesOn) {
+  Scheduler scheduler({.slowdown = 2.5, .prompt_seconds = 0.5});
+  Start(scheduler, {.id = 1}, 100, 101);
+  Start(scheduler, {.id = 2}, 0, 32'000);
+  Start(scheduler, {.id = 3}, 0, 300);
+  Start(scheduler, {.id = 4, .key = "other"}, 0, 300);
+  // A short prompt beside it has most of the time of their key. A third is read by rows.
+  Scheduler::StepPlan plan = scheduler.Plan(Learned(), {2, 3});
+  ASSERT_EQ(plan.items.size(), 2U);
+  EXPECT_EQ(plan.items[1].id, 4);
+  ASSERT_EQ(plan.layered.size(), 2U);
+  EXPECT_EQ(plan.layered[0].id, 3);
+  EXPECT_EQ(plan.layered[1].id, 2);
+  EXPECT_GT(plan.layered[0].seconds, 2 * plan.layered[1].seconds);
+  EXPECT_GT(plan.layered[1].seconds, 0);
+  // It ends at once when nobody waits for it.
+  for (const JobId id : {1, 3, 4}) scheduler.Remove(id);
+  plan = scheduler.Plan(Learned(), {2});
+  EXPECT_TRUE(plan.items.empty());
+  EXPECT_NEAR(plan.layered.at(0).seconds, 0.5, 1e-3);
+  // Without anybody else, it would have been read at once.
+  EXPECT_TRUE(scheduler.Plan(Learned()).layered.empty());
+}
+
+TEST(Scheduler, HigherPrioritiesComeBeforeWhoIsBetweenTwoLayers) {
+  Scheduler scheduler({.slowdown = 2.5});
+  Start(scheduler, {.id = 1}, 100, 101);
+  Start(scheduler, {.id = 2}, 0, 32'000);
+  Start(scheduler, {.id = 3, .priority = 1}, 0, 300);
+  const Scheduler::StepPlan plan = scheduler.Plan(Learned(), {2, 3});
+  EXPECT_EQ(plan.items.size(), 1U);
+  ASSERT_EQ(plan.layered.size(), 1U);
+  EXPECT_EQ(plan.layered[0].id, 3);
+}
+
 // Some tokens of an answer that were not sampled are no prompt, and wait for none.
 TEST(Scheduler, AnAnswerReadsSomeTokensAtOnce) {
   Scheduler scheduler({.slowdown = 2.5});
   Start(scheduler, {.id = 1}, 90, 100);
-  Start(scheduler, {.id = 2}, 0, 32'000);
+  Start(scheduler, {.id = 2, .by_layers = false}, 0, 32'000);
   EXPECT_LT(Planned(scheduler, Learned())[2], 512);
   scheduler.Advance(1, 100, 105);
   EXPECT_EQ(Planned(scheduler, Learned())[1], 5);
@@ -166,6 +223,7 @@ class Simulation {
     }
     FAIL() << jobs_.size() << " jobs never end";
   }
+  int layered() const { return layered_; }
 
  private:
   struct Simulated {
@@ -180,12 +238,13 @@ class Simulation {
   void ComeAndGo() {
     if (Below(3) == 0) {
       const Job job = {next_++, std::string(1, static_cast<char>('a' + Below(3))),
-                       static_cast<int>(Below(2))};
+                       static_cast<int>(Below(2)), Below(2) == 0};
       scheduler_.Add(job);
       jobs_[job.id] = {job, false, 0, 1 + Below(Below(5) == 0 ? 500 : 20), 1 + Below(30)};
     }
     if (jobs_.empty() || Below(20) != 0) return;
     const auto any = std::next(jobs_.begin(), Below(static_cast<uint32_t>(jobs_.size())));
+    open_.erase(any->first);
     if (any->second.runs && Below(2) == 0) {
       scheduler_.Suspend(any->first);
       any->second.runs = false;
@@ -221,7 +280,11 @@ class Simulation {
     StepWork decoding;
     int64_t prompts = 0;
     bool waiting_prompts = false;
-    const std::map<JobId, int64_t> planned = Planned(scheduler_, cost_);
+    std::set<JobId> open;
+    for (const auto& [id, item] : open_) open.insert(id);
+    const Scheduler::StepPlan plan = scheduler_.Plan(cost_, open);
+    std::map<JobId, int64_t> planned;
+    for (const Scheduler::Item& item : plan.items) planned[item.id] += item.tokens;
     for (auto& [id, job] : jobs_) {
       const int64_t unread = job.size - job.position;
       const auto found = planned.find(id);
@@ -243,14 +306,36 @@ class Simulation {
       work.Add(found->second, job.position);
     }
     if (waiting_prompts) {
-      EXPECT_GE(prompts, 1);
+      EXPECT_GE(prompts + std::ssize(plan.layered), 1);
     }
     EXPECT_LE(prompts, options_.chunk);
     if (decoding.rows > 0 && prompts > 1 && steps_++ > 50) {
-      EXPECT_LE(kMachine.Seconds(work), 1.1 * options_.slowdown * kMachine.Seconds(decoding));
+      double layered = 0;
+      for (const Scheduler::LayeredItem& item : plan.layered) layered += item.seconds;
+      EXPECT_LE(kMachine.Seconds(work) + layered,
+                1.1 * options_.slowdown * kMachine.Seconds(decoding));
     }
     cost_.Observe(work, kMachine.Seconds(work));
     for (const auto& [id, tokens] : planned) Advance(id, tokens);
+    for (const Scheduler::LayeredItem& item : plan.layered) ReadByLayers(item);
+  }
+
+  void ReadByLayers(const Scheduler::LayeredItem& item) {
+    const Simulated& job = jobs_.at(item.id);
+    EXPECT_TRUE(job.job.by_layers);
+    if (!open_.contains(item.id)) {
+      EXPECT_LT(item.tokens, job.size - job.position);
+      StepWork work;
+      work.Add(item.tokens, job.position);
+      open_[item.id] = {item.id, item.tokens, kMachine.Seconds(work)};
+      EXPECT_LE(open_.size(), 2U);
+    }
+    Scheduler::LayeredItem& open = open_[item.id];
+    open.seconds -= std::max(item.seconds, 1e-3);  // a few rows are always read
+    if (open.seconds > 0) return;
+    ++layered_;
+    Advance(item.id, open.tokens);
+    open_.erase(item.id);
   }
 
   void Advance(JobId id, int64_t tokens) {
@@ -273,14 +358,20 @@ class Simulation {
   StepCost cost_;
   std::map<JobId, Simulated> jobs_;
   JobId next_ = 1;
+  std::map<JobId, Scheduler::LayeredItem> open_;  // with the time that each still takes
   int steps_ = 0;
+  int layered_ = 0;
 };
 
 TEST(Scheduler, RandomLoadsKeepItsPromises) {
+  int layered = 0;
   for (uint32_t seed = 0; seed < 200 && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
-    Simulation(seed).Run();
+    Simulation simulation(seed);
+    simulation.Run();
+    layered += simulation.layered();
   }
+  EXPECT_GT(layered, 100);
 }
 
 }  // namespace

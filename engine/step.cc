@@ -245,6 +245,10 @@ void Engine::End(Answer& answer, const Pieces& last) {
 
 // What a sequence has read stays for those that begin alike, be it itself that goes on later.
 void Engine::Keep(Answer& answer) {
+  if (const auto layered = layered_.find(answer.id); layered != layered_.end()) {
+    answer.state = std::move(layered->second.before);  // its own is between two layers
+    layered_.erase(layered);
+  }
   if (!answer.state) return;
   if (options_.keep && answer.state->position() > 0) {
     Insert(answer, *std::move(answer.state), SnapshotKind::kEnd);

@@ -122,19 +122,8 @@ class BatchForward {
     for (int64_t s = 0; s < slices().count(); ++s) {
       const auto rows = std::span(health_).subspan(static_cast<size_t>(slices().first(s)),
                                                    static_cast<size_t>(slices().rows(s)));
-      if (rows.empty()) continue;
-      const RowHealth worst = *std::ranges::max_element(rows);
-      if (worst == RowHealth::kNotFinite && layer >= 0) {
-        Fail(s, NonFiniteLayer(model_.config, layer, slices().position(s), slices().end(s) - 1));
-      } else if (worst == RowHealth::kSquaresOverflow) {
-        const std::string reader = layer + 1 == model_.config.layer_count()
-                                       ? std::string("the last norm")
-                                       : fmt::format("layer {}", layer + 1);
-        Fail(s, {ErrorCode::kNonFinite,
-                 fmt::format("the logits overflowed: what {} reads is so large that its squares "
-                             "exceed float32",
-                             reader)});
-      }
+      const Status healthy = fulmen::CheckHealth(model_.config, layer, rows, slices().position(s));
+      if (!healthy) Fail(s, healthy.error());
     }
   }
 

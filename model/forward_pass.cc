@@ -202,4 +202,19 @@ Error NonFiniteLayer(const Config& config, int64_t layer, int64_t first, int64_t
                       lightning ? "lightning" : "softmax", first, last, kNonFiniteHint)};
 }
 
+Status CheckHealth(const Config& config, int64_t layer, std::span<const RowHealth> rows,
+                   int64_t first) {
+  if (rows.empty()) return {};
+  const RowHealth worst = *std::ranges::max_element(rows);
+  if (worst == RowHealth::kNotFinite && layer >= 0) {
+    return tl::unexpected(NonFiniteLayer(config, layer, first, first + std::ssize(rows) - 1));
+  }
+  if (worst != RowHealth::kSquaresOverflow) return {};
+  const std::string reader = layer + 1 == config.layer_count() ? std::string("the last norm")
+                                                               : fmt::format("layer {}", layer + 1);
+  return Fail(ErrorCode::kNonFinite,
+              "the logits overflowed: what {} reads is so large that its squares exceed float32",
+              reader);
+}
+
 }  // namespace fulmen

@@ -130,5 +130,9 @@ class ForwardPass {
 
 // The error of layer `layer`, some output of which at positions first .. last is not finite.
 Error NonFiniteLayer(const Config& config, int64_t layer, int64_t first, int64_t last);
+// What is wrong with rows of one sequence, from position `first` on, after `layer`, or after the
+// embedding for -1.
+Status CheckHealth(const Config& config, int64_t layer, std::span<const RowHealth> rows,
+                   int64_t first);
 
 }  // namespace fulmen
