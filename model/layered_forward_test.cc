@@ -52,7 +52,7 @@ class LayeredForwardTest : public ::testing::TestWithParam<Kept> {
   Status RunInPieces(LayeredForward& pass, SequenceState& other) {
     while (!pass.done()) {
       const auto left = static_cast<uint32_t>(pass.rows_left());
-      const Status status = pass.Run(random_() % 2 == 0 ? left : 1 + random_() % left);
+      Status status = pass.Run(random_() % 2 == 0 ? left : 1 + random_() % left);
       if (!status) return status;
       if (random_() % 2 == 0 && other.position() < std::ssize(ids_)) {
         Read(other, other.position() + 1);
