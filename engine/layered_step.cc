@@ -1,4 +1,4 @@
-// The last part of a step: a chunk of a prompt goes through as many layers as there is time for.
+// The last part of a step: chunks of prompts go through as many layers as there is time for.
 #include <algorithm>
 #include <utility>
 
@@ -44,8 +44,8 @@ bool Engine::BeginLayered(const Scheduler::LayeredItem& item) {
   batch.members.push_back({.answer = &answer, .tokens = item.tokens, .wants_logits = false});
   batch.work.Add(item.tokens, answer.sequence.position());
   AddSnapshots(batch, 0);
-  if (Result<SequenceState> before = answer.state->Fork(); options_.keep && before) {
-    layered.before = *std::move(before);
+  if (options_.keep) {
+    if (Result<SequenceState> before = answer.state->Fork()) layered.before = *std::move(before);
   }
   std::vector<SequenceState*> forks;
   for (Batch::Snapshot& snapshot : batch.snapshots) forks.push_back(&snapshot.state);

@@ -1,7 +1,6 @@
 #include "model/forward.h"
 
 #include <algorithm>
-#include <string>
 
 #include "base/check.h"
 #include "model/forward_pass.h"

@@ -1,6 +1,5 @@
 #include "model/layered_forward.h"
 
-#include <algorithm>
 #include <array>
 #include <numeric>
 
@@ -47,7 +46,8 @@ Status LayeredForward::Run(int64_t rows) {
                             .forks = forks};
   const Workspace::Frame frame(compute_.context.scratch);
   const ForwardPass pass(model_.config, model_.weights, compute_, scope);
-  FULMEN_CHECK(pass.Layer(layer_, hidden, hidden), "nothing fails without ranks");
+  const Result<LayerActivations> activations = pass.Layer(layer_, hidden, hidden);
+  FULMEN_CHECK(activations, "nothing fails without ranks");
   compute_.kernels.row_health(compute_.context, hidden, health);
   FULMEN_TRY(CheckHealth(model_.config, layer_, health, first));
   row_ += rows;

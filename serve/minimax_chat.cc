@@ -1,7 +1,6 @@
 #include "serve/minimax_chat.h"
 
 #include <algorithm>
-#include <limits>
 #include <optional>
 #include <random>
 #include <string>

@@ -15,7 +15,6 @@
 #include "serve/openai_chat.h"
 
 #include <cmath>
-#include <limits>
 #include <optional>
 #include <set>
 #include <string>

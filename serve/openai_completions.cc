@@ -1,6 +1,5 @@
 #include "serve/openai_completions.h"
 
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
