@@ -43,7 +43,7 @@ class LayeredForward {
   void Finish();
 
   const Model& model_;
-  const Compute& compute_;
+  Compute compute_;
   SequenceState* sequence_;
   std::vector<SequenceState*> forks_;
   Workspace memory_;
