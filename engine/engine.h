@@ -138,6 +138,7 @@ class Engine {
   // Chunks of prompts that are read by layers, after the rest of a step: layered_step.cc.
   void ReadByLayers(const Scheduler::LayeredItem& item);
   bool BeginLayered(const Scheduler::LayeredItem& item);
+  std::shared_ptr<Workspace> LayeredMemory();
   double RunLayer(Layered& layered, int64_t rows, Status& status);
   int64_t RowsIn(const Layered& layered, double seconds) const;
   int64_t ReadsTo(const Answer& answer) const;
@@ -173,6 +174,8 @@ class Engine {
   std::unique_ptr<Grammars> grammars_;
   Scheduler scheduler_;
   StepCost cost_;
+  // Used again and again: glibc before 2.38 seldom finds that an aligned block fits where one was.
+  std::vector<std::shared_ptr<Workspace>> layered_memory_;
   std::map<JobId, Layered> layered_;     // of whom a chunk is between two layers
   std::array<StepCost, 2> layer_costs_;  // of a layer by itself, by LayerKind
   std::map<JobId, std::unique_ptr<Answer>> answers_;

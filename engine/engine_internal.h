@@ -121,6 +121,7 @@ struct Engine::Layered {
   // What its sequence has read before, for whoever ends it or takes its memory meanwhile. None
   // where there is no room, or nothing is kept.
   std::optional<SequenceState> before = {};
+  std::shared_ptr<Workspace> memory = {};  // of the pass
   std::optional<LayeredForward> pass = {};
 
   const Answer& answer() const { return *batch.members.front().answer; }

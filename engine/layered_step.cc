@@ -52,8 +52,17 @@ bool Engine::BeginLayered(const Scheduler::LayeredItem& item) {
   const auto unread = std::span(answer.sequence.tokens())
                           .subspan(static_cast<size_t>(answer.sequence.position()),
                                    static_cast<size_t>(item.tokens));
-  layered.pass.emplace(model_, compute_, unread, *answer.state, forks);
+  layered.memory = LayeredMemory();
+  layered.pass.emplace(model_, compute_, unread, *answer.state, forks, *layered.memory);
   return true;
+}
+
+std::shared_ptr<Workspace> Engine::LayeredMemory() {
+  for (const std::shared_ptr<Workspace>& memory : layered_memory_) {
+    if (memory.use_count() == 1) return memory;
+  }
+  return layered_memory_.emplace_back(
+      std::make_shared<Workspace>(/*poison=*/false, compute_.context.scratch.memory()));
 }
 
 // The next rows of the layer under way. Returns the seconds it took.

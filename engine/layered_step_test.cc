@@ -32,9 +32,11 @@ class LayeredStep : public ::testing::Test {
     options.scheduler.slowdown = 0.5;
     return options;
   }
-  static Request Of(int64_t tokens) {
+  static Request Of(int64_t tokens, int64_t first = 0) {
     Request request;
-    for (int64_t i = 0; i < tokens; ++i) request.prompt.push_back(static_cast<int32_t>(i * i % 61));
+    for (int64_t i = first; i < first + tokens; ++i) {
+      request.prompt.push_back(static_cast<int32_t>(i * i % 61));
+    }
     request.max_tokens = 1;
     return request;
   }
@@ -72,6 +74,17 @@ TEST_F(LayeredStep, TheAnswerBesideItGoesOnInEveryStep) {
   }
   EXPECT_EQ(finished_[prompt], FinishReason::kLength);
   EXPECT_GE(chunks(), 3);
+}
+
+TEST_F(LayeredStep, TakesNoNewMemoryForEachChunk) {
+  int64_t allocations = 0;
+  for (int64_t i = 1; i <= 5; ++i) {
+    const RequestId prompt = Submit(Of(250, i));
+    StepUntil([&] { return finished_.contains(prompt); });
+    EXPECT_GE(chunks(), i);
+    if (i == 1) allocations = test_.memory.allocations();
+  }
+  EXPECT_EQ(test_.memory.allocations(), allocations);
 }
 
 TEST_F(LayeredStep, CancelledBetweenTwoLayersKeepsTheChunksBefore) {

@@ -10,13 +10,13 @@ namespace fulmen {
 
 LayeredForward::LayeredForward(const Model& model, const Compute& compute,
                                std::span<const int32_t> tokens, SequenceState& sequence,
-                               std::span<SequenceState* const> forks)
+                               std::span<SequenceState* const> forks, Workspace& memory)
     : model_(model),
       compute_(compute),
       sequence_(&sequence),
       forks_(forks.begin(), forks.end()),
-      memory_(/*poison=*/false, compute.context.scratch.memory()),
-      hidden_(memory_.AllocateMatrix(std::ssize(tokens), model.config.hidden_size)) {
+      memory_(memory),
+      hidden_(memory.AllocateMatrix(std::ssize(tokens), model.config.hidden_size)) {
   FULMEN_CHECK(!tokens.empty(), "no tokens");
   compute.kernels.embedding(compute.context, tokens, model.weights.token_embedding, hidden_);
 }

@@ -22,9 +22,10 @@ class LayeredForward {
  public:
   // `sequence` has room for the tokens, at least one, each in [0, vocab). `forks`: as the snapshots
   // of a ForwardBatch, by position. Nobody may touch any of them until all layers are done; they
-  // and what the others refer to must outlive this.
+  // and what the others refer to must outlive this. `memory` has room for the residual stream, and
+  // nobody else allocates from it meanwhile.
   LayeredForward(const Model& model, const Compute& compute, std::span<const int32_t> tokens,
-                 SequenceState& sequence, std::span<SequenceState* const> forks);
+                 SequenceState& sequence, std::span<SequenceState* const> forks, Workspace& memory);
   LayeredForward(const LayeredForward&) = delete;
   LayeredForward& operator=(const LayeredForward&) = delete;
 
@@ -46,7 +47,7 @@ class LayeredForward {
   Compute compute_;
   SequenceState* sequence_;
   std::vector<SequenceState*> forks_;
-  Workspace memory_;
+  Workspace::Frame memory_;
   Matrix hidden_;  // [T, hidden]: the residual stream, before row_ after layer_, from it on before
   int64_t layer_ = 0;
   int64_t row_ = 0;

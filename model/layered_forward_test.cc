@@ -63,6 +63,7 @@ class LayeredForwardTest : public ::testing::TestWithParam<Kept> {
   TinyModel model_{GetParam().weights, GetParam().kv};
   ThreadPool pool_{2};
   Workspace scratch_{/*poison=*/true};
+  Workspace memory_{/*poison=*/true};
   KernelContext context_{pool_, scratch_};
   std::mt19937 random_{7};
   Ids ids_;
@@ -88,7 +89,7 @@ TEST_P(LayeredForwardTest, HasTheBitsOfOnePass) {
     forks.push_back(sequence.state.ForkAt(middle).value());
     forks.push_back(sequence.state.ForkAt(end).value());
     LayeredForward pass(*model_, compute(), Part(begin, end), sequence.state,
-                        std::vector{&forks[0], &forks[1]});
+                        std::vector{&forks[0], &forks[1]}, memory_);
     ASSERT_TRUE(RunInPieces(pass, other));
     EXPECT_EQ(sequence.state.position(), end);
     EXPECT_TRUE(SameBits(Read(sequence.state, std::ssize(ids_)), from(end)));
@@ -102,7 +103,7 @@ TEST_P(LayeredForwardTest, NamesTheLayerThatOverflows) {
   testing::TestSequence sequence(model_->config, GetParam().kv);
   SequenceState other = sequence.pool.Create().value();
   ASSERT_TRUE(sequence.state.Reserve(200));
-  LayeredForward pass(*model_, compute(), Part(0, 200), sequence.state, {});
+  LayeredForward pass(*model_, compute(), Part(0, 200), sequence.state, {}, memory_);
   const Status status = RunInPieces(pass, other);
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, ErrorCode::kNonFinite);

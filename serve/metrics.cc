@@ -37,7 +37,7 @@ double Share(int64_t used, int64_t most) {
   return most == 0 ? 0 : static_cast<double>(used) / static_cast<double>(most);
 }
 
-constexpr std::array<EngineValue, 16> kValues = {{
+constexpr std::array<EngineValue, 18> kValues = {{
     {"fulmen:num_requests_running", "Answers under way", MetricType::Gauge,
      [](const ServedModel&, const EngineStats& s) { return double(s.running); }},
     {"fulmen:num_requests_waiting", "Answers that wait to start", MetricType::Gauge,
@@ -76,6 +76,12 @@ constexpr std::array<EngineValue, 16> kValues = {{
      [](const ServedModel&, const EngineStats& s) { return double(s.spill.bytes); }},
     {"fulmen:spill_loads_total", "States that came back from disk", MetricType::Counter,
      [](const ServedModel&, const EngineStats& s) { return double(s.spill.loaded); }},
+    {"fulmen:spill_refused_total", "States that the disk or its budget had no room for",
+     MetricType::Counter,
+     [](const ServedModel&, const EngineStats& s) { return double(s.spill.refused); }},
+    {"fulmen:spill_damaged_total", "Files removed because they are not what was written",
+     MetricType::Counter,
+     [](const ServedModel&, const EngineStats& s) { return double(s.spill.damaged); }},
     {"fulmen:seconds_since_step",
      "Time since a step began, while answers are under way: one that grows is stuck",
      MetricType::Gauge,

@@ -1,10 +1,13 @@
 // What tests of the engine share: the embedded model, loaded once, and an engine on it.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "base/memory.h"
 #include "base/thread_pool.h"
 #include "base/workspace.h"
 #include "engine/engine.h"
@@ -33,6 +36,23 @@ inline Model NanoVariant() {
   return {NanoModel().config, nullptr, NanoModel().weights, NanoModel().unused_ids};
 }
 
+// The host's, counting what is taken of it.
+class CountedMemory final : public MemorySource {
+ public:
+  void* Allocate(size_t bytes) override {
+    ++allocations_;
+    return HostMemory().Allocate(bytes);
+  }
+  void Free(void* data) override { HostMemory().Free(data); }
+  void Fill(void* data, std::byte value, size_t bytes) override {
+    HostMemory().Fill(data, value, bytes);
+  }
+  int64_t allocations() const { return allocations_; }
+
+ private:
+  int64_t allocations_ = 0;
+};
+
 // An engine with threads of its own, in memory where what is given back turns into NaN.
 struct TestEngine {
   explicit TestEngine(const Model& model = NanoModel(),
@@ -48,7 +68,8 @@ struct TestEngine {
   }
 
   ThreadPool pool;
-  Workspace scratch{/*poison=*/true};
+  CountedMemory memory;
+  Workspace scratch{/*poison=*/true, memory};
   KernelContext context{pool, scratch};
   Engine engine;
 };

@@ -289,9 +289,8 @@ void ShowCache() {
     words.insert(words.end(), more.begin(), more.end());
     Served server(NewFolder(), words);
     server.Post("/v1/chat/completions", ChatOf(LongPrompt(), 4));
-    if (more.empty()) {
-      EXPECT_TRUE(Eventually([&] { return server.Metric("fulmen:spill_bytes") > 0; }));
-    }
+    const char* outcome = more.empty() ? "fulmen:spill_bytes" : "fulmen:spill_refused_total";
+    EXPECT_TRUE(Eventually([&] { return server.Metric(outcome) > 0; })) << outcome;
     EXPECT_EQ(server.End(SIGTERM), 0);
     return BytesIn(folder);
   };
