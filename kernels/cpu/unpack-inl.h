@@ -50,24 +50,30 @@ struct Panel {
 };
 
 // One block of the rows of a vector. The words of a block lie row beside row; so do its halves.
-// With each word, the one that lies `ahead` bytes further on is fetched: memory gives most when it
-// is asked for a little all the time.
+// With each word and half, the one that lies `ahead` bytes further on is fetched: memory gives most
+// when it is asked for a little all the time, and a single line left out is waited for.
 struct LaneBlock {
   const int32_t* words;    // [words of the block][PanelRows()]
   const uint16_t* halves;  // [halves of the block][PanelRows()]
   int64_t ahead;
 
   HWY_INLINE IntsV Word(int64_t i) const {
-    const int32_t* word = words + i * PanelRows();
-    __builtin_prefetch(reinterpret_cast<const std::byte*>(word) + ahead, 0, 2);
-    return hn::Load(Ints(), word);
+    return hn::Load(Ints(), Fetch(words + i * PanelRows()));
   }
   HWY_INLINE FloatsV Half(int64_t i) const {
-    return Widen(Floats(), reinterpret_cast<const hwy::float16_t*>(halves + i * PanelRows()));
+    const uint16_t* half = Fetch(halves + i * PanelRows());
+    return Widen(Floats(), reinterpret_cast<const hwy::float16_t*>(half));
   }
   HWY_INLINE IntsV HalfBits(int64_t i) const {
     const hn::Rebind<uint16_t, Ints> d16;
-    return hn::PromoteTo(Ints(), hn::LoadU(d16, halves + i * PanelRows()));
+    return hn::PromoteTo(Ints(), hn::LoadU(d16, Fetch(halves + i * PanelRows())));
+  }
+
+ private:
+  template <class T>
+  HWY_INLINE const T* Fetch(const T* at) const {
+    __builtin_prefetch(reinterpret_cast<const std::byte*>(at) + ahead, 0, 2);
+    return at;
   }
 };
 
