@@ -16,7 +16,6 @@
 namespace fulmen {
 namespace {
 
-constexpr int64_t kDeposit = 1'000'000'000'000;
 constexpr int kRounds = 20;
 
 // Clients that write to `acknowledged` what the ledger told them: "<request> <charge>", a line
@@ -97,7 +96,7 @@ class LedgerCrash : public LedgerFixture, public ::testing::WithParamInterface<s
         EXPECT_EQ(row.charge.nanos, 0) << row.request;
       }
     }
-    EXPECT_EQ(Left().balance.nanos, kDeposit - charged);
+    EXPECT_EQ(Left().balance.nanos, kLargeDeposit - charged);
     for (const auto& [request, charge] : told) {
       ASSERT_TRUE(rows.contains(request)) << request;
       EXPECT_EQ(rows[request].charge.nanos, charge) << request;
@@ -108,7 +107,7 @@ class LedgerCrash : public LedgerFixture, public ::testing::WithParamInterface<s
 };
 
 TEST_P(LedgerCrash, WhatWasAcknowledgedIsThereOnceAndTheRestChargesNothing) {
-  Deposit(kDeposit);
+  Deposit(kLargeDeposit);
   const std::string key = AddKey();
   ledger_.reset();
   const bool file = GetParam() == "SQLite";

@@ -21,8 +21,6 @@ using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr int64_t kDeposit = 1'000'000'000'000;
-
 class LedgerOutage : public LedgerFixture {
  protected:
   LedgerOutage() : LedgerFixture("PostgreSQL"), postgres_(PrivatePostgres::Shared()) {
@@ -79,7 +77,7 @@ class LedgerOutage : public LedgerFixture {
   // With two servers.
   void GoThrough(const std::function<void()>& outage, Told& told) {
     OpenOther();
-    Deposit(kDeposit);
+    Deposit(kLargeDeposit);
     const std::string key = AddKey();
     std::atomic<bool> end = false;
     std::vector<std::thread> clients;
@@ -110,7 +108,7 @@ class LedgerOutage : public LedgerFixture {
       rows[row.request] = row;
     }
     EXPECT_EQ(Left().held.nanos, 0);
-    EXPECT_EQ(Left().balance.nanos, kDeposit - charged);
+    EXPECT_EQ(Left().balance.nanos, kLargeDeposit - charged);
     for (const auto& [request, charge] : told.charges) {
       ASSERT_TRUE(rows.contains(request)) << request;
       EXPECT_EQ(rows[request].outcome, "stop") << request;
@@ -172,7 +170,7 @@ TEST_F(LedgerOutage, ConnectionsThatAreCutAtAnyMomentLoseNothing) {
 }
 
 TEST_F(LedgerOutage, WhatEndedMeanwhileIsSettledByTheNextProcess) {
-  Deposit(kDeposit);
+  Deposit(kLargeDeposit);
   const std::string key = AddKey();
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 10}));
   ASSERT_TRUE(ledger_->Admit({"r2", key, "m", 10}));
@@ -197,7 +195,7 @@ TEST_F(LedgerOutage, WhatEndedMeanwhileIsSettledByTheNextProcess) {
 }
 
 TEST_F(LedgerOutage, ADatabaseThatIsTooBusyIsAwayUntilItIsNot) {
-  Deposit(kDeposit);
+  Deposit(kLargeDeposit);
   const std::string key = AddKey();
   ASSERT_TRUE(ledger_->Admit({"r1", key, "m", 10}));
   {
@@ -218,7 +216,7 @@ TEST_F(LedgerOutage, ADatabaseThatIsTooBusyIsAwayUntilItIsNot) {
 }
 
 TEST_F(LedgerOutage, OwnersComeBackFirst) {
-  Deposit(kDeposit);
+  Deposit(kLargeDeposit);
   const std::string key = AddKey();
   OpenOther();
   std::this_thread::sleep_for(milliseconds(2'500));  // so that it may end those of dead servers

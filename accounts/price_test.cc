@@ -31,10 +31,10 @@ TEST(Cost, RefusesCountsThatContradictEachOther) {
 }
 
 TEST(Cost, SaysWhatDoesNotFit) {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  EXPECT_FALSE(Cost({.prompt = kMost, .text = kMost}, kPrices));
-  EXPECT_FALSE(Cost({.prompt = -2, .text = kMost, .cached = kMost}, kPrices));
-  EXPECT_FALSE(Cost({.prompt = 1, .text = 1, .output = 1}, {.text = {kMost}, .output = {1}}));
+  constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
+  EXPECT_FALSE(Cost({.prompt = kLargest, .text = kLargest}, kPrices));
+  EXPECT_FALSE(Cost({.prompt = -2, .text = kLargest, .cached = kLargest}, kPrices));
+  EXPECT_FALSE(Cost({.prompt = 1, .text = 1, .output = 1}, {.text = {kLargest}, .output = {1}}));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ using Kind = CallError::Kind;
 // An error in the shape that OpenAI's and Anthropic's API share.
 Json Body(const Json& error) { return {{"type", "error"}, {"error", error}}; }
 
-struct Case {
+struct ErrorCase {
   int status;
   Json body;
   Kind kind;
@@ -29,7 +29,7 @@ TEST(CallError, OfEveryApisShape) {
   const auto coded = [](std::string_view code) {
     return Body({{"message", "m"}, {"type", "invalid_request_error"}, {"code", code}});
   };
-  for (const auto& [status, body, kind, transient] : std::vector<Case>{
+  for (const auto& [status, body, kind, transient] : std::vector<ErrorCase>{
            {401, coded("invalid_api_key"), Kind::kKey, false},
            {401, typed("authentication_error"), Kind::kKey, false},
            {401, typed("authorized_error", "m (1004)"), Kind::kKey, false},

@@ -256,23 +256,23 @@ TEST(Reply, ACutStreamIsTold) {
 
 // As documented: status 200, and the error inside.
 TEST(Reply, ErrorsInsideAnAnswer) {
-  using Kind = CallError::Kind;
   struct Case {
     int code;
-    Kind kind;
+    CallError::Kind kind;
     bool transient;
   };
-  for (const auto& [code, kind, transient] : std::vector<Case>{{1004, Kind::kKey, false},
-                                                               {2049, Kind::kKey, false},
-                                                               {1008, Kind::kLimit, false},
-                                                               {2056, Kind::kLimit, false},
-                                                               {1002, Kind::kLimit, true},
-                                                               {1039, Kind::kLimit, true},
-                                                               {1041, Kind::kLimit, true},
-                                                               {1001, Kind::kFailed, true},
-                                                               {1013, Kind::kFailed, true},
-                                                               {2013, Kind::kFailed, false},
-                                                               {1026, Kind::kFailed, false}}) {
+  for (const auto& [code, kind, transient] :
+       std::vector<Case>{{1004, CallError::Kind::kKey, false},
+                         {2049, CallError::Kind::kKey, false},
+                         {1008, CallError::Kind::kLimit, false},
+                         {2056, CallError::Kind::kLimit, false},
+                         {1002, CallError::Kind::kLimit, true},
+                         {1039, CallError::Kind::kLimit, true},
+                         {1041, CallError::Kind::kLimit, true},
+                         {1001, CallError::Kind::kFailed, true},
+                         {1013, CallError::Kind::kFailed, true},
+                         {2013, CallError::Kind::kFailed, false},
+                         {1026, CallError::Kind::kFailed, false}}) {
     for (const std::string_view rest : {"", R"("choices":null,"usage":{"total_tokens":0},)"}) {
       const std::string body = fmt::format(
           R"({{{}"base_resp":{{"status_code":{},"status_msg":"not today"}}}})", rest, code);

@@ -103,16 +103,20 @@ function(fulmen_instruction_sets name)
   endif()
 endfunction()
 
-# fulmen_tests(NAME [DEPS ...]): every *_test.cc of this folder becomes one ctest entry. They share one
-# executable, NAME_test, so that linking stays quick. FUZZ targets are *_fuzz.cc.
+# fulmen_tests(NAME [SINGLE] [DEPS ...]): every *_test.cc of this folder becomes one ctest entry. They share
+# one executable, NAME_test, so that linking stays quick. SINGLE: none is compiled together with others.
+# FUZZ targets are *_fuzz.cc.
 function(fulmen_tests name)
-  cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(arg "SINGLE" "" "DEPS" ${ARGN})
   list(TRANSFORM arg_DEPS PREPEND fulmen_)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *_test.cc)
   if(sources)
     add_executable(${name}_test ${sources})
     target_link_libraries(${name}_test PRIVATE fulmen_${name} ${arg_DEPS} fulmen_testing GTest::gtest_main)
     target_compile_options(${name}_test PRIVATE ${FULMEN_QUICK_BUILD})
+    if(NOT arg_SINGLE)
+      fulmen_unity(${name}_test ${sources})
+    endif()
     add_test(NAME ${name} COMMAND ${name}_test --gtest_brief=1)
   endif()
   if(FULMEN_FUZZ)

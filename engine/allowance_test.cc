@@ -15,6 +15,7 @@ namespace {
 
 using testing::NanoModel;
 using testing::NanoTokenizer;
+using testing::RunToEnd;
 using testing::TestEngine;
 using testing::ValueOrDie;
 
@@ -38,11 +39,6 @@ EventSink Listen(Heard& heard) {
     }
     if (const auto* done = std::get_if<RequestDone>(&event)) heard.done = *done;
   };
-}
-
-void RunToEnd(Engine& engine) {
-  while (engine.Step()) {
-  }
 }
 
 Request Asking(const std::string& text, int64_t max_tokens) {

@@ -15,10 +15,6 @@ namespace {
 
 using Kind = AnswerPiece::Kind;
 
-constexpr AnswerFormat kPlain = {false, CallFormat::kNone};
-constexpr AnswerFormat kM1 = {true, CallFormat::kM1};
-constexpr AnswerFormat kText01 = {false, CallFormat::kText01};
-
 Json Schema(const char* text) { return Json::parse(text); }
 
 TextRule JsonText() {

@@ -16,10 +16,7 @@ namespace {
 
 using Kind = AnswerPiece::Kind;
 
-constexpr AnswerFormat kPlain = {false, CallFormat::kNone};
 constexpr AnswerFormat kThinking = {true, CallFormat::kNone};
-constexpr AnswerFormat kM1 = {true, CallFormat::kM1};
-constexpr AnswerFormat kText01 = {false, CallFormat::kText01};
 
 // R: reasoning, T: text, C: a call's name, A: its arguments, E: its end.
 std::string Show(const std::vector<AnswerPiece>& pieces) {

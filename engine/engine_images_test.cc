@@ -46,7 +46,7 @@ Request Asking(Ids ids, const std::vector<Picture>& pictures, int64_t max_tokens
 }
 
 // The logits of a request alone, on an engine that keeps nothing.
-std::vector<std::vector<float>> Alone(Request request) {
+std::vector<std::vector<float>> LogitsAlone(Request request) {
   request.choices = 1;
   Trace trace;
   EngineOptions options;
@@ -73,7 +73,7 @@ TEST(EngineImages, CachedAndColdPromptsAgreeToTheBit) {
   EXPECT_EQ(first.usage.cached_tokens, 0);
   EXPECT_EQ(again.usage.cached_tokens, std::ssize(request.prompt) - 1);
   EXPECT_EQ(test.engine.stats().image_tiles, (1 + 4) + (1 + 4));  // none the second time
-  for (const auto& [id, heard] : trace) ExpectSame(heard, Alone(request));
+  for (const auto& [id, heard] : trace) ExpectSame(heard, LogitsAlone(request));
 }
 
 TEST(EngineImages, AnotherPictureOfTheSameSizeIsAnotherPrompt) {
@@ -104,7 +104,7 @@ TEST(EngineImages, ChoicesReadTheirPicturesOnce) {
   for (int64_t choice = 0; choice < 3; ++choice) {
     Request alone = request;
     alone.sampling.seed += static_cast<uint64_t>(choice);
-    ExpectSame(trace.at({1, choice}), Alone(alone));
+    ExpectSame(trace.at({1, choice}), LogitsAlone(alone));
   }
 }
 
@@ -172,7 +172,7 @@ TEST(EngineImages, RandomSchedulesChangeNoBit) {
         Request alone = request;
         alone.sampling.seed += static_cast<uint64_t>(choice);
         alone.max_tokens = std::ssize(heard->second);
-        ExpectSame(heard->second, Alone(alone));
+        ExpectSame(heard->second, LogitsAlone(alone));
         ++compared;
       }
     }

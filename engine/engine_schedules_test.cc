@@ -40,9 +40,9 @@ EngineOptions Traced(EngineOptions options, Trace& trace) {
 }
 
 // One engine under a random load.
-class Load {
+class RandomLoad {
  public:
-  Load(const Model& model, DType kv, uint32_t seed)
+  RandomLoad(const Model& model, DType kv, uint32_t seed)
       : model_(model),
         random_(seed),
         options_(Options(kv)),
@@ -170,7 +170,7 @@ TEST_P(EngineSchedules, ChangeNoBit) {
   int64_t layered = 0;
   for (int seed = 0; seed < schedules && !HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
-    Load load(*model, GetParam().kv, static_cast<uint32_t>(seed));
+    RandomLoad load(*model, GetParam().kv, static_cast<uint32_t>(seed));
     load.Run();
     compared += load.Compare(GetParam().kv);
     cached += load.stats().cached_tokens;

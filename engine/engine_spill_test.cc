@@ -31,7 +31,7 @@ using testing::TinyModel;
 using testing::ValueOrDie;
 
 using Ids = std::vector<int32_t>;
-using Trace = std::vector<std::vector<float>>;  // the logits before each token
+using StepLogits = std::vector<std::vector<float>>;  // the logits before each token
 
 Ids RandomIds(uint64_t seed, int64_t count) {
   RandomStream random(seed);
@@ -47,7 +47,7 @@ Ids Joined(Ids a, const Ids& b) {
   return a;
 }
 
-bool SameBits(const Trace& a, const Trace& b) {
+bool SameBits(const StepLogits& a, const StepLogits& b) {
   return std::ranges::equal(a, b,
                             [](const auto& x, const auto& y) { return testing::SameBits(x, y); });
 }
@@ -93,12 +93,12 @@ class Served {
     while (test_->engine.Step()) {
     }
   }
-  const Trace& Ask(const Ids& prompt) {
+  const StepLogits& Ask(const Ids& prompt) {
     const RequestId id = Submit(prompt);
     RunToEnd();
     return Answered(id);
   }
-  const Trace& Answered(RequestId id) {
+  const StepLogits& Answered(RequestId id) {
     if (const auto done = done_.find(id); done == done_.end()) {
       ADD_FAILURE() << id << " did not end";
     } else if (!done->second.status) {
@@ -111,7 +111,7 @@ class Served {
   EngineStats stats() const { return test_->engine.stats(); }
 
  private:
-  std::map<RequestId, Trace> traces_;
+  std::map<RequestId, StepLogits> traces_;
   std::map<RequestId, RequestDone> done_;
   std::unique_ptr<TestEngine> test_;
 };
@@ -123,8 +123,8 @@ class EngineSpill : public ::testing::Test {
     return *model;
   }
   // What an engine says that keeps nothing.
-  static const Trace& Expected(const Ids& prompt, DType kv = DType::kF32) {
-    static std::map<std::pair<Ids, DType>, Trace> known;
+  static const StepLogits& Expected(const Ids& prompt, DType kv = DType::kF32) {
+    static std::map<std::pair<Ids, DType>, StepLogits> known;
     const auto [entry, made] = known.try_emplace({prompt, kv});
     if (made) entry->second = Served(Tiny(), {.kv = kv}).Ask(prompt);
     return entry->second;
@@ -221,7 +221,7 @@ TEST_F(EngineSpill, AFullDiskCostsMisses) {
   const rlimit before = limit;
   limit.rlim_cur = 5000;
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
-  const Trace& expected = Expected(prompt_);
+  const StepLogits& expected = Expected(prompt_);
   bool same = false;
   int64_t refused = 0;
   {

@@ -18,6 +18,7 @@
 namespace fulmen {
 namespace {
 
+using testing::RunToEnd;
 using testing::TestEngine;
 using testing::TinyModel;
 using testing::ValueOrDie;
@@ -56,11 +57,6 @@ class Listener {
  private:
   std::map<RequestId, Heard> heard_;
 };
-
-void RunToEnd(Engine& engine) {
-  while (engine.Step()) {
-  }
-}
 
 Ids RandomIds(std::mt19937& random, int64_t count) {
   Ids ids;

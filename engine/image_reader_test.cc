@@ -13,12 +13,12 @@ namespace {
 
 VisionConfig SmallTiles() { return *testing::TinyVisionModel::Geometry().vision; }
 
-std::string Picture() {
+std::string SmallPicture() {
   return testing::ReadFileOrDie(testing::SourcePath("tests/golden/vl/images/small.png"));
 }
 
 TEST(ImageReader, ReadsDataUrlsAndWhatIsFetched) {
-  const std::string url = "data:image/png;base64," + EncodeBase64(Picture());
+  const std::string url = "data:image/png;base64," + EncodeBase64(SmallPicture());
   const ImageReader alone(SmallTiles());
   const auto image = alone.Read(url, "here").value();
   EXPECT_EQ(alone.Read(url, "here").value(), image);  // the very same: it was not decoded again
@@ -30,7 +30,7 @@ TEST(ImageReader, ReadsDataUrlsAndWhatIsFetched) {
   const ImageReader fetching(SmallTiles(), {}, [&fetched](const std::string& asked) {
     EXPECT_EQ(asked, "https://x/y.png");
     ++fetched;
-    return Result<std::string>(Picture());
+    return Result<std::string>(SmallPicture());
   });
   const auto first = fetching.Read("https://x/y.png", "here").value();
   const auto second = fetching.Read("https://x/y.png", "here").value();
@@ -47,7 +47,8 @@ TEST(ImageReader, ErrorsNameTheImage) {
     return image ? std::string("none") : image.error().message;
   };
   EXPECT_TRUE(problem("data:image/png;base64,AAAA").starts_with("there: expected a PNG"));
-  EXPECT_TRUE(problem("data:image/png;base64," + EncodeBase64(Picture())).starts_with("there: "));
+  EXPECT_TRUE(
+      problem("data:image/png;base64," + EncodeBase64(SmallPicture())).starts_with("there: "));
   EXPECT_TRUE(problem("data:text/plain,hi").starts_with("there: "));
 }
 

@@ -14,13 +14,12 @@ namespace {
 
 using testing::HoldsTags;
 using testing::Joined;
+using testing::kPlenty;
 using testing::RandomKeys;
 using testing::ReadTagged;
 
 using Keys = std::vector<PrefixKey>;
 using Cuts = std::map<int64_t, SnapshotKind>;
-
-constexpr int64_t kPlenty = 1'000'000;
 
 // A pool for so many states and pages and its cache, and what an engine does with them.
 class PrefixCacheTest : public ::testing::Test {

@@ -10,6 +10,7 @@ namespace fulmen {
 namespace {
 
 using testing::Joined;
+using testing::kPlenty;
 using testing::RandomKeys;
 
 // Makes states that have read nothing.
@@ -32,8 +33,6 @@ class PrefixTreeTest : public ::testing::Test {
 
   StatePool pool_;
 };
-
-constexpr int64_t kPlenty = INT64_MAX;
 
 TEST_F(PrefixTreeTest, CountsKeysThatLeadToSnapshotsApart) {
   PrefixTree tree(kPlenty);

@@ -24,7 +24,7 @@ Sequence MakeSequence(const Request& request, int64_t max_position = 100) {
 }
 
 // Reads all that is unread, and takes the token that the logits choose.
-void Step(Sequence& sequence, std::vector<float> logits) {
+void ReadAndTake(Sequence& sequence, std::vector<float> logits) {
   sequence.Read(sequence.unread());
   sequence.Take(sequence.Sample(logits).id);
 }
@@ -39,12 +39,12 @@ TEST(Sequence, ReadsThePromptInAnyPiecesThenOneTokenAtATime) {
   EXPECT_EQ(sequence.position(), 3);
   EXPECT_EQ(sequence.unread(), 2);
 
-  Step(sequence, Choosing(6));
+  ReadAndTake(sequence, Choosing(6));
   EXPECT_FALSE(sequence.finished());
   EXPECT_EQ(sequence.unread(), 1);
   EXPECT_EQ(sequence.tokens(), (std::vector<int32_t>{1, 2, 3, 4, 5, 6}));
 
-  Step(sequence, Choosing(7));
+  ReadAndTake(sequence, Choosing(7));
   EXPECT_EQ(sequence.finish_reason(), FinishReason::kLength);
   EXPECT_EQ(sequence.ids(), (std::vector<int32_t>{6, 7}));
   EXPECT_EQ(sequence.position(), 6);
@@ -59,13 +59,13 @@ TEST(Sequence, GoesOnAfterItWasSetBack) {
   request.max_tokens = 4;
   request.sampling.frequency_penalty = 1;
   Sequence sequence = MakeSequence(request);
-  Step(sequence, Choosing(6));
-  Step(sequence, {0, 0, 0, 0, 0.5F, 0, 2, 0});
+  ReadAndTake(sequence, Choosing(6));
+  ReadAndTake(sequence, {0, 0, 0, 0, 0.5F, 0, 2, 0});
   EXPECT_EQ(sequence.ids(), (std::vector<int32_t>{6, 6}));
   sequence.SetPosition(1);
   EXPECT_EQ(sequence.unread(), 4);
   sequence.Read(2);
-  Step(sequence, {0, 0, 0, 0, 0.5F, 0, 2, 0});
+  ReadAndTake(sequence, {0, 0, 0, 0, 0.5F, 0, 2, 0});
   EXPECT_EQ(sequence.ids(), (std::vector<int32_t>{6, 6, 4}));
   EXPECT_EQ(sequence.unread(), 1);
 }
@@ -76,7 +76,7 @@ TEST(Sequence, EndsWhereTheModelCanReadNoMore) {
   request.max_tokens = 50;
   for (const int64_t room : {2, 3, 6}) {
     Sequence sequence = MakeSequence(request, room);
-    while (!sequence.finished()) Step(sequence, Choosing(6));
+    while (!sequence.finished()) ReadAndTake(sequence, Choosing(6));
     EXPECT_EQ(sequence.finish_reason(), FinishReason::kContext);
     EXPECT_EQ(std::ssize(sequence.ids()), room - 1);
   }
@@ -91,7 +91,7 @@ TEST(Sequence, TheRepetitionPenaltySeesThePrompt) {
   request.max_tokens = 1;
   request.sampling.repetition_penalty = 2;
   Sequence sequence = MakeSequence(request);
-  Step(sequence, {0, 1.9F, 1.9F, 1, 0, 0, 0, 0});
+  ReadAndTake(sequence, {0, 1.9F, 1.9F, 1, 0, 0, 0, 0});
   EXPECT_EQ(sequence.ids(), std::vector<int32_t>{3});
 }
 
@@ -104,7 +104,7 @@ TEST(Sequence, EachChoiceHasASeedOfItsOwn) {
   const auto answer = [&](int64_t choice, uint64_t seed) {
     request.sampling.seed = seed;
     Sequence sequence = *Sequence::Create(request, choice, {kVocab, 100, {}}, nullptr);
-    while (!sequence.finished()) Step(sequence, Choosing(3));
+    while (!sequence.finished()) ReadAndTake(sequence, Choosing(3));
     return sequence.ids();
   };
   EXPECT_NE(answer(0, 7), answer(1, 7));

@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 using Sessions = std::map<std::string, SavedSession>;
 
-SavedTurn Turn(int64_t kept, std::vector<int32_t> ids, size_t text) {
+SavedTurn SizedTurn(int64_t kept, std::vector<int32_t> ids, size_t text) {
   return {.messages = {{{"role", "user"}, {"content", std::string(text, 'x')}}},
           .kept = kept,
           .ids = std::move(ids),
@@ -35,7 +35,7 @@ SavedTurn Turn(int64_t kept, std::vector<int32_t> ids, size_t text) {
           .address = {}};
 }
 
-SavedSession Named(const std::string& name) {
+SavedSession SizedSession(const std::string& name) {
   return {.space = "",
           .name = name,
           .model = "m",
@@ -94,11 +94,11 @@ Sessions SessionDurability::Fill(int count, size_t text) const {
   RandomStream random(4);
   Sessions sessions;
   for (int number = 0; number < count; ++number) {
-    SavedSession session = Named("session " + std::to_string(number));
+    SavedSession session = SizedSession("session " + std::to_string(number));
     for (int turns = number % 7; turns > 0; --turns) {
       std::vector<int32_t> ids(random.Next() % 2000);
       for (int32_t& id : ids) id = static_cast<int32_t>(random.Next() % 200'000);
-      session.turns.push_back(Turn(0, std::move(ids), random.Next() % text));
+      session.turns.push_back(SizedTurn(0, std::move(ids), random.Next() % text));
     }
     EXPECT_TRUE(store->Create(session));
     sessions[session.name] = **store->Find("", session.name);
@@ -163,7 +163,7 @@ TEST_F(SessionDurability, WritingSpoilsNothing) {
       if (store) {
         for (auto& [name, session] : now) {
           if (random.Next() % 8 != 0) continue;
-          const SavedTurn turn = Turn(0, std::vector<int32_t>(3000, 9), 2000);
+          const SavedTurn turn = SizedTurn(0, std::vector<int32_t>(3000, 9), 2000);
           const auto address = (*store)->AppendTurn("", name, std::ssize(session.turns), turn, 101);
           if (!address) continue;
           session.used = 101;
@@ -261,7 +261,7 @@ TEST_F(SessionDurability, NamesAreNames) {
 
 TEST_F(SessionDurability, AFullDiskLosesNothing) {
   const auto store = MustOpen();
-  ASSERT_TRUE(store->Create(Named("x")));
+  ASSERT_TRUE(store->Create(SizedSession("x")));
   const auto previous = std::signal(SIGXFSZ, SIG_IGN);  // as the program does
   rlimit limit{};
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
@@ -272,7 +272,7 @@ TEST_F(SessionDurability, AFullDiskLosesNothing) {
   Status status;
   while (status && stored.size() < 1000) {
     const auto turn = static_cast<int32_t>(stored.size());
-    const auto address = store->AppendTurn("", "x", turn, Turn(turn, {turn}, 5000), 1);
+    const auto address = store->AppendTurn("", "x", turn, SizedTurn(turn, {turn}, 5000), 1);
     if (address) stored.push_back(turn);
     if (!address) status = tl::unexpected<Error>(address.error());
   }
@@ -288,7 +288,7 @@ TEST_F(SessionDurability, AFullDiskLosesNothing) {
   EXPECT_EQ((*MustOpen()->Find("", "x"))->Ids(), stored);
   // There is room again.
   const auto turn = static_cast<int32_t>(stored.size());
-  EXPECT_TRUE(store->AppendTurn("", "x", turn, Turn(turn, {turn}, 5000), 1));
+  EXPECT_TRUE(store->AppendTurn("", "x", turn, SizedTurn(turn, {turn}, 5000), 1));
 }
 
 TEST_F(SessionDurability, SaysWhatTheDatabaseMeans) {
@@ -317,7 +317,7 @@ pid_t StartWriter(const std::string& path, const std::string& name, int acknowle
     if (!session || !*session) _exit(2);
     const auto turn = static_cast<int32_t>((*session)->turns.size());
     const auto tokens = std::ssize((*session)->Ids());
-    if (!(*store)->AppendTurn("", name, turn, Turn(tokens, IdsOf(turn), 3000), turn)) _exit(3);
+    if (!(*store)->AppendTurn("", name, turn, SizedTurn(tokens, IdsOf(turn), 3000), turn)) _exit(3);
     if (write(acknowledge, ".", 1) != 1) _exit(4);
     if (!(*store)->Remember("", "m", IdsOf(turn))) _exit(5);
   }
@@ -334,7 +334,7 @@ int64_t CountToTheEnd(int file) {
 TEST_F(SessionDurability, KilledProcessesLoseNothingTheyAcknowledged) {
   constexpr int kRounds = 20;
   const std::array<std::string, 2> names = {"a", "b"};
-  for (const std::string& name : names) ASSERT_TRUE(MustOpen()->Create(Named(name)));
+  for (const std::string& name : names) ASSERT_TRUE(MustOpen()->Create(SizedSession(name)));
   std::array<int64_t, 2> stored = {0, 0};
   int64_t acknowledged = 0;
   RandomStream random(9);

@@ -29,7 +29,7 @@ SavedTurn Turn(const std::string& text, int64_t kept, std::vector<int32_t> ids) 
           .info = {{"id", "chatcmpl-" + text}}};
 }
 
-SavedSession Named(const std::string& name, int64_t used = 100) {
+SavedSession DescribedSession(const std::string& name, int64_t used = 100) {
   return {.space = "",
           .name = name,
           .model = "model",
@@ -54,8 +54,8 @@ class SessionMetadata : public ::testing::Test {
 };
 
 TEST_F(SessionMetadata, IsMergedAndComesBack) {
-  ASSERT_TRUE(Open()->Create(Named("s")));
-  EXPECT_EQ(Stored("s").metadata, Named("s").metadata);
+  ASSERT_TRUE(Open()->Create(DescribedSession("s")));
+  EXPECT_EQ(Stored("s").metadata, DescribedSession("s").metadata);
   EXPECT_EQ(Stored("s").turns[1].info, Json({{"id", "chatcmpl-two"}}));
   ASSERT_TRUE(Open()->ChangeMetadata(
       "", "s", {{"title", "Another ☃"}, {"chat", {}}, {"none", {}}, {"n", "\n"}}));
@@ -88,18 +88,18 @@ TEST_F(SessionMetadata, HasTheLimitsOfTheOpenAiApi) {
   EXPECT_EQ(error(many), "metadata should have at most 16 pairs, found 17");
 
   const auto store = Open();
-  ASSERT_TRUE(store->Create(Named("s")));
+  ASSERT_TRUE(store->Create(DescribedSession("s")));
   EXPECT_EQ(store->ChangeMetadata("", "s", {{"n", snow + "x"}}).error().code,
             ErrorCode::kInvalidArgument);
-  SavedSession other = Named("other");
+  SavedSession other = DescribedSession("other");
   other.metadata = many;
   EXPECT_EQ(store->Create(other).error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(Stored("s").metadata, Named("s").metadata);
+  EXPECT_EQ(Stored("s").metadata, DescribedSession("s").metadata);
 }
 
 TEST_F(SessionMetadata, ForksTheFirstTurns) {
   const auto store = Open();
-  ASSERT_TRUE(store->Create(Named("s")));
+  ASSERT_TRUE(store->Create(DescribedSession("s")));
   const SavedSession original = Stored("s");
   for (int64_t turns = 0; turns <= 3; ++turns) {
     const std::string name = "fork" + std::to_string(turns);
@@ -125,7 +125,7 @@ TEST_F(SessionMetadata, ForksTheFirstTurns) {
 TEST_F(SessionMetadata, ListsPages) {
   const auto store = Open();
   for (const auto& [name, used] : {std::pair("a", 1), {"b", 3}, {"c", 3}, {"d", 2}}) {
-    ASSERT_TRUE(store->Create(Named(name, used)));
+    ASSERT_TRUE(store->Create(DescribedSession(name, used)));
   }
   const auto names = [&](const SessionPage& page) {
     Strings all;
@@ -144,15 +144,15 @@ TEST_F(SessionMetadata, ListsPages) {
 
 TEST_F(SessionMetadata, SearchesTitlesAndMessages) {
   const auto store = Open();
-  SavedSession session = Named("s", 3);
+  SavedSession session = DescribedSession("s", 3);
   session.metadata["title"] = "Ein SCHÖNER Tag: 50% _x_";
   session.turns[1].messages[0]["content"] =
       Json::array({{{"type", "text"},
                     {"text", std::string(200, 'v') + "\nПривет, мир" + std::string(200, 'n')}},
                    {{"type", "image_url"}, {"image_url", {{"url", "needle"}}}}});
   ASSERT_TRUE(store->Create(session));
-  ASSERT_TRUE(store->Create(Named("t", 2)));
-  SavedSession elsewhere = Named("s");
+  ASSERT_TRUE(store->Create(DescribedSession("t", 2)));
+  SavedSession elsewhere = DescribedSession("s");
   elsewhere.space = "org";
   ASSERT_TRUE(store->Create(elsewhere));
   const auto found = [&](const std::string& text) { return ValueOrDie(store->Search("", text)); };
@@ -250,7 +250,7 @@ TEST_F(SessionMetadata, IsCoveredByTheChecksums) {
         "UPDATE turns SET info = ''", "UPDATE sessions SET metadata = '['",
         "UPDATE turns SET info = '{\"id\":\"chatcmpl-other\"}'"}) {
     (void)Open()->Remove("", "s");
-    ASSERT_TRUE(Open()->Create(Named("s")));
+    ASSERT_TRUE(Open()->Create(DescribedSession("s")));
     SQLite::Database(path_, SQLite::OPEN_READWRITE).exec(damage);
     EXPECT_EQ(Open()->Find("", "s").error().code, ErrorCode::kCorrupt) << damage;
   }

@@ -26,7 +26,7 @@ SavedTurn Turn(const std::string& text, int64_t kept, std::vector<int32_t> ids, 
           .address = {}};
 }
 
-SavedSession Named(const std::string& name, const std::string& space = "") {
+SavedSession BriefSession(const std::string& name, const std::string& space = "") {
   return {.space = space,
           .name = name,
           .model = "model",
@@ -51,7 +51,7 @@ class SessionStoreTest : public ::testing::Test {
 };
 
 TEST_F(SessionStoreTest, KeepsASession) {
-  SavedSession session = Named("work");
+  SavedSession session = BriefSession("work");
   session.turns = {Turn("", 0, {1, 2, 3}, 2)};
   session.turns[0].messages[0]["content"] = std::string("a\0b", 3);
   ASSERT_TRUE(MustOpen(path_)->Create(session));
@@ -72,7 +72,7 @@ TEST_F(SessionStoreTest, KeepsASession) {
 TEST_F(SessionStoreTest, IsItsOwnersAlone) {
   const std::string path = folder_ / "a/b/sessions.db";
   const auto store = MustOpen(path);
-  ASSERT_TRUE(store->Create(Named("x")));
+  ASSERT_TRUE(store->Create(BriefSession("x")));
   for (const char* name : {"a/b/sessions.db", "a/b/sessions.db-wal", "a/b/sessions.db-shm"}) {
     struct stat info {};
     ASSERT_EQ(stat((folder_ / name).c_str(), &info), 0) << name;
@@ -85,12 +85,12 @@ TEST_F(SessionStoreTest, IsItsOwnersAlone) {
 
 TEST_F(SessionStoreTest, RefusesWhatCannotBe) {
   const auto store = MustOpen(path_);
-  ASSERT_TRUE(store->Create(Named("x")));
+  ASSERT_TRUE(store->Create(BriefSession("x")));
   const auto code = [](const auto& result) {
     return result ? std::optional<ErrorCode>() : result.error().code;
   };
-  EXPECT_EQ(code(store->Create(Named("x"))), ErrorCode::kConflict);
-  EXPECT_EQ(code(store->Create(Named("a/b"))), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code(store->Create(BriefSession("x"))), ErrorCode::kConflict);
+  EXPECT_EQ(code(store->Create(BriefSession("a/b"))), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code(store->Fork("", "x", "", 1)), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code(store->Fork("", "x", "x", 1)), ErrorCode::kConflict);
   EXPECT_EQ(code(store->Fork("", "y", "z", 1)), ErrorCode::kNotFound);
@@ -106,11 +106,11 @@ TEST_F(SessionStoreTest, RefusesWhatCannotBe) {
   EXPECT_EQ(missing.error().message, "there is no session \"y\\n\" in " + path_);
   const auto found = store->Find("", "x");
   ASSERT_TRUE(found && *found);
-  EXPECT_EQ(**found, Named("x"));
+  EXPECT_EQ(**found, BriefSession("x"));
 }
 
 // A toy store: what the real one has to hold.
-struct Model {
+struct ToySessionStore {
   std::map<Key, SavedSession> sessions;
 
   SavedSession* Find(const Key& key) {
@@ -129,9 +129,9 @@ struct Model {
   }
 };
 
-class RandomOperations {
+class RandomSessionOperations {
  public:
-  RandomOperations(std::string path, uint64_t seed) : path_(std::move(path)), random_(seed) {
+  RandomSessionOperations(std::string path, uint64_t seed) : path_(std::move(path)), random_(seed) {
     for (auto& store : stores_) store = MustOpen(path_);
   }
 
@@ -224,7 +224,7 @@ class RandomOperations {
   }
 
   void Create(SessionStore& store, const Key& key) {
-    SavedSession session = Named(key.second, key.first);
+    SavedSession session = BriefSession(key.second, key.first);
     session.created = session.used = now_;
     for (size_t turns = Draw(3); turns > 0; --turns) {
       session.turns.push_back(AnyTurn(session.Ids()));
@@ -269,14 +269,14 @@ class RandomOperations {
   const std::string path_;
   RandomStream random_;
   std::array<std::unique_ptr<SessionStore>, 2> stores_;
-  Model model_;
+  ToySessionStore model_;
   int64_t now_ = 1000;
 };
 
 TEST_F(SessionStoreTest, RandomOperationsAsInAToyStore) {
   for (const uint64_t seed : {1, 2, 3}) {
     SCOPED_TRACE(seed);
-    RandomOperations operations(folder_ / std::to_string(seed), seed);
+    RandomSessionOperations operations(folder_ / std::to_string(seed), seed);
     for (int step = 0; step < 300; ++step) {
       operations.Step();
       if (step % 10 == 9) operations.Compare();
@@ -290,7 +290,7 @@ TEST_F(SessionStoreTest, ThreadsAndHandlesTakeTurns) {
   constexpr int kThreads = 4;
   constexpr int kTurns = 10;  // that each adds
   const std::unique_ptr<SessionStore> shared = MustOpen(path_);
-  ASSERT_TRUE(shared->Create(Named("x")));
+  ASSERT_TRUE(shared->Create(BriefSession("x")));
   std::vector<std::jthread> threads;
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
@@ -321,8 +321,8 @@ TEST_F(SessionStoreTest, ThreadsAndHandlesTakeTurns) {
 
 TEST_F(SessionStoreTest, ExpiresAtItsTime) {
   const auto store = MustOpen(path_);
-  ASSERT_TRUE(store->Create(Named("a")));
-  ASSERT_TRUE(store->Create(Named("b")));
+  ASSERT_TRUE(store->Create(BriefSession("a")));
+  ASSERT_TRUE(store->Create(BriefSession("b")));
   ASSERT_TRUE(store->SetExpiry("", "a", 500));
   EXPECT_EQ(*store->RemoveExpired(499), 0);
   EXPECT_EQ(*store->RemoveExpired(500), 1);
@@ -348,7 +348,7 @@ TEST_F(SessionStoreTest, RemembersAnswers) {
   EXPECT_FALSE(*store->Recall("", "m", "turn_1"));
   EXPECT_FALSE(*store->Recall("org", "n", "turn_1"));
   // An answer of a session is known while the session is.
-  SavedSession session = Named("x", "org");
+  SavedSession session = BriefSession("x", "org");
   session.turns = {Turn("a", 0, {1, 2, 3}, 1)};
   ASSERT_TRUE(store->Create(session));
   const std::string of_session = AnswerAddress("org", "model", std::vector<int32_t>{2, 3});

@@ -24,10 +24,9 @@ namespace fulmen {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::kPlenty;
 using testing::RandomKeys;
 using testing::StoredStates;
-
-constexpr int64_t kPlenty = int64_t{1} << 40;
 
 class StateStoreDurability : public ::testing::Test {
  protected:

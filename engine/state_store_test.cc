@@ -18,10 +18,9 @@ namespace fulmen {
 namespace {
 
 using testing::HoldsTags;
+using testing::kPlenty;
 using testing::RandomKeys;
 using testing::ReadTagged;
-
-constexpr int64_t kPlenty = int64_t{1} << 40;
 
 class StateStoreTest : public ::testing::Test {
  protected:
@@ -133,7 +132,7 @@ TEST_F(StateStoreTest, RefusesWhatIsMoreThanAll) {
 }
 
 // What a store has to hold: which states, in the order of their last use, and what they hold.
-struct Model {
+struct ToyStateStore {
   struct Entry {
     std::string space;
     std::vector<PrefixKey> keys;
@@ -163,9 +162,9 @@ struct Model {
 };
 
 // Texts that part and join, in two namespaces.
-class RandomOperations {
+class RandomStateOperations {
  public:
-  RandomOperations(testing::StoredStates& states, uint64_t seed)
+  RandomStateOperations(testing::StoredStates& states, uint64_t seed)
       : states_(states),
         random_(seed),
         most_bytes_(static_cast<int64_t>(1 + Draw(8)) * states.MostBytes(1200) / 2) {
@@ -214,7 +213,7 @@ class RandomOperations {
     EXPECT_LE(bytes, most_bytes_);
   }
   void CheckAll() {
-    for (const Model::Entry& entry : model_.entries) {
+    for (const ToyStateStore::Entry& entry : model_.entries) {
       EXPECT_TRUE(states_.Loads(*store_, entry.space, entry.keys));
     }
     EXPECT_EQ(store_->stats().damaged + store_->stats().foreign + store_->stats().unreadable, 0);
@@ -230,7 +229,7 @@ class RandomOperations {
   int64_t most_bytes_;
   std::unique_ptr<StateStore> store_;
   std::vector<std::vector<PrefixKey>> texts_;
-  Model model_;
+  ToyStateStore model_;
   int64_t loads_ = 0;
 };
 
@@ -241,7 +240,7 @@ TEST_F(StateStoreTest, HoldsWhatAMapWould) {
     SCOPED_TRACE(seed);
     const testing::TemporaryFolder folder;
     testing::StoredStates states(folder.path());
-    RandomOperations operations(states, seed);
+    RandomStateOperations operations(states, seed);
     for (int step = 0; step < 300 && !HasFailure(); ++step) {
       SCOPED_TRACE(step);
       operations.Step();

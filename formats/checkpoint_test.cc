@@ -34,7 +34,7 @@ void WriteText(const std::string& path, const std::string& text) {
   ASSERT_TRUE(WriteFileAtomically(path, text));
 }
 
-std::string ProblemOf(const std::string& path) {
+std::string CheckpointProblem(const std::string& path) {
   const Result<Checkpoint> checkpoint = Checkpoint::Open(path);
   return checkpoint ? "" : checkpoint.error().message;
 }
@@ -50,7 +50,7 @@ TEST(Checkpoint, OpensOneFileOrAFolderWithOne) {
     EXPECT_EQ(fs::path(checkpoint.FileOf("a")).filename(), "any.safetensors");
   }
   WriteTensors(folder / "other.safetensors", {"c"});
-  EXPECT_NE(ProblemOf(folder.path()).find("found 2 .safetensors files"), std::string::npos);
+  EXPECT_NE(CheckpointProblem(folder.path()).find("found 2 .safetensors files"), std::string::npos);
   WriteTensors(folder / "model.safetensors", {"d"});
   EXPECT_EQ(Checkpoint::Open(folder.path()).value().tensors().count("d"), 1U);
 }
@@ -69,20 +69,20 @@ TEST(Checkpoint, OpensShards) {
   EXPECT_EQ(ReadCheckpointIndex(index).value().total_size, 24U);
 
   WriteText(index, R"({"weight_map": {"a": "1.safetensors", "z": "2.safetensors"}})");
-  EXPECT_NE(ProblemOf(folder.path()).find("tensor \"z\" is not in 2.safetensors"),
+  EXPECT_NE(CheckpointProblem(folder.path()).find("tensor \"z\" is not in 2.safetensors"),
             std::string::npos);
   WriteText(index, R"({"weight_map": {"a": "2.safetensors", "c": "1.safetensors"}})");
-  EXPECT_NE(ProblemOf(folder.path()).find("tensor \"a\" is not in 2.safetensors"),
+  EXPECT_NE(CheckpointProblem(folder.path()).find("tensor \"a\" is not in 2.safetensors"),
             std::string::npos);
   WriteText(index, R"({"weight_map": {"a": "1.safetensors", "c": "3.safetensors"}})");
-  EXPECT_NE(ProblemOf(folder.path())
+  EXPECT_NE(CheckpointProblem(folder.path())
                 .find("1 of 2 shards named by model.safetensors.index.json are "
                       "missing, the first is 3.safetensors"),
             std::string::npos)
-      << ProblemOf(folder.path());
+      << CheckpointProblem(folder.path());
   WriteTensors(folder / "2.safetensors", {"b"});
   WriteText(index, R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})");
-  EXPECT_NE(ProblemOf(folder.path()).find("tensor \"b\" is also in"), std::string::npos);
+  EXPECT_NE(CheckpointProblem(folder.path()).find("tensor \"b\" is also in"), std::string::npos);
 }
 
 TEST(Checkpoint, TheIndexGoesBeforeASingleFile) {
@@ -99,19 +99,19 @@ TEST(Checkpoint, NamesWeightsOfAnotherFormat) {
   const testing::TemporaryFolder folder;
   WriteText(folder / "pytorch_model.bin", "PK");
   WriteText(folder / "model.gguf", "GGUF");
-  EXPECT_EQ(ProblemOf(folder.path()),
+  EXPECT_EQ(CheckpointProblem(folder.path()),
             folder.path() +
                 ": a folder's weights are read from safetensors files, found none but model.gguf, "
                 "which is a model by itself: name that file");
   fs::create_directory(folder / "model.safetensors");
-  EXPECT_EQ(ProblemOf(folder.path()),
+  EXPECT_EQ(CheckpointProblem(folder.path()),
             (folder / "model.safetensors") + ": expected a regular file, found a folder");
 }
 
 TEST(Checkpoint, DoesNotWaitForAFifo) {
   const testing::TemporaryFolder folder;
   ASSERT_EQ(mkfifo((folder / "model.safetensors").c_str(), 0600), 0);
-  EXPECT_EQ(ProblemOf(folder.path()),
+  EXPECT_EQ(CheckpointProblem(folder.path()),
             (folder / "model.safetensors") + ": expected a regular file, found a FIFO");
 }
 
@@ -129,17 +129,17 @@ TEST(Checkpoint, RefusesHostileIndexes) {
         R"({"weight_map": {"a": "a"}, "metadata": {"total_size": -1}})",
         R"({"weight_map": {"a": "a"}, "metadata": {"total_size": "9"}})"}) {
     WriteText(index, text);
-    const std::string problem = ProblemOf(folder / "inner");
+    const std::string problem = CheckpointProblem(folder / "inner");
     EXPECT_EQ(problem.find(index + ": "), 0U) << text << " gave " << problem;
   }
 }
 
 TEST(Checkpoint, NamesWhatIsMissing) {
   const testing::TemporaryFolder folder;
-  EXPECT_EQ(ProblemOf(folder / "none"), (folder / "none") + ": no such file or folder");
-  EXPECT_NE(ProblemOf(folder.path()).find("found 0 .safetensors files"), std::string::npos);
+  EXPECT_EQ(CheckpointProblem(folder / "none"), (folder / "none") + ": no such file or folder");
+  EXPECT_NE(CheckpointProblem(folder.path()).find("found 0 .safetensors files"), std::string::npos);
   WriteText(folder / "model.safetensors", "torn");
-  EXPECT_NE(ProblemOf(folder.path()).find("model.safetensors: 4 bytes is too short"),
+  EXPECT_NE(CheckpointProblem(folder.path()).find("model.safetensors: 4 bytes is too short"),
             std::string::npos);
 }
 
@@ -190,7 +190,7 @@ TEST(Checkpoint, OpensEveryGolden) {
   for (const char* name : {"text/hybrid", "text/hybrid-bf16", "text/native", "text/linear"}) {
     const std::string folder = testing::GoldenFolder(name);
     if (folder.empty()) continue;  // not in the compact set
-    EXPECT_EQ(ProblemOf(folder), "");
+    EXPECT_EQ(CheckpointProblem(folder), "");
     ++opened;
   }
   EXPECT_GE(opened, 1);

@@ -12,7 +12,7 @@ namespace {
 
 std::string TemporaryPath() { return ::testing::TempDir() + "written.gguf"; }
 
-std::span<const std::byte> Bytes(const std::string& text) {
+std::span<const std::byte> AsBytes(const std::string& text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
@@ -38,9 +38,9 @@ TEST(GgufWriter, WritesEveryByteOfTheFormat) {
   const std::string a = "abcdefghijkl";
   const std::string q(4 * 18, 'q');
   // Pieces need not end where tensors do.
-  ASSERT_TRUE(writer.Write(Bytes(a.substr(0, 5))));
-  ASSERT_TRUE(writer.Write(Bytes(a.substr(5) + q.substr(0, 10))));
-  ASSERT_TRUE(writer.Write(Bytes(q.substr(10))));
+  ASSERT_TRUE(writer.Write(AsBytes(a.substr(0, 5))));
+  ASSERT_TRUE(writer.Write(AsBytes(a.substr(5) + q.substr(0, 10))));
+  ASSERT_TRUE(writer.Write(AsBytes(q.substr(10))));
   EXPECT_FALSE(std::filesystem::exists(path));
   ASSERT_TRUE(writer.Finish());
 
@@ -74,11 +74,11 @@ TEST(GgufWriter, WritesWhatAnotherFileSays) {
                                .Entry("small", GgufType::kInt8, "\xff")
                                .Entry("large", GgufType::kFloat64, "12345678")
                                .File();
-  const GgufHeader header = ParseGguf(Bytes(file), "file").value();
+  const GgufHeader header = ParseGguf(AsBytes(file), "file").value();
   const GgufMetadata metadata(header.metadata.begin(), header.metadata.end());
   ASSERT_TRUE(GgufWriter::Create(path, metadata, {}).value().Finish());
   const std::string written = ReadFile(path).value();
-  const GgufHeader again = ParseGguf(Bytes(written), "written").value();
+  const GgufHeader again = ParseGguf(AsBytes(written), "written").value();
   ASSERT_EQ(again.metadata.size(), header.metadata.size());
   for (const auto& [key, value] : header.metadata) {
     const GgufValue& other = *again.Find(key);
@@ -93,7 +93,7 @@ TEST(GgufWriter, LeavesNothingUnfinished) {
   const std::string path = TemporaryPath();
   {
     GgufWriter writer = GgufWriter::Create(path, {}, {{"a", DType::kF32, {3}}}).value();
-    ASSERT_TRUE(writer.Write(Bytes("abcd")));
+    ASSERT_TRUE(writer.Write(AsBytes("abcd")));
   }
   EXPECT_FALSE(std::filesystem::exists(path));
   const auto refused = GgufWriter::Create(path, {}, {{"a", DType::kF8E4M3, {3}}});

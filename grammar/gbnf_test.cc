@@ -14,7 +14,7 @@ namespace {
 
 using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls): it is used
 
-std::shared_ptr<const Grammar> GrammarOf(const std::string& text) {
+std::shared_ptr<const Grammar> GbnfGrammar(const std::string& text) {
   auto grammar = std::make_shared<Grammar>();
   const Result<Expr> start = AddGbnf(*grammar, text);
   if (!start) {
@@ -32,15 +32,15 @@ bool Matches(Machine& machine, const std::string& text) {
   return machine.Accepts(state);
 }
 
-struct Case {
+struct GbnfCase {
   std::string grammar;
   std::vector<std::string> matches;
   std::vector<std::string> others;
 };
 
-void Check(const std::vector<Case>& cases) {
-  for (const Case& it : cases) {
-    const auto grammar = GrammarOf(it.grammar);
+void CheckGbnf(const std::vector<GbnfCase>& cases) {
+  for (const GbnfCase& it : cases) {
+    const auto grammar = GbnfGrammar(it.grammar);
     if (grammar == nullptr) continue;
     Machine machine(grammar);
     for (const std::string& text : it.matches) {
@@ -54,37 +54,37 @@ void Check(const std::vector<Case>& cases) {
 }
 
 TEST(Gbnf, ReadsElements) {
-  Check({{"root ::= \"a\" \"\" \"bc\"", {"abc"}, {"a", "abcd"}},
-         {"root ::= \"\\n\\t\\r\\\\\\\"\\[\\]\\x41\\u00e9\\U0001F600\"",
-          {"\n\t\r\\\"[]A\u00E9\U0001F600"},
-          {}},
-         {"root ::= [a-c_] [^a-c\\]] [-x] [x-] [\\x41-\\u0043] [^\\n]",
-          {"ad--BX", "_[x-A\u4F8B"},
-          {"ab--BX", "a]--BX", "ad--DX", "ad--B\n"}},
-         {"root ::= . .", {"a\n", "\u4F8B\U0001F600"}, {"a", "\xFF\xFF"}},
-         {"root ::= \"a\"* \"b\"+ \"c\"? [d]{2} \"e\"{1,} (\"f\" | \"g\"){0,2}",
-          {"bdde", "aabbcddeefg"},
-          {"dde", "bdd", "bddefgf"}},
-         {"root ::= \"ab\" *", {"", "abab"}, {"abb"}},
-         {"root ::= \"a\" | | \"b\"", {"", "a", "b"}, {"ab"}},
-         {"root ::= ()", {""}, {"a"}}});
+  CheckGbnf({{"root ::= \"a\" \"\" \"bc\"", {"abc"}, {"a", "abcd"}},
+             {"root ::= \"\\n\\t\\r\\\\\\\"\\[\\]\\x41\\u00e9\\U0001F600\"",
+              {"\n\t\r\\\"[]A\u00E9\U0001F600"},
+              {}},
+             {"root ::= [a-c_] [^a-c\\]] [-x] [x-] [\\x41-\\u0043] [^\\n]",
+              {"ad--BX", "_[x-A\u4F8B"},
+              {"ab--BX", "a]--BX", "ad--DX", "ad--B\n"}},
+             {"root ::= . .", {"a\n", "\u4F8B\U0001F600"}, {"a", "\xFF\xFF"}},
+             {"root ::= \"a\"* \"b\"+ \"c\"? [d]{2} \"e\"{1,} (\"f\" | \"g\"){0,2}",
+              {"bdde", "aabbcddeefg"},
+              {"dde", "bdd", "bddefgf"}},
+             {"root ::= \"ab\" *", {"", "abab"}, {"abb"}},
+             {"root ::= \"a\" | | \"b\"", {"", "a", "b"}, {"ab"}},
+             {"root ::= ()", {""}, {"a"}}});
 }
 
 TEST(Gbnf, ReadsRulesOverManyLines) {
-  Check({{"# a comment\n"
-          "root ::=   # another\n"
-          "  first-part (\n    second_part |\n    \"x\"  # \"y\"\n  ) third\n"
-          "first-part ::= \"a\"\n\n"
-          "second_part::=\"b\"\n"
-          "  | \"c\"\r\n"
-          "third ::= \"d\" # the end",
-          {"abd", "acd", "axd"},
-          {"ayd", "ab"}},
-         {"a ::= \"1\" root ::= a b b ::= \"2\" a", {"121"}, {"12"}}});
+  CheckGbnf({{"# a comment\n"
+              "root ::=   # another\n"
+              "  first-part (\n    second_part |\n    \"x\"  # \"y\"\n  ) third\n"
+              "first-part ::= \"a\"\n\n"
+              "second_part::=\"b\"\n"
+              "  | \"c\"\r\n"
+              "third ::= \"d\" # the end",
+              {"abd", "acd", "axd"},
+              {"ayd", "ab"}},
+             {"a ::= \"1\" root ::= a b b ::= \"2\" a", {"121"}, {"12"}}});
 }
 
 TEST(Gbnf, RunsArithmetic) {
-  const auto grammar = GrammarOf(R"gbnf(
+  const auto grammar = GbnfGrammar(R"gbnf(
     root  ::= (expr "=" ws term "\n")+
     expr  ::= term ([-+*/] term)*
     term  ::= ident | num | "(" ws expr ")" ws
@@ -103,7 +103,7 @@ TEST(Gbnf, RunsArithmetic) {
 }
 
 TEST(Gbnf, RunsJson) {
-  const auto grammar = GrammarOf(R"gbnf(
+  const auto grammar = GbnfGrammar(R"gbnf(
     root   ::= object
     value  ::= object | array | string | number | ("true" | "false" | "null") ws
     object ::= "{" ws (

@@ -12,10 +12,13 @@
 #include "grammar/json_schema.h"
 #include "grammar/matcher.h"
 #include "grammar/pattern.h"
+#include "grammar/testing/small_vocabulary.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
+
+using testing::SmallVocabulary;
 
 // Of the processor; a hundred times what is meant, as sanitizers and slow machines take their time,
 // and what this is to find takes minutes.
@@ -203,12 +206,6 @@ Result<std::shared_ptr<const Grammar>> Compile(const Hostile& hostile, bool stri
   }
   FULMEN_TRY(grammar->Finish(start));
   return grammar;
-}
-
-std::shared_ptr<const TokenTrie> SmallVocabulary() {
-  static const auto tokens =
-      TokenTrie::Build(*Tokenizer::Load(testing::GoldenFolder("tokenizer/small")));
-  return tokens;
 }
 
 void ExpectAWayToEnd(Matcher matcher) {

@@ -7,11 +7,14 @@
 #include "base/random.h"
 #include "grammar/json_schema.h"
 #include "grammar/pattern.h"
+#include "grammar/testing/small_vocabulary.h"
 #include "tests/testing/golden.h"
 #include "tokenizer/testing/minimax.h"
 
 namespace fulmen {
 namespace {
+
+using testing::SmallVocabulary;
 
 // Of all kinds of slices: counted, endless and excluded texts, classes, and numbers.
 const char* const kSchemas[] = {
@@ -27,7 +30,7 @@ const char* const kSchemas[] = {
     R"({"anyOf":[{"type":"string","format":"date"},{"type":"object","properties":{"a":{}},
         "additionalProperties":false,"minProperties":1},{"not":{"type":["string","object"]}}]})"};
 
-std::shared_ptr<const Grammar> GrammarOf(const std::string& schema) {
+std::shared_ptr<const Grammar> SchemaGrammar(const std::string& schema) {
   auto grammar = std::make_shared<Grammar>();
   std::vector<std::string> left_out;
   const auto json = ParseJson(schema, "schema");
@@ -88,17 +91,11 @@ void CompareMasks(const std::shared_ptr<const Grammar>& grammar,
   EXPECT_TRUE(matcher.CanEnd()) << *rest;
 }
 
-std::shared_ptr<const TokenTrie> SmallVocabulary() {
-  const auto tokenizer = Tokenizer::Load(testing::GoldenFolder("tokenizer/small"));
-  EXPECT_TRUE(tokenizer);
-  return TokenTrie::Build(*tokenizer);
-}
-
 TEST(Matcher, AllowsTheTokensThatCanGoOn) {
   const auto tokens = SmallVocabulary();
   for (const char* schema : kSchemas) {
     SCOPED_TRACE(schema);
-    for (uint64_t seed = 0; seed < 5; ++seed) CompareMasks(GrammarOf(schema), tokens, 60, seed);
+    for (uint64_t seed = 0; seed < 5; ++seed) CompareMasks(SchemaGrammar(schema), tokens, 60, seed);
   }
   for (const char* pattern : {"[a-z]+( [a-z]+)*\\.", "(?!the)[\\s\\S]*", "\\p{Lu}.{3,50}"}) {
     SCOPED_TRACE(pattern);
@@ -114,12 +111,12 @@ TEST(Matcher, AllowsTheTokensOfThePublishedVocabulary) {
   const auto tokens = TokenTrie::Build(*tokenizer);
   for (const char* schema : kSchemas) {
     SCOPED_TRACE(schema);
-    CompareMasks(GrammarOf(schema), tokens, 6, 7);
+    CompareMasks(SchemaGrammar(schema), tokens, 6, 7);
   }
 }
 
 TEST(Matcher, RefusesWithoutMoving) {
-  Matcher matcher(GrammarOf(R"({"const":"ab"})"), SmallVocabulary());
+  Matcher matcher(SchemaGrammar(R"({"const":"ab"})"), SmallVocabulary());
   ASSERT_TRUE(matcher.AcceptText("\"a"));
   const Status refused = matcher.AcceptText("x");
   ASSERT_FALSE(refused);
@@ -130,7 +127,7 @@ TEST(Matcher, RefusesWithoutMoving) {
 }
 
 TEST(Matcher, TellsWhatMustCome) {
-  Matcher matcher(GrammarOf(R"({"type":"object","properties":{"key":{"enum":["one","only"]}},
+  Matcher matcher(SchemaGrammar(R"({"type":"object","properties":{"key":{"enum":["one","only"]}},
                                "required":["key"],"additionalProperties":false})"),
                   SmallVocabulary());
   EXPECT_EQ(matcher.Forced(100), "{");
@@ -145,7 +142,7 @@ TEST(Matcher, TellsWhatMustCome) {
 }
 
 TEST(Matcher, CopiesGoTheirOwnWays) {
-  const Matcher start(GrammarOf(R"({"type":"array","items":{"type":"integer"}})"),
+  const Matcher start(SchemaGrammar(R"({"type":"array","items":{"type":"integer"}})"),
                       SmallVocabulary());
   Matcher one = start;
   Matcher other = start;
@@ -158,7 +155,7 @@ TEST(Matcher, CopiesGoTheirOwnWays) {
 
 // A count that has a state for each character: states are left behind, and the place is kept.
 TEST(Matcher, ForgetsStatesThatHaveGrownTooMany) {
-  Matcher matcher(GrammarOf(R"({"type":"string","pattern":"^(ab?)*$","maxLength":400000})"),
+  Matcher matcher(SchemaGrammar(R"({"type":"string","pattern":"^(ab?)*$","maxLength":400000})"),
                   SmallVocabulary());
   Matcher behind = matcher;
   ASSERT_TRUE(matcher.AcceptText("\""));

@@ -15,14 +15,15 @@ namespace {
 
 using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls): it is used
 
-struct Case {
+struct PatternCase {
   std::string pattern;
   std::vector<std::string> matches;
   std::vector<std::string> others;
 };
 
-void Check(const std::vector<Case>& cases, PatternMatch how, Spelling spelling = Spelling::kText) {
-  for (const Case& it : cases) {
+void CheckPatterns(const std::vector<PatternCase>& cases, PatternMatch how,
+                   Spelling spelling = Spelling::kText) {
+  for (const PatternCase& it : cases) {
     Terms terms;
     const Result<Term> term = ParsePattern(terms, it.pattern, spelling, how);
     ASSERT_TRUE(term.has_value()) << it.pattern << ": " << term.error().message;
@@ -36,90 +37,92 @@ void Check(const std::vector<Case>& cases, PatternMatch how, Spelling spelling =
 }
 
 TEST(Pattern, MatchesWholeTexts) {
-  Check({{"", {""}, {"a"}},
-         {"abc", {"abc"}, {"ab", "abcd", "xabc"}},
-         {"a|bc|", {"a", "bc", ""}, {"abc"}},
-         {"a(b|c)*d", {"ad", "abcbd"}, {"abc"}},
-         {"(?:a)(?<n>b)(?P<m>c)", {"abc"}, {}},
-         {"a{2}b{1,}c{0,2}", {"aab", "aabbcc"}, {"ab", "aa", "aabccc"}},
-         {"a{,2}", {"", "aa"}, {"aaa"}},
-         {"a{0,100000}", {"", std::string(1000, 'a')}, {"b"}},
-         {"a+?b*?c??", {"a", "aabbc"}, {"b", "acc"}},
-         {"(a{2,3}){2}", {"aaaa", "aaaaa", "aaaaaa"}, {"aaa", "aaaaaaa"}},
-         {".", {"a", "\u00E9", "\U0001F600", "\t"}, {"\n", "\r", "\u2028", "", "ab", "\xFF"}}},
-        PatternMatch::kWhole);
+  CheckPatterns(
+      {{"", {""}, {"a"}},
+       {"abc", {"abc"}, {"ab", "abcd", "xabc"}},
+       {"a|bc|", {"a", "bc", ""}, {"abc"}},
+       {"a(b|c)*d", {"ad", "abcbd"}, {"abc"}},
+       {"(?:a)(?<n>b)(?P<m>c)", {"abc"}, {}},
+       {"a{2}b{1,}c{0,2}", {"aab", "aabbcc"}, {"ab", "aa", "aabccc"}},
+       {"a{,2}", {"", "aa"}, {"aaa"}},
+       {"a{0,100000}", {"", std::string(1000, 'a')}, {"b"}},
+       {"a+?b*?c??", {"a", "aabbc"}, {"b", "acc"}},
+       {"(a{2,3}){2}", {"aaaa", "aaaaa", "aaaaaa"}, {"aaa", "aaaaaaa"}},
+       {".", {"a", "\u00E9", "\U0001F600", "\t"}, {"\n", "\r", "\u2028", "", "ab", "\xFF"}}},
+      PatternMatch::kWhole);
 }
 
 TEST(Pattern, ReadsClassesAndEscapes) {
-  Check({{"[a-c]", {"a", "c"}, {"d", "-"}},
-         {"[^a-c]", {"d", "\n", "\u20AC"}, {"a", "dd"}},
-         {"[]", {}, {"", "a"}},
-         {"[^]", {"a", "\n"}, {""}},
-         {"[\\w-.]", {"a", "-", ".", "_"}, {"/"}},
-         {"[a-\\d]", {"a", "-", "5"}, {"b"}},
-         {"[-a]|[b-]", {"-", "a", "b"}, {"c"}},
-         {"[+--]", {"+", ",", "-"}, {"."}},
-         {"[[a]", {"[", "a"}, {"]"}},
-         {"[\\]\\[\\-\\^\\b]", {"]", "[", "-", "^", "\b"}, {"b"}},
-         {"[.*+?(){}$|]", {".", "(", "|", "$"}, {"a"}},
-         {"\\d\\D\\w\\W\\s\\S", {"1a_- x", "0-A\u00A0\uFEFF\u00E9"}, {"aa_- x", "1a_-xx"}},
-         {"\\t\\n\\v\\f\\r\\0\\cJ", {"\t\n\v\f\r\0\n"s}, {}},
-         {"\\x41\\u00e9\\u{1F600}\\uD83D\\uDE00", {"A\u00E9\U0001F600\U0001F600"}, {}},
-         {"\\-\\/\\_\\@\\:\\\"\\ \\#", {"-/_@:\" #"}, {}},
-         {"]}{a{b{1,x}", {"]}{a{b{1,x}"}, {}},
-         {"\\p{Lu}\\p{L}\\p{Letter}\\P{L}\\p{gc=Nd}",
-          {"Aa\u00E9-5", "\u00C9zz\u0663\u0663"},
-          {"aaa-5"}},
-         {"[\\p{Lu}\\d]+", {"A5\u00C9"}, {"a"}},
-         {"\\uD800", {}, {"", "\uFFFD"}},
-         {"\\Aab\\Z|\\z", {"ab", ""}, {"a"}}},
-        PatternMatch::kWhole);
+  CheckPatterns({{"[a-c]", {"a", "c"}, {"d", "-"}},
+                 {"[^a-c]", {"d", "\n", "\u20AC"}, {"a", "dd"}},
+                 {"[]", {}, {"", "a"}},
+                 {"[^]", {"a", "\n"}, {""}},
+                 {"[\\w-.]", {"a", "-", ".", "_"}, {"/"}},
+                 {"[a-\\d]", {"a", "-", "5"}, {"b"}},
+                 {"[-a]|[b-]", {"-", "a", "b"}, {"c"}},
+                 {"[+--]", {"+", ",", "-"}, {"."}},
+                 {"[[a]", {"[", "a"}, {"]"}},
+                 {"[\\]\\[\\-\\^\\b]", {"]", "[", "-", "^", "\b"}, {"b"}},
+                 {"[.*+?(){}$|]", {".", "(", "|", "$"}, {"a"}},
+                 {"\\d\\D\\w\\W\\s\\S", {"1a_- x", "0-A\u00A0\uFEFF\u00E9"}, {"aa_- x", "1a_-xx"}},
+                 {"\\t\\n\\v\\f\\r\\0\\cJ", {"\t\n\v\f\r\0\n"s}, {}},
+                 {"\\x41\\u00e9\\u{1F600}\\uD83D\\uDE00", {"A\u00E9\U0001F600\U0001F600"}, {}},
+                 {"\\-\\/\\_\\@\\:\\\"\\ \\#", {"-/_@:\" #"}, {}},
+                 {"]}{a{b{1,x}", {"]}{a{b{1,x}"}, {}},
+                 {"\\p{Lu}\\p{L}\\p{Letter}\\P{L}\\p{gc=Nd}",
+                  {"Aa\u00E9-5", "\u00C9zz\u0663\u0663"},
+                  {"aaa-5"}},
+                 {"[\\p{Lu}\\d]+", {"A5\u00C9"}, {"a"}},
+                 {"\\uD800", {}, {"", "\uFFFD"}},
+                 {"\\Aab\\Z|\\z", {"ab", ""}, {"a"}}},
+                PatternMatch::kWhole);
 }
 
 TEST(Pattern, SearchesUnlessAnchored) {
-  Check({{"", {"", "any"}, {}},
-         {"b", {"b", "abc"}, {"", "ac"}},
-         {"^b", {"b", "bc"}, {"ab"}},
-         {"b$", {"b", "ab"}, {"bc", "b\n"}},
-         {"^b$", {"b"}, {"bb", "ab"}},
-         {"^a|b$", {"ax", "xb", "a", "b"}, {"xax", "bx"}},
-         {"^(a|b$)", {"ax", "b"}, {"bx"}},
-         {"(^a|^b|c)d", {"ad", "bdx", "xcdx"}, {"xad"}},
-         {"^$|^\\d+$", {"", "12"}, {"a", "1a"}},
-         {"^$|(^(?:\\S+\\s+){0,2}\\S+$)", {"", "a", "a b c"}, {" ", "a b c d"}},
-         {"a^b", {}, {"ab", "a", "b"}},
-         {"(^a)*b", {"ab", "b", "xb", "aab"}, {"", "a"}},
-         {"(^a){1,3}b", {"ab"}, {"aab", "b", "xab"}},
-         {"(a|^){2}b", {"aab", "ab", "b"}, {"xb", "xab"}},
-         {"(a|$){3}", {"aaa", "", "a", "xa", "aaab"}, {}},
-         {"b(a|$){2}", {"baa", "ba", "b", "baax"}, {"bax", "bx"}},
-         {"^^a$$", {"a"}, {"b"}},
-         {"^*a", {"a", "xa"}, {"b"}}},
-        PatternMatch::kSearch);
+  CheckPatterns({{"", {"", "any"}, {}},
+                 {"b", {"b", "abc"}, {"", "ac"}},
+                 {"^b", {"b", "bc"}, {"ab"}},
+                 {"b$", {"b", "ab"}, {"bc", "b\n"}},
+                 {"^b$", {"b"}, {"bb", "ab"}},
+                 {"^a|b$", {"ax", "xb", "a", "b"}, {"xax", "bx"}},
+                 {"^(a|b$)", {"ax", "b"}, {"bx"}},
+                 {"(^a|^b|c)d", {"ad", "bdx", "xcdx"}, {"xad"}},
+                 {"^$|^\\d+$", {"", "12"}, {"a", "1a"}},
+                 {"^$|(^(?:\\S+\\s+){0,2}\\S+$)", {"", "a", "a b c"}, {" ", "a b c d"}},
+                 {"a^b", {}, {"ab", "a", "b"}},
+                 {"(^a)*b", {"ab", "b", "xb", "aab"}, {"", "a"}},
+                 {"(^a){1,3}b", {"ab"}, {"aab", "b", "xab"}},
+                 {"(a|^){2}b", {"aab", "ab", "b"}, {"xb", "xab"}},
+                 {"(a|$){3}", {"aaa", "", "a", "xa", "aaab"}, {}},
+                 {"b(a|$){2}", {"baa", "ba", "b", "baax"}, {"bax", "bx"}},
+                 {"^^a$$", {"a"}, {"b"}},
+                 {"^*a", {"a", "xa"}, {"b"}}},
+                PatternMatch::kSearch);
 }
 
 TEST(Pattern, LooksAhead) {
-  Check({{"^(?!foo)", {"", "fo", "xfoo"}, {"foo", "foobar"}},
-         {"^(?!foo$)[a-z]+$", {"fo", "foobar"}, {"foo", ""}},
-         {"^(?=.*[A-Z])(?=.*\\d).{4,}$", {"Ab1c", "1Axx"}, {"Abcd", "1234", "A1"}},
-         {"^(?:(?!a)b|c(?=d)d)e", {"be", "cde"}, {"ae", "ce"}},
-         {"^a(?=b)", {"ab", "abc"}, {"a", "ac"}},
-         {"a(?!b)", {"a", "ac", "abac"}, {"ab", "b"}},
-         {"^((?!x)a)?b", {"ab", "b"}, {"xb"}},
-         {"^(?!(?!a))", {"a"}, {"b", ""}},
-         {"(?=^b)b|c", {"b", "bx", "xc"}, {"xb"}},
-         {"x?(?!^y)y", {"xy", "ay"}, {"y", "x"}},
-         {"^(?!.*--)[a-z-]+$", {"a-b", "-"}, {"a--b"}}},
-        PatternMatch::kSearch);
+  CheckPatterns({{"^(?!foo)", {"", "fo", "xfoo"}, {"foo", "foobar"}},
+                 {"^(?!foo$)[a-z]+$", {"fo", "foobar"}, {"foo", ""}},
+                 {"^(?=.*[A-Z])(?=.*\\d).{4,}$", {"Ab1c", "1Axx"}, {"Abcd", "1234", "A1"}},
+                 {"^(?:(?!a)b|c(?=d)d)e", {"be", "cde"}, {"ae", "ce"}},
+                 {"^a(?=b)", {"ab", "abc"}, {"a", "ac"}},
+                 {"a(?!b)", {"a", "ac", "abac"}, {"ab", "b"}},
+                 {"^((?!x)a)?b", {"ab", "b"}, {"xb"}},
+                 {"^(?!(?!a))", {"a"}, {"b", ""}},
+                 {"(?=^b)b|c", {"b", "bx", "xc"}, {"xb"}},
+                 {"x?(?!^y)y", {"xy", "ay"}, {"y", "x"}},
+                 {"^(?!.*--)[a-z-]+$", {"a-b", "-"}, {"a--b"}}},
+                PatternMatch::kSearch);
 }
 
 TEST(Pattern, SpellsTextsOfJson) {
-  Check({{"^.$", {"a", "\\\"", "\\\\", "\\t", "\\u0001"}, {"\"", "\\", "\\n", "\t", "\\u0061"}},
-         {"^[^a]*$", {"\\n\\\"b"}, {"a", "\\u0061"}},
-         {"^(?!\\n)", {"\\t", "n"}, {"\\n", "\n"}},
-         {"\\\\", {"a\\\\b"}, {"a\\n"}},
-         {"\u00E9\"", {"\u00E9\\\""}, {"\u00E9\""}}},
-        PatternMatch::kSearch, Spelling::kJson);
+  CheckPatterns(
+      {{"^.$", {"a", "\\\"", "\\\\", "\\t", "\\u0001"}, {"\"", "\\", "\\n", "\t", "\\u0061"}},
+       {"^[^a]*$", {"\\n\\\"b"}, {"a", "\\u0061"}},
+       {"^(?!\\n)", {"\\t", "n"}, {"\\n", "\n"}},
+       {"\\\\", {"a\\\\b"}, {"a\\n"}},
+       {"\u00E9\"", {"\u00E9\\\""}, {"\u00E9\""}}},
+      PatternMatch::kSearch, Spelling::kJson);
 }
 
 TEST(Pattern, RefusesWhatItCannotEnforce) {

@@ -5,7 +5,7 @@
 namespace fulmen {
 namespace {
 
-std::string Message(std::string_view url, int64_t most = 100) {
+std::string DataUrlProblem(std::string_view url, int64_t most = 100) {
   const auto bytes = DecodeDataUrl(url, most, "image 1");
   return bytes ? "" : bytes.error().message;
 }
@@ -19,20 +19,20 @@ TEST(DataUrl, GivesTheBytes) {
 }
 
 TEST(DataUrl, SaysWhatIsWrong) {
-  EXPECT_EQ(Message("http://a"),
+  EXPECT_EQ(DataUrlProblem("http://a"),
             "image 1: expected a URL like \"data:image/png;base64,…\", found \"http://a\"");
-  EXPECT_EQ(Message("data:image/png;base64"),
+  EXPECT_EQ(DataUrlProblem("data:image/png;base64"),
             "image 1: expected a URL like \"data:image/png;base64,…\", found "
             "\"data:image/png;base64\"");
-  EXPECT_EQ(Message("data:image/png,Zm9v"),
+  EXPECT_EQ(DataUrlProblem("data:image/png,Zm9v"),
             "image 1: expected a data URL in base64, found the type \"image/png\" without "
             "\";base64\"");
-  EXPECT_EQ(Message("data:text/plain;base64,Zm9v"),
+  EXPECT_EQ(DataUrlProblem("data:text/plain;base64,Zm9v"),
             "image 1: expected the media type image/png, image/jpeg, image/webp, image/gif or "
             "image/bmp, found \"text/plain\"");
-  EXPECT_EQ(Message("data:image/png;base64,Zm9vYmFy", 3),
+  EXPECT_EQ(DataUrlProblem("data:image/png;base64,Zm9vYmFy", 3),
             "image 1: the image has 6 bytes, at most 3 are allowed");
-  EXPECT_EQ(Message("data:image/png;base64,Zm9"),
+  EXPECT_EQ(DataUrlProblem("data:image/png;base64,Zm9"),
             "image 1: expected base64 padded to whole groups of 4 characters, found 3 characters");
 }
 

@@ -23,7 +23,7 @@ std::string Seed(const std::string& name) {
   return testing::ReadFileOrDie(testing::SourcePath("tests/fuzz-corpus/decode_" + name));
 }
 
-std::string Message(std::string_view bytes, const DecodeLimits& limits = {}) {
+std::string DecodeProblem(std::string_view bytes, const DecodeLimits& limits = {}) {
   const auto image = DecodeImage(bytes, limits, "a.file");
   return image ? "" : image.error().message;
 }
@@ -40,7 +40,7 @@ TEST(Decode, EverySeedIsAPicture) {
     const std::string path = entry.path().string();
     if (!entry.is_regular_file() || path.find("/decode_") == std::string::npos) continue;
     ++files;
-    EXPECT_EQ(Message(testing::ReadFileOrDie(path)), "") << path;
+    EXPECT_EQ(DecodeProblem(testing::ReadFileOrDie(path)), "") << path;
   }
   EXPECT_GE(files, 20U);
 }
@@ -71,25 +71,26 @@ TEST(Decode, TornAtEveryLength) {
 
 TEST(Decode, TornFilesSaySo) {
   const std::string png = Seed("png_fuzz/rgba.png");
-  EXPECT_EQ(Message(png.substr(0, 100)),
+  EXPECT_EQ(DecodeProblem(png.substr(0, 100)),
             "a.file: expected more of a PNG image, found its end after 100 bytes (torn file?)");
   const std::string jpeg = Seed("jpeg_fuzz/baseline.jpg");
-  EXPECT_EQ(Message(jpeg.substr(0, 400)),
+  EXPECT_EQ(DecodeProblem(jpeg.substr(0, 400)),
             "a.file: expected more of a JPEG image, found its end after 400 bytes (torn file?)");
   const std::string webp = Seed("webp_fuzz/lossless.webp");
-  EXPECT_EQ(Message(webp.substr(0, 50)), "a.file: expected a WebP image of " +
-                                             std::to_string(webp.size()) +
-                                             " bytes, found 50 (torn file?)");
-  EXPECT_EQ(Message(Seed("gif_fuzz/plain.gif").substr(0, 60)),
+  EXPECT_EQ(DecodeProblem(webp.substr(0, 50)), "a.file: expected a WebP image of " +
+                                                   std::to_string(webp.size()) +
+                                                   " bytes, found 50 (torn file?)");
+  EXPECT_EQ(DecodeProblem(Seed("gif_fuzz/plain.gif").substr(0, 60)),
             "a.file: expected more of a GIF image, found its end after 60 bytes (torn file?)");
-  EXPECT_EQ(Message(Seed("bmp_fuzz/rgb.bmp").substr(0, 60)),
+  EXPECT_EQ(DecodeProblem(Seed("bmp_fuzz/rgb.bmp").substr(0, 60)),
             "a.file: expected a BMP image of 118 bytes, found 60 (torn file?)");
   EXPECT_EQ(
-      Message("no image"),
+      DecodeProblem("no image"),
       "a.file: expected a PNG, JPEG, WebP, GIF or BMP image, found 8 bytes that begin none of "
       "these");
-  EXPECT_EQ(Message(png, {.bytes = 10}), "a.file: the image has " + std::to_string(png.size()) +
-                                             " bytes, at most 10 are allowed");
+  EXPECT_EQ(
+      DecodeProblem(png, {.bytes = 10}),
+      "a.file: the image has " + std::to_string(png.size()) + " bytes, at most 10 are allowed");
 }
 
 // Each says in a few bytes that it is huge, and is believed only as far as refusing goes.
@@ -99,31 +100,33 @@ TEST(Decode, BombsAreRefusedByTheirHeaders) {
     return bytes.replace(at, size.size(), size);
   };
   // 60000 x 60000, with the checksum of its header.
-  EXPECT_NE(Message("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0"
-                    "\x0f\xb0\xe2\x15\0\0\0\0IDAT\x35\xaf\x06\x1e"s)
+  EXPECT_NE(DecodeProblem("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0"
+                          "\x0f\xb0\xe2\x15\0\0\0\0IDAT\x35\xaf\x06\x1e"s)
                 .find(refused),
             std::string::npos);
   const std::string jpeg = Seed("jpeg_fuzz/grey.jpg");
   const size_t frame = jpeg.find("\xff\xc0");
-  EXPECT_NE(Message(bomb(jpeg, frame + 5, "\xea\x60\xea\x60")).find(refused), std::string::npos);
+  EXPECT_NE(DecodeProblem(bomb(jpeg, frame + 5, "\xea\x60\xea\x60")).find(refused),
+            std::string::npos);
   const std::string gif = Seed("gif_fuzz/plain.gif");
-  EXPECT_NE(Message(bomb(gif, 6, "\x60\xea\x60\xea")).find(refused), std::string::npos);
+  EXPECT_NE(DecodeProblem(bomb(gif, 6, "\x60\xea\x60\xea")).find(refused), std::string::npos);
   const std::string bmp = Seed("bmp_fuzz/rgb.bmp");
-  EXPECT_NE(Message(bomb(bmp, 18, "\x60\xea\0\0\x60\xea\0\0"s)).find(refused), std::string::npos);
+  EXPECT_NE(DecodeProblem(bomb(bmp, 18, "\x60\xea\0\0\x60\xea\0\0"s)).find(refused),
+            std::string::npos);
   for (const char* seed :
        {"png_fuzz/rgba.png", "jpeg_fuzz/cmyk.jpg", "webp_fuzz/lossy.webp",
         "webp_fuzz/animated.webp", "gif_fuzz/animated.gif", "bmp_fuzz/os2-1.bmp"}) {
-    EXPECT_NE(Message(Seed(seed), {.pixels = 20}).find(" pixels, at most 20 are allowed"),
+    EXPECT_NE(DecodeProblem(Seed(seed), {.pixels = 20}).find(" pixels, at most 20 are allowed"),
               std::string::npos)
-        << seed << ": " << Message(Seed(seed), {.pixels = 20});
+        << seed << ": " << DecodeProblem(Seed(seed), {.pixels = 20});
   }
 }
 
 TEST(Decode, NothingToSee) {
   const std::string bmp = Seed("bmp_fuzz/rgb.bmp");
-  EXPECT_EQ(Message(std::string(bmp).replace(18, 4, "\0\0\0\0"s)),
+  EXPECT_EQ(DecodeProblem(std::string(bmp).replace(18, 4, "\0\0\0\0"s)),
             "a.file: an image of 0 x 4 pixels has nothing to see");
-  EXPECT_EQ(Message("GIF89a\1\0\1\0\0\0\0;"s),
+  EXPECT_EQ(DecodeProblem("GIF89a\1\0\1\0\0\0\0;"s),
             "a.file: expected an image in the GIF file, found none");
 }
 

@@ -22,7 +22,7 @@ using testing::SameBits;
 using testing::TinyModel;
 
 // What weights and caches are kept in changes how much is rounded, and promises nothing less.
-struct Kept {
+struct BatchCase {
   std::string kernels;
   DType weights = DType::kF32;
   DType kv = DType::kF32;
@@ -33,7 +33,7 @@ struct Kept {
   }
 };
 
-class Batches : public ::testing::TestWithParam<Kept> {
+class Batches : public ::testing::TestWithParam<BatchCase> {
  protected:
   const Config& config() const { return model_->config; }
   Compute compute() { return {*SelectKernels(GetParam().kernels).value(), context_}; }
@@ -242,13 +242,14 @@ TEST_P(Batches, RandomSchedulesChangeNoBit) {
 INSTANTIATE_TEST_SUITE_P(
     Kernels, Batches,
     ::testing::Values(
-        Kept{.kernels = "cpu", .schedules = 500}, Kept{.kernels = "ref", .schedules = 100},
-        Kept{.kernels = "cpu", .kv = DType::kF16, .schedules = 200},
-        Kept{.kernels = "cpu", .kv = DType::kBF16, .schedules = 200},
-        Kept{.kernels = "cpu", .kv = DType::kQ8_0, .schedules = 200},
-        Kept{.kernels = "ref", .kv = DType::kQ8_0, .schedules = 5},
-        Kept{.kernels = "cpu", .weights = DType::kQ4_K, .schedules = 50},
-        Kept{.kernels = "cpu", .weights = DType::kQ8_0, .kv = DType::kQ8_0, .schedules = 50}),
+        BatchCase{.kernels = "cpu", .schedules = 500},
+        BatchCase{.kernels = "ref", .schedules = 100},
+        BatchCase{.kernels = "cpu", .kv = DType::kF16, .schedules = 200},
+        BatchCase{.kernels = "cpu", .kv = DType::kBF16, .schedules = 200},
+        BatchCase{.kernels = "cpu", .kv = DType::kQ8_0, .schedules = 200},
+        BatchCase{.kernels = "ref", .kv = DType::kQ8_0, .schedules = 5},
+        BatchCase{.kernels = "cpu", .weights = DType::kQ4_K, .schedules = 50},
+        BatchCase{.kernels = "cpu", .weights = DType::kQ8_0, .kv = DType::kQ8_0, .schedules = 50}),
     [](const auto& kept) { return kept.param.Name(); });
 
 }  // namespace

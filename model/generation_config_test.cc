@@ -9,7 +9,7 @@ Result<GenerationConfig> Parse(const std::string& text) {
   return ParseGenerationConfig(ParseJson(text, "g").value(), 100, "g");
 }
 
-std::string ProblemOf(const std::string& text) {
+std::string GenerationConfigProblem(const std::string& text) {
   const Result<GenerationConfig> config = Parse(text);
   return config ? "" : config.error().message;
 }
@@ -52,27 +52,29 @@ TEST(GenerationConfig, WithoutSamplingIsGreedy) {
 }
 
 TEST(GenerationConfig, RefusesInOneSentence) {
-  EXPECT_EQ(ProblemOf("[]"), "g: expected an object, found []");
-  EXPECT_EQ(ProblemOf(R"({"eos_token_id": [7, 100]})"),
+  EXPECT_EQ(GenerationConfigProblem("[]"), "g: expected an object, found []");
+  EXPECT_EQ(GenerationConfigProblem(R"({"eos_token_id": [7, 100]})"),
             "g: eos_token_id should be a token below vocab_size 100, found 100");
-  EXPECT_EQ(ProblemOf(R"({"eos_token_id": 7.0})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"eos_token_id": 7.0})"),
             "g: eos_token_id should be a token below vocab_size 100, found 7.0");
-  EXPECT_EQ(ProblemOf(R"({"eos_token_id": 18446744073709551615})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"eos_token_id": 18446744073709551615})"),
             "g: eos_token_id should be a token below vocab_size 100, found 18446744073709551615");
-  EXPECT_EQ(ProblemOf(R"({"suppress_tokens": [-1]})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"suppress_tokens": [-1]})"),
             "g: suppress_tokens should be a token below vocab_size 100, found -1");
-  EXPECT_EQ(ProblemOf(R"({"temperature": -1})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"temperature": -1})"),
             "g: temperature should be a number from 0 to 1e+06, found -1");
-  EXPECT_EQ(ProblemOf(R"({"temperature": "hot"})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"temperature": "hot"})"),
             "g: temperature should be a number from 0 to 1e+06, found \"hot\"");
-  EXPECT_EQ(ProblemOf(R"({"top_k": 1.5})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"top_k": 1.5})"),
             "g: top_k should be a whole number from 0 to 2147483647, found 1.5");
-  EXPECT_EQ(ProblemOf(R"({"top_p": 2})"), "g: top_p should be a number from 0 to 1, found 2");
-  EXPECT_EQ(ProblemOf(R"({"repetition_penalty": 0})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"top_p": 2})"),
+            "g: top_p should be a number from 0 to 1, found 2");
+  EXPECT_EQ(GenerationConfigProblem(R"({"repetition_penalty": 0})"),
             "g: repetition_penalty should be a number from 1e-06 to 1e+06, found 0");
-  EXPECT_EQ(ProblemOf(R"({"max_new_tokens": 0})"),
+  EXPECT_EQ(GenerationConfigProblem(R"({"max_new_tokens": 0})"),
             "g: max_new_tokens should be a whole number from 1 to 2147483647, found 0");
-  EXPECT_EQ(ProblemOf(R"({"do_sample": 1})"), "g: do_sample should be true or false, found 1");
+  EXPECT_EQ(GenerationConfigProblem(R"({"do_sample": 1})"),
+            "g: do_sample should be true or false, found 1");
 }
 
 }  // namespace

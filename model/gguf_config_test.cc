@@ -12,11 +12,10 @@
 namespace fulmen {
 namespace {
 
+using testing::kGgmlI16;
+using testing::kGgmlQ80;
 using testing::TinyGguf;
 using Edit = std::function<void(TinyGguf&)>;
-
-constexpr uint32_t kGgmlQ80 = 8;
-constexpr uint32_t kGgmlI16 = 25;
 
 Result<Model> Load(const Edit& edit) {
   const testing::TemporaryFolder folder;

@@ -14,6 +14,7 @@
 #include "kernels/kernels.h"
 #include "kernels/testing/kernels.h"
 #include "model/forward.h"
+#include "model/testing/checkpoint_values.h"
 #include "model/testing/test_sequence.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
@@ -22,24 +23,19 @@
 namespace fulmen {
 namespace {
 
-constexpr double kAgainstReference = 1e-4;
+using testing::Values;
 
-template <class T>
-std::vector<T> Values(const Checkpoint& expected, const std::string& name) {
-  const TensorView& view = expected.tensors().at(name);
-  const T* data = reinterpret_cast<const T*>(view.data);
-  return std::vector<T>(data, data + view.elements());
-}
+constexpr double kGgufAgainstReference = 1e-4;
 
-struct Outcome {
+struct GgufOutcome {
   std::vector<float> logits;
   std::vector<int32_t> experts;
 };
 
-Outcome RunModel(const Model& model, const Kernels& kernels, const std::vector<int32_t>& ids) {
+GgufOutcome RunGguf(const Model& model, const Kernels& kernels, const std::vector<int32_t>& ids) {
   const Config& config = model.config;
   const auto tokens = static_cast<int64_t>(ids.size());
-  Outcome outcome;
+  GgufOutcome outcome;
   outcome.logits = testing::NanFilled(tokens * config.vocab_size);
   const int64_t choices = config.layer_count() * tokens * config.experts_per_token;
   outcome.experts.resize(static_cast<size_t>(choices));
@@ -69,10 +65,10 @@ TEST_P(GgufGolden, ReproducesTheReference) {
   const Json prompts = ReadJsonFile(folder + "/prompts.json").value();
   for (const auto& [prompt, ids] : prompts.items()) {
     SCOPED_TRACE(prompt);
-    const Outcome outcome = RunModel(model, RefKernels(), ids.get<std::vector<int32_t>>());
+    const GgufOutcome outcome = RunGguf(model, RefKernels(), ids.get<std::vector<int32_t>>());
     const std::string key = fmt::format("{}.{}", type, prompt);
     EXPECT_TRUE(testing::NearRelativeToLargest(
-        outcome.logits, Values<float>(expected, key + ".logits"), kAgainstReference));
+        outcome.logits, Values<float>(expected, key + ".logits"), kGgufAgainstReference));
     EXPECT_EQ(outcome.experts, Values<int32_t>(expected, key + ".experts"));
   }
 }
@@ -110,7 +106,7 @@ TEST_P(GgufGolden, IsAsNearAsLlamaCpp) {
     SCOPED_TRACE(kernels.name);
     std::vector<double> divergences;
     for (const auto& [prompt, ids] : prompts.items()) {
-      const Outcome outcome = RunModel(model, kernels, ids.get<std::vector<int32_t>>());
+      const GgufOutcome outcome = RunGguf(model, kernels, ids.get<std::vector<int32_t>>());
       const std::string key = fmt::format("{}.{}", type, prompt);
       const auto logits = Values<float>(expected, key + ".logits");
       const auto vocab = static_cast<size_t>(model.config.vocab_size);

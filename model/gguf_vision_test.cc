@@ -12,14 +12,13 @@
 namespace fulmen {
 namespace {
 
+using testing::kGgmlF16;
+using testing::kGgmlQ80;
 using testing::TinyGguf;
 using testing::TinyMmproj;
 using Edit = std::function<void(TinyGguf&)>;
 
-constexpr uint32_t kGgmlF16 = 1;
-constexpr uint32_t kGgmlQ80 = 8;
-
-Result<Model> Load(const Edit& edit) {
+Result<Model> LoadVision(const Edit& edit) {
   const testing::TemporaryFolder folder;
   TinyGguf().Write(folder / "m.gguf");
   TinyGguf file = TinyMmproj();
@@ -29,8 +28,8 @@ Result<Model> Load(const Edit& edit) {
 }
 
 // Without the file's name; "" when the model is accepted.
-std::string ProblemWith(const Edit& edit) {
-  const Result<Model> model = Load(edit);
+std::string VisionProblemWith(const Edit& edit) {
+  const Result<Model> model = LoadVision(edit);
   if (model) return "";
   const std::string& message = model.error().message;
   const size_t at = message.find("mmproj-m.gguf: ");
@@ -38,24 +37,24 @@ std::string ProblemWith(const Edit& edit) {
   return message.substr(at + std::string("mmproj-m.gguf: ").size());
 }
 
-std::string ProblemWithout(const std::string& key) {
-  return ProblemWith([&](TinyGguf& file) {
+std::string VisionProblemWithout(const std::string& key) {
+  return VisionProblemWith([&](TinyGguf& file) {
     file.metadata.erase(key);
     file.tensors.erase(key);
   });
 }
 
-std::string ProblemWithNumber(const std::string& key, uint32_t value) {
-  return ProblemWith([&](TinyGguf& file) { file.Number("clip.vision." + key, value); });
+std::string VisionProblemWithNumber(const std::string& key, uint32_t value) {
+  return VisionProblemWith([&](TinyGguf& file) { file.Number("clip.vision." + key, value); });
 }
 
-std::string ProblemWithPinpoints(const std::vector<int32_t>& values) {
-  return ProblemWith(
+std::string VisionProblemWithPinpoints(const std::vector<int32_t>& values) {
+  return VisionProblemWith(
       [&](TinyGguf& file) { file.Numbers("clip.vision.image_grid_pinpoints", values); });
 }
 
 TEST(GgufVision, ReadsTheGeometry) {
-  const Model model = Load([](TinyGguf&) {}).value();
+  const Model model = LoadVision([](TinyGguf&) {}).value();
   ASSERT_TRUE(model.config.vision);
   const VisionConfig& vision = *model.config.vision;
   EXPECT_EQ(vision.tiles.tile, 28);
@@ -78,7 +77,7 @@ TEST(GgufVision, ReadsTheGeometry) {
 }
 
 TEST(GgufVision, Defaults) {
-  const Model model = Load([](TinyGguf& file) {
+  const Model model = LoadVision([](TinyGguf& file) {
                         for (const char* key : {"attention.layer_norm_epsilon", "image_mean",
                                                 "image_std", "mm_patch_merge_type"}) {
                           file.metadata.erase(std::string("clip.vision.") + key);
@@ -90,33 +89,33 @@ TEST(GgufVision, Defaults) {
 
 TEST(GgufVision, NamesOtherProjectors) {
   const std::string end = ", vision halves of minimax-vl-01 are supported";
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) { file.Text("clip.projector_type", "mlp"); }),
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) { file.Text("clip.projector_type", "mlp"); }),
             "clip.projector_type is \"mlp\"" + end);
-  EXPECT_EQ(ProblemWithout("clip.projector_type"), "clip.projector_type is \"\"" + end);
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) { file.Number("clip.projector_type", 1U); }),
+  EXPECT_EQ(VisionProblemWithout("clip.projector_type"), "clip.projector_type is \"\"" + end);
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) { file.Number("clip.projector_type", 1U); }),
             "clip.projector_type should be a string, found 1");
 }
 
 TEST(GgufVision, RefusesWhatParseVisionConfigRefuses) {
-  EXPECT_EQ(ProblemWithNumber("patch_size", 0),
+  EXPECT_EQ(VisionProblemWithNumber("patch_size", 0),
             "clip.vision.patch_size should be a whole number from 1 to 4096, found 0");
-  EXPECT_EQ(ProblemWithNumber("patch_size", 13),
+  EXPECT_EQ(VisionProblemWithNumber("patch_size", 13),
             "tiles of 28 pixels a side cannot be cut into patches of 13");
-  EXPECT_EQ(ProblemWithNumber("block_count", UINT32_MAX),
+  EXPECT_EQ(VisionProblemWithNumber("block_count", UINT32_MAX),
             "clip.vision.block_count should be a whole number from 1 to 1024, found 4294967295");
-  EXPECT_EQ(ProblemWithNumber("attention.head_count", 3),
+  EXPECT_EQ(VisionProblemWithNumber("attention.head_count", 3),
             "clip.vision.embedding_length 64 should be a multiple of "
             "clip.vision.attention.head_count 3");
-  EXPECT_EQ(ProblemWithout("clip.vision.image_size"),
+  EXPECT_EQ(VisionProblemWithout("clip.vision.image_size"),
             "clip.vision.image_size is missing, expected a whole number from 1 to 4096");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) { file.Text("clip.vision.image_size", "28"); }),
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) { file.Text("clip.vision.image_size", "28"); }),
             "clip.vision.image_size should be a whole number from 1 to 4096, found \"28\"");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) {
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) {
               file.Numbers("clip.vision.feed_forward_length", {96, 96});
             }),
             "clip.vision.feed_forward_length should be a whole number from 1 to 65536, found "
             "[96,96]");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) {
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) {
               file.Number("clip.vision.attention.layer_norm_epsilon", 0.0F);
             }),
             "clip.vision.attention.layer_norm_epsilon should be a number from 1e-12 to 1, found "
@@ -125,25 +124,26 @@ TEST(GgufVision, RefusesWhatParseVisionConfigRefuses) {
 
 TEST(GgufVision, PinpointsArePairs) {
   const std::string name = "clip.vision.image_grid_pinpoints ";
-  EXPECT_EQ(ProblemWithPinpoints({28, 28, 28}),
+  EXPECT_EQ(VisionProblemWithPinpoints({28, 28, 28}),
             name + "should hold pairs of sides up to 16384, found [28]");
-  EXPECT_EQ(ProblemWithPinpoints({28, -28}),
+  EXPECT_EQ(VisionProblemWithPinpoints({28, -28}),
             name + "should hold pairs of sides up to 16384, found [28,-28]");
-  EXPECT_EQ(ProblemWithPinpoints({}), name + "should list 1 to 1024 pairs of sides, found []");
-  EXPECT_EQ(ProblemWithPinpoints(std::vector<int32_t>(2050, 28)),
+  EXPECT_EQ(VisionProblemWithPinpoints({}),
+            name + "should list 1 to 1024 pairs of sides, found []");
+  EXPECT_EQ(VisionProblemWithPinpoints(std::vector<int32_t>(2050, 28)),
             name + "should list 1 to 1024 pairs of sides, found \"an array of 2050 values\"");
-  EXPECT_EQ(ProblemWithPinpoints({28, 30}),
+  EXPECT_EQ(VisionProblemWithPinpoints({28, 30}),
             "a grid of 30 x 28 pixels cannot be cut into tiles of 28 a side");
-  EXPECT_EQ(ProblemWithNumber("image_grid_pinpoints", 28),
+  EXPECT_EQ(VisionProblemWithNumber("image_grid_pinpoints", 28),
             name + "should list 1 to 1024 pairs of sides, found 28");
 }
 
 TEST(GgufVision, ChannelsAreThree) {
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) {
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) {
               Floats(file, "clip.vision.image_std", {1, 1});
             }),
             "clip.vision.image_std should list three numbers from 1e-06 to 1000, found [1.0,1.0]");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) {
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) {
               Floats(file, "clip.vision.image_std", {1, 1, 0});
             }),
             "clip.vision.image_std should list three numbers from 1e-06 to 1000, found "
@@ -151,39 +151,41 @@ TEST(GgufVision, ChannelsAreThree) {
 }
 
 TEST(GgufVision, RefusesAnotherArithmetic) {
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) { Flag(file, "clip.use_gelu", false); }),
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) { Flag(file, "clip.use_gelu", false); }),
             "clip.use_gelu should be true, found false");
-  EXPECT_EQ(ProblemWithout("clip.use_gelu"), "clip.use_gelu should be true, found nothing");
-  EXPECT_EQ(ProblemWithout("clip.has_vision_encoder"),
+  EXPECT_EQ(VisionProblemWithout("clip.use_gelu"), "clip.use_gelu should be true, found nothing");
+  EXPECT_EQ(VisionProblemWithout("clip.has_vision_encoder"),
             "clip.has_vision_encoder should be true, found nothing");
-  EXPECT_EQ(
-      ProblemWith([](TinyGguf& file) { file.Text("clip.vision.mm_patch_merge_type", "flat"); }),
-      "clip.vision.mm_patch_merge_type should be \"spatial_unpad\", found \"flat\"");
+  EXPECT_EQ(VisionProblemWith(
+                [](TinyGguf& file) { file.Text("clip.vision.mm_patch_merge_type", "flat"); }),
+            "clip.vision.mm_patch_merge_type should be \"spatial_unpad\", found \"flat\"");
 }
 
 TEST(GgufVision, MayNotContradictTheTextHalf) {
-  EXPECT_EQ(ProblemWithNumber("projection_dim", 64),
+  EXPECT_EQ(VisionProblemWithNumber("projection_dim", 64),
             "clip.vision.projection_dim is 64, but the text half has embeddings of 32 values");
-  EXPECT_EQ(ProblemWithout("clip.vision.projection_dim"),
+  EXPECT_EQ(VisionProblemWithout("clip.vision.projection_dim"),
             "clip.vision.projection_dim is missing, expected a whole number from 1 to 2147483647");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) { file.Number("minimax-vl-01.image_token_id", 20U); }),
-            "minimax-vl-01.image_token_id should be a token from 0 to 19, found 20");
-  EXPECT_EQ(ProblemWithout("minimax-vl-01.image_token_id"),
+  EXPECT_EQ(
+      VisionProblemWith([](TinyGguf& file) { file.Number("minimax-vl-01.image_token_id", 20U); }),
+      "minimax-vl-01.image_token_id should be a token from 0 to 19, found 20");
+  EXPECT_EQ(VisionProblemWithout("minimax-vl-01.image_token_id"),
             "minimax-vl-01.image_token_id should be a token from 0 to 19, found nothing");
 }
 
 TEST(GgufVision, TensorsHaveToBeThere) {
-  EXPECT_EQ(ProblemWithout("v.blk.0.ln1.bias"), "tensor \"v.blk.0.ln1.bias\" [64] is missing");
-  EXPECT_EQ(ProblemWithout("v.image_newline"), "tensor \"v.image_newline\" [32] is missing");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) { file.tensors["v.post_ln.weight"] = {{64}}; }),
+  EXPECT_EQ(VisionProblemWithout("v.blk.0.ln1.bias"),
+            "tensor \"v.blk.0.ln1.bias\" [64] is missing");
+  EXPECT_EQ(VisionProblemWithout("v.image_newline"), "tensor \"v.image_newline\" [32] is missing");
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) { file.tensors["v.post_ln.weight"] = {{64}}; }),
             "the config calls for no tensor \"v.post_ln.weight\" (it describes 2 layers of 3 "
             "experts)");
-  EXPECT_EQ(ProblemWith([](TinyGguf& file) {
+  EXPECT_EQ(VisionProblemWith([](TinyGguf& file) {
               file.tensors["v.patch_embd.weight"] = {{588, 64}};
             }),
             "tensor \"v.patch_embd.weight\" has shape [64, 588], the config calls for [64, 3, 14, "
             "14]");
-  const std::string twice = ProblemWith([](TinyGguf& file) {
+  const std::string twice = VisionProblemWith([](TinyGguf& file) {
     file.tensors["output.weight"] = {{32, 20}};
   });
   EXPECT_TRUE(twice.starts_with("tensor \"output.weight\" is also in ")) << twice;
@@ -194,12 +196,12 @@ TEST(GgufVision, MatricesMayBeQuantized) {
                         size_t bytes) {
     return [=](TinyGguf& file) { file.tensors[name] = {dims, type, bytes}; };
   };
-  const Model model = Load(store("v.blk.0.ffn_down.weight", {96, 64}, kGgmlQ80, 102)).value();
+  const Model model = LoadVision(store("v.blk.0.ffn_down.weight", {96, 64}, kGgmlQ80, 102)).value();
   EXPECT_EQ(Describe(model.weights.vision.layers[0].down), "Q8_0 [64, 96]");
-  EXPECT_EQ(ProblemWith(store("v.position_embd.weight", {64, 5}, kGgmlQ80, 68)),
+  EXPECT_EQ(VisionProblemWith(store("v.position_embd.weight", {64, 5}, kGgmlQ80, 68)),
             "tensor \"v.position_embd.weight\" has type Q8_0, norms, biases, positions and routers "
             "may be F32, F16 or BF16");
-  EXPECT_EQ(ProblemWith(store("v.position_embd.weight", {64, 5}, kGgmlF16, 128)), "");
+  EXPECT_EQ(VisionProblemWith(store("v.position_embd.weight", {64, 5}, kGgmlF16, 128)), "");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "formats/checkpoint.h"
 #include "kernels/testing/guarded_device.h"
 #include "model/forward.h"
+#include "model/testing/checkpoint_values.h"
 #include "model/testing/test_sequence.h"
 #include "model/weights.h"
 #include "tests/testing/compare.h"
@@ -22,18 +23,12 @@ namespace {
 
 using testing::GoldenFolder;
 using testing::NearRelativeToLargest;
+using testing::Values;
 using Ids = std::vector<int32_t>;
 
 constexpr double kAgainstReference = 1e-4;
 constexpr double kChunkLogits = 1e-5;
 constexpr double kChunkStates = 1e-4;
-
-template <class T>
-std::vector<T> Values(const Checkpoint& expected, const std::string& name) {
-  const TensorView& view = expected.tensors().at(name);
-  const T* data = reinterpret_cast<const T*>(view.data);
-  return std::vector<T>(data, data + view.elements());
-}
 
 Ids ToIds(const std::vector<int64_t>& wide) { return Ids(wide.begin(), wide.end()); }
 

@@ -16,10 +16,10 @@
 namespace fulmen {
 namespace {
 
-using Values = std::vector<std::vector<double>>;  // rows
+using RowValues = std::vector<std::vector<double>>;  // rows
 
-Values Copied(ConstMatrix matrix) {
-  Values rows;
+RowValues Copied(ConstMatrix matrix) {
+  RowValues rows;
   for (int64_t r = 0; r < matrix.rows; ++r) {
     rows.emplace_back(matrix.row(r), matrix.row(r) + matrix.cols);
   }
@@ -28,10 +28,10 @@ Values Copied(ConstMatrix matrix) {
 
 // What the experts of each layer read, and which were chosen, [T, k].
 struct Seen : ForwardObserver {
-  std::vector<Values> mlp_input;
-  std::vector<Values> attended;
+  std::vector<RowValues> mlp_input;
+  std::vector<RowValues> attended;
   std::vector<std::vector<std::vector<int32_t>>> experts;
-  Values hidden;
+  RowValues hidden;
 
   void OnLayer(int64_t /*layer*/, const LayerActivations& a) override {
     mlp_input.push_back(Copied(a.mlp_input));

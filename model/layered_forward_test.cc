@@ -21,12 +21,12 @@ using testing::TinyModel;
 
 using Ids = std::vector<int32_t>;
 
-struct Kept {
+struct LayeredCase {
   DType weights = DType::kF32;
   DType kv = DType::kF32;
 };
 
-class LayeredForwardTest : public ::testing::TestWithParam<Kept> {
+class LayeredForwardTest : public ::testing::TestWithParam<LayeredCase> {
  protected:
   LayeredForwardTest() {
     for (int64_t i = 0; i < 400; ++i) {
@@ -111,9 +111,10 @@ TEST_P(LayeredForwardTest, NamesTheLayerThatOverflows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kept, LayeredForwardTest,
-                         ::testing::Values(Kept{}, Kept{.kv = DType::kF16},
-                                           Kept{.kv = DType::kQ8_0}, Kept{.weights = DType::kQ4_K},
-                                           Kept{.weights = DType::kQ8_0}),
+                         ::testing::Values(LayeredCase{}, LayeredCase{.kv = DType::kF16},
+                                           LayeredCase{.kv = DType::kQ8_0},
+                                           LayeredCase{.weights = DType::kQ4_K},
+                                           LayeredCase{.weights = DType::kQ8_0}),
                          [](const auto& kept) {
                            return fmt::format("{}_kv{}", DTypeName(kept.param.weights),
                                               DTypeName(kept.param.kv));

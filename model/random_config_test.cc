@@ -181,15 +181,16 @@ class Route {
   static inline TopKRouterFn router = nullptr;
 };
 
-struct Outcome {
+struct RandomOutcome {
   std::vector<float> logits;
   std::vector<float> hidden;
 };
 
-Outcome RunModel(const Model& model, const Kernels& kernels, const std::vector<int32_t>& ids) {
+RandomOutcome RunRandom(const Model& model, const Kernels& kernels,
+                        const std::vector<int32_t>& ids) {
   const auto tokens = static_cast<int64_t>(ids.size());
   const Config& config = model.config;
-  Outcome outcome;
+  RandomOutcome outcome;
   outcome.logits = testing::NanFilled(tokens * config.vocab_size);
   outcome.hidden = testing::NanFilled((config.layer_count() + 1) * tokens * config.hidden_size);
   ThreadPool pool(2);
@@ -219,8 +220,8 @@ TEST(RandomConfigs, CpuAgreesWithRef) {
     for (int32_t& id : ids) {
       id = static_cast<int32_t>(random.Between(0, random.config().vocab_size - 1));
     }
-    const Outcome reference = RunModel(*model, Route::Recording(), ids);
-    const Outcome fast = RunModel(*model, Route::Following(**cpu), ids);
+    const RandomOutcome reference = RunRandom(*model, Route::Recording(), ids);
+    const RandomOutcome fast = RunRandom(*model, Route::Following(**cpu), ids);
     EXPECT_TRUE(NearRelativeToLargest(fast.logits, reference.logits, kTolerance));
     EXPECT_TRUE(NearRelativeToLargest(fast.hidden, reference.hidden, kTolerance));
     if (HasFailure()) return;

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Config TinyConfig() {
+Config SynthConfig() {
   Config config = PresetConfig("small").value();
   config.layers = LayerPattern(3, 2);
   config.hidden_size = 16;
@@ -88,7 +88,7 @@ TEST(FillRandom, NarrowTypesRoundTheSameValues) {
 
 TEST(Synth, LoadsWhateverTheShards) {
   const testing::TemporaryFolder folder;
-  const Config config = TinyConfig();
+  const Config config = SynthConfig();
   SynthOptions options;
   options.dtype = DType::kF32;
   ASSERT_TRUE(Write(config, options, folder / "one"));
@@ -113,7 +113,7 @@ TEST(Synth, SeedsDiffer) {
   for (const uint64_t seed : {0, 1, 0}) {
     options.seed = seed;
     options.force = true;
-    ASSERT_TRUE(Write(TinyConfig(), options, folder / std::to_string(seed)));
+    ASSERT_TRUE(Write(SynthConfig(), options, folder / std::to_string(seed)));
   }
   EXPECT_NE(testing::ReadFileOrDie(folder / "0/model.safetensors"),
             testing::ReadFileOrDie(folder / "1/model.safetensors"));
@@ -123,13 +123,13 @@ TEST(Synth, KeepsWhatIsThere) {
   const testing::TemporaryFolder folder;
   ASSERT_TRUE(WriteFileAtomically(folder / "mine.txt", "kept"));
   ASSERT_TRUE(WriteFileAtomically(folder / "model-00001-of-00002.safetensors", "former"));
-  const Status refused = Write(TinyConfig(), {}, folder.path());
+  const Status refused = Write(SynthConfig(), {}, folder.path());
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("not empty"), std::string::npos);
   EXPECT_EQ(testing::ReadFileOrDie(folder / "model-00001-of-00002.safetensors"), "former");
   SynthOptions options;
   options.force = true;
-  ASSERT_TRUE(Write(TinyConfig(), options, folder.path()));
+  ASSERT_TRUE(Write(SynthConfig(), options, folder.path()));
   EXPECT_EQ(testing::ReadFileOrDie(folder / "mine.txt"), "kept");
   EXPECT_FALSE(fs::exists(folder / "model-00001-of-00002.safetensors"));
   EXPECT_TRUE(LoadModel(folder.path()));
@@ -140,18 +140,18 @@ TEST(Synth, FailuresLeaveNothing) {
   const testing::TemporaryFolder folder;
   ThreadPool pool(1);
   const Status cancelled =
-      WriteRandomModel(TinyConfig(), {}, folder / "m", pool, [](size_t) { return false; });
+      WriteRandomModel(SynthConfig(), {}, folder / "m", pool, [](size_t) { return false; });
   ASSERT_FALSE(cancelled);
   EXPECT_EQ(cancelled.error().code, ErrorCode::kCancelled);
   EXPECT_FALSE(fs::exists(folder / "m"));
 
-  Config bad = TinyConfig();
+  Config bad = SynthConfig();
   bad.kv_heads = 3;
   const Status contradiction = Write(bad, {}, folder / "m");
   ASSERT_FALSE(contradiction);
   EXPECT_NE(contradiction.error().message.find("num_key_value_heads 3"), std::string::npos);
 
-  Config huge = TinyConfig();
+  Config huge = SynthConfig();
   huge.layers = LayerPattern(10'000, 8);
   huge.hidden_size = huge.ffn_size = 1 << 19;
   const Status full = Write(huge, {}, folder / "m");
@@ -159,8 +159,8 @@ TEST(Synth, FailuresLeaveNothing) {
   EXPECT_NE(full.error().message.find("the disk has"), std::string::npos);
 
   ASSERT_TRUE(WriteFileAtomically(folder / "file", "x"));
-  EXPECT_FALSE(Write(TinyConfig(), {}, folder / "file"));
-  EXPECT_FALSE(Write(TinyConfig(), {}, folder / "file/inside"));
+  EXPECT_FALSE(Write(SynthConfig(), {}, folder / "file"));
+  EXPECT_FALSE(Write(SynthConfig(), {}, folder / "file/inside"));
   EXPECT_FALSE(fs::exists(folder / "m"));
 }
 

@@ -60,7 +60,7 @@ Json Released() {
           {"text_config", text}};
 }
 
-std::string ProblemWith(const std::string& pointer, const Json& value) {
+std::string VisionConfigProblem(const std::string& pointer, const Json& value) {
   Json json = Released();
   json[Json::json_pointer(pointer)] = value;
   const auto config = ParseConfig(json, "c");
@@ -122,21 +122,21 @@ TEST(VisionConfig, WrittenAndReadBack) {
 }
 
 TEST(VisionConfig, WhatIsNotSupportedOrContradictsIsNamed) {
-  EXPECT_EQ(ProblemWith("/vision_feature_layer", -2),
+  EXPECT_EQ(VisionConfigProblem("/vision_feature_layer", -2),
             "c: vision_feature_layer should be -1, found -2");
-  EXPECT_EQ(ProblemWith("/projector_hidden_act", "relu"),
+  EXPECT_EQ(VisionConfigProblem("/projector_hidden_act", "relu"),
             "c: projector_hidden_act should be \"gelu\", found \"relu\"");
-  EXPECT_EQ(ProblemWith("/vision_config/hidden_act", "quick_gelu"),
+  EXPECT_EQ(VisionConfigProblem("/vision_config/hidden_act", "quick_gelu"),
             "c: vision_config: hidden_act should be \"gelu\", found \"quick_gelu\"");
-  EXPECT_EQ(ProblemWith("/vision_config/num_attention_heads", 15),
+  EXPECT_EQ(VisionConfigProblem("/vision_config/num_attention_heads", 15),
             "c: vision_config: hidden_size 1024 should be a multiple of num_attention_heads 15");
-  EXPECT_EQ(ProblemWith("/image_token_index", 200064),
+  EXPECT_EQ(VisionConfigProblem("/image_token_index", 200064),
             "c: image_token_index should be a token from 0 to 200063, found 200064");
-  EXPECT_EQ(ProblemWith("/text_config/num_experts_per_tok", 33),
+  EXPECT_EQ(VisionConfigProblem("/text_config/num_experts_per_tok", 33),
             "c: text_config: num_experts_per_tok 33 should be at most num_local_experts 32");
-  EXPECT_NE(ProblemWith("/image_grid_pinpoints", {{336, 300}}), "");
-  EXPECT_NE(ProblemWith("/image_grid_pinpoints", Json::array()), "");
-  EXPECT_NE(ProblemWith("/vision_config", nullptr), "");
+  EXPECT_NE(VisionConfigProblem("/image_grid_pinpoints", {{336, 300}}), "");
+  EXPECT_NE(VisionConfigProblem("/image_grid_pinpoints", Json::array()), "");
+  EXPECT_NE(VisionConfigProblem("/vision_config", nullptr), "");
   VisionConfig vision = *ParseConfig(Released(), "c").value().vision;
   const auto problem = [&](const Json& json) {
     const Status status = ReadPreprocessorConfig(json, "p", vision);

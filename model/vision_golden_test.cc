@@ -14,6 +14,7 @@
 #include "images/decode.h"
 #include "kernels/testing/guarded_device.h"
 #include "model/forward.h"
+#include "model/testing/checkpoint_values.h"
 #include "model/testing/test_sequence.h"
 #include "model/vision.h"
 #include "model/weights.h"
@@ -23,6 +24,7 @@
 namespace fulmen {
 namespace {
 
+using testing::Values;
 using Ids = std::vector<int32_t>;
 
 constexpr double kVision = 2e-4;
@@ -36,25 +38,18 @@ double Distance(std::span<const float> actual, std::span<const float> expected) 
   return testing::DifferenceRelativeToLargest(actual, expected) * largest;
 }
 
-std::vector<float> Floats(const Checkpoint& expected, const std::string& name) {
-  const TensorView& view = expected.tensors().at(name);
-  const auto* data = reinterpret_cast<const float*>(view.data);
-  return {data, data + view.elements()};
-}
-
 Ids ToIds(const Checkpoint& expected, const std::string& name) {
-  const TensorView& view = expected.tensors().at(name);
-  const auto* data = reinterpret_cast<const int64_t*>(view.data);
-  return {data, data + view.elements()};
+  const std::vector<int64_t> wide = Values<int64_t>(expected, name);
+  return {wide.begin(), wide.end()};
 }
 
-struct Case {
+struct VisionCase {
   std::string name;
   std::string kernels;
   bool guarded;  // in memory that the host cannot touch
 };
 
-class VisionGolden : public ::testing::TestWithParam<Case> {
+class VisionGolden : public ::testing::TestWithParam<VisionCase> {
  protected:
   void SetUp() override {
     folder_ = testing::GoldenFolder("vl");
@@ -155,18 +150,19 @@ TEST_P(VisionGolden, TowerProjectorAndPacking) {
     ASSERT_EQ(image->geometry.tokens, entry.at("tokens").get<int64_t>());
     ImageFeatures features(image, vision(), scratch_->memory());
     features.Encode(*model_, compute(), features.tiles_left());
-    EXPECT_LE(Distance(ToHost(features.matrix()), Floats(*images_, name + ".vision")), kVision);
+    EXPECT_LE(Distance(ToHost(features.matrix()), Values<float>(*images_, name + ".vision")),
+              kVision);
 
     const Workspace::Frame frame(*scratch_);
     const Matrix projected = scratch_->AllocateMatrix(features.matrix().rows, config().hidden_size);
     Project(*model_, compute(), features.matrix(), projected);
-    EXPECT_LE(Distance(ToHost(projected), Floats(*images_, name + ".projected")), kFeatures);
+    EXPECT_LE(Distance(ToHost(projected), Values<float>(*images_, name + ".projected")), kFeatures);
 
     std::vector<int64_t> rows(static_cast<size_t>(image->geometry.tokens));
     FeatureRows(image->geometry, 0, rows);
     const Matrix packed = scratch_->AllocateMatrix(std::ssize(rows), config().hidden_size);
     PackFeatures(*model_, compute(), features.matrix(), rows, packed);
-    EXPECT_LE(Distance(ToHost(packed), Floats(*images_, name + ".features")), kFeatures);
+    EXPECT_LE(Distance(ToHost(packed), Values<float>(*images_, name + ".features")), kFeatures);
   }
 }
 
@@ -191,7 +187,7 @@ TEST_P(VisionGolden, EveryLayerOfTheTower) {
   VisionTower(*model_, compute(), patches, out, states);
   for (int64_t layer = 0; layer <= vision().layers; ++layer) {
     const auto state = std::span(states).subspan(static_cast<size_t>(layer) * count, count);
-    EXPECT_LE(Distance(state, Floats(*images_, fmt::format("photo.vision_state.{}", layer))),
+    EXPECT_LE(Distance(state, Values<float>(*images_, fmt::format("photo.vision_state.{}", layer))),
               kVision)
         << layer;
   }
@@ -205,7 +201,7 @@ TEST_P(VisionGolden, LogitsAndGreedyAnswersOfPrompts) {
     const std::vector<ImageFeatures> images = Encode(entry.at("images"), 3);
     testing::TestSequence sequence(config());
     const std::vector<float> logits = Logits(ids, images, std::ssize(ids), sequence.state);
-    EXPECT_LE(Distance(logits, Floats(*prompts_, name + ".logits")), kLogits);
+    EXPECT_LE(Distance(logits, Values<float>(*prompts_, name + ".logits")), kLogits);
 
     const Ids greedy = ToIds(*prompts_, name + ".greedy");
     Ids said;
@@ -234,8 +230,9 @@ TEST_P(VisionGolden, TheSameBitsInAnyParts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, VisionGolden,
-                         ::testing::Values(Case{"ref", "ref", false}, Case{"cpu", "cpu", false},
-                                           Case{"guarded", "cpu", true}),
+                         ::testing::Values(VisionCase{"ref", "ref", false},
+                                           VisionCase{"cpu", "cpu", false},
+                                           VisionCase{"guarded", "cpu", true}),
                          [](const auto& each) { return each.param.name; });
 
 }  // namespace

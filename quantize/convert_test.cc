@@ -14,15 +14,17 @@
 #include "formats/testing/gguf_builder.h"
 #include "quantize/encode.h"
 #include "quantize/gguf_metadata.h"
+#include "quantize/testing/mixes.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
 
-std::string TemporaryPath() { return ::testing::TempDir() + "converted.gguf"; }
+using testing::KeepGoing;
+using testing::MixOf;
 
-bool KeepGoing(size_t) { return true; }
+std::string TemporaryPath() { return ::testing::TempDir() + "converted.gguf"; }
 
 // A model of random weights in memory.
 struct RandomModel {
@@ -51,8 +53,6 @@ struct RandomModel {
     model.weights = ArrangeWeights(config, matrices);
   }
 };
-
-const Mix& MixOf(std::string_view name) { return *FindMix(name).value(); }
 
 GgufFile FileOf(const Model& model, const Mix& mix) {
   return {TemporaryPath(), ModelMetadata(model, mix, "random").value(),

@@ -9,20 +9,21 @@
 
 #include "base/file_io.h"
 #include "quantize/convert.h"
+#include "quantize/testing/mixes.h"
 #include "tests/testing/golden.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fulmen {
 namespace {
 
+using testing::KeepGoing;
+
 namespace fs = std::filesystem;
 
-bool KeepGoing(size_t) { return true; }
-
 // A folder as a GGUF file of float32, and that as a folder of `type`.
-class RoundTrip {
+class FolderRoundTrip {
  public:
-  RoundTrip(const std::string& source, DType type) : original(LoadModel(source).value()) {
+  FolderRoundTrip(const std::string& source, DType type) : original(LoadModel(source).value()) {
     const Mix& mix = *FindMix("F32").value();
     const ModelFiles files = ModelFiles::Open(source).value();
     const auto planned = PlanGguf(files, original, {mix}, file()).value();
@@ -61,7 +62,7 @@ class FolderTest : public ::testing::TestWithParam<std::string> {
 TEST_P(FolderTest, HoldsTheSameTensors) {
   for (const DType type : {DType::kF32, DType::kBF16}) {
     SCOPED_TRACE(DTypeName(type));
-    const RoundTrip trip(source_, type);
+    const FolderRoundTrip trip(source_, type);
     const Model back = LoadModel(trip.path()).value();
     ForEachTensor(back.config, [&](const TensorRow& row, int64_t layer, int64_t expert) {
       const auto& was = TensorAt<WeightMatrix>(trip.original.weights, row, layer, expert);
@@ -73,7 +74,7 @@ TEST_P(FolderTest, HoldsTheSameTensors) {
 }
 
 TEST_P(FolderTest, SaysTheSame) {
-  const RoundTrip trip(source_, DType::kBF16);
+  const FolderRoundTrip trip(source_, DType::kBF16);
   const Model back = LoadModel(trip.path()).value();
   Json was = ConfigToJson(trip.original.config, "bfloat16");
   Json is = ConfigToJson(back.config, "bfloat16");
@@ -91,7 +92,7 @@ TEST_P(FolderTest, SaysTheSame) {
 }
 
 TEST_P(FolderTest, SplitsTextAlike) {
-  const RoundTrip trip(source_, DType::kBF16);
+  const FolderRoundTrip trip(source_, DType::kBF16);
   const Tokenizer was = Tokenizer::Load(ModelFiles::Open(source_).value()).value();
   const Tokenizer is = Tokenizer::Load(ModelFiles::Open(trip.path()).value()).value();
   for (const char* text :

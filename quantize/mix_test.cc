@@ -7,12 +7,13 @@
 
 #include "base/file_io.h"
 #include "base/json.h"
+#include "quantize/testing/mixes.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
 
-const Mix& MixOf(std::string_view name) { return *FindMix(name).value(); }
+using testing::MixOf;
 
 const TensorRow& Row(TensorMember<WeightMatrix> member) { return RowOf(member); }
 

@@ -19,15 +19,16 @@
 #include "model/vision.h"
 #include "quantize/convert.h"
 #include "quantize/folder.h"
+#include "quantize/testing/mixes.h"
 #include "tests/testing/compare.h"
 #include "tests/testing/golden.h"
 
 namespace fulmen {
 namespace {
 
-namespace fs = std::filesystem;
+using testing::KeepGoing;
 
-bool KeepGoing(size_t) { return true; }
+namespace fs = std::filesystem;
 
 // The golden model, but for what GGUF has no key for, alphas that differ; and with tokens routed to
 // all experts, so that no small change becomes one of experts.

@@ -10,17 +10,18 @@
 #include "model/synth.h"
 #include "model/weights.h"
 #include "quantize/random_blocks.h"
+#include "quantize/testing/mixes.h"
 #include "tests/testing/golden.h"
 #include "tokenizer/tokenizer.h"
 
 namespace fulmen {
 namespace {
 
+using testing::KeepGoing;
+
 constexpr auto kQuantized = std::to_array<DType>(
     {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K,
      DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS});
-
-bool KeepGoing(size_t) { return true; }
 
 TEST(FillRandomBlocks, HasTheDeviationAskedFor) {
   constexpr int64_t kCount = 4 * kRandomBlock;

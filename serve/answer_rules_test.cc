@@ -17,7 +17,6 @@ namespace fulmen {
 namespace {
 
 using Calls = AnswerRules::Calls;
-using Kind = TextRule::Kind;
 using testing::MustParse;
 
 constexpr const char* kSchema = R"({"type":"object","properties":{"a":{"type":"integer"}}})";
@@ -50,7 +49,7 @@ AnswerRules Anthropic(const std::string& more) {
 
 void ExpectSchema(const AnswerRules& rules, bool strict, const std::string& where) {
   EXPECT_TRUE(rules.any()) << where;
-  EXPECT_EQ(rules.text.kind, Kind::kSchema) << where;
+  EXPECT_EQ(rules.text.kind, TextRule::Kind::kSchema) << where;
   EXPECT_EQ(rules.text.schema, MustParse(kSchema)) << where;
   EXPECT_EQ(rules.text.strict, strict) << where;
   EXPECT_EQ(rules.text.where, where);
@@ -86,20 +85,22 @@ TEST(AnswerRules, SchemasOfAllApis) {
 TEST(AnswerRules, OtherFormats) {
   EXPECT_EQ(Chat(R"(,"response_format":{"type":"json_object"})").text.schema,
             MustParse(R"({"type":"object"})"));
-  EXPECT_EQ(Responses(R"(,"text":{"format":{"type":"json_object"}})").text.kind, Kind::kSchema);
-  EXPECT_EQ(Chat(R"(,"structured_outputs":{"json_object":true})").text.kind, Kind::kSchema);
+  EXPECT_EQ(Responses(R"(,"text":{"format":{"type":"json_object"}})").text.kind,
+            TextRule::Kind::kSchema);
+  EXPECT_EQ(Chat(R"(,"structured_outputs":{"json_object":true})").text.kind,
+            TextRule::Kind::kSchema);
   EXPECT_FALSE(Chat(R"(,"structured_outputs":{"json_object":false})").any());
   EXPECT_TRUE(
       Chat(R"(,"structured_outputs":{"json":{},"disable_any_whitespace":true})").text.compact);
   for (const char* field : {R"(,"structured_outputs":{"regex":"a|b"})", R"(,"guided_regex":"a|b")",
                             R"(,"regex":"a|b")"}) {
     const AnswerRules rules = Chat(field);
-    EXPECT_EQ(rules.text.kind, Kind::kPattern);
+    EXPECT_EQ(rules.text.kind, TextRule::Kind::kPattern);
     EXPECT_EQ(rules.text.text, "a|b");
   }
   for (const char* field : {R"(,"structured_outputs":{"grammar":"g"})", R"(,"guided_grammar":"g")",
                             R"(,"grammar":"g")", R"(,"ebnf":"g")"}) {
-    EXPECT_EQ(Chat(field).text.kind, Kind::kGbnf);
+    EXPECT_EQ(Chat(field).text.kind, TextRule::Kind::kGbnf);
   }
   for (const char* field :
        {R"(,"structured_outputs":{"choice":["a","b"]})", R"(,"guided_choice":["a","b"])"}) {

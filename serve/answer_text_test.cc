@@ -5,15 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "serve/testing/answer_events.h"
+
 namespace fulmen {
 namespace {
 
-using Kind = AnswerStep::Kind;
+using StepKind = AnswerStep::Kind;
+using testing::Piece;
 using PieceKind = AnswerPiece::Kind;
 
-Event Piece(PieceKind kind, std::string text = "") {
-  return AnswerDelta{0, {kind, std::move(text)}};
-}
 Event Token(int32_t id) { return TokenSampled{.choice = 0, .id = id, .logprob = -1.0}; }
 Event Finished(FinishReason reason) {
   return AnswerFinished{.reason = reason, .ids = {7, 8}, .reasoning_tokens = 3};
@@ -29,26 +29,26 @@ TEST(AnswerText, TokensBelongToTheTextAfterThem) {
   AnswerText text;
   const auto add = [&](const Event& event) { return text.Add(event); };
   add(Token(1));
-  EXPECT_EQ(add(Piece(PieceKind::kReasoning, "r")).kind, Kind::kReasoning);
+  EXPECT_EQ(add(Piece(PieceKind::kReasoning, "r")).kind, StepKind::kReasoning);
   add(Token(2));
   add(Token(3));
   const Event first = Piece(PieceKind::kText, "a");  // what a step says of it refers to it
   AnswerStep step = add(first);
-  EXPECT_EQ(step.kind, Kind::kContent);
+  EXPECT_EQ(step.kind, StepKind::kContent);
   EXPECT_EQ(step.text, "a");
   EXPECT_EQ(IdsOf(step.tokens), (std::vector<int32_t>{2, 3}));
   step = add(Piece(PieceKind::kText, "b"));  // held back until now
   EXPECT_TRUE(step.tokens.empty());
   add(Token(4));
-  EXPECT_EQ(add(Piece(PieceKind::kCall, "f")).kind, Kind::kCall);
+  EXPECT_EQ(add(Piece(PieceKind::kCall, "f")).kind, StepKind::kCall);
   add(Token(5));
   add(Piece(PieceKind::kArguments, "{}"));
   add(Token(6));
-  EXPECT_EQ(add(Piece(PieceKind::kCallEnd)).kind, Kind::kCallEnd);
+  EXPECT_EQ(add(Piece(PieceKind::kCallEnd)).kind, StepKind::kCallEnd);
   add(Token(7));
   EXPECT_EQ(IdsOf(add(Piece(PieceKind::kText, "c")).tokens), std::vector<int32_t>{7});
   add(Token(8));
-  EXPECT_EQ(add(Finished(FinishReason::kToolCalls)).kind, Kind::kFinish);
+  EXPECT_EQ(add(Finished(FinishReason::kToolCalls)).kind, StepKind::kFinish);
   EXPECT_EQ(IdsOf(text.content_tokens()), (std::vector<int32_t>{2, 3, 7}));
   EXPECT_EQ(text.content(), "abc");
   EXPECT_EQ(text.reasoning(), "r");
@@ -82,7 +82,7 @@ TEST(AnswerText, NothingFollowsTheOneCall) {
   text.Add(Token(1));
   for (const PieceKind kind : {PieceKind::kText, PieceKind::kCall, PieceKind::kArguments,
                                PieceKind::kCallEnd, PieceKind::kReasoning}) {
-    EXPECT_EQ(text.Add(Piece(kind, "x")).kind, Kind::kNothing);
+    EXPECT_EQ(text.Add(Piece(kind, "x")).kind, StepKind::kNothing);
   }
   text.Add(AnswerFinished{.reason = FinishReason::kStop, .ids = {}, .stop_string = "x"});
   EXPECT_EQ(text.calls().size(), 1U);

@@ -21,7 +21,7 @@ using testing::Say;
 using testing::Stream;
 using testing::Think;
 
-std::unique_ptr<ApiCall> CallWith(const std::string& more = "") {
+std::unique_ptr<ApiCall> MessagesCall(const std::string& more = "") {
   auto call = ParseAnthropicMessages(MustParse(
       R"({"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}])" +
       more + "}"));
@@ -30,7 +30,7 @@ std::unique_ptr<ApiCall> CallWith(const std::string& more = "") {
 }
 
 // A message as @anthropic-ai/sdk puts it together.
-class Assembler {
+class MessageAssembler {
  public:
   void Take(const Json& event) {
     const std::string type = event.at("type");
@@ -83,15 +83,15 @@ class Assembler {
   bool stopped_ = false;
 };
 
-Json Assemble(const std::string& stream) {
-  Assembler assembler;
+Json AssembledMessage(const std::string& stream) {
+  MessageAssembler assembler;
   for (const Json& event : EventsIn(stream)) assembler.Take(event);
   EXPECT_TRUE(assembler.stopped());
   return assembler.message();
 }
 
 TEST(AnthropicAnswer, EventsComeInTheApisOrder) {
-  const auto call = CallWith();
+  const auto call = MessagesCall();
   const std::string stream =
       Stream(*call, AnswerOf({Think("a"), Think("b"), Say("c"), Call("f"), Arguments("{\"x\""),
                               Arguments(":1}"), CallEnd()},
@@ -108,7 +108,7 @@ TEST(AnthropicAnswer, EventsComeInTheApisOrder) {
       "content_block_stop", "content_block_start", "input_json_delta",    "input_json_delta",
       "content_block_stop", "message_delta",       "message_stop"};
   EXPECT_EQ(types, expected);
-  const Json message = Assemble(stream);
+  const Json message = AssembledMessage(stream);
   EXPECT_EQ(message, call->Answer());
   EXPECT_EQ(message.at("stop_reason"), "tool_use");
   EXPECT_EQ(message.at("content")[0].at("signature"), kHandle);
@@ -122,7 +122,7 @@ TEST(AnthropicAnswer, EventsComeInTheApisOrder) {
 }
 
 TEST(AnthropicAnswer, StartsOnlyWithRealCounts) {
-  const auto call = CallWith();
+  const auto call = MessagesCall();
   std::string out;
   call->Begin(OneStart(), out);
   EXPECT_EQ(out, "");
@@ -145,10 +145,10 @@ TEST(AnthropicAnswer, AssembledStreamsAreTheWholeAnswers) {
         "", R"(,"thinking":{"type":"disabled"})",
         R"(,"thinking":{"type":"adaptive","display":"omitted"})",
         R"(,"tool_choice":{"type":"auto","disable_parallel_tool_use":true})"};
-    const auto call = CallWith(options[random.Next() % 4]);
-    const Json assembled = Assemble(Stream(*call, events));
+    const auto call = MessagesCall(options[random.Next() % 4]);
+    const Json assembled = AssembledMessage(Stream(*call, events));
     EXPECT_EQ(assembled, call->Answer());
-    const auto whole = CallWith(R"(,"tools":[])");
+    const auto whole = MessagesCall(R"(,"tools":[])");
     Stream(*whole, events);
     const auto silent = ParseAnthropicMessages(
         MustParse(R"({"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]})"));
@@ -159,9 +159,9 @@ TEST(AnthropicAnswer, AssembledStreamsAreTheWholeAnswers) {
 
 TEST(AnthropicAnswer, ReasonsToStop) {
   const auto reason = [](const Event& finished) {
-    const auto call = CallWith();
-    const Json message =
-        Assemble(Stream(*call, {PromptProgress{1, 1, 0}, Say("x"), finished, testing::Done()}));
+    const auto call = MessagesCall();
+    const Json message = AssembledMessage(
+        Stream(*call, {PromptProgress{1, 1, 0}, Say("x"), finished, testing::Done()}));
     return std::pair(message.at("stop_reason").get<std::string>(), message.at("stop_sequence"));
   };
   using Pair = std::pair<std::string, Json>;
@@ -179,31 +179,32 @@ TEST(AnthropicAnswer, ReasonsToStop) {
 
 TEST(AnthropicAnswer, ThinkingIsHiddenOrOmitted) {
   const std::vector<Event> events = AnswerOf({Think("secret"), Say("c")}, FinishReason::kStop);
-  const auto hidden = CallWith(R"(,"thinking":{"type":"disabled"})");
-  const Json without = Assemble(Stream(*hidden, events));
+  const auto hidden = MessagesCall(R"(,"thinking":{"type":"disabled"})");
+  const Json without = AssembledMessage(Stream(*hidden, events));
   ASSERT_EQ(without.at("content").size(), 1U);
   EXPECT_EQ(without.at("usage").at("output_tokens"), 7);
-  const auto omitted = CallWith(R"(,"thinking":{"type":"adaptive","display":"omitted"})");
+  const auto omitted = MessagesCall(R"(,"thinking":{"type":"adaptive","display":"omitted"})");
   const std::string stream = Stream(*omitted, events);
   EXPECT_EQ(stream.find("secret"), std::string::npos);
-  const Json empty = Assemble(stream).at("content")[0];
+  const Json empty = AssembledMessage(stream).at("content")[0];
   EXPECT_EQ(empty.at("thinking"), "");
   EXPECT_EQ(empty.at("signature"), kHandle);
 }
 
 TEST(AnthropicAnswer, OnlyOneCallWhereParallelOnesAreDisabled) {
-  const auto call = CallWith(R"(,"tool_choice":{"type":"auto","disable_parallel_tool_use":true})");
+  const auto call =
+      MessagesCall(R"(,"tool_choice":{"type":"auto","disable_parallel_tool_use":true})");
   const Json message =
-      Assemble(Stream(*call, AnswerOf({Call("f"), Arguments("{}"), CallEnd(), Call("g"),
-                                       Arguments("{"), Arguments("}"), CallEnd(), Say("!")},
-                                      FinishReason::kToolCalls)));
+      AssembledMessage(Stream(*call, AnswerOf({Call("f"), Arguments("{}"), CallEnd(), Call("g"),
+                                               Arguments("{"), Arguments("}"), CallEnd(), Say("!")},
+                                              FinishReason::kToolCalls)));
   ASSERT_EQ(message.at("content").size(), 2U);
   EXPECT_EQ(message.at("content")[0].at("name"), "f");
   EXPECT_EQ(message.at("content")[1].at("text"), "!");
 }
 
 TEST(AnthropicAnswer, ErrorsAfterTheStart) {
-  const auto call = CallWith();
+  const auto call = MessagesCall();
   std::string out = Stream(*call, {PromptProgress{1, 1, 0}, Say("x")});
   out.clear();
   call->Fail({ApiErrorKind::kBusy, "no room"}, out);

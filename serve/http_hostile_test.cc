@@ -9,7 +9,7 @@
 namespace fulmen {
 namespace {
 
-std::vector<Route> Routes(std::atomic<int>* calls = nullptr) {
+std::vector<Route> CountedRoutes(std::atomic<int>* calls = nullptr) {
   const auto answer = [calls](const HttpRequest& request, const PathValues&) {
     if (calls != nullptr) ++*calls;
     return Json{{"size", request.body.size()}};
@@ -19,7 +19,7 @@ std::vector<Route> Routes(std::atomic<int>* calls = nullptr) {
 
 TEST(HttpHostile, WhatCanBeReadInTwoWaysIsRefused) {
   std::atomic<int> calls = 0;
-  TestServer server({}, Routes(&calls));
+  TestServer server({}, CountedRoutes(&calls));
   const std::string host = "Host: " + server.host() + "\r\n";
   const std::string post = "POST / HTTP/1.1\r\n" + host;
   const std::string chunked = post + "Transfer-Encoding: chunked\r\n";
@@ -102,7 +102,7 @@ TEST(HttpHostile, WhatCanBeReadInTwoWaysIsRefused) {
 }
 
 TEST(HttpHostile, HeadersHaveLimits) {
-  TestServer server({.header_limit = 4096, .most_headers = 20}, Routes());
+  TestServer server({.header_limit = 4096, .most_headers = 20}, CountedRoutes());
   const auto with = [&](size_t size) {
     return server.StatusOf(server.Request("GET /", "X: " + std::string(size, 'x') + "\r\n"));
   };
@@ -131,7 +131,7 @@ TEST(HttpHostile, HeadersHaveLimits) {
 }
 
 TEST(HttpHostile, BodiesHaveALimit) {
-  TestServer server({.body_limit = 100}, Routes());
+  TestServer server({.body_limit = 100}, CountedRoutes());
   const auto with_length = [&](size_t size) {
     return server.Ask("POST /", "", std::string(size, 'x')).status;
   };
@@ -150,7 +150,8 @@ TEST(HttpHostile, BodiesHaveALimit) {
 }
 
 TEST(HttpHostile, SlowRequestsRunOutOfTime) {
-  TestServer server({.header_seconds = 0.1, .body_seconds = 0.1, .idle_seconds = 0.6}, Routes());
+  TestServer server({.header_seconds = 0.1, .body_seconds = 0.1, .idle_seconds = 0.6},
+                    CountedRoutes());
   RawClient silent(server.port());
   RawClient header(server.port());
   RawClient body(server.port());
@@ -181,7 +182,7 @@ TEST(HttpHostile, SlowRequestsRunOutOfTime) {
 }
 
 TEST(HttpHostile, ThereMayBeTooManyConnections) {
-  TestServer server({.most_connections = 3}, Routes());
+  TestServer server({.most_connections = 3}, CountedRoutes());
   std::vector<RawClient> clients;
   for (int i = 0; i < 3; ++i) {
     clients.emplace_back(server.port());
@@ -206,7 +207,7 @@ TEST(HttpHostile, ThereMayBeTooManyConnections) {
 }
 
 TEST(HttpHostile, RandomDamageHarmsNobodyElse) {
-  TestServer server({.header_seconds = 0.2, .body_seconds = 0.2}, Routes());
+  TestServer server({.header_seconds = 0.2, .body_seconds = 0.2}, CountedRoutes());
   RawClient witness(server.port());
   std::mt19937 random(11);
   const std::string good = server.Request("POST /", "Transfer-Encoding: chunked\r\n") +

@@ -56,7 +56,7 @@ Route Stream(std::string path, int pieces, std::chrono::milliseconds pause) {
           }};
 }
 
-std::vector<Route> Routes() {
+std::vector<Route> ImageRoutes() {
   std::vector<Route> routes = {
       Answer("/image.png", {.content_type = "image/png", .body = "pixels"}),
       Answer("/empty", {.content_type = "image/png"}),
@@ -123,7 +123,7 @@ class ImageFetching : public ::testing::Test {
     ExpectError(result, ErrorCode::kUnavailable, words);
   }
 
-  TestServer server_{{.allowed_hosts = {"*"}}, Routes()};
+  TestServer server_{{.allowed_hosts = {"*"}}, ImageRoutes()};
   const std::string port_ = std::to_string(server_.port());
   ImageFetchRules rules_ = {.hosts = {"images.example:" + port_, "*"}};
   ImageNetwork network_ = {
@@ -298,7 +298,7 @@ TEST_F(ImageFetching, ManyThreads) {
 
 TEST_F(TlsFiles, ImagesOfHostsThatNobodyVouchesForAreRefused) {
   TestServer server({.tls_certificate = certificate_, .tls_key = key_, .allowed_hosts = {"*"}},
-                    Routes());
+                    ImageRoutes());
   const ImageFetchRules rules = {.hosts = {fmt::format("localhost:{}", server.port())},
                                  .private_addresses = true};
   const auto image =

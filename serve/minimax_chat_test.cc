@@ -15,34 +15,37 @@ namespace {
 using testing::HandleOf;
 using testing::StartOf;
 
-Json Body(const std::string& more = "{}") {
+Json MiniMaxBody(const std::string& more = "{}") {
   Json body = {{"model", "MiniMax-M1"}, {"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
   body.update(Json::parse(more));
   return body;
 }
 
-std::unique_ptr<ApiCall> Parsed(const Json& body) {
+std::unique_ptr<ApiCall> ParsedMiniMax(const Json& body) {
   auto call = ParseMiniMaxChat(body);
   EXPECT_TRUE(call) << call.error().param << ": " << call.error().message;
   return call ? *std::move(call) : nullptr;
 }
 
 TEST(MiniMaxChat, DefaultsAreThoseOfTheModelNamed) {
-  const Generation m1 = Parsed(Body())->generations().at(0);
+  const Generation m1 = ParsedMiniMax(MiniMaxBody())->generations().at(0);
   EXPECT_EQ(m1.max_tokens, 8192);
   EXPECT_EQ(m1.sampling.temperature, 1.0);
   EXPECT_EQ(m1.sampling.top_p, 0.95);
   const Generation text =
-      Parsed(Body(R"({"model":"MiniMax-Text-01","top_p":0.5})"))->generations().at(0);
+      ParsedMiniMax(MiniMaxBody(R"({"model":"MiniMax-Text-01","top_p":0.5})"))->generations().at(0);
   EXPECT_EQ(text.max_tokens, 2048);
   EXPECT_EQ(text.sampling.temperature, 0.1);
   EXPECT_EQ(text.sampling.top_p, 0.5);
-  const Generation other = Parsed(Body(R"({"model":"nano","max_tokens":5})"))->generations().at(0);
+  const Generation other =
+      ParsedMiniMax(MiniMaxBody(R"({"model":"nano","max_tokens":5})"))->generations().at(0);
   EXPECT_EQ(other.max_tokens, 5);
   EXPECT_FALSE(other.sampling.temperature);
-  EXPECT_EQ(
-      Parsed(Body(R"({"max_tokens":5,"max_completion_tokens":6})"))->generations().at(0).max_tokens,
-      6);
+  EXPECT_EQ(ParsedMiniMax(MiniMaxBody(R"({"max_tokens":5,"max_completion_tokens":6})"))
+                ->generations()
+                .at(0)
+                .max_tokens,
+            6);
 }
 
 TEST(MiniMaxChat, WhatItDoesNotTakeIs2013) {
@@ -67,7 +70,7 @@ TEST(MiniMaxChat, WhatItDoesNotTakeIs2013) {
        "messages[0].content[0].image_url.url"},
   };
   for (const auto& [more, param] : cases) {
-    const auto call = ParseMiniMaxChat(Body(more));
+    const auto call = ParseMiniMaxChat(MiniMaxBody(more));
     ASSERT_FALSE(call) << more;
     EXPECT_EQ(call.error().param, param) << more;
     const Json error = ErrorBody(ApiStyle::kMiniMax, call.error(), "id");
@@ -77,11 +80,12 @@ TEST(MiniMaxChat, WhatItDoesNotTakeIs2013) {
     EXPECT_EQ(error["base_resp"]["status_code"], 2013);
     EXPECT_EQ(HttpStatusOf(ApiStyle::kMiniMax, call.error()), 200);
   }
-  Parsed(Body(R"({"mask_sensitive_info":false,"n":1,"tool_choice":"none","temperature":0.01})"));
+  ParsedMiniMax(MiniMaxBody(
+      R"({"mask_sensitive_info":false,"n":1,"tool_choice":"none","temperature":0.01})"));
 }
 
 TEST(MiniMaxChat, RolesOfItsOwn) {
-  const auto call = Parsed(Body(
+  const auto call = ParsedMiniMax(MiniMaxBody(
       R"({"messages":[{"role":"system","name":"MiniMax AI"},
                       {"role":"sample_message_user","content":"a","name":"u"},
                       {"role":"sample_message_ai","content":"b"},
@@ -93,7 +97,7 @@ TEST(MiniMaxChat, RolesOfItsOwn) {
 
 // Written out once, to the letter.
 TEST(MiniMaxChat, AStreamToTheLetter) {
-  const auto call = Parsed(Body(R"({"stream":true})"));
+  const auto call = ParsedMiniMax(MiniMaxBody(R"({"stream":true})"));
   EXPECT_EQ(call->id().size(), 32U);
   EXPECT_EQ(call->id().find_first_not_of("0123456789abcdef"), std::string::npos);
   std::vector<AnswerStart> starts;
@@ -152,7 +156,7 @@ TEST(MiniMaxChat, AStreamToTheLetter) {
 }
 
 TEST(MiniMaxChat, AnErrorEndsAStream) {
-  const auto call = Parsed(Body(R"({"stream":true})"));
+  const auto call = ParsedMiniMax(MiniMaxBody(R"({"stream":true})"));
   std::vector<AnswerStart> starts;
   starts.push_back(StartOf(1));
   std::string out;
@@ -168,7 +172,7 @@ TEST(MiniMaxChat, AnErrorEndsAStream) {
 TEST(MiniMaxChat, AStreamIsTheWholeAnswer) {
   RandomStream random(13);
   for (int round = 0; round < 1000; ++round) {
-    const auto call = Parsed(Body(R"({"stream":true})"));
+    const auto call = ParsedMiniMax(MiniMaxBody(R"({"stream":true})"));
     std::vector<AnswerStart> starts;
     starts.push_back(StartOf(1));
     std::string out;

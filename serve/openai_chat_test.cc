@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "serve/testing/answer_events.h"
 #include "serve/testing/openai_stream.h"
 #include "serve/testing/random_answer.h"
 
@@ -15,38 +16,35 @@ namespace {
 using testing::ChatAssembler;
 using testing::ChunksIn;
 using testing::HandleOf;
+using testing::Piece;
 using testing::StartOf;
 
-Json Body(const std::string& more = "{}") {
+Json ChatBody(const std::string& more = "{}") {
   Json body = {{"model", "nano"}, {"messages", {{{"role", "user"}, {"content", "Hello"}}}}};
   body.update(Json::parse(more));
   return body;
 }
 
-std::unique_ptr<ApiCall> Parsed(const Json& body) {
+std::unique_ptr<ApiCall> ParsedChat(const Json& body) {
   auto call = ParseOpenAiChat(body);
   EXPECT_TRUE(call) << call.error().param << ": " << call.error().message;
   return call ? *std::move(call) : nullptr;
 }
 
 Generation GenerationOf(const std::string& more) {
-  return std::move(Parsed(Body(more))->generations().at(0));
+  return std::move(ParsedChat(ChatBody(more))->generations().at(0));
 }
 
-ApiError ErrorOf(const Json& body) {
+ApiError ChatError(const Json& body) {
   auto call = ParseOpenAiChat(body);
   EXPECT_FALSE(call) << body.dump();
   return call ? ApiError() : call.error();
 }
 
-Event Piece(AnswerPiece::Kind kind, std::string text) {
-  return AnswerDelta{0, {kind, std::move(text)}};
-}
-
 // The stream of one choice, and what the call says whole.
 std::pair<std::string, Json> Answered(const Json& body, const std::vector<Event>& events,
                                       size_t choices = 1) {
-  const auto call = Parsed(body);
+  const auto call = ParsedChat(body);
   std::string out;
   std::vector<AnswerStart> starts;
   starts.push_back(StartOf(choices));
@@ -70,7 +68,7 @@ TEST(OpenAiChat, TellsProgressWhereItIsAsked) {
                         {"prompt_ms", 2000}, {"predicted_n", 2}, {"predicted_ms", 500}};
 
   const std::string asked = R"("stream":true,"return_progress":true)";
-  const auto [stream, whole] = Answered(Body("{" + asked + "}"), events);
+  const auto [stream, whole] = Answered(ChatBody("{" + asked + "}"), events);
   const std::vector<Json> chunks = ChunksIn(stream);
   std::vector<Json> told;
   for (const Json& chunk : chunks) {
@@ -85,16 +83,16 @@ TEST(OpenAiChat, TellsProgressWhereItIsAsked) {
   EXPECT_EQ(whole["timings"], timings);
 
   const std::string usage = R"(,"stream_options":{"include_usage":true})";
-  const auto with_usage = ChunksIn(Answered(Body("{" + asked + usage + "}"), events).first);
+  const auto with_usage = ChunksIn(Answered(ChatBody("{" + asked + usage + "}"), events).first);
   EXPECT_EQ(with_usage.back()["timings"], timings);
   EXPECT_EQ(with_usage.back()["usage"]["prompt_tokens"], 100);
   EXPECT_EQ(with_usage.back()["choices"], Json::array());
 
-  const auto [without, answer] = Answered(Body(R"({"stream":true})"), events);
+  const auto [without, answer] = Answered(ChatBody(R"({"stream":true})"), events);
   EXPECT_EQ(without.find("prompt_progress"), std::string::npos);
   EXPECT_EQ(without.find("timings"), std::string::npos);
   EXPECT_FALSE(answer.contains("timings"));
-  EXPECT_EQ(ErrorOf(Body(R"({"return_progress":1})")).param, "return_progress");
+  EXPECT_EQ(ChatError(ChatBody(R"({"return_progress":1})")).param, "return_progress");
 }
 
 TEST(OpenAiChat, ReadsWhatIsAsked) {
@@ -136,7 +134,7 @@ TEST(OpenAiChat, NullIsAbsent) {
 }
 
 TEST(OpenAiChat, WhatChangesNothingIsIgnored) {
-  Parsed(Body(
+  ParsedChat(ChatBody(
       R"({"store":true,"user":"u","metadata":{"a":"b"},"service_tier":"flex","moderation":{},
           "reasoning_effort":"xhigh","verbosity":"low","prompt_cache_key":"k","best_of":1,
           "prompt_cache_options":{},"prompt_cache_retention":"24h","web_search_options":{},
@@ -211,12 +209,12 @@ TEST(OpenAiChat, WhatIsNotThereIsRefusedByName) {
        "add_generation_prompt"},
   };
   for (const WrongField& wrong : cases) {
-    const ApiError error = ErrorOf(Body(wrong.more));
+    const ApiError error = ChatError(ChatBody(wrong.more));
     EXPECT_EQ(error.kind, wrong.kind) << wrong.more;
     EXPECT_EQ(error.param, wrong.param) << wrong.more;
     EXPECT_FALSE(error.message.empty());
   }
-  EXPECT_EQ(ErrorOf(Json::array()).kind, kInvalid);
+  EXPECT_EQ(ChatError(Json::array()).kind, kInvalid);
 }
 
 TEST(OpenAiChat, ToolsAreShownUnlessNoneMayBeCalled) {
@@ -256,7 +254,7 @@ TEST(OpenAiChat, ContinuesAFinalMessage) {
 // Written out once, to the letter.
 TEST(OpenAiChat, AStreamToTheLetter) {
   const auto [stream, whole] =
-      Answered(Body(R"({"stream":true,"stream_options":{"include_usage":true}})"),
+      Answered(ChatBody(R"({"stream":true,"stream_options":{"include_usage":true}})"),
                {PromptProgress{3, 3, 2}, Piece(AnswerPiece::Kind::kReasoning, "why"),
                 Piece(AnswerPiece::Kind::kText, "Hi"), Piece(AnswerPiece::Kind::kCall, "f"),
                 Piece(AnswerPiece::Kind::kArguments, "{\"a\":"),
@@ -301,7 +299,7 @@ TEST(OpenAiChat, AStreamToTheLetter) {
 
 TEST(OpenAiChat, LogprobsAreThoseOfTheText) {
   const auto [stream, whole] = Answered(
-      Body(R"({"logprobs":true,"top_logprobs":1})"),
+      ChatBody(R"({"logprobs":true,"top_logprobs":1})"),
       {TokenSampled{0, 300, -0.5, {{300, -0.5}}}, Piece(AnswerPiece::Kind::kReasoning, "x"),
        TokenSampled{0, 301, -1.0, {{302, -0.25}}}, TokenSampled{0, 303, -1e99, {}},
        Piece(AnswerPiece::Kind::kText, "y"), TokenSampled{0, 304, -2.0, {}},
@@ -326,7 +324,7 @@ TEST(OpenAiChat, BytesThatAreNoTextAloneAreTold) {
   int32_t half = 0;
   while (tokenizer.TokenBytes(half) != "\xC3") ++half;
   const auto [stream, whole] =
-      Answered(Body(R"({"logprobs":true,"stream":true})"),
+      Answered(ChatBody(R"({"logprobs":true,"stream":true})"),
                {TokenSampled{0, half, -0.5, {}}, Piece(AnswerPiece::Kind::kText, "\u00e9"),
                 AnswerFinished{.reason = FinishReason::kStop, .ids = {}}, RequestDone{}});
   const Json token = ChunksIn(stream).at(1)["choices"][0]["logprobs"]["content"][0];
@@ -344,11 +342,11 @@ TEST(OpenAiChat, OneCallEndsTheAnswer) {
   }
   events.emplace_back(AnswerFinished{.reason = FinishReason::kLength, .ids = {}});
   events.emplace_back(RequestDone{});
-  const Json one = Answered(Body(R"({"parallel_tool_calls":false})"), events).second;
+  const Json one = Answered(ChatBody(R"({"parallel_tool_calls":false})"), events).second;
   EXPECT_EQ(one["choices"][0]["message"]["tool_calls"].size(), 1U);
   EXPECT_EQ(one["choices"][0]["message"]["content"], "t");
   EXPECT_EQ(one["choices"][0]["finish_reason"], "tool_calls");
-  const Json two = Answered(Body(), events).second;
+  const Json two = Answered(ChatBody(), events).second;
   EXPECT_EQ(two["choices"][0]["message"]["tool_calls"].size(), 2U);
   EXPECT_EQ(two["choices"][0]["finish_reason"], "length");
 }
@@ -358,14 +356,14 @@ TEST(OpenAiChat, ReasoningMayBeLeftOut) {
       Piece(AnswerPiece::Kind::kReasoning, "why"), Piece(AnswerPiece::Kind::kText, "Hi"),
       AnswerFinished{.reason = FinishReason::kStop, .ids = {}}, RequestDone{}};
   const auto [stream, whole] =
-      Answered(Body(R"({"include_reasoning":false,"stream":true})"), events);
+      Answered(ChatBody(R"({"include_reasoning":false,"stream":true})"), events);
   EXPECT_EQ(ChunksIn(stream).size(), 3U);
   EXPECT_EQ(stream.find("why"), std::string::npos);
   EXPECT_FALSE(whole["choices"][0]["message"].contains("reasoning_content"));
 }
 
 TEST(OpenAiChat, AnErrorEndsAStream) {
-  const auto call = Parsed(Body(R"({"stream":true})"));
+  const auto call = ParsedChat(ChatBody(R"({"stream":true})"));
   std::string out;
   std::vector<AnswerStart> starts;
   starts.push_back(StartOf(1));
@@ -385,7 +383,7 @@ TEST(OpenAiChat, AStreamIsTheWholeAnswer) {
     const size_t choices = 1 + random.Next() % 3;
     const bool logprobs = random.Next() % 2 == 0;
     const bool include_usage = random.Next() % 2 == 0;
-    Json body = Body();
+    Json body = ChatBody();
     body["n"] = choices;
     body["logprobs"] = logprobs;
     body["stream"] = true;

@@ -16,26 +16,27 @@ namespace {
 using testing::ChunksIn;
 using testing::StartOf;
 
-std::unique_ptr<ApiCall> Parsed(const std::string& body) {
+std::unique_ptr<ApiCall> ParsedCompletions(const std::string& body) {
   auto call = ParseOpenAiCompletions(Json::parse(body));
   EXPECT_TRUE(call) << call.error().param << ": " << call.error().message;
   return call ? *std::move(call) : nullptr;
 }
 
 TEST(OpenAiCompletions, PromptsOfEveryShape) {
-  const auto one = Parsed(R"({"prompt":"Hello"})");
+  const auto one = ParsedCompletions(R"({"prompt":"Hello"})");
   EXPECT_EQ(std::get<TextPrompt>(one->generations().at(0).prompt).text, "Hello");
   EXPECT_EQ(one->generations()[0].max_tokens, 16);
   EXPECT_FALSE(one->generations()[0].max_tokens_must_fit);
 
-  const auto tokens = Parsed(R"({"prompt":[5,6],"max_tokens":0,"echo":true})");
+  const auto tokens = ParsedCompletions(R"({"prompt":[5,6],"max_tokens":0,"echo":true})");
   ASSERT_EQ(tokens->generations().size(), 1U);
   EXPECT_EQ(std::get<TokenPrompt>(tokens->generations()[0].prompt).ids,
             (std::vector<int32_t>{5, 6}));
   EXPECT_EQ(tokens->generations()[0].max_tokens, 0);
   EXPECT_TRUE(tokens->generations()[0].max_tokens_must_fit);
 
-  const auto several = Parsed(R"({"prompt":["a","b",[7]],"n":2,"logprobs":0,"stop":"x"})");
+  const auto several =
+      ParsedCompletions(R"({"prompt":["a","b",[7]],"n":2,"logprobs":0,"stop":"x"})");
   ASSERT_EQ(several->generations().size(), 3U);
   EXPECT_EQ(std::get<TextPrompt>(several->generations()[1].prompt).text, "b");
   EXPECT_EQ(std::get<TokenPrompt>(several->generations()[2].prompt).ids, std::vector<int32_t>{7});
@@ -70,13 +71,13 @@ TEST(OpenAiCompletions, ErrorsNameTheField) {
   std::string many = R"({"n":128,"prompt":["a")";
   for (int i = 0; i < 8; ++i) many += ",\"a\"";
   EXPECT_EQ(param_of(many + "]}"), "n");
-  Parsed(R"({"prompt":"a","suffix":"","best_of":1,"stream":true})");
+  ParsedCompletions(R"({"prompt":"a","suffix":"","best_of":1,"stream":true})");
 }
 
 TEST(OpenAiCompletions, EchoGivesThePromptBack) {
   const Tokenizer& tokenizer = testing::NanoTokenizer();
   const std::vector<int32_t> ids = tokenizer.Encode("caf\u00e9", Tokenizer::Markers::kPlain);
-  const auto call = Parsed(R"({"prompt":["<x>",[1]],"echo":true,"stream":true})");
+  const auto call = ParsedCompletions(R"({"prompt":["<x>",[1]],"echo":true,"stream":true})");
   std::vector<AnswerStart> starts;
   starts.push_back(StartOf(1));
   starts.push_back(StartOf(1, ids));
@@ -103,7 +104,7 @@ TEST(OpenAiCompletions, EchoGivesThePromptBack) {
 TEST(OpenAiCompletions, LogprobsInTheirOldShape) {
   const Tokenizer& tokenizer = testing::NanoTokenizer();
   const std::vector<int32_t> ids = tokenizer.Encode("caf\u00e9s", Tokenizer::Markers::kPlain);
-  const auto call = Parsed(R"({"prompt":"x","logprobs":1})");
+  const auto call = ParsedCompletions(R"({"prompt":"x","logprobs":1})");
   std::vector<AnswerStart> starts;
   starts.push_back(StartOf(1));
   std::string out;

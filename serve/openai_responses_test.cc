@@ -30,7 +30,7 @@ std::unique_ptr<ResponsesCall> CallWith(const std::string& more = "") {
 }
 
 // A response as the openai package puts it together, with what that checks.
-class Assembler {
+class ResponseAssembler {
  public:
   void Take(const Json& event) {
     const std::string type = event.at("type");
@@ -117,8 +117,8 @@ class Assembler {
   bool ended_ = false;
 };
 
-Json Assemble(const std::string& stream) {
-  Assembler assembler;
+Json AssembledResponse(const std::string& stream) {
+  ResponseAssembler assembler;
   for (const Json& event : EventsIn(stream)) assembler.Take(event);
   EXPECT_TRUE(assembler.ended());
   EXPECT_EQ(assembler.items(), assembler.response().at("output"));
@@ -154,7 +154,7 @@ TEST(ResponsesAnswer, EventsComeInTheApisOrder) {
                                              "output_item.done",
                                              "completed"};
   EXPECT_EQ(types, expected);
-  const Json response = Assemble(stream);
+  const Json response = AssembledResponse(stream);
   EXPECT_EQ(response, call->Answer());
   EXPECT_EQ(response.at("status"), "completed");
   EXPECT_EQ(response.at("created_at"), 1'700'000'000);
@@ -179,7 +179,7 @@ TEST(ResponsesAnswer, AssembledStreamsAreTheWholeAnswers) {
                                    R"(,"parallel_tool_calls":false)",
                                    R"(,"store":false,"instructions":"x","metadata":{"a":"b"})"};
     const auto call = CallWith(options[random.Next() % 4]);
-    const Json assembled = Assemble(Stream(*call, events));
+    const Json assembled = AssembledResponse(Stream(*call, events));
     EXPECT_EQ(assembled, call->Answer());
     const auto streamed = CallWith();
     Stream(*streamed, events);
@@ -191,7 +191,7 @@ TEST(ResponsesAnswer, AssembledStreamsAreTheWholeAnswers) {
 
 TEST(ResponsesAnswer, WhatWasCutShortIsIncomplete) {
   const auto call = CallWith();
-  const Json response = Assemble(
+  const Json response = AssembledResponse(
       Stream(*call, AnswerOf({Say("a"), Call("f"), Arguments("{\"x\"")}, FinishReason::kLength)));
   EXPECT_EQ(response.at("status"), "incomplete");
   EXPECT_EQ(response.at("incomplete_details").at("reason"), "max_output_tokens");
@@ -199,7 +199,7 @@ TEST(ResponsesAnswer, WhatWasCutShortIsIncomplete) {
   EXPECT_EQ(response.at("output")[1].at("status"), "incomplete");
   EXPECT_EQ(response.at("output")[1].at("arguments"), "{\"x\"");
   const auto broken = CallWith();
-  const Json other = Assemble(
+  const Json other = AssembledResponse(
       Stream(*broken, AnswerOf({Call("f"), Arguments("{"), Say("oops")}, FinishReason::kStop)));
   EXPECT_EQ(other.at("status"), "completed");
   EXPECT_EQ(other.at("output")[0].at("status"), "incomplete");
@@ -209,7 +209,7 @@ TEST(ResponsesAnswer, ErrorsAreResponsesThatFailed) {
   const auto late = CallWith();
   std::string out = Stream(*late, {Say("x")});
   late->Fail({ApiErrorKind::kInternal, "broken"}, out);
-  Assembler assembler;
+  ResponseAssembler assembler;
   for (const Json& event : EventsIn(out)) assembler.Take(event);
   EXPECT_TRUE(assembler.ended());
   const Json failed = assembler.response();
@@ -230,7 +230,7 @@ TEST(ResponsesAnswer, ErrorsAreResponsesThatFailed) {
   EXPECT_EQ(events[2].at("response").at("error").at("code"), "context_length_exceeded");
 
   const auto slow = CallWith();
-  const Json timed_out = Assemble(Stream(*slow, AnswerOf({}, FinishReason::kDeadline)));
+  const Json timed_out = AssembledResponse(Stream(*slow, AnswerOf({}, FinishReason::kDeadline)));
   EXPECT_EQ(timed_out.at("status"), "failed");
   EXPECT_EQ(timed_out.at("error").at("code"), "server_error");
 }
@@ -238,7 +238,7 @@ TEST(ResponsesAnswer, ErrorsAreResponsesThatFailed) {
 TEST(ResponsesAnswer, RepeatsTheRequest) {
   const auto call = CallWith(R"(,"temperature":0.5,"tools":[{"type":"web_search"}],"top_p":0.9,
       "tool_choice":"auto","instructions":"I","metadata":{"k":"v"},"parallel_tool_calls":false)");
-  const Json response = Assemble(Stream(*call, AnswerOf({Say("x")}, FinishReason::kStop)));
+  const Json response = AssembledResponse(Stream(*call, AnswerOf({Say("x")}, FinishReason::kStop)));
   EXPECT_EQ(response.at("temperature"), 0.5);
   EXPECT_EQ(response.at("top_p"), 0.9);
   EXPECT_EQ(response.at("instructions"), "I");
@@ -258,7 +258,7 @@ Event Sampled(std::string_view text, double logprob = -0.5) {
 TEST(ResponsesAnswer, LogprobsAreThoseOfTheText) {
   const auto call = CallWith(R"(,"top_logprobs":1)");
   // A tag without text, thoughts, then text of which some was held back.
-  const Json response = Assemble(
+  const Json response = AssembledResponse(
       Stream(*call, AnswerOf({Sampled("<"), Sampled("t"), Think("t"), Sampled(">"), Sampled("a"),
                               Sampled("b"), Say("a"), Sampled("c"), Say("bc")},
                              FinishReason::kStop)));
@@ -272,7 +272,7 @@ TEST(ResponsesAnswer, LogprobsAreThoseOfTheText) {
   EXPECT_EQ(tokens, "abc");
   EXPECT_EQ(part.at("text"), "abc");
   const auto unlikely = CallWith(R"(,"include":["message.output_text.logprobs"])");
-  const Json other = Assemble(
+  const Json other = AssembledResponse(
       Stream(*unlikely, AnswerOf({Sampled("a", -std::numeric_limits<double>::infinity()), Say("a")},
                                  FinishReason::kStop)));
   EXPECT_EQ(other.at("output")[0].at("content")[0].at("logprobs")[0].at("logprob"), -9999.0);

@@ -9,15 +9,12 @@
 namespace fulmen {
 namespace {
 
+using testing::Message;
 using testing::ServedNano;
 using testing::ValueOrDie;
 using Ids = std::vector<int32_t>;
 
 const RecallAnswer kNothing = [](std::string_view) { return std::optional<Ids>(); };
-
-Json Message(const char* role, const std::string& text) {
-  return {{"role", role}, {"content", text}};
-}
 
 Generation Chat(const Json& messages) {
   Generation generation;

@@ -20,15 +20,15 @@ namespace {
 namespace fs = std::filesystem;
 using testing::MustParse;
 
-Json Message(const std::string& id, const std::string& text) {
+Json OutputMessage(const std::string& id, const std::string& text) {
   return {{"type", "message"}, {"id", id}, {"role", "user"}, {"content", text}};
 }
 
 StoredResponse Response(const std::string& id, const std::string& previous = "",
                         const std::string& text = "t") {
   return {.id = id,
-          .response = {{"id", id}, {"output", {Message("msg_" + id, text)}}},
-          .input = {Message("in_" + id, "q")},
+          .response = {{"id", id}, {"output", {OutputMessage("msg_" + id, text)}}},
+          .input = {OutputMessage("in_" + id, "q")},
           .previous = previous,
           .created = 100};
 }

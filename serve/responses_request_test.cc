@@ -2,40 +2,31 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/image_reader.h"
 #include "serve/testing/answer_events.h"
 
 namespace fulmen {
 namespace {
 
+using testing::ErrorOf;
 using testing::kHandle;
 using testing::MustParse;
+using testing::PromptOf;
 
-ChatPrompt PromptOf(const Json& body, const ReferredItems& referred = {}) {
-  auto request = ReadResponsesRequest(body, referred);
-  EXPECT_TRUE(request) << request.error().param << ": " << request.error().message;
-  if (!request) return {};
-  const auto& prompt = std::get<ChatPrompt>(request->generation.prompt);
-  const bool images = !ImageParts(prompt.messages).empty();
-  const auto pieces = FormatChat(images ? ChatFormat::kVl01 : ChatFormat::kM1,
-                                 {{"messages", prompt.messages}, {"tools", prompt.tools}});
-  EXPECT_TRUE(pieces) << pieces.error().message;
-  return prompt;
+ChatPrompt ResponsesPrompt(const Json& body, const ReferredItems& referred = {}) {
+  return PromptOf(ReadResponsesRequest(body, referred));
 }
 
-std::string MessagesOf(const std::string& input, const std::string& more = "") {
-  return PromptOf(MustParse(R"({"model":"m","input":)" + input + more + "}")).messages.dump();
+std::string ResponsesMessages(const std::string& input, const std::string& more = "") {
+  return ResponsesPrompt(MustParse(R"({"model":"m","input":)" + input + more + "}"))
+      .messages.dump();
 }
 
-std::string ErrorOf(const std::string& body) {
-  const auto call = ParseOpenAiResponses(MustParse(body));
-  if (call) return "none";
-  const char* const kind = call.error().kind == ApiErrorKind::kUnsupported ? " (unsupported)" : "";
-  return call.error().param + ": " + call.error().message + kind;
+std::string ResponsesError(const std::string& body) {
+  return ErrorOf(ParseOpenAiResponses(MustParse(body)));
 }
 
-std::string ErrorWith(const std::string& more) {
-  return ErrorOf(R"({"model":"m","input":"hi",)" + more + "}");
+std::string ResponsesErrorWith(const std::string& more) {
+  return ResponsesError(R"({"model":"m","input":"hi",)" + more + "}");
 }
 
 TEST(ResponsesRequest, FieldsOfTheAnswer) {
@@ -63,13 +54,13 @@ TEST(ResponsesRequest, FieldsOfTheAnswer) {
 }
 
 TEST(ResponsesRequest, LeadingSystemTextsAreOne) {
-  EXPECT_EQ(MessagesOf("\"hi\"", R"(,"instructions":"I")"),
+  EXPECT_EQ(ResponsesMessages("\"hi\"", R"(,"instructions":"I")"),
             R"([{"role":"system","content":"I"},{"role":"user","content":"hi"}])");
-  EXPECT_EQ(MessagesOf(R"([{"type":"message","id":"1","role":"developer","content":"A"},
+  EXPECT_EQ(ResponsesMessages(R"([{"type":"message","id":"1","role":"developer","content":"A"},
       {"role":"system","content":[{"type":"input_text","text":"B"},{"type":"input_text","text":"C"}]},
       {"role":"user","content":"one"},{"role":"user","content":"two"},
       {"role":"developer","content":"D"},{"role":"developer","content":"E"}])",
-                       R"(,"instructions":"I")"),
+                              R"(,"instructions":"I")"),
             R"([{"role":"system","content":"I\n\nA\n\nB\nC"},{"role":"user","content":"one"},)"
             R"({"role":"user","content":"two"},{"role":"system","content":"D"},)"
             R"({"role":"system","content":"E"}])");
@@ -77,7 +68,7 @@ TEST(ResponsesRequest, LeadingSystemTextsAreOne) {
 
 TEST(ResponsesRequest, ItemsOfATurnBecomeOneMessage) {
   const std::string handle = kHandle;
-  const std::string messages = MessagesOf(
+  const std::string messages = ResponsesMessages(
       R"([{"role":"user","content":"hi"},
       {"type":"reasoning","id":"rs_)" +
       handle +
@@ -107,11 +98,11 @@ TEST(ResponsesRequest, ItemsOfATurnBecomeOneMessage) {
 
 TEST(ResponsesRequest, TurnsOfDifferentHandlesStayApart) {
   const std::string other = "turn_0000000000000000000000";
-  EXPECT_EQ(MessagesOf(R"([{"role":"user","content":"hi"},
+  EXPECT_EQ(ResponsesMessages(R"([{"role":"user","content":"hi"},
       {"role":"assistant","id":"msg_)" +
-                       std::string(kHandle) + R"(_0","content":"a"},
+                              std::string(kHandle) + R"(_0","content":"a"},
       {"role":"assistant","id":"msg_)" +
-                       other + R"(_0","content":"b"},
+                              other + R"(_0","content":"b"},
       {"role":"assistant","content":"c"}])"),
             R"([{"role":"user","content":"hi"},{"role":"assistant","content":"a","handle":")" +
                 std::string(kHandle) + R"("},{"role":"assistant","content":"bc","handle":")" +
@@ -130,7 +121,7 @@ TEST(ResponsesRequest, ReferencesAndWhatWasBefore) {
       R"({"type":"function_call","id":"fc_1","call_id":"c","name":"f","arguments":"{}"})");
   const ReferredItems referred = {.before = MustParse(R"([{"role":"user","content":"hi"}])"),
                                   .by_id = {{"fc_1", call}}};
-  EXPECT_EQ(PromptOf(body, referred).messages.dump(),
+  EXPECT_EQ(ResponsesPrompt(body, referred).messages.dump(),
             R"([{"role":"system","content":"new"},{"role":"user","content":"hi"},)"
             R"({"role":"assistant","content":"","tool_calls":[{"id":"c","type":"function",)"
             R"("function":{"name":"f","arguments":"{}"}}]},)"
@@ -146,22 +137,22 @@ TEST(ResponsesRequest, ReferencesAndWhatWasBefore) {
 }
 
 TEST(ResponsesRequest, ToolsOfOtherKindsArePassedOver) {
-  const ChatPrompt prompt = PromptOf(MustParse(R"({"input":"hi","tools":[
+  const ChatPrompt prompt = ResponsesPrompt(MustParse(R"({"input":"hi","tools":[
       {"type":"web_search"},{"type":"namespace","tools":[]},{"type":"custom","name":"c"},
       {"type":"function","name":"f","description":"d","parameters":{"type":"object"},
        "strict":false}]})"));
   EXPECT_EQ(prompt.tools.dump(), R"([{"type":"function","function":{"name":"f",)"
                                  R"("description":"d","parameters":{"type":"object"}}}])");
-  EXPECT_TRUE(
-      PromptOf(MustParse(R"({"input":"hi","tools":[{"type":"web_search"}]})")).tools.is_null());
-  EXPECT_TRUE(PromptOf(MustParse(R"({"input":"hi","tool_choice":"none",
+  EXPECT_TRUE(ResponsesPrompt(MustParse(R"({"input":"hi","tools":[{"type":"web_search"}]})"))
+                  .tools.is_null());
+  EXPECT_TRUE(ResponsesPrompt(MustParse(R"({"input":"hi","tool_choice":"none",
       "tools":[{"type":"function","name":"f"}]})"))
                   .tools.is_null());
 }
 
 TEST(ResponsesRequest, Images) {
-  EXPECT_EQ(MessagesOf(R"([{"role":"user","content":[{"type":"input_text","text":"a"},)"
-                       R"({"type":"input_image","image_url":"data:x","detail":"low"}]}])"),
+  EXPECT_EQ(ResponsesMessages(R"([{"role":"user","content":[{"type":"input_text","text":"a"},)"
+                              R"({"type":"input_image","image_url":"data:x","detail":"low"}]}])"),
             R"([{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url",)"
             R"("path":"input[0].content[1]","image_url":{"url":"data:x"}}]}])");
   const std::string output =
@@ -170,49 +161,52 @@ TEST(ResponsesRequest, Images) {
       R"("image_url":"data:x"}]})";
   const std::string shown =
       R"([{"type":"image_url","path":"input[1].output[0]","image_url":{"url":"data:x"}})";
-  const Json alone = PromptOf(MustParse(R"({"model":"m","input":[)" + output + "]}")).messages;
+  const Json alone =
+      ResponsesPrompt(MustParse(R"({"model":"m","input":[)" + output + "]}")).messages;
   EXPECT_EQ(alone[1]["content"], "");
   EXPECT_EQ(alone[2]["content"].dump(), shown + "]");
-  const Json more = PromptOf(MustParse(R"({"model":"m","input":[)" + output +
-                                       R"(,{"role":"user","content":"u"}]})"))
+  const Json more = ResponsesPrompt(MustParse(R"({"model":"m","input":[)" + output +
+                                              R"(,{"role":"user","content":"u"}]})"))
                         .messages;
   EXPECT_EQ(more[2]["content"].dump(), shown + R"(,{"type":"text","text":"u"}])");
-  EXPECT_EQ(
-      ErrorOf(R"({"input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]})"),
-      "input[0].content[0].file_id: images come in the request or from a URL: there are no "
-      "stored files (unsupported)");
+  EXPECT_EQ(ResponsesError(
+                R"({"input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]})"),
+            "input[0].content[0].file_id: images come in the request or from a URL: there are no "
+            "stored files (unsupported)");
 }
 
 TEST(ResponsesRequest, RefusesByName) {
   for (const char* field :
        {R"("tool_choice":{"type":"file_search"})", R"("background":true)", R"("truncation":"auto")",
         R"("conversation":"c")", R"("prompt":{"id":"p"})"}) {
-    EXPECT_TRUE(ErrorWith(field).ends_with("(unsupported)")) << field << ErrorWith(field);
+    EXPECT_TRUE(ResponsesErrorWith(field).ends_with("(unsupported)"))
+        << field << ResponsesErrorWith(field);
   }
-  EXPECT_EQ(ErrorOf(R"({"input":[{"role":"user","content":[{"type":"input_file"}]}]})"),
+  EXPECT_EQ(ResponsesError(R"({"input":[{"role":"user","content":[{"type":"input_file"}]}]})"),
             "input[0].content[0]: parts of type input_file are not supported (unsupported)");
-  EXPECT_EQ(ErrorOf(R"({"input":[{"type":"web_search_call","id":"x"}]})"),
+  EXPECT_EQ(ResponsesError(R"({"input":[{"type":"web_search_call","id":"x"}]})"),
             "input[0].type: items of type \"web_search_call\" are not supported: known are "
             "message, reasoning, function_call, function_call_output and item_reference "
             "(unsupported)");
 }
 
 TEST(ResponsesRequest, SaysWhatIsWrong) {
-  EXPECT_EQ(ErrorOf("[]"), ": expected an object, found []");
-  EXPECT_EQ(ErrorOf("{}"), "input: expected a string or a list of items, found nothing");
-  EXPECT_EQ(ErrorOf(R"({"input":[]})"), "input: expected at least one item, found []");
-  EXPECT_EQ(ErrorOf(R"({"input":[3]})"), "input[0]: expected an object, found 3");
-  EXPECT_EQ(ErrorOf(R"({"input":[{"type":"function_call_output","call_id":"c","output":""}]})"),
-            "input[0].call_id: expected the call_id of a function_call before it, found \"c\"");
-  EXPECT_EQ(ErrorOf(R"({"input":[{"type":"function_call","call_id":"c","name":"f",
+  EXPECT_EQ(ResponsesError("[]"), ": expected an object, found []");
+  EXPECT_EQ(ResponsesError("{}"), "input: expected a string or a list of items, found nothing");
+  EXPECT_EQ(ResponsesError(R"({"input":[]})"), "input: expected at least one item, found []");
+  EXPECT_EQ(ResponsesError(R"({"input":[3]})"), "input[0]: expected an object, found 3");
+  EXPECT_EQ(
+      ResponsesError(R"({"input":[{"type":"function_call_output","call_id":"c","output":""}]})"),
+      "input[0].call_id: expected the call_id of a function_call before it, found \"c\"");
+  EXPECT_EQ(ResponsesError(R"({"input":[{"type":"function_call","call_id":"c","name":"f",
       "arguments":"{\"a"}]})"),
             "input[0].arguments: expected the text of a JSON object, found \"{\\\"a\"");
-  EXPECT_EQ(ErrorWith(R"("max_output_tokens":0)"),
+  EXPECT_EQ(ResponsesErrorWith(R"("max_output_tokens":0)"),
             "max_output_tokens: expected a whole number from 1 to 2147483647, found 0");
-  EXPECT_EQ(ErrorWith(R"("metadata":{"a":1})"),
+  EXPECT_EQ(ResponsesErrorWith(R"("metadata":{"a":1})"),
             "metadata: expected up to 16 keys of up to 64 bytes, with strings of up to 512 bytes, "
             "found {\"a\":1}");
-  EXPECT_EQ(ErrorWith(R"("tool_choice":3)"),
+  EXPECT_EQ(ResponsesErrorWith(R"("tool_choice":3)"),
             "tool_choice: expected none, auto, required or an object, found 3");
 }
 

@@ -10,15 +10,12 @@
 namespace fulmen {
 namespace {
 
+using testing::Message;
 using testing::ServedNano;
 using testing::ValueOrDie;
 using Ids = std::vector<int32_t>;
 
 const Json kInfo = {{"id", "chatcmpl-1"}};
-
-Json Message(const char* role, const std::string& text) {
-  return {{"role", role}, {"content", text}};
-}
 
 class SessionTurnTest : public ::testing::Test {
  protected:

@@ -177,8 +177,9 @@ Tokenizer PrefixSpaceTokenizer() {
   return Tokenizer::Parse(json.dump(), "test").value();
 }
 
+using Ids = std::vector<int32_t>;
+
 TEST(Chat, PartsOfOneTextGetOnePrefixSpace) {
-  using Ids = std::vector<int32_t>;
   const Tokenizer tokenizer = PrefixSpaceTokenizer();
   const auto encode = [&](const std::vector<PromptPiece>& pieces) {
     return EncodeWithLossMask(tokenizer, pieces);

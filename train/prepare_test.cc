@@ -95,7 +95,8 @@ class PrepareTest : public ::testing::Test {
 };
 
 // (text, what of it is in the loss) of a document.
-std::pair<std::string, std::string> Texts(const Tokenizer& tokenizer, const Document& document) {
+std::pair<std::string, std::string> TextAndLoss(const Tokenizer& tokenizer,
+                                                const Document& document) {
   Ids in_loss;
   for (size_t i = 0; i < document.tokens.size(); ++i) {
     const bool counts = document.loss_mask.empty() || document.loss_mask[i] != 0;
@@ -122,9 +123,9 @@ TEST_F(PrepareTest, DocumentsComeBackInOrder) {
   const std::string end = "<end_of_sentence>";
   using Pair = std::pair<std::string, std::string>;
   const std::string story = "It was <image> a dark night.\n" + end;
-  EXPECT_EQ(Texts(tokenizer, dataset.document(0)), (Pair{story, story}));
-  EXPECT_EQ(Texts(tokenizer, dataset.document(1)), (Pair{"2 + 2 = 4" + end, " 4" + end}));
-  EXPECT_EQ(Texts(tokenizer, dataset.document(2)),
+  EXPECT_EQ(TextAndLoss(tokenizer, dataset.document(0)), (Pair{story, story}));
+  EXPECT_EQ(TextAndLoss(tokenizer, dataset.document(1)), (Pair{"2 + 2 = 4" + end, " 4" + end}));
+  EXPECT_EQ(TextAndLoss(tokenizer, dataset.document(2)),
             (Pair{"<beginning_of_sentence>user name=user\nHi" + end +
                       "\n<beginning_of_sentence>ai name=assistant\nYes?" + end + "\n",
                   "Yes?" + end}));
@@ -139,7 +140,7 @@ TEST_F(PrepareTest, NoEndLeavesTextAlone) {
   PrepareOptions options = Options({Write("a.txt", "abc")});
   options.end = false;
   ASSERT_TRUE(Prepare(options));
-  EXPECT_EQ(Texts(LoadTokenizer("model"), Open("out").document(0)).first, "abc");
+  EXPECT_EQ(TextAndLoss(LoadTokenizer("model"), Open("out").document(0)).first, "abc");
 }
 
 TEST_F(PrepareTest, ThreadsAndShardsDoNotMatter) {
@@ -207,7 +208,7 @@ TEST_F(PrepareTest, TrainsATokenizerThatChats) {
   EXPECT_EQ(report->train.vocabulary, 512);
   const Dataset dataset = Open("out");
   const Document last = dataset.document(dataset.documents() - 1);
-  EXPECT_EQ(Texts(tokenizer, last).second, "Yes?<end_of_sentence>");
+  EXPECT_EQ(TextAndLoss(tokenizer, last).second, "Yes?<end_of_sentence>");
 }
 
 TEST_F(PrepareTest, FailuresLeaveNothingBehind) {

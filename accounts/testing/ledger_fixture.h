@@ -20,6 +20,7 @@ using testing::PrivatePostgres;
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kStart = 1'795'780'800 * kSecond;  // 2026-11-27, at noon
+constexpr int64_t kLargeDeposit = 1'000'000'000'000;
 // One token of input is 1 of the smallest, one of output 8, one of an image 2; a cached one is
 // free.
 constexpr Prices kPrices = {.text = {1}, .cached = {0}, .image = {2}, .output = {8}};

@@ -14,6 +14,10 @@
 
 namespace fulmen {
 
+inline constexpr AnswerFormat kPlain = {false, CallFormat::kNone};
+inline constexpr AnswerFormat kM1 = {true, CallFormat::kM1};
+inline constexpr AnswerFormat kText01 = {false, CallFormat::kText01};
+
 // The pieces of an answer that arrives cut: `next_size()` is the size of each part, 0 allowed.
 template <typename NextSize>
 std::vector<AnswerPiece> ParseInParts(AnswerFormat format, std::string_view answer,

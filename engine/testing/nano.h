@@ -74,4 +74,9 @@ struct TestEngine {
   Engine engine;
 };
 
+inline void RunToEnd(Engine& engine) {
+  while (engine.Step()) {
+  }
+}
+
 }  // namespace fulmen::testing

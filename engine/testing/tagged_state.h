@@ -16,6 +16,8 @@
 
 namespace fulmen::testing {
 
+inline constexpr int64_t kPlenty = int64_t{1} << 40;  // no limit to a test
+
 // A layer of each kind; a slot takes as much as four pages.
 inline Config TaggedConfig() {
   Config config;

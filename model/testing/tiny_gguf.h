@@ -12,6 +12,11 @@
 
 namespace fulmen::testing {
 
+// As ggml numbers its types.
+inline constexpr uint32_t kGgmlF16 = 1;
+inline constexpr uint32_t kGgmlQ80 = 8;
+inline constexpr uint32_t kGgmlI16 = 25;
+
 // Entries and tensors of a model of one lightning and one softmax layer, by name.
 struct TinyGguf {
   struct Entry {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "engine/image_reader.h"
 #include "engine/testing/nano.h"
 #include "serve/api_call.h"
 
@@ -17,6 +18,27 @@ namespace fulmen::testing {
 inline constexpr const char* kHandle = "turn_abcdefghijklmnopqrs-_9";
 
 inline Json MustParse(std::string_view text) { return ValueOrDie(ParseJson(text, "test")); }
+
+// The prompt of a request as it was read, which has to be one for the formats.
+template <class Request>
+ChatPrompt PromptOf(const ApiResult<Request>& request) {
+  EXPECT_TRUE(request) << request.error().param << ": " << request.error().message;
+  if (!request) return {};
+  const auto& prompt = std::get<ChatPrompt>(request->generation.prompt);
+  const bool images = !ImageParts(prompt.messages).empty();
+  const auto pieces = FormatChat(images ? ChatFormat::kVl01 : ChatFormat::kM1,
+                                 {{"messages", prompt.messages}, {"tools", prompt.tools}});
+  EXPECT_TRUE(pieces) << pieces.error().message;
+  return prompt;
+}
+
+template <class T>
+std::string ErrorOf(const ApiResult<T>& result) {
+  if (result) return "none";
+  const ApiError& error = result.error();
+  const char* const kind = error.kind == ApiErrorKind::kUnsupported ? " (unsupported)" : "";
+  return error.param + ": " + error.message + kind;
+}
 
 inline std::vector<AnswerStart> OneStart() {
   std::vector<AnswerStart> starts;

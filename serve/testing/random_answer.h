@@ -31,9 +31,9 @@ struct AnswerKinds {
 
 // The events of one choice: thoughts, text and calls in pieces of any size with tokens before them;
 // held back text, broken and cut calls, stop strings and every reason to end.
-class RandomAnswer {
+class ChoiceGenerator {
  public:
-  RandomAnswer(AnswerKinds kinds, RandomStream& random) : kinds_(kinds), random_(random) {}
+  ChoiceGenerator(AnswerKinds kinds, RandomStream& random) : kinds_(kinds), random_(random) {}
 
   std::vector<Event> Choice(int64_t choice) {
     choice_ = choice;
@@ -134,7 +134,7 @@ std::vector<T> Interleaved(std::vector<std::vector<T>> lists, RandomStream& rand
 inline std::vector<Event> RandomEvents(AnswerKinds kinds, size_t choices, RandomStream& random) {
   std::vector<std::vector<Event>> each;
   for (size_t i = 0; i < choices; ++i) {
-    each.push_back(RandomAnswer(kinds, random).Choice(static_cast<int64_t>(i)));
+    each.push_back(ChoiceGenerator(kinds, random).Choice(static_cast<int64_t>(i)));
   }
   std::vector<Event> events = {PromptProgress{2, 3, 2}, PromptProgress{3, 3, 2}};
   for (Event& event : Interleaved(std::move(each), random)) events.push_back(std::move(event));

@@ -12,6 +12,10 @@
 
 namespace fulmen::testing {
 
+inline Json Message(const char* role, const std::string& text) {
+  return {{"role", role}, {"content", text}};
+}
+
 struct ServedNano {
   explicit ServedNano(ServedModel::Options options = {}) {
     const std::string& chat_template = NanoTokenizer().chat_template();

@@ -21,11 +21,11 @@ struct Free {
     kFree(object);
   }
 };
-using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
+using PrivateKey = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Free<X509_free>>;
 using File = std::unique_ptr<std::FILE, Free<std::fclose>>;
 
-inline void WriteKey(const Key& key, const std::string& path) {
+inline void WriteKey(const PrivateKey& key, const std::string& path) {
   const File file(std::fopen(path.c_str(), "w"));
   ASSERT_EQ(PEM_write_PrivateKey(file.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr), 1);
 }
@@ -34,8 +34,8 @@ inline void WriteKey(const Key& key, const std::string& path) {
 class TlsFiles : public ::testing::Test {
  protected:
   void SetUp() override {
-    const Key key(EVP_EC_gen("P-256"));
-    const Key other(EVP_EC_gen("P-256"));
+    const PrivateKey key(EVP_EC_gen("P-256"));
+    const PrivateKey other(EVP_EC_gen("P-256"));
     const Certificate certificate(X509_new());
     ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), 1);
     X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -60);

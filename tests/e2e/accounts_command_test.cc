@@ -25,8 +25,6 @@
 namespace fulmen::testing {
 namespace {
 
-constexpr const char* kModel = "fulmen-nano";
-
 Words WordsOf(const std::string& line) {
   std::istringstream stream(line);
   Words words;
@@ -44,14 +42,15 @@ ProgramResult Fulmen(const std::string& line, const std::string& folder,
 // A ledger with two organisations, each with a key, money and a request of its own.
 std::map<std::string, std::string> WriteLedger(const std::string& path) {
   const auto ledger = Ledger::Open({.database = path}).value();
-  EXPECT_TRUE(ledger->SetPrices(
-      kModel, "CNY", {.text = {1'000}, .cached = {200}, .image = {1'000}, .output = {8'000}}));
+  EXPECT_TRUE(
+      ledger->SetPrices(kServedModel, "CNY",
+                        {.text = {1'000}, .cached = {200}, .image = {1'000}, .output = {8'000}}));
   std::map<std::string, std::string> keys;
   for (const std::string name : {"main", "acme"}) {
     EXPECT_TRUE(ledger->AddOrganisation(name, "CNY"));
     EXPECT_TRUE(ledger->Deposit(name, {5'000'000'000}, "opening of " + name));
     keys[name] = ledger->AddKey(name, {.name = name + "'s"}).value().key.id;
-    EXPECT_TRUE(ledger->Admit({"req_" + name, keys[name], kModel, 100}));
+    EXPECT_TRUE(ledger->Admit({"req_" + name, keys[name], kServedModel, 100}));
     const int64_t output = name == "main" ? 7 : 9;
     EXPECT_TRUE(
         ledger->Settle("req_" + name, {.prompt = 100, .text = 100, .output = output}, "stop"));
@@ -256,7 +255,7 @@ TEST_F(AccountsCommand, WorkThroughTheServerThatHasTheLedger) {
   EXPECT_NE(busy.err.find("--url"), std::string::npos) << busy.err;
 
   const std::string secret(Trimmed(run("keys create laptop --concurrent 3")));
-  const std::string bearer = "Authorization: Bearer " + secret + "\r\n";
+  const std::string bearer = Bearer(secret);
   EXPECT_EQ(run("balance show"), "4.999844 CNY\n");
   server.Post("/v1/chat/completions", ChatOf("Hi", 5), bearer);
   const Json used = Json::parse(run("usage --by key --json"));
@@ -279,7 +278,7 @@ TEST_F(AccountsCommand, WorkThroughTheServerThatHasTheLedger) {
   EXPECT_EQ(Fulmen("balance show --accounts copy.db", folder_.path()).out, run("balance show"));
 
   // An administrator's key is for this alone, and nothing of it for other keys.
-  const std::string administrator = "Authorization: Bearer " + admin + "\r\n";
+  const std::string administrator = Bearer(admin);
   EXPECT_EQ(server.Ask("POST /v1/chat/completions", ChatOf("Hi").dump(), administrator).status,
             403);
   const RawAnswer metrics = server.Ask("GET /metrics", "", administrator);

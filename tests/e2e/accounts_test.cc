@@ -14,19 +14,16 @@
 namespace fulmen::testing {
 namespace {
 
-constexpr const char* kModel = "fulmen-nano";
 constexpr Prices kPrices = {.text = {10}, .cached = {1}, .image = {20}, .output = {100}};
-constexpr const char* kChat = "/v1/chat/completions";
+constexpr const char* kChatPath = "/v1/chat/completions";
 constexpr int64_t kForever = INT64_MAX;
-
-std::string Bearer(const std::string& secret) { return "Authorization: Bearer " + secret + "\r\n"; }
 
 class Accounts : public ::testing::Test {
  protected:
   Accounts() {
     Open();
     EXPECT_TRUE(ledger_->AddOrganisation("acme", "CNY"));
-    EXPECT_TRUE(ledger_->SetPrices(kModel, "CNY", kPrices));
+    EXPECT_TRUE(ledger_->SetPrices(kServedModel, "CNY", kPrices));
   }
 
   // The file is open for the server or for the test, never for both.
@@ -72,8 +69,9 @@ class Accounts : public ::testing::Test {
 };
 
 Json MessagesOf(const std::string& text) {
-  return {
-      {"model", kModel}, {"max_tokens", 20}, {"messages", {{{"role", "user"}, {"content", text}}}}};
+  return {{"model", kServedModel},
+          {"max_tokens", 20},
+          {"messages", {{{"role", "user"}, {"content", text}}}}};
 }
 
 TEST_F(Accounts, WhatTheClientIsToldIsWhatItsRowSays) {
@@ -82,8 +80,8 @@ TEST_F(Accounts, WhatTheClientIsToldIsWhatItsRowSays) {
   Serve();
   std::string text;
   for (int i = 0; i < 20; ++i) text += "Tom lives in Rome. ";
-  const Json chat = server_->Post(kChat, ChatOf(text, 30), key);
-  const Json again = server_->Post(kChat, ChatOf(text, 30), key);
+  const Json chat = server_->Post(kChatPath, ChatOf(text, 30), key);
+  const Json again = server_->Post(kChatPath, ChatOf(text, 30), key);
   EndServer();
   const auto number = [&](const Json& answer, const char* name) {
     return answer["usage"][name].get<int64_t>();
@@ -110,7 +108,7 @@ TEST_F(Accounts, EveryApiTellsWhatItCost) {
   Serve();
   const std::string text = "Tom lives in Rome.";
   const std::vector<std::pair<std::string, Json>> calls = {
-      {kChat, ChatOf(text, 3)},
+      {kChatPath, ChatOf(text, 3)},
       {"/v1/completions", {{"prompt", {text, "Two"}}, {"max_tokens", 3}, {"n", 2}}},
       {"/v1/responses", {{"input", text}, {"max_output_tokens", 3}}},
       {"/v1/messages", MessagesOf(text)},
@@ -124,7 +122,8 @@ TEST_F(Accounts, EveryApiTellsWhatItCost) {
   Json stream = ChatOf(text, 3);
   stream["stream"] = true;
   stream["stream_options"] = {{"include_usage", true}};
-  const std::string events = server_->Ask(std::string("POST ") + kChat, stream.dump(), key).body;
+  const std::string events =
+      server_->Ask(std::string("POST ") + kChatPath, stream.dump(), key).body;
   const size_t cost = events.rfind(R"("cost":")");
   ASSERT_NE(cost, std::string::npos) << events;
   const size_t begin = cost + 8;
@@ -140,7 +139,7 @@ TEST_F(Accounts, StrangersGetNothing) {
   Serve();
   for (const std::string& headers :
        {std::string(), Bearer("sk-fulmen-wrong"), Bearer(revoked.secret.Reveal())}) {
-    EXPECT_EQ(Error(kChat, ChatOf("Hi"), headers, 401)["error"]["code"], "invalid_api_key");
+    EXPECT_EQ(Error(kChatPath, ChatOf("Hi"), headers, 401)["error"]["code"], "invalid_api_key");
     EXPECT_EQ(Error("/v1/messages", MessagesOf("Hi"), headers, 401)["error"]["type"],
               "authentication_error");
     EXPECT_EQ(Error("/v1/text/chatcompletion_v2", MessagesOf("Hi"), headers,
@@ -156,7 +155,7 @@ TEST_F(Accounts, WhoHasNothingLeftIsTold) {
   const std::string key = AddKey();
   Deposit(1'000);  // ten tokens
   Serve();
-  EXPECT_EQ(Error(kChat, ChatOf("Hi"), key, 402)["error"]["code"], "insufficient_quota");
+  EXPECT_EQ(Error(kChatPath, ChatOf("Hi"), key, 402)["error"]["code"], "insufficient_quota");
   EXPECT_EQ(Error("/v1/messages", MessagesOf("Hi"), key, 402)["error"]["type"], "billing_error");
   EXPECT_EQ(
       Error("/v1/text/chatcompletion_v2", MessagesOf("Hi"), key, 200)["base_resp"]["status_code"],
@@ -216,7 +215,7 @@ TEST_F(Accounts, ManyAtOnceStayWithinTheirLimits) {
   int passed = 0;
   for (int i = 0; i < 5; ++i) {
     const RawAnswer answer =
-        server_->Ask(std::string("POST ") + kChat, ChatOf("Hi", 4).dump(), key);
+        server_->Ask(std::string("POST ") + kChatPath, ChatOf("Hi", 4).dump(), key);
     passed += answer.status == 200 ? 1 : 0;
     EXPECT_EQ(answer.Header("x-ratelimit-limit-requests"), "3") << answer.head;
     EXPECT_EQ(answer.Header("x-ratelimit-limit-tokens"), "2000");
@@ -237,7 +236,7 @@ TEST_F(Accounts, ManyAtOnceStayWithinTheirLimits) {
       1002);
   std::string words;
   for (int i = 0; i < 2000; ++i) words += "word ";
-  EXPECT_EQ(Error(kChat, ChatOf(words, 4), key, 429)["error"]["type"], "requests");
+  EXPECT_EQ(Error(kChatPath, ChatOf(words, 4), key, 429)["error"]["type"], "requests");
   EndServer();
   EXPECT_EQ(Used().requests, 3);
 }
@@ -248,7 +247,7 @@ TEST_F(Accounts, WhatIsTooLargeForALimitIsNotTriedAgain) {
   Serve();
   std::string words;
   for (int i = 0; i < 1500; ++i) words += "word ";
-  const Json error = Error(kChat, ChatOf(words, 4), key, 429);
+  const Json error = Error(kChatPath, ChatOf(words, 4), key, 429);
   EXPECT_EQ(error["error"]["type"], "tokens");
   EXPECT_EQ(last_.Header("x-should-retry"), "false");
   EXPECT_NE(error["error"]["message"].get<std::string>().find("1000"), std::string::npos) << error;
@@ -268,8 +267,9 @@ TEST_F(Accounts, OrganisationsSeeNothingOfEachOther) {
   Deposit(1'000'000'000);
   Serve();
   const std::string text = "Tom lives in Rome. Where does Tom live?";
-  const Json response = server_->Post("/v1/responses", {{"model", kModel}, {"input", text}}, key);
-  server_->Post(kChat, ChatOf(text), key + "Session: tom\r\n");
+  const Json response =
+      server_->Post("/v1/responses", {{"model", kServedModel}, {"input", text}}, key);
+  server_->Post(kChatPath, ChatOf(text), key + "Session: tom\r\n");
   const std::string id = response["id"];
   EXPECT_EQ(server_->Ask("GET /v1/responses/" + id, "", same).status, 200);
   EXPECT_EQ(server_->Ask("GET /v1/sessions/tom", "", same).status, 200);
@@ -280,9 +280,10 @@ TEST_F(Accounts, OrganisationsSeeNothingOfEachOther) {
     EXPECT_EQ(server_->Ask(line, "", other).status, 404) << line;
   }
   EXPECT_EQ(server_->Get("/v1/sessions", other)["data"].size(), 0U);
-  const Json goes_on = {{"model", kModel}, {"input", "And now?"}, {"previous_response_id", id}};
+  const Json goes_on = {
+      {"model", kServedModel}, {"input", "And now?"}, {"previous_response_id", id}};
   EXPECT_EQ(Error("/v1/responses", goes_on, other, 404)["error"]["code"], "not_found");
-  const Json refers = {{"model", kModel},
+  const Json refers = {{"model", kServedModel},
                        {"input",
                         {{{"type", "item_reference"}, {"id", response["output"][0]["id"]}},
                          {{"role", "user"}, {"content", "And now?"}}}}};
@@ -291,7 +292,8 @@ TEST_F(Accounts, OrganisationsSeeNothingOfEachOther) {
   // What one has read is new to the other, so its time tells nothing.
   const auto cached = [&](const std::string& headers) {
     return server_
-        ->Post(kChat, ChatOf(text, 1), headers)["usage"]["prompt_tokens_details"]["cached_tokens"]
+        ->Post(kChatPath, ChatOf(text, 1),
+               headers)["usage"]["prompt_tokens_details"]["cached_tokens"]
         .get<int64_t>();
   };
   EXPECT_GT(cached(same), 0);

@@ -14,7 +14,6 @@
 namespace fulmen::testing {
 namespace {
 
-constexpr const char* kChat = "POST /v1/chat/completions";
 constexpr const char* kText = "POST /v1/completions";
 
 class Idempotent : public ::testing::Test {
@@ -50,7 +49,6 @@ class Idempotent : public ::testing::Test {
     const NewKey made = ledger_->AddKey(organisation, {.name = "of a test"}).value();
     return "Authorization: Bearer " + made.secret.Reveal() + "\r\n";
   }
-  static std::string Named(const std::string& name) { return "Idempotency-Key: " + name + "\r\n"; }
 
   const TemporaryFolder folder_;
   std::unique_ptr<Ledger> ledger_;
@@ -63,18 +61,18 @@ TEST_F(Idempotent, TheSecondGetsTheAnswerOfTheFirstAlsoAfterARestart) {
   const std::string body = ChatOf("What is Fulmen?").dump();
   Json stream = ChatOf("What is Fulmen?");
   stream["stream"] = true;
-  const RawAnswer first = server_->Ask(kChat, body, key_ + Named("a"));
-  const RawAnswer streamed = server_->Ask(kChat, stream.dump(), key_ + Named("b"));
+  const RawAnswer first = server_->Ask(kPostChat, body, key_ + IdempotencyKey("a"));
+  const RawAnswer streamed = server_->Ask(kPostChat, stream.dump(), key_ + IdempotencyKey("b"));
   EXPECT_EQ(first.status, 200);
   EXPECT_EQ(first.Header("idempotent-replayed"), "");
   EXPECT_TRUE(streamed.body.ends_with("data: [DONE]\n\n")) << streamed.body;
   for (const bool restarted : {false, true}) {
-    const RawAnswer again = server_->Ask(kChat, body, key_ + Named("a"));
+    const RawAnswer again = server_->Ask(kPostChat, body, key_ + IdempotencyKey("a"));
     EXPECT_EQ(again.status, 200);
     EXPECT_EQ(again.body, first.body);
     EXPECT_EQ(again.Header("content-type"), first.Header("content-type"));
     EXPECT_EQ(again.Header("idempotent-replayed"), "true");
-    const RawAnswer once_more = server_->Ask(kChat, stream.dump(), key_ + Named("b"));
+    const RawAnswer once_more = server_->Ask(kPostChat, stream.dump(), key_ + IdempotencyKey("b"));
     EXPECT_EQ(once_more.body, streamed.body);
     EXPECT_EQ(once_more.Header("content-type"), streamed.Header("content-type"));
     const RawAnswer along = server_->Ask("GET /v1/idempotency/b", "", key_);
@@ -91,26 +89,29 @@ TEST_F(Idempotent, TheSecondGetsTheAnswerOfTheFirstAlsoAfterARestart) {
 
 TEST_F(Idempotent, AnotherBodyIsAConflictAndAnotherOwnerAnother) {
   const std::string body = ChatOf("Hi").dump();
-  EXPECT_EQ(server_->Ask(kChat, body, key_ + Named("a")).status, 200);
-  EXPECT_EQ(server_->Ask(kChat, ChatOf("Ho").dump(), key_ + Named("a")).status, 409);
-  EXPECT_EQ(server_->Ask(kChat, body, key_ + "Session: s\r\n" + Named("a")).status, 409);
-  const RawAnswer others = server_->Ask(kChat, body, other_ + Named("a"));
+  EXPECT_EQ(server_->Ask(kPostChat, body, key_ + IdempotencyKey("a")).status, 200);
+  EXPECT_EQ(server_->Ask(kPostChat, ChatOf("Ho").dump(), key_ + IdempotencyKey("a")).status, 409);
+  EXPECT_EQ(server_->Ask(kPostChat, body, key_ + "Session: s\r\n" + IdempotencyKey("a")).status,
+            409);
+  const RawAnswer others = server_->Ask(kPostChat, body, other_ + IdempotencyKey("a"));
   EXPECT_EQ(others.status, 200);
   EXPECT_EQ(others.Header("idempotent-replayed"), "");
-  EXPECT_EQ(server_->Ask(kChat, body, key_ + Named(std::string(300, 'x'))).status, 400);
+  EXPECT_EQ(server_->Ask(kPostChat, body, key_ + IdempotencyKey(std::string(300, 'x'))).status,
+            400);
   EXPECT_EQ(Rows().size(), 1U);
 }
 
 TEST_F(Idempotent, GoesOnWhenItsClientLeavesAndWhoComesBackReadsAlong) {
   const std::string body = LongText(600, true).dump();
   {
-    RawClient client = server_->Open(kText, body, key_ + Named("a"));
+    RawClient client = server_->Open(kText, body, key_ + IdempotencyKey("a"));
     EXPECT_EQ(client.ReadHead().status, 200);
     client.Reset();
   }
-  auto twice = std::async(std::launch::async,
-                          [&] { return server_->Ask(kText, body, key_ + Named("a")).body; });
-  const std::string whole = server_->Ask(kText, body, key_ + Named("a")).body;
+  auto twice = std::async(std::launch::async, [&] {
+    return server_->Ask(kText, body, key_ + IdempotencyKey("a")).body;
+  });
+  const std::string whole = server_->Ask(kText, body, key_ + IdempotencyKey("a")).body;
   EXPECT_TRUE(whole.ends_with("data: [DONE]\n\n")) << whole;
   EXPECT_EQ(twice.get(), whole);
   const auto rows = Rows();
@@ -121,7 +122,7 @@ TEST_F(Idempotent, GoesOnWhenItsClientLeavesAndWhoComesBackReadsAlong) {
 
 TEST_F(Idempotent, OnlyItsOwnerStopsIt) {
   const std::string body = LongText(3500, true).dump();
-  RawClient client = server_->Open(kText, body, key_ + Named("a"));
+  RawClient client = server_->Open(kText, body, key_ + IdempotencyKey("a"));
   EXPECT_EQ(client.ReadHead().status, 200);
   const std::string cancel = "POST /v1/idempotency/a/cancel";
   EXPECT_EQ(server_->Ask(cancel, "{}", other_).status, 404);
@@ -139,7 +140,7 @@ TEST_F(Idempotent, ACancelledTurnOfASessionIsKeptWithItsCost) {
   body["ignore_eos"] = true;
   body["stream"] = true;
   body["session"] = "s";
-  RawClient client = server_->Open(kChat, body.dump(), key_ + Named("a"));
+  RawClient client = server_->Open(kPostChat, body.dump(), key_ + IdempotencyKey("a"));
   EXPECT_EQ(client.ReadHead().status, 200);
   std::string chunk;
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(client.ReadChunk(chunk));
@@ -160,11 +161,12 @@ TEST_F(Idempotent, ACancelledTurnOfASessionIsKeptWithItsCost) {
 
 TEST_F(Idempotent, WhatCrashedRunsAnew) {
   const std::string body = LongText(3500, true).dump();
-  RawClient client = server_->Open(kText, body, key_ + Named("a"));
+  RawClient client = server_->Open(kText, body, key_ + IdempotencyKey("a"));
   EXPECT_EQ(client.ReadHead().status, 200);
   EXPECT_EQ(Rows().size(), 1U);
   Serve();
-  const RawAnswer again = server_->Ask(kText, LongText(10, true).dump(), key_ + Named("a"));
+  const RawAnswer again =
+      server_->Ask(kText, LongText(10, true).dump(), key_ + IdempotencyKey("a"));
   EXPECT_EQ(again.status, 200) << "the name is free again";
   const auto rows = Rows();
   ASSERT_EQ(rows.size(), 2U);
@@ -174,9 +176,9 @@ TEST_F(Idempotent, WhatCrashedRunsAnew) {
 }
 
 TEST_F(Idempotent, ErrorsBeforeWorkAreNotKept) {
-  EXPECT_EQ(server_->Ask(kChat, "{", key_ + Named("a")).status, 400);
-  EXPECT_EQ(server_->Ask(kChat, R"({"messages": 1})", key_ + Named("a")).status, 400);
-  const RawAnswer good = server_->Ask(kChat, ChatOf("Hi").dump(), key_ + Named("a"));
+  EXPECT_EQ(server_->Ask(kPostChat, "{", key_ + IdempotencyKey("a")).status, 400);
+  EXPECT_EQ(server_->Ask(kPostChat, R"({"messages": 1})", key_ + IdempotencyKey("a")).status, 400);
+  const RawAnswer good = server_->Ask(kPostChat, ChatOf("Hi").dump(), key_ + IdempotencyKey("a"));
   EXPECT_EQ(good.status, 200);
   EXPECT_EQ(good.Header("idempotent-replayed"), "");
 }

@@ -23,18 +23,7 @@ const std::string& Pictures() {
   return folder;
 }
 
-// A model of random weights that reads images, made once.
-const std::string& VisionModel() {
-  static const TemporaryFolder folder;
-  static const std::string path = [] {
-    const ProgramResult made = RunFulmen(Split("synth " + TinyVision(folder / "vl", "BF16")));
-    EXPECT_EQ(made.exit_code, 0) << made.err;
-    return folder / "vl";
-  }();
-  return path;
-}
-
-ProgramResult Ask(Words words, const ProgramOptions& options = {}) {
+ProgramResult RunVision(Words words, const ProgramOptions& options = {}) {
   const Words all = {"run", "-m", VisionModel(), "-q",          "--temperature",
                      "0",   "-n", "6",           "--ignore-eos"};
   words.insert(words.begin(), all.begin(), all.end());
@@ -97,20 +86,21 @@ TEST(Images, EvalReproducesTheGoldens) {
 
 // The tokens of pictures are those of the prompt beside its text, whatever file they come from.
 TEST(Images, StandBeforeThePrompt) {
-  const int64_t text = PromptTokens(Ask({"Hi", "--json"}));
-  const int64_t one = PromptTokens(Ask({"Hi", "--json", "--image", Pictures() + "photo.png"}));
+  const int64_t text = PromptTokens(RunVision({"Hi", "--json"}));
+  const int64_t one =
+      PromptTokens(RunVision({"Hi", "--json", "--image", Pictures() + "photo.png"}));
   EXPECT_EQ(one - text, 576 + 16 * 25);
-  const int64_t two = PromptTokens(Ask(
+  const int64_t two = PromptTokens(RunVision(
       {"Hi", "--json", "--image", Pictures() + "photo.png", "--image", Pictures() + "jpeg.jpg"}));
   EXPECT_EQ(two - one, 576 + 16 * 25);
   const ProgramOptions piped = {.input = ReadFileOrDie(Pictures() + "photo.png")};
-  EXPECT_EQ(PromptTokens(Ask({"Hi", "--json", "--image", "-"}, piped)), one);
+  EXPECT_EQ(PromptTokens(RunVision({"Hi", "--json", "--image", "-"}, piped)), one);
 }
 
 TEST(Images, InAChat) {
   const std::string image = "/image " + Pictures() + "photo.png\n";
   const auto chat = [](const std::string& input) {
-    ProgramResult result = Ask({"--chat", "--verbose"}, {.input = input});
+    ProgramResult result = RunVision({"--chat", "--verbose"}, {.input = input});
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result;
   };
@@ -128,7 +118,7 @@ TEST(Images, ASessionKeepsItsPictures) {
     Words words = session;
     words.push_back(message);
     words.insert(words.end(), more.begin(), more.end());
-    return Ask(words);
+    return RunVision(words);
   };
   std::filesystem::copy(Pictures() + "photo.png", folder / "photo.png");
   const int64_t first = PromptTokens(turn("What is it?", {"--image", folder / "photo.png"}));
@@ -136,11 +126,11 @@ TEST(Images, ASessionKeepsItsPictures) {
   const int64_t second = PromptTokens(turn("And now?", {}));
   EXPECT_GT(second, first);
   // As if it had never ended.
-  const ProgramResult once =
-      Ask({"--chat", "--image", Pictures() + "photo.png"}, {.input = "What is it?\nAnd now?\n"});
+  const ProgramResult once = RunVision({"--chat", "--image", Pictures() + "photo.png"},
+                                       {.input = "What is it?\nAnd now?\n"});
   const Json last = ParseJson(turn("Why?", {}).out, "run").value();
-  const ProgramResult whole = Ask({"--chat", "--image", Pictures() + "photo.png"},
-                                  {.input = "What is it?\nAnd now?\nWhy?\n"});
+  const ProgramResult whole = RunVision({"--chat", "--image", Pictures() + "photo.png"},
+                                        {.input = "What is it?\nAnd now?\nWhy?\n"});
   EXPECT_EQ(whole.out, once.out + last.at("text").get<std::string>() + "\n");
 }
 
@@ -154,11 +144,11 @@ TEST(Images, WhatIsRefused) {
     EXPECT_EQ(std::ranges::count(result.err, '\n'), 1) << result.err;
     return result.err;
   };
-  EXPECT_NE(refused(Ask({"Hi", "--image", folder / "torn.png"})).find("fulmen: "),
+  EXPECT_NE(refused(RunVision({"Hi", "--image", folder / "torn.png"})).find("fulmen: "),
             std::string::npos);
-  EXPECT_NE(refused(Ask({"Hi", "--image", folder / "words.png"})).find("expected a picture"),
+  EXPECT_NE(refused(RunVision({"Hi", "--image", folder / "words.png"})).find("expected a picture"),
             std::string::npos);
-  EXPECT_NE(refused(Ask({"Hi", "--image", folder / "none.png"})).find("none.png"),
+  EXPECT_NE(refused(RunVision({"Hi", "--image", folder / "none.png"})).find("none.png"),
             std::string::npos);
   EXPECT_EQ(refused(RunFulmen({"run", "-q", "Hi", "--image", Pictures() + "photo.png"})),
             "fulmen: --image: the model reads text alone, and no pictures\n");

@@ -29,12 +29,10 @@
 namespace fulmen::testing {
 namespace {
 
-constexpr const char* kModel = "fulmen-nano";
-constexpr Prices kPrices = {.text = {10}, .cached = {1}, .image = {10}, .output = {100}};
-constexpr int64_t kForever = INT64_MAX;
+constexpr Prices kMeteredPrices = {.text = {10}, .cached = {1}, .image = {10}, .output = {100}};
 constexpr int64_t kDeposit = 1'000'000'000'000;
 constexpr int kOrganisations = 5;
-constexpr int kClients = 12;
+constexpr int kMeteredClients = 12;
 
 struct Size {
   int requests = 300;
@@ -90,7 +88,7 @@ class Metering : public ::testing::TestWithParam<std::string> {
     }
     options_.lease_seconds = 2;
     const auto ledger = Ledger::Open(options_).value();
-    ASSERT_TRUE(ledger->SetPrices(kModel, "CNY", kPrices));
+    ASSERT_TRUE(ledger->SetPrices(kServedModel, "CNY", kMeteredPrices));
     for (int i = 0; i < kOrganisations; ++i) {
       const std::string name = fmt::format("org {}", i);
       ASSERT_TRUE(ledger->AddOrganisation(name, "CNY"));
@@ -195,7 +193,7 @@ TEST_P(Metering, RowsAreWhatClientsWereToldAndBalancesAreWhatIsLeft) {
   StartServer();
   std::vector<std::thread> clients;
   const auto begin = std::chrono::steady_clock::now();
-  for (unsigned i = 0; i < kClients; ++i) clients.emplace_back([this, i] { Ask(i + 1); });
+  for (unsigned i = 0; i < kMeteredClients; ++i) clients.emplace_back([this, i] { Ask(i + 1); });
   KillNowAndThen();
   for (std::thread& client : clients) client.join();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
@@ -208,7 +206,7 @@ TEST_P(Metering, RowsAreWhatClientsWereToldAndBalancesAreWhatIsLeft) {
     int64_t charged = 0;
     std::string after;
     while (true) {
-      const auto page = ledger->Rows(name, 0, kForever, 1000, after).value();
+      const auto page = ledger->Rows(name, 0, INT64_MAX, 1000, after).value();
       for (const UsageRow& row : page) {
         EXPECT_TRUE(rows.emplace(LowerCase(row.request), row).second) << row.request;
         charged += row.charge.nanos;
@@ -260,7 +258,7 @@ TEST_P(Metering, LimitsHoldUnderLoad) {
     secret = made.value().secret.Reveal();
   }
   StartServer();
-  const std::string bearer = "Authorization: Bearer " + secret + "\r\n";
+  const std::string bearer = Bearer(secret);
   std::atomic<int64_t> passed = 0;
   std::atomic<bool> ends = false;
   std::vector<std::thread> clients;
@@ -309,7 +307,7 @@ TEST_P(SharedLedger, TwoServersSpendNothingTwiceAndLoseNothingInAnOutage) {
   };
   const Served first(folder_.path(), words("journal 1"));
   const Served second(folder_.path(), words("journal 2"));
-  const std::string bearer = "Authorization: Bearer " + secret + "\r\n";
+  const std::string bearer = Bearer(secret);
   std::map<int, int> statuses;
   double longest = 0;  // seconds
   std::atomic<bool> ends = false;
@@ -359,7 +357,7 @@ TEST_P(SharedLedger, TwoServersSpendNothingTwiceAndLoseNothingInAnOutage) {
   const auto ledger = Settled();
   int64_t charged = 0;
   std::map<std::string, UsageRow> rows;
-  const std::vector<UsageRow> all = ledger->Rows("poor", 0, kForever, 1000).value();
+  const std::vector<UsageRow> all = ledger->Rows("poor", 0, INT64_MAX, 1000).value();
   for (const UsageRow& row : all) {
     charged += row.charge.nanos;
     rows.emplace(LowerCase(row.request), row);

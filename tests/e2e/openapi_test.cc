@@ -16,12 +16,6 @@
 namespace fulmen::testing {
 namespace {
 
-constexpr const char* kModel = "fulmen-nano";
-constexpr const char* kChat = "POST /v1/chat/completions";
-
-std::string Bearer(const std::string& secret) { return "Authorization: Bearer " + secret + "\r\n"; }
-std::string Named(const std::string& name) { return "Idempotency-Key: " + name + "\r\n"; }
-
 Json TurnOf(const std::string& session, const std::string& text) {
   Json body = ChatOf(text, 20);
   body["session"] = session;
@@ -64,22 +58,22 @@ class OpenApi : public ::testing::Test {
   void AskOfChats() {
     Ask("GET /props");
     Ask("GET /v1/models");
-    Ask(std::string("GET /v1/models/") + kModel);
+    Ask(std::string("GET /v1/models/") + kServedModel);
     Ask("GET /v1/models/none");
     Ask("GET /v1/me");
     Ask("POST /v1/sessions", {{"name", "a"}, {"system", "Be brief."}, {"metadata", {{"x", "y"}}}});
     Ask("POST /v1/sessions", {{"name", "a"}});
-    Ask(kChat, TurnOf("a", "What is Fulmen?"), Named("k"));
+    Ask(kPostChat, TurnOf("a", "What is Fulmen?"), IdempotencyKey("k"));
     Ask("GET /v1/idempotency/k");
     Ask("GET /v1/idempotency/none");
     Json whole = ChatOf("Who are you?", 5);
     whole["logprobs"] = true;
     whole["top_logprobs"] = 2;
     whole["return_progress"] = true;
-    Ask(kChat, whole);
+    Ask(kPostChat, whole);
     whole["stream"] = true;
-    Ask(kChat, whole);
-    Ask(kChat, {{"messages", 1}});
+    Ask(kPostChat, whole);
+    Ask(kPostChat, {{"messages", 1}});
     AskWhileOneIsUnderWay();
     AskWithCalls();
     Ask("GET /v1/sessions?search=fulmen&limit=1");
@@ -97,7 +91,7 @@ class OpenApi : public ::testing::Test {
     Json body = TurnOf("long", "Tell me a story");
     body["max_tokens"] = 3500;
     body["ignore_eos"] = true;
-    RawClient client = server_->Open(kChat, body.dump(), headers_ + Named("long"));
+    RawClient client = server_->Open(kPostChat, body.dump(), headers_ + IdempotencyKey("long"));
     client.ReadHead();
     const std::regex text(R"("content":"[^"])");
     std::string chunk;
@@ -119,7 +113,7 @@ class OpenApi : public ::testing::Test {
     body["session"] = "calls";
     body["messages"].push_back({{"role", "assistant"}, {"tool_calls", Json::array({call})}});
     body["messages"].push_back({{"role", "tool"}, {"tool_call_id", "call_1"}, {"content", "9"}});
-    EXPECT_EQ(Ask(kChat, body).status, 200);
+    EXPECT_EQ(Ask(kPostChat, body).status, 200);
     Ask("GET /v1/sessions/calls");
   }
 
@@ -169,7 +163,7 @@ TEST_F(OpenApi, SoAreThoseOfAccounts) {
   headers_ = Bearer(admin);
   Ask("POST /admin/organisations", {{"name", "acme"}, {"time_zone", "Asia/Shanghai"}});
   Ask("GET /admin/organisations");
-  Ask("POST /admin/prices", {{"model", kModel}, {"input", "1"}, {"output", "8.5"}});
+  Ask("POST /admin/prices", {{"model", kServedModel}, {"input", "1"}, {"output", "8.5"}});
   Ask("GET /admin/prices");
   Ask("POST /admin/deposits", {{"amount", "12.5"}, {"reference", "r"}});
   Ask("GET /admin/deposits");

@@ -15,7 +15,7 @@
 namespace fulmen::testing {
 namespace {
 
-std::set<std::string> LinesOf(const std::string& text) {
+std::set<std::string> SetOfLines(const std::string& text) {
   std::istringstream in(text);
   std::set<std::string> lines;
   for (std::string line; std::getline(in, line);) lines.insert(line);
@@ -33,21 +33,22 @@ TEST(Packaging, TheContainerHasTheLibrariesOfTheProgram) {
     GTEST_SKIP() << "the container is a Debian 12";
   }
   // Files that it names itself; theirs come with their packages.
-  std::set<std::string> needed = LinesOf(RunScript(R"(
+  std::set<std::string> needed = SetOfLines(RunScript(R"(
 set -euo pipefail
 for name in $(readelf -d "$1" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p'); do
   file=$(ldd "$1" | awk -v name="$name" '$1 == name {print $3}')
   file=$(readlink -f "$file")
   { dpkg-query -S "$file" 2>/dev/null || dpkg-query -S "${file#/usr}"; } | cut -d: -f1
 done)",
-                                                   FulmenBinary()));
+                                                      FulmenBinary()));
   needed.erase("libc6");                               // in every Debian
   needed.erase("libopenmpi3");                         // not in the container's build
   std::erase_if(needed, [](const std::string& each) {  // of builds with sanitizers
     return each.starts_with("libasan") || each.starts_with("libubsan") ||
            each.starts_with("libtsan");
   });
-  EXPECT_EQ(LinesOf(RunScript("\"$1\" libraries", SourcePath("dist/container-build.sh"))), needed);
+  EXPECT_EQ(SetOfLines(RunScript("\"$1\" libraries", SourcePath("dist/container-build.sh"))),
+            needed);
 }
 
 // Each option stands in it once, in use or commented out, and so do all values that it shows.

@@ -16,10 +16,6 @@
 namespace fulmen::testing {
 namespace {
 
-constexpr const char* kChat = "POST /v1/chat/completions";
-
-std::string Named(const std::string& name) { return "Idempotency-Key: " + name + "\r\n"; }
-
 // One turn as the page asks for it.
 Json TurnOf(const std::string& session, const std::string& text, int max_tokens) {
   Json body = ChatOf(text, max_tokens);
@@ -62,7 +58,7 @@ TEST_F(PageSessions, BeginEmptyAndKeepTheirAnswers) {
   EXPECT_EQ(server_->Ask("POST /v1/sessions", R"({"name":"b","model":"none"})").status, 404);
 
   const RawAnswer answer =
-      server_->Ask(kChat, TurnOf("a", "What is Fulmen?", 100).dump(), Named("k"));
+      server_->Ask(kPostChat, TurnOf("a", "What is Fulmen?", 100).dump(), IdempotencyKey("k"));
   const std::vector<Json> chunks = ChunksIn(answer.body);
   ASSERT_FALSE(chunks.empty()) << answer.body;
   const Json& last = chunks.back();
@@ -96,7 +92,8 @@ TEST_F(PageSessions, BeginEmptyAndKeepTheirAnswers) {
 TEST_F(PageSessions, TheirProgressIsTold) {
   std::string text;
   for (int i = 0; i < 200; ++i) text += "All work and no play makes a dull boy. ";
-  const std::vector<Json> chunks = ChunksIn(server_->Ask(kChat, TurnOf("a", text, 5).dump()).body);
+  const std::vector<Json> chunks =
+      ChunksIn(server_->Ask(kPostChat, TurnOf("a", text, 5).dump()).body);
   std::vector<Json> told;
   for (const Json& chunk : chunks) {
     if (!chunk.contains("prompt_progress")) continue;
@@ -118,7 +115,8 @@ TEST_F(PageSessions, TheirProgressIsTold) {
 TEST_F(PageSessions, WhoLeftReadsAlongAndWhatIsCancelledIsGoneOnFrom) {
   ASSERT_EQ(server_->Ask("POST /v1/sessions", R"({"name":"a"})").status, 201);
   {
-    RawClient client = server_->Open(kChat, LongTurnOf("a", "Tell me a story").dump(), Named("k"));
+    RawClient client =
+        server_->Open(kPostChat, LongTurnOf("a", "Tell me a story").dump(), IdempotencyKey("k"));
     ReadSomeText(client);
     client.Reset();
   }
@@ -128,8 +126,9 @@ TEST_F(PageSessions, WhoLeftReadsAlongAndWhatIsCancelledIsGoneOnFrom) {
   EXPECT_EQ(under_way["messages"][0]["content"], "Tell me a story");
   EXPECT_GT(under_way["started"], 1'700'000'000);
   EXPECT_EQ(server_->Get("/v1/sessions")["data"][0]["under_way"], under_way);
-  EXPECT_EQ(server_->Ask(kChat, LongTurnOf("a", "Another").dump(), Named("k")).status, 409);
-  EXPECT_EQ(server_->Ask(kChat, TurnOf("a", "Another", 5).dump()).status, 409);
+  EXPECT_EQ(server_->Ask(kPostChat, LongTurnOf("a", "Another").dump(), IdempotencyKey("k")).status,
+            409);
+  EXPECT_EQ(server_->Ask(kPostChat, TurnOf("a", "Another", 5).dump()).status, 409);
 
   // Several read along, and one of them leaves: that stops nothing.
   RawClient reader = server_->Open("GET /v1/idempotency/k");
@@ -163,7 +162,7 @@ TEST_F(PageSessions, WhoLeftReadsAlongAndWhatIsCancelledIsGoneOnFrom) {
   EXPECT_EQ(server_->Ask("GET /v1/idempotency/k").status, 404);
   EXPECT_EQ(server_->Ask("POST /v1/idempotency/k/cancel").status, 404);
   const std::vector<Json> next =
-      ChunksIn(server_->Ask(kChat, TurnOf("a", "Go on", 5).dump(), Named("k")).body);
+      ChunksIn(server_->Ask(kPostChat, TurnOf("a", "Go on", 5).dump(), IdempotencyKey("k")).body);
   ASSERT_FALSE(next.empty());
   EXPECT_GE(next.back()["usage"]["prompt_tokens_details"]["cached_tokens"],
             session["turns"][0]["tokens"].get<int64_t>() - 1);
@@ -172,16 +171,17 @@ TEST_F(PageSessions, WhoLeftReadsAlongAndWhatIsCancelledIsGoneOnFrom) {
 
 TEST_F(PageSessions, AnswersAreKeptForAWhile) {
   const std::string body = TurnOf("a", "What is Fulmen?", 50).dump();
-  const RawAnswer first = server_->Ask(kChat, body, Named("k"));
+  const RawAnswer first = server_->Ask(kPostChat, body, IdempotencyKey("k"));
   const RawAnswer along = server_->Ask("GET /v1/idempotency/k");
   EXPECT_EQ(along.body, first.body);
   EXPECT_EQ(along.Header("content-type"), first.Header("content-type"));
   EXPECT_EQ(along.Header("idempotent-replayed"), "true");
-  EXPECT_EQ(server_->Ask(kChat, body, Named("k")).body, first.body);
-  EXPECT_EQ(server_->Ask(kChat, TurnOf("a", "Else", 50).dump(), Named("k")).status, 409);
+  EXPECT_EQ(server_->Ask(kPostChat, body, IdempotencyKey("k")).body, first.body);
+  EXPECT_EQ(server_->Ask(kPostChat, TurnOf("a", "Else", 50).dump(), IdempotencyKey("k")).status,
+            409);
   EXPECT_EQ(Session("a")["turns"].size(), 1U);
   // What was refused is not kept.
-  EXPECT_EQ(server_->Ask(kChat, "{", Named("bad")).status, 400);
+  EXPECT_EQ(server_->Ask(kPostChat, "{", IdempotencyKey("bad")).status, 400);
   EXPECT_EQ(server_->Ask("GET /v1/idempotency/bad").status, 404);
 }
 
@@ -192,8 +192,8 @@ TEST_F(PageSessions, OnlyItsOwnerReads) {
   server_ = std::make_unique<Served>(folder_.path(), Words{"--api-key-file", folder_ / "keys"});
   const std::string mine = "x-api-key: " + std::string(40, 'a') + "\r\n";
   const std::string others = "x-api-key: " + std::string(40, 'b') + "\r\n";
-  RawClient client =
-      server_->Open(kChat, LongTurnOf("a", "Tell me a story").dump(), mine + Named("k"));
+  RawClient client = server_->Open(kPostChat, LongTurnOf("a", "Tell me a story").dump(),
+                                   mine + IdempotencyKey("k"));
   ReadSomeText(client);
   EXPECT_EQ(server_->Ask("GET /v1/idempotency/k").status, 401);
   EXPECT_EQ(server_->Ask("GET /v1/idempotency/k", "", others).status, 404);
@@ -206,7 +206,7 @@ TEST_F(PageSessions, OnlyItsOwnerReads) {
 TEST_F(PageSessions, WhatWasLeftWithoutAKeyIsNotKept) {
   ASSERT_EQ(server_->Ask("POST /v1/sessions", R"({"name":"a"})").status, 201);
   {
-    RawClient client = server_->Open(kChat, LongTurnOf("a", "Tell me a story").dump());
+    RawClient client = server_->Open(kPostChat, LongTurnOf("a", "Tell me a story").dump());
     ReadSomeText(client);
     client.Reset();
   }
@@ -232,7 +232,7 @@ TEST_F(PageSessions, ThoughtsAreToldApart) {
 
 TEST_F(PageSessions, ForkAtATurnAndAreSearched) {
   for (const char* text : {"Was ist ein BLITZ? Ü", "And thunder?"}) {
-    ASSERT_EQ(server_->Ask(kChat, TurnOf("a", text, 30).dump()).status, 200);
+    ASSERT_EQ(server_->Ask(kPostChat, TurnOf("a", text, 30).dump()).status, 200);
   }
   const Json original = Session("a");
   const Json fork = {{"name", "b"}, {"turns", 1}, {"metadata", {{"title", "A branch"}}}};
@@ -241,7 +241,7 @@ TEST_F(PageSessions, ForkAtATurnAndAreSearched) {
   ASSERT_EQ(branch["turns"].size(), 1U);
   EXPECT_EQ(branch["turns"][0], original["turns"][0]);
   EXPECT_EQ(branch["metadata"], fork["metadata"]);
-  EXPECT_EQ(server_->Ask(kChat, TurnOf("b", "And rain?", 30).dump()).status, 200);
+  EXPECT_EQ(server_->Ask(kPostChat, TurnOf("b", "And rain?", 30).dump()).status, 200);
   EXPECT_EQ(Session("b")["turns"].size(), 2U);
   EXPECT_EQ(Session("a"), original);
   EXPECT_EQ(server_->Ask("POST /v1/sessions/a/fork", R"({"name":"c","turns":3})").status, 400);

@@ -21,7 +21,7 @@
 namespace fulmen::testing {
 namespace {
 
-constexpr int kClients = 64;
+constexpr int kCrowd = 64;
 
 double CrowdSeconds() {
   const char* variable = std::getenv("FULMEN_CROWD_SECONDS");
@@ -152,7 +152,7 @@ TEST(ServeCrowd, IsAnsweredUntilTheEnd) {
   std::atomic<bool> ending = false;
   {
     std::vector<std::jthread> crowd;
-    for (int i = 0; i < kClients; ++i) {
+    for (int i = 0; i < kCrowd; ++i) {
       crowd.emplace_back([&server, &ending, i] { Client(server, ending, i).Ask(); });
     }
     const double end = SteadySeconds() + CrowdSeconds();

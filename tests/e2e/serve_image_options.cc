@@ -18,17 +18,6 @@ const std::string& Picture() {
   return bytes;
 }
 
-// A model of random weights that reads images.
-std::string VisionModel() {
-  static const std::string path = [] {
-    std::string folder = NewFolder() + "/vl";
-    const ProgramResult made = RunFulmen(Split("synth " + TinyVision(folder, "BF16")));
-    EXPECT_EQ(made.exit_code, 0) << made.err;
-    return folder;
-  }();
-  return path;
-}
-
 // The status of a chat about the picture at `url`.
 int StatusOf(const Served& server, const std::string& url) {
   const Json body = {{"max_tokens", 1},

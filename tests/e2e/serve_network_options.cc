@@ -12,15 +12,17 @@
 namespace fulmen::testing {
 namespace {
 
-std::string Status(const RawAnswer& answer) { return std::to_string(answer.status); }
+std::string StatusText(const RawAnswer& answer) { return std::to_string(answer.status); }
 
 Ask StatusWith(const std::string& headers) {
-  return
-      [headers](const Served& server) { return Status(server.Ask("GET /v1/models", "", headers)); };
+  return [headers](const Served& server) {
+    return StatusText(server.Ask("GET /v1/models", "", headers));
+  };
 }
 
 std::string StatusOfLongBody(const Served& server) {
-  return Status(server.Ask("POST /v1/chat/completions", ChatOf(std::string(1000, 'a'), 1).dump()));
+  return StatusText(
+      server.Ask("POST /v1/chat/completions", ChatOf(std::string(1000, 'a'), 1).dump()));
 }
 
 void ShowHost() {
@@ -162,9 +164,9 @@ void ShowTls() {
 void ShowConnections() {
   const Served server(NewFolder(), {"--most-connections", "1"});
   const RawClient first = server.Open("GET /health");
-  EXPECT_TRUE(Eventually([&] { return Status(server.Ask("GET /health")) == "503"; }));
+  EXPECT_TRUE(Eventually([&] { return StatusText(server.Ask("GET /health")) == "503"; }));
   const RawClient other = Plain().Open("GET /health");
-  EXPECT_EQ(Status(Plain().Ask("GET /health")), "200");
+  EXPECT_EQ(StatusText(Plain().Ask("GET /health")), "200");
 }
 
 }  // namespace

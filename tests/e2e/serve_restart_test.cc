@@ -185,7 +185,7 @@ std::string TextOfStream(const std::string& stream) {
   return text;
 }
 
-using Client = bool (*)(const Served& server, const std::string& session, Promised& promised);
+using ClientCall = bool (*)(const Served& server, const std::string& session, Promised& promised);
 
 // Each returns whether it had a whole answer.
 bool AskChat(const Served& server, const std::string& session, Promised& promised) {
@@ -270,11 +270,11 @@ TEST(ServeRestart, AKillLosesNothingThatWasAcknowledged) {
   const TemporaryFolder folder;
   Promised promised;
   std::mt19937 random(static_cast<unsigned>(rounds));
-  const std::vector<std::pair<std::string, Client>> clients = {{"chat", AskChat},
-                                                               {"stream", AskChatStream},
-                                                               {"messages", AskMessages},
-                                                               {"minimax", AskMiniMax},
-                                                               {"responses", AskResponses}};
+  const std::vector<std::pair<std::string, ClientCall>> clients = {{"chat", AskChat},
+                                                                   {"stream", AskChatStream},
+                                                                   {"messages", AskMessages},
+                                                                   {"minimax", AskMiniMax},
+                                                                   {"responses", AskResponses}};
   size_t acknowledged = 0;
   for (int round = 0; round < rounds; ++round) {
     SCOPED_TRACE(fmt::format("round {}", round));

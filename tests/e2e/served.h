@@ -59,6 +59,18 @@ class Served {
   pid_t pid_ = -1;
 };
 
+// The model that comes with Fulmen, as requests and bills name it.
+inline constexpr const char* kServedModel = "fulmen-nano";
+inline constexpr const char* kPostChat = "POST /v1/chat/completions";
+
+// Headers of requests.
+inline std::string Bearer(const std::string& secret) {
+  return "Authorization: Bearer " + secret + "\r\n";
+}
+inline std::string IdempotencyKey(const std::string& key) {
+  return "Idempotency-Key: " + key + "\r\n";
+}
+
 // One message of a user's, for /v1/chat/completions; the most probable answer.
 Json ChatOf(const std::string& text, int max_tokens = 100);
 // For /v1/completions: an answer of so many tokens.
