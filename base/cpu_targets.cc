@@ -12,6 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 namespace fulmen::cpu {
 namespace {
@@ -49,6 +52,15 @@ bool MayUseAmx() {
 #endif
 }
 
+// Whether four products of bytes are added to each sum of 32 bits by one instruction of ARM's.
+bool HasDotProducts() {
+#if HWY_ARCH_ARM_A64 && defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#else
+  return false;
+#endif
+}
+
 std::vector<Target> AllTargets() {
   static const bool amx = MayUseAmx();
   std::vector<Target> targets;
@@ -56,6 +68,9 @@ std::vector<Target> AllTargets() {
     if (bit == HWY_AVX3_DL && amx) targets.push_back({"AVX3_AMX", bit, TargetExtension::kAmx});
     if (bit == HWY_AVX2 && HasAvxVnni()) {
       targets.push_back({"AVX2_VNNI", bit, TargetExtension::kAvxVnni});
+    }
+    if (bit == HWY_NEON && HasDotProducts()) {
+      targets.push_back({"NEON_DOTPROD", bit, TargetExtension::kDotProd});
     }
     targets.push_back({hwy::TargetName(bit), bit, TargetExtension::kNone});
   }

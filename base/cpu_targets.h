@@ -16,12 +16,13 @@ namespace fulmen::cpu {
 // Best first, e.g. {"AVX3_AMX", "AVX3_DL", "AVX3", "AVX2_VNNI", "AVX2", "SSE4"}. Empty when the
 // processor is older than all. AVX3_AMX are the kernels of AVX3_DL with AMX's products of bytes
 // and of BF16, and AVX2_VNNI those of AVX2 with AVX-VNNI's: the same bits as without, but where
-// weights are BF16.
+// weights are BF16. On ARM: {"NEON_DOTPROD", "NEON"}, the second with the same bits and without
+// NEON's dot products, which are an extension.
 std::vector<std::string> Targets();
 // FULMEN_CPU_TARGET, or the best. Fails when that is not one of Targets(), or there are none.
 Result<std::string> ChosenTarget();
 // What a target of ours adds to one of Highway's.
-enum class TargetExtension : uint8_t { kNone, kAvxVnni, kAmx };
+enum class TargetExtension : uint8_t { kNone, kAvxVnni, kAmx, kDotProd };
 struct Target {
   std::string name;
   int64_t bit;  // Highway's

@@ -100,6 +100,14 @@ function(fulmen_instruction_sets name)
     # One build each for SSE4, AVX2, AVX3 (AVX-512) and AVX3_DL (Ice Lake, Zen 4 and later).
     target_compile_definitions(fulmen_${name} PRIVATE HWY_BASELINE_TARGETS=HWY_SSE4
                                HWY_DISABLED_TARGETS=HWY_SSSE3 HWY_WANT_AVX3_DL)
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    # Highway asks for AES with NEON, and may be inlined by functions that the compiler writes if
+    # they, too, are told of it.
+    target_compile_options(fulmen_${name} PRIVATE -march=armv8-a+crypto)
+    # One build for NEON: SVE's vectors have no size that the compiler knows, so no array holds them.
+    target_compile_definitions(fulmen_${name} PRIVATE "HWY_DISABLED_TARGETS=(HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")
+  else()
+    message(FATAL_ERROR "The kernels are written for x86-64 and 64-bit ARM, not for ${CMAKE_SYSTEM_PROCESSOR}.")
   endif()
 endfunction()
 

@@ -201,7 +201,8 @@ TEST_P(ProductsOfExtension, GiveTheBitsOfTheSetWithout) {
 
 INSTANTIATE_TEST_SUITE_P(QuantizedLinear, ProductsOfExtension,
                          ::testing::Values(std::array{"AVX2_VNNI", "AVX2"},
-                                           std::array{"AVX3_AMX", "AVX3_DL"}),
+                                           std::array{"AVX3_AMX", "AVX3_DL"},
+                                           std::array{"NEON_DOTPROD", "NEON"}),
                          [](const auto& instance) { return instance.param[0]; });
 
 TEST(QuantizedLinear, OneTokenCannotSpoilAnother) {

@@ -203,7 +203,8 @@ TEST(Moe, QuantizedExpertsMatchTheReference) {
 
 TEST(Moe, ExtensionsOfASetGiveItsBits) {
   for (const auto& [with, without] :
-       {std::array{"AVX2_VNNI", "AVX2"}, std::array{"AVX3_AMX", "AVX3_DL"}}) {
+       {std::array{"AVX2_VNNI", "AVX2"}, std::array{"AVX3_AMX", "AVX3_DL"},
+        std::array{"NEON_DOTPROD", "NEON"}}) {
     const Result<Kernels> extended = cpu::KernelsFor(with);
     if (!extended) continue;
     const Result<Kernels> plain = cpu::KernelsFor(without);

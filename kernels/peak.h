@@ -15,7 +15,7 @@ struct DotPeak {
 
 struct Peaks {
   double fma_flops = 0;             // float32 multiply-adds, two operations each, per second
-  std::optional<DotPeak> int8_dot;  // the best product of bytes; none but on x86
+  std::optional<DotPeak> int8_dot;  // the best product of bytes; none for NEON alone
   std::optional<DotPeak> bf16_dot;  // of BF16, summed in float32 (AVX-512 BF16 or AMX)
   double read_bandwidth = 0;        // bytes per second out of memory, beyond every cache
 };

@@ -105,6 +105,20 @@ TEST(PeakLoops, TakeTheBestProductOfBytes) {
   }
 }
 
+#elif defined(__aarch64__)
+
+TEST(PeakLoops, TakeTheBestProductOfBytes) {
+  for (const std::string& target : cpu::Targets()) {
+    SCOPED_TRACE(target);
+    const cpu::PeakLoops loops = cpu::LoopsOf(target);
+    ASSERT_EQ(loops.int8.has_value(), target == "NEON_DOTPROD");
+    if (loops.int8) {
+      EXPECT_STREQ(loops.int8->instructions, "sdot");
+    }
+    EXPECT_FALSE(loops.bf16);
+  }
+}
+
 #endif
 
 // No processor adds up faster than two vectors of 512 bits at 7 GHz, or reads faster than 1 TB/s

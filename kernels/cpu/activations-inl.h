@@ -27,10 +27,10 @@ HWY_INLINE int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit -
 HWY_INLINE int64_t CeilDiv(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
 // What the instruction set offers for products of bytes, by itself and where the processor has
-// AVX-VNNI or AMX.
+// AVX-VNNI, NEON's dot products or AMX.
 constexpr ByteProducts kByteProducts =
-    HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL ? ByteProducts::kPairs : ByteProducts::kFours;
-constexpr bool kMayHaveAvxVnni = HWY_TARGET == HWY_AVX2;
+    HWY_TARGET > HWY_AVX3_DL ? ByteProducts::kPairs : ByteProducts::kFours;
+constexpr bool kMayHaveFours = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_NEON;
 constexpr bool kMayHaveAmx = HWY_ARCH_X86_64 && HWY_TARGET == HWY_AVX3_DL;
 
 // Of products by AMX: rows of a tile, columns of one, and how many rows are worth it.
@@ -39,10 +39,13 @@ constexpr int64_t kAmxColumns = 64;
 constexpr int64_t kFewestAmxRows = 6;
 constexpr int64_t kMostTileRows = std::max(kTileRows, kMayHaveAmx ? kAmxRows : 0);
 
+// Whether instructions multiply bytes that both have a sign, and not one that has a sign by one
+// that has none.
+constexpr bool kBothSigned = HWY_ARCH_ARM_A64;
+
 // x in float32, or as integers of 8 bits with one step for each block of columns, as many as the
-// weight's own blocks have. The instructions multiply bytes of which one has a sign and the other
-// has none, so x has none where weights have one. As words, integers of 8 bits fill 16, and so do
-// those of the weight.
+// weight's own blocks have. But for kBothSigned, x has no sign where weights have one. As words,
+// integers of 8 bits fill 16, and so do those of the weight.
 enum class ActivationFormat : uint8_t {
   kFloat32,
   kSignedBy32,
@@ -55,13 +58,18 @@ enum class ActivationFormat : uint8_t {
   kBf16Parts,   // float32 as the sum of three BF16, for AMX
 };
 
-// With kPairs, weights beyond kMostNarrow are multiplied as words.
+// With kPairs, weights beyond kMostNarrow are multiplied as words, but for kBothSigned: two
+// products of any byte and one that was rounded to within kMostRounded fit 16 bits.
 constexpr int kMostNarrow = 32;
+constexpr int kMostRounded = 127;
+constexpr bool MultipliesWords(ByteProducts products) {
+  return products == ByteProducts::kPairs && !kBothSigned;
+}
 
 // Calls visit.operator()<products>(), for one of those this instruction set offers.
 template <class Visit>
 HWY_INLINE auto VisitProducts(ByteProducts products, const Visit& visit) {
-  if constexpr (kMayHaveAvxVnni) {
+  if constexpr (kMayHaveFours) {
     if (products == ByteProducts::kFours) {
       return visit.template operator()<ByteProducts::kFours>();
     }
@@ -75,7 +83,12 @@ HWY_INLINE auto VisitProducts(ByteProducts products, const Visit& visit) {
 }
 
 inline ActivationFormat FormatFor(const WeightMatrix& weight, ByteProducts products) {
-  const bool pairs = products == ByteProducts::kPairs;
+  // Beside weights that have a sign.
+  constexpr auto kBy32 =
+      kBothSigned ? ActivationFormat::kSignedBy32 : ActivationFormat::kUnsignedBy32;
+  constexpr auto kBy256 =
+      kBothSigned ? ActivationFormat::kSignedBy256 : ActivationFormat::kUnsignedBy256;
+  const bool words = MultipliesWords(products);
   switch (weight.type) {
     case DType::kBF16:
       return products == ByteProducts::kTiles ? ActivationFormat::kBf16Parts
@@ -91,15 +104,15 @@ inline ActivationFormat FormatFor(const WeightMatrix& weight, ByteProducts produ
       return ActivationFormat::kSignedBy256;
     case DType::kQ4_0:
     case DType::kQ5_0:
-      return ActivationFormat::kUnsignedBy32;
+      return kBy32;
     case DType::kQ3_K:
     case DType::kQ6_K:
-      return ActivationFormat::kUnsignedBy256;
+      return kBy256;
     case DType::kQ8_0:
     case DType::kIQ4_NL:
-      return pairs ? ActivationFormat::kWordsBy32 : ActivationFormat::kUnsignedBy32;
+      return words ? ActivationFormat::kWordsBy32 : kBy32;
     case DType::kIQ4_XS:
-      return pairs ? ActivationFormat::kWordsBy256 : ActivationFormat::kUnsignedBy256;
+      return words ? ActivationFormat::kWordsBy256 : kBy256;
     default:
       return ActivationFormat::kFloat32;
   }
@@ -250,8 +263,8 @@ inline void PackBf16Parts(const float* const* rows, int64_t first, int64_t count
   }
 }
 
-// q[0 .. count) and the step of one block: the nearest multiples of max |x| / 127. What is not
-// finite makes the step NaN, so that it is seen in every output. Returns the step.
+// q[0 .. count) and the step of one block: the nearest multiples of max |x| / kMostRounded. What is
+// not finite makes the step NaN, so that it is seen in every output. Returns the step.
 HWY_INLINE float RoundBlock(const float* x, int64_t count, uint8_t* q) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
@@ -266,12 +279,12 @@ HWY_INLINE float RoundBlock(const float* x, int64_t count, uint8_t* q) {
   const float most = hn::GetLane(hn::MaxOfLanes(d, largest));
   const float zero = hn::GetLane(hn::SumOfLanes(d, not_finite));  // or NaN
   constexpr float kTiny = 0x1p-120F;                              // whose inverse is still finite
-  const FloatsV inverse = hn::Set(d, most > kTiny ? 127.0F / most : 0.0F);
+  const FloatsV inverse = hn::Set(d, most > kTiny ? kMostRounded / most : 0.0F);
   for (int64_t c = 0; c < count; c += LaneCount()) {
     const auto rounded = hn::NearestInt(hn::Mul(hn::LoadU(d, x + c), inverse));
     hn::StoreU(hn::DemoteTo(du8, hn::Add(rounded, hn::Set(di, kZeroPoint))), du8, q + c);
   }
-  return (most > kTiny ? most / 127.0F : 0.0F) + zero;
+  return (most > kTiny ? most / kMostRounded : 0.0F) + zero;
 }
 
 // Sums of 8 bytes each.

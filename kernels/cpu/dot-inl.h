@@ -28,10 +28,10 @@ HWY_INLINE IntsV BroadcastFour(const uint8_t* from) {
 
 // sum += the two products of words with a sign in each lane.
 HWY_INLINE IntsV AddPairs(IntsV sum, IntsV x, IntsV w) {
-#if !HWY_ARCH_X86
-  const auto low = [](IntsV v) HWY_ATTR { return hn::ShiftRight<16>(hn::ShiftLeft<16>(v)); };
-  const auto high = [](IntsV v) HWY_ATTR { return hn::ShiftRight<16>(v); };
-  return hn::Add(sum, hn::Add(hn::Mul(low(x), low(w)), hn::Mul(high(x), high(w))));
+#if HWY_ARCH_ARM_A64
+  const int16x8_t a = vreinterpretq_s16_s32(x.raw), b = vreinterpretq_s16_s32(w.raw);
+  const int32x4_t low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+  return hn::Add(sum, IntsV(vpaddq_s32(low, vmull_high_s16(a, b))));
 #elif HWY_TARGET <= HWY_AVX3_DL
   asm("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(w.raw));
   return sum;
@@ -44,25 +44,7 @@ HWY_INLINE IntsV AddPairs(IntsV sum, IntsV x, IntsV w) {
 #endif
 }
 
-#if !HWY_ARCH_X86
-
-// The sum of the four products of each lane, of bytes without a sign and bytes with one.
-HWY_INLINE IntsV Dot(IntsV x, IntsV w) {
-  const hn::RebindToUnsigned<Ints> du;
-  const auto xu = hn::BitCast(du, x);
-  const auto product = [&](auto x_byte, auto w_byte)
-                           HWY_ATTR { return hn::Mul(hn::BitCast(Ints(), x_byte), w_byte); };
-  const auto mask = hn::Set(du, 255);
-  const IntsV a = product(hn::And(xu, mask), hn::ShiftRight<24>(hn::ShiftLeft<24>(w)));
-  const IntsV b =
-      product(hn::And(hn::ShiftRight<8>(xu), mask), hn::ShiftRight<24>(hn::ShiftLeft<16>(w)));
-  const IntsV c =
-      product(hn::And(hn::ShiftRight<16>(xu), mask), hn::ShiftRight<24>(hn::ShiftLeft<8>(w)));
-  const IntsV e = product(hn::ShiftRight<24>(xu), hn::ShiftRight<24>(w));
-  return hn::Add(hn::Add(a, b), hn::Add(c, e));
-}
-
-#elif HWY_TARGET > HWY_AVX3_DL
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
 
 #if HWY_MAX_BYTES == 64
 HWY_INLINE IntsV MultiplyPairs8(IntsV x, IntsV w) {
@@ -105,7 +87,7 @@ struct TwoFours {
 
 // Bytes: sum += the products of x, without a sign, and w, with one, lane by lane. Exact where
 // either side is within kMostNarrow, and with kFours. Words: the same, both with a sign, always
-// exact.
+// exact. With kBothSigned: of bytes that both have a sign, exact for any w.
 template <ByteProducts kProducts>
 struct Products;
 
@@ -132,7 +114,7 @@ struct Products<ByteProducts::kPairs> {
 };
 #endif
 
-#if !HWY_ARCH_X86 || HWY_TARGET <= HWY_AVX3_DL || HWY_TARGET == HWY_AVX2
+#if HWY_ARCH_X86 && (HWY_TARGET <= HWY_AVX3_DL || HWY_TARGET == HWY_AVX2)
 template <>
 struct Products<ByteProducts::kFours> {
   static HWY_INLINE IntsV AddSigned(const TwoFours& x, const TwoFours& w, IntsV sum) {
@@ -146,9 +128,7 @@ struct Products<ByteProducts::kFours> {
   // Highway 1.0.3 does not tell the compiler that AVX3_DL has VNNI; AVX2 has it where the processor
   // has AVX-VNNI.
   static HWY_INLINE IntsV AddDot(IntsV sum, IntsV x, IntsV w) {
-#if !HWY_ARCH_X86
-    return hn::Add(sum, Dot(x, w));
-#elif HWY_TARGET == HWY_AVX2
+#if HWY_TARGET == HWY_AVX2
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(x.raw), "x"(w.raw));
     return sum;
 #else
@@ -159,11 +139,50 @@ struct Products<ByteProducts::kFours> {
 };
 #endif
 
+#if HWY_ARCH_ARM_A64
+template <>
+struct Products<ByteProducts::kPairs> {
+  static HWY_INLINE IntsV AddBothSigned(const TwoFours& x, const TwoFours& w, IntsV sum) {
+    static_assert(2 * kMostRounded * 128 <= 32767);
+    const Halves xa(x.a), xb(x.b), wa(w.a), wb(w.b);
+    const int16x8_t low = vmlal_s8(vmull_s8(xa.low(), wa.low()), xb.low(), wb.low());
+    const int16x8_t high = vmlal_high_s8(vmull_high_s8(xa.all, wa.all), xb.all, wb.all);
+    return hn::Add(sum, IntsV(vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high))));
+  }
+
+ private:
+  struct Halves {
+    int8x16_t all;
+
+    HWY_INLINE explicit Halves(IntsV v) : all(vreinterpretq_s8_s32(v.raw)) {}
+    HWY_INLINE int8x8_t low() const { return vget_low_s8(all); }
+  };
+};
+
+template <>
+struct Products<ByteProducts::kFours> {
+  static HWY_INLINE IntsV AddBothSigned(const TwoFours& x, const TwoFours& w, IntsV sum) {
+    return AddDot(AddDot(sum, x.a, w.a), x.b, w.b);
+  }
+
+ private:
+  // An extension that Highway's NEON does without, so the assembler, too, has to be told.
+  static HWY_INLINE IntsV AddDot(IntsV sum, IntsV x, IntsV w) {
+    asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+        : "+w"(sum.raw)
+        : "w"(x.raw), "w"(w.raw));
+    return sum;
+  }
+};
+#endif
+
 // sum += the products of x with the weights w, lane by lane.
 template <class Traits>
 HWY_INLINE IntsV AddProducts(const TwoFours& x, const TwoFours& w, IntsV sum) {
   using Sums = Products<Traits::kProducts>;
-  if constexpr (Traits::kWords) {
+  if constexpr (kBothSigned) {
+    return Sums::AddBothSigned(x, w, sum);
+  } else if constexpr (Traits::kWords) {
     return Sums::AddWords(x, w, sum);
   } else if constexpr (Traits::kMinimum) {
     return Sums::AddSigned(x, w, sum);

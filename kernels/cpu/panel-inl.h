@@ -65,9 +65,9 @@ struct ProductTraits : BlockTraits<BlockType> {
   using Block = BlockType;
   using Base = BlockTraits<Block>;
   static constexpr ByteProducts kProducts = kHow;
-  static constexpr bool kWords = Base::kWide && kHow == ByteProducts::kPairs;
-  static constexpr bool kZeroPoint = !Base::kMinimum && !kWords;  // x has one
-  static constexpr int kBytes = kWords ? 2 : 1;                   // of a value
+  static constexpr bool kWords = Base::kWide && MultipliesWords(kHow);
+  static constexpr bool kZeroPoint = !Base::kMinimum && !kWords && !kBothSigned;  // x has one
+  static constexpr int kBytes = kWords ? 2 : 1;                                   // of a value
 };
 
 template <class Traits>

@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #undef HWY_TARGET_INCLUDE
@@ -292,6 +294,7 @@ void AddLoopsOf(TargetExtension extension, PeakLoops& loops) {
     case TargetExtension::kAvxVnni:
       loops.int8 = {{Vnni256Loop, 2.0 * 32 * kDotSums}, "vpdpbusd of 256 bits (AVX-VNNI)"};
       break;
+    case TargetExtension::kDotProd:  // ARM's
     case TargetExtension::kNone:
       break;
   }
@@ -309,7 +312,31 @@ void AddExtensions(PeakLoops& loops) {
 
 #else
 
-void AddLoopsOf(TargetExtension, PeakLoops&) {}
+constexpr int kDotSums = 12;
+
+// The twelve sums stay in registers, of which there are 32.
+float DotProductLoop(int64_t iterations) {
+  int32x4_t sums[kDotSums];
+  for (int i = 0; i < kDotSums; ++i) sums[i] = vdupq_n_s32(i);
+  const int8x16_t a = vdupq_n_s8(1);
+  const int8x16_t b = vdupq_n_s8(-1);
+  for (int64_t n = 0; n < iterations; ++n) {
+    for (auto& sum : sums) {
+      asm volatile(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+                   : "+w"(sum)
+                   : "w"(a), "w"(b));
+    }
+  }
+  int32x4_t total = sums[0];
+  for (int i = 1; i < kDotSums; ++i) total = vaddq_s32(total, sums[i]);
+  return static_cast<float>(vgetq_lane_s32(total, 0));
+}
+
+void AddLoopsOf(TargetExtension extension, PeakLoops& loops) {
+  if (extension == TargetExtension::kDotProd) {
+    loops.int8 = {{DotProductLoop, 2.0 * 16 * kDotSums}, "sdot"};
+  }
+}
 void AddExtensions(PeakLoops&) {}
 
 #endif  // HWY_ARCH_X86

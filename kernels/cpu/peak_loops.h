@@ -25,7 +25,7 @@ struct DotLoop {
 struct PeakLoops {
   CountedLoop fma;
   ReadLoop read = nullptr;      // `bytes` is a multiple of 4096
-  std::optional<DotLoop> int8;  // the best product; none but on x86
+  std::optional<DotLoop> int8;  // the best product; none for NEON alone
   std::optional<DotLoop> bf16;
   bool bf16_weights = false;  // whether products with BF16 weights are made of it
 };

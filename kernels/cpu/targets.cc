@@ -15,6 +15,7 @@ ByteProducts ProductsOf(TargetExtension extension) {
     case TargetExtension::kAmx:
       return ByteProducts::kTiles;
     case TargetExtension::kAvxVnni:
+    case TargetExtension::kDotProd:
       return ByteProducts::kFours;
     case TargetExtension::kNone:
       break;

@@ -15,7 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
-constexpr int64_t kMostBytes = kByteProducts == ByteProducts::kPairs ? 2 : 1;  // of a value
+constexpr int64_t kMostBytes = MultipliesWords(kByteProducts) ? 2 : 1;  // of a value
 constexpr int64_t kPanelVecs = 2;
 constexpr int64_t kMostPanelRows = kPanelVecs * hn::MaxLanes(Floats());
 HWY_INLINE int64_t PanelRows() { return kPanelVecs * LaneCount(); }
