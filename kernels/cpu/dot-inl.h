@@ -168,7 +168,7 @@ struct Products<ByteProducts::kFours> {
  private:
   // An extension that Highway's NEON does without, so the assembler, too, has to be told.
   static HWY_INLINE IntsV AddDot(IntsV sum, IntsV x, IntsV w) {
-    asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+    asm(".arch armv8.2-a+crypto+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
         : "+w"(sum.raw)
         : "w"(x.raw), "w"(w.raw));
     return sum;

@@ -322,7 +322,7 @@ float DotProductLoop(int64_t iterations) {
   const int8x16_t b = vdupq_n_s8(-1);
   for (int64_t n = 0; n < iterations; ++n) {
     for (auto& sum : sums) {
-      asm volatile(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+      asm volatile(".arch armv8.2-a+crypto+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
                    : "+w"(sum)
                    : "w"(a), "w"(b));
     }
