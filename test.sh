@@ -6,8 +6,8 @@ cd "$root"
 
 usage() {
   cat <<'TXT'
-Usage: ./test.sh [--ci] [--targets] [--clang] [--lint] [--sanitize] [--fuzz] [--agents] [--full]
-                 [--only] [--setup-only]
+Usage: ./test.sh [--ci] [--targets] [--clang] [--lint] [--sanitize] [--fuzz] [--agents] [--arm]
+                 [--full] [--only] [--setup-only]
 
 Installs what is missing (apt), builds everything in build/release and runs every test: the
 kernels' with every instruction set of this machine, those of model, engine and train with the best
@@ -19,6 +19,8 @@ one and with AVX2.
   --sanitize    then run the tests under the address, undefined and thread sanitizers
   --fuzz        then run every fuzz target for a minute (FUZZ_SECONDS=N for another time)
   --agents      then have Claude Code, Codex, opencode and pi talk to the server (downloads them)
+  --arm         then build for 64-bit ARM, and run the tests of base, kernels, formats and images
+                under qemu-user (Debian)
   --full        all of these
   --ci          what a submission must pass: --targets, --lint for what changed in the last
                 four hours, --sanitize of the folders that changed then, without end-to-end
@@ -32,7 +34,7 @@ is 0 when nothing failed.
 TXT
 }
 
-ci='' targets='' clang='' lint='' sanitize='' fuzz='' agents='' only='' setup_only=''
+ci='' targets='' clang='' lint='' sanitize='' fuzz='' agents='' arm='' only='' setup_only=''
 for argument in "$@"; do
   case $argument in
     --ci) ci=1 targets=1 lint=1 sanitize=1 ;;
@@ -42,7 +44,8 @@ for argument in "$@"; do
     --sanitize) sanitize=1 ;;
     --fuzz) fuzz=1 ;;
     --agents) agents=1 ;;
-    --full) targets=1 clang=1 lint=1 sanitize=1 fuzz=1 agents=1 ;;
+    --arm) arm=1 ;;
+    --full) targets=1 clang=1 lint=1 sanitize=1 fuzz=1 agents=1 arm=1 ;;
     --only) only=1 ;;
     --setup-only) setup_only=1 ;;
     -h | --help)
@@ -210,9 +213,37 @@ run_fuzzers() {
   done
 }
 
+# The libraries of ARM that the build asks for, unpacked in build/aarch64-root: none of their programs
+# is run, and the system's own packages stay as they are.
+arm_root() {
+  local folder=$root/build/aarch64-root libraries link
+  [[ ! -f $folder/complete ]] || return 0
+  say "Unpacking the libraries for ARM in build/aarch64-root"
+  rm -rf "$folder"
+  libraries=$(printf '%s\n' "${build_packages[@]}" | grep -e '-dev$' | grep -v openmpi)
+  # shellcheck source=/dev/null
+  mmdebstrap --quiet --variant=extract --architectures=arm64 --include="$libraries" \
+    "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$folder" >&2 ||
+    fail "mmdebstrap could not unpack the libraries for ARM"
+  # What a link names from / on lies in this folder.
+  while read -r link; do
+    ln -sfnr "$folder$(readlink "$link")" "$link"
+  done < <(find "$folder/usr/lib" -type l -lname '/*')
+  touch "$folder/complete"
+}
+
+run_arm() {
+  arm_root
+  # qemu-user neither limits the address space nor tells the system to fetch pages, the system cannot
+  # start a program for ARM again by itself, and speeds would be the emulator's.
+  local filter=-Machine.AddressSpaceLimitsMemory:MappedFile.FetchesPagesThatAreNotInMemory
+  GTEST_FILTER=$filter:MappedFileDeathTest.*:Peaks.* run_tests aarch64 base kernels formats images
+}
+
 packages=("${build_packages[@]}" "${test_packages[@]}")
 # shellcheck disable=SC2207  # package names are single words
 [[ $lint || $clang || $fuzz ]] && packages+=($(clang_packages))
+[[ $arm ]] && packages+=(g++-aarch64-linux-gnu qemu-user mmdebstrap)
 command -v npm >/dev/null || packages+=(npm)  # which installs what tests/clients and web/ ask for
 # For tests/page. Ubuntu's package of this name is a snap, which no container can run.
 ! grep -qs '^ID=debian' /etc/os-release || packages+=(chromium)
@@ -252,6 +283,7 @@ if [[ $sanitize ]]; then
   fi
 fi
 [[ $fuzz ]] && stage 'fuzzing' run_fuzzers
+[[ $arm ]] && stage 'ARM: build and tests' run_arm
 [[ $agents ]] && stage 'agents' run_agents
 
 printf '\n'

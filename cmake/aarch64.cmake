@@ -1,5 +1,5 @@
-# For a processor of 64-bit ARM, by the cross compiler and the libraries that scripts/arm_root.sh
-# unpacks; tests run under qemu-user.
+# For 64-bit ARM: Debian's cross compiler, the libraries that ./test.sh --arm unpacks, and qemu-user
+# to run tests.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 cmake_path(SET CMAKE_SYSROOT NORMALIZE ${CMAKE_CURRENT_LIST_DIR}/../build/aarch64-root)
