@@ -236,8 +236,8 @@ run_arm() {
   arm_root
   # qemu-user neither limits the address space nor tells the system to fetch pages, the system cannot
   # start a program for ARM again by itself, and speeds would be the emulator's.
-  local filter=-Machine.AddressSpaceLimitsMemory:MappedFile.FetchesPagesThatAreNotInMemory
-  GTEST_FILTER=$filter:MappedFileDeathTest.*:Peaks.* run_tests aarch64 base kernels formats images
+  local left_out=Machine.AddressSpaceLimitsMemory:MappedFile.FetchesPagesThatAreNotInMemory
+  GTEST_FILTER="-$left_out:MappedFileDeathTest.*:Peaks.*" run_tests aarch64 base kernels formats images
 }
 
 packages=("${build_packages[@]}" "${test_packages[@]}")

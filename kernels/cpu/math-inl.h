@@ -23,6 +23,25 @@ using Floats = hn::ScalableTag<float>;
 using FloatsV = hn::Vec<Floats>;
 HWY_INLINE int64_t LaneCount() { return static_cast<int64_t>(hn::Lanes(Floats())); }
 
+// v, brought to the bound where it is below or above. NaN stays NaN: x86 takes the second operand
+// then, and ARM has an instruction for it, where Highway uses the one that takes the number.
+template <class V>
+HWY_INLINE V AtLeast(V bound, V v) {
+#if HWY_ARCH_ARM_A64
+  return V(vmaxq_f32(bound.raw, v.raw));
+#else
+  return hn::Max(bound, v);
+#endif
+}
+template <class V>
+HWY_INLINE V AtMost(V bound, V v) {
+#if HWY_ARCH_ARM_A64
+  return V(vminq_f32(bound.raw, v.raw));
+#else
+  return hn::Min(bound, v);
+#endif
+}
+
 // p * 2^n for whole n and p near 1, rounded once; -150 <= n <= 128.
 template <class D, class V>
 HWY_INLINE V MultiplyByPowerOf2([[maybe_unused]] D d, V p, V n) {
@@ -46,8 +65,7 @@ HWY_INLINE V MultiplyByPowerOf2([[maybe_unused]] D d, V p, V n) {
 // 1 + r + r^2 q(r), q the minimax polynomial of degree 4 (relative error 4e-9).
 template <class D, class V>
 HWY_INLINE V Exp(D d, V v) {
-  // NaN passes through both: x86 takes the second operand then, others propagate it.
-  v = hn::Max(hn::Set(d, -104.0F), hn::Min(hn::Set(d, 89.0F), v));
+  v = AtLeast(hn::Set(d, -104.0F), AtMost(hn::Set(d, 89.0F), v));
   const V n = hn::Round(hn::Mul(v, hn::Set(d, 1.44269504F)));
   V r = hn::NegMulAdd(n, hn::Set(d, 0.693145751953125F), v);
   r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6F), r);
@@ -63,7 +81,7 @@ HWY_INLINE V Exp(D d, V v) {
 // changes nothing.
 template <class D, class V>
 HWY_INLINE V OnePlusExpOfMinus(D d, V v) {
-  return hn::Add(hn::Set(d, 1.0F), Exp(d, hn::Max(hn::Set(d, -80.0F), hn::Neg(v))));
+  return hn::Add(hn::Set(d, 1.0F), Exp(d, AtLeast(hn::Set(d, -80.0F), hn::Neg(v))));
 }
 
 // 1 / (1 + e^-v)
@@ -113,8 +131,7 @@ struct NormalTail {
 // degree 8 of least relative error (1.1e-8).
 template <class D, class V>
 HWY_INLINE NormalTail<V> TailOfNormal(D d, V v) {
-  // NaN passes through, as in Exp.
-  const V distance = hn::Min(hn::Set(d, 12.5F), hn::Abs(v));
+  const V distance = AtMost(hn::Set(d, 12.5F), hn::Abs(v));
   const V bell = Exp(d, hn::Mul(distance, hn::Mul(distance, hn::Set(d, -0.5F))));
   const V one = hn::Set(d, 1.0F);
   const V t = hn::Div(one, hn::MulAdd(distance, hn::Set(d, 0.265F), one));
