@@ -22,8 +22,8 @@ class LayeredForward {
  public:
   // `sequence` has room for the tokens, at least one, each in [0, vocab). `forks`: as the snapshots
   // of a ForwardBatch, by position. Nobody may touch any of them until all layers are done; they
-  // and what the others refer to must outlive this. `memory` has room for the residual stream, and
-  // nobody else allocates from it meanwhile.
+  // and what the others refer to must outlive this. The residual stream lies in `memory`, from
+  // which nobody else allocates meanwhile.
   LayeredForward(const Model& model, const Compute& compute, std::span<const int32_t> tokens,
                  SequenceState& sequence, std::span<SequenceState* const> forks, Workspace& memory);
   LayeredForward(const LayeredForward&) = delete;
