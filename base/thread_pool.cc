@@ -38,7 +38,11 @@ void SpinUntil(Done done) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : threads_(threads > 0 ? threads : AvailableProcessors()) {
+ThreadPool::ThreadPool(int threads, const Topology& topology)
+    : threads_(threads > 0 ? threads : AvailableProcessors()),
+      topology_(topology),
+      places_(topology.PlaceThreads(threads_)),
+      queues_(static_cast<size_t>(topology.nodes())) {
   FULMEN_CHECK(threads >= 0, "{} threads", threads);
   try {
     for (int worker = 1; worker < threads_; ++worker) {
@@ -65,9 +69,36 @@ void ThreadPool::ParallelFor(int64_t tasks, const std::function<void(int64_t, in
     for (int64_t task = 0; task < tasks; ++task) body(task, 0);
     return;
   }
+  by_node_.clear();
+  for (Queue& queue : queues_) {
+    queue.next.store(0, std::memory_order_relaxed);
+    queue.end = 0;
+  }
+  queues_[0].end = tasks;
+  Run(body);
+}
+
+void ThreadPool::ParallelFor(int64_t tasks, const std::function<int(int64_t)>& node_of,
+                             const std::function<void(int64_t, int)>& body) {
+  if (queues_.size() == 1 || workers_.empty() || tasks <= 1) return ParallelFor(tasks, body);
+  // A counting sort.
+  for (Queue& queue : queues_) queue.end = 0;
+  for (int64_t task = 0; task < tasks; ++task) ++queues_[static_cast<size_t>(node_of(task))].end;
+  int64_t begin = 0;
+  for (Queue& queue : queues_) {
+    queue.next.store(begin, std::memory_order_relaxed);
+    begin += std::exchange(queue.end, begin);
+  }
+  by_node_.resize(static_cast<size_t>(tasks));
+  for (int64_t task = 0; task < tasks; ++task) {
+    Queue& queue = queues_[static_cast<size_t>(node_of(task))];
+    by_node_[static_cast<size_t>(queue.end++)] = task;
+  }
+  Run(body);
+}
+
+void ThreadPool::Run(const std::function<void(int64_t, int)>& body) {
   body_ = &body;
-  tasks_ = tasks;
-  next_task_.store(0, std::memory_order_relaxed);
   joined_.store(kOpen, std::memory_order_release);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
@@ -105,11 +136,16 @@ void ThreadPool::Leave() {
 }
 
 void ThreadPool::Work(int worker) {
+  const size_t home = static_cast<size_t>(worker == 0 ? topology_.CurrentNode()
+                                                      : places_[static_cast<size_t>(worker)]);
   try {
-    while (!failed_.load(std::memory_order_relaxed)) {
-      const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks_) return;
-      (*body_)(task, worker);
+    for (size_t node = 0; node < queues_.size(); ++node) {
+      Queue& queue = queues_[(home + node) % queues_.size()];
+      while (!failed_.load(std::memory_order_relaxed)) {
+        const int64_t next = queue.next.fetch_add(1, std::memory_order_relaxed);
+        if (next >= queue.end) break;
+        (*body_)(by_node_.empty() ? next : by_node_[static_cast<size_t>(next)], worker);
+      }
     }
   } catch (...) {
     if (!failed_.exchange(true)) failure_ = std::current_exception();
@@ -117,6 +153,7 @@ void ThreadPool::Work(int worker) {
 }
 
 void ThreadPool::WorkerLoop(int worker) {
+  topology_.BindThread(places_[static_cast<size_t>(worker)]);
   uint32_t seen = 0;
   for (;;) {
     SpinUntil([&] { return generation_.load(std::memory_order_acquire) != seen; });

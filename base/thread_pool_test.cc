@@ -113,5 +113,41 @@ TEST(ThreadPool, EndsIdleAtOnce) {
   for (int i = 0; i < 100; ++i) ThreadPool pool(4);
 }
 
+TEST(ThreadPool, EveryPartHasANode) {
+  const ThreadPool two(4, Topology::Invented("numa:2 pu:2"));
+  for (int64_t part = 0; part < 10; ++part) EXPECT_EQ(two.NodeOf(part, 10), part < 5 ? 0 : 1);
+  // Threads are shared out as 2 and 1, so rows are, too.
+  const ThreadPool uneven(3, Topology::Invented("numa:2 pu:4"));
+  EXPECT_EQ(uneven.NodeOf(199, 300), 0);
+  EXPECT_EQ(uneven.NodeOf(200, 300), 1);
+  EXPECT_EQ(ThreadPool(3, Topology::Invented("numa:1 pu:4")).NodeOf(299, 300), 0);
+}
+
+TEST(ThreadPool, NodesTakeTheirOwnTasksFirst) {
+  constexpr int kThreads = 6;
+  ThreadPool pool(kThreads, Topology::Invented("numa:3 pu:2"));
+  for (int loop = 0; loop < 50; ++loop) {
+    std::atomic<int> met{0};
+    const auto node_of = [](int64_t task) { return static_cast<int>(task % 3); };
+    pool.ParallelFor(kThreads, node_of, [&](int64_t task, int worker) {
+      EXPECT_EQ(node_of(task), worker / 2);
+      ++met;
+      while (met < kThreads) std::this_thread::yield();  // so each thread takes one task
+    });
+  }
+}
+
+TEST(ThreadPool, NodesHelpEachOther) {
+  ThreadPool pool(4, Topology::Invented("numa:2 pu:2"));
+  for (const int64_t tasks : {1, 2, 7, 1000}) {
+    std::vector<std::atomic<int>> runs(static_cast<size_t>(tasks));
+    const auto one_node = [](int64_t) { return 1; };
+    const auto run = [&](int64_t task, int) { ++runs[static_cast<size_t>(task)]; };
+    pool.ParallelFor(tasks, one_node, run);
+    pool.ParallelFor(tasks, run);
+    for (const std::atomic<int>& count : runs) EXPECT_EQ(count, 2);
+  }
+}
+
 }  // namespace
 }  // namespace fulmen

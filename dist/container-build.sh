@@ -10,8 +10,8 @@ set -euo pipefail
 
 # tests/e2e/packaging_test.cc compares these with what the program is linked with.
 libraries=(
-  libcurl4 libdate-tz3 libedit2 libexif12 libfmt9 libgcc-s1 libgif7 libhwy1 libjpeg62-turbo libonig5 libpng16-16 libpqxx-6.4
-  libprometheus-cpp-core1.0 libsimdjson14 libsqlite3-0 libssl3 libstdc++6 libtomlplusplus3
+  libcurl4 libdate-tz3 libedit2 libexif12 libfmt9 libgcc-s1 libgif7 libhwloc15 libhwy1 libjpeg62-turbo
+  libonig5 libpng16-16 libpqxx-6.4 libprometheus-cpp-core1.0 libsimdjson14 libsqlite3-0 libssl3 libstdc++6 libtomlplusplus3
   libutf8proc2 libwebpdemux2 libxxhash0 libzstd1
 )
 

@@ -118,7 +118,7 @@ TEST(QuantizedLinear, RepackedWeightsGiveTheSameBits) {
       const TestWeight weight(out, in, type, 4);
       for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
         for (const int threads : {1, 3}) {
-          TestContext context(threads);
+          TestContext context(threads, testing::TwoNodes());
           const size_t bytes = kernels.repacked_bytes(context.context, weight.view());
           EXPECT_GE(bytes, weight.view().bytes());
           std::vector<std::byte, AlignedAllocator<std::byte>> memory(bytes);
@@ -146,7 +146,7 @@ TEST(QuantizedLinear, ThreadsAndChunksDoNotChangeBits) {
       TestContext one;
       const std::vector<float> expected = Multiply(kernels, one, x.view(), weight.view());
       for (const int threads : {1, 3}) {
-        TestContext context(threads);
+        TestContext context(threads, testing::TwoNodes());
         for (const int64_t chunk : {73, 11, 1}) {
           std::vector<float> all;
           for (int64_t first = 0; first < kTokens; first += chunk) {

@@ -231,7 +231,7 @@ TEST_P(MoeBits, NeighboursThreadsAndChunksDoNotChangeThem) {
     TestContext one;
     const std::vector<float> expected = problem.Run(kernels.moe, one);
     for (const int threads : {1, 2, 3}) {
-      TestContext context(threads);
+      TestContext context(threads, testing::TwoNodes());
       for (const int64_t chunk : {kTokens, int64_t{141}, int64_t{7}, int64_t{1}}) {
         std::vector<float> all;
         for (int64_t first = 0; first < kTokens; first += chunk) {

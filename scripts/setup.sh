@@ -7,7 +7,7 @@ root=$(cd -- "$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")/.." && pwd)
 # What `cmake --preset release` asks for (cmake/fulmen.cmake says what each is used by).
 build_packages=(
   g++ cmake ninja-build pkg-config
-  libhwy-dev libonig-dev libutf8proc-dev libfmt-dev nlohmann-json3-dev
+  libhwy-dev libhwloc-dev libonig-dev libutf8proc-dev libfmt-dev nlohmann-json3-dev
   libexpected-dev libedit-dev libtomlplusplus-dev libgtest-dev libbenchmark-dev libssl-dev
   libcurl4-openssl-dev libsqlitecpp-dev libsqlite3-dev libzstd-dev libxxhash-dev
   libboost1.81-dev libsimdjson-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin

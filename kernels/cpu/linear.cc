@@ -73,12 +73,20 @@ void MultiplyAll(KernelContext& context, ConstMatrix x,
   const int64_t rows_per_piece = RoundUp(CeilDiv(x.rows, most_pieces), unit);
   const int64_t pieces = CeilDiv(x.rows, rows_per_piece);
   const int64_t work = x.rows * out * CeilDiv(x.cols, LaneCount());
-  ForTasks(context.pool, row_tasks * pieces, work, [&](int64_t task, int) HWY_ATTR {
+  // Which of the products a task is of, and from which row on.
+  const auto product_of = [&](int64_t task) {
     const int64_t row_task = task % row_tasks;
     size_t p = all.size() - 1;
     while (cuts[p].first > row_task) --p;
+    return std::pair(p, (row_task - cuts[p].first) * cuts[p].rows_per_task);
+  };
+  const auto node_of = [&](int64_t task) {
+    const auto [p, row] = product_of(task);
+    return context.pool.NodeOf(row, all[p].weight.rows);
+  };
+  ForTasks(context.pool, row_tasks * pieces, work, node_of, [&](int64_t task, int) HWY_ATTR {
+    const auto [p, row] = product_of(task);
     const auto& [weight, y] = all[p];
-    const int64_t row = (row_task - cuts[p].first) * cuts[p].rows_per_task;
     const int64_t rows = std::min(cuts[p].rows_per_task, weight.rows - row);
     const int64_t first = task / row_tasks * rows_per_piece;
     const int64_t end = std::min(first + rows_per_piece, x.rows);

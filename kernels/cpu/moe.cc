@@ -98,6 +98,19 @@ int64_t CutIntoTasks(const Grouping& grouping, std::span<const ExpertWeights> we
   return tasks;
 }
 
+// A task of the loop that CutIntoTasks cut.
+struct ExpertTask {
+  const Group& group;
+  int64_t row;  // of the matrix
+  int64_t rows;
+};
+
+ExpertTask TaskOf(const Grouping& grouping, int64_t index, int64_t all_rows) {
+  const Group& group = GroupOf(grouping, &Group::first_task, index);
+  const int64_t row = (index - group.first_task) * group.rows_per_task;
+  return {group, row, std::min(group.rows_per_task, all_rows - row)};
+}
+
 // Memory for the rows of all groups, end to end.
 PackedRows AllocateRows(KernelContext& context, ByteProducts products, const WeightMatrix& weight,
                         int64_t rows) {
@@ -172,12 +185,13 @@ PackedRows GateAndUp(KernelContext& context, const PackedRows& x, const PackedRo
   const Workspace::Frame frame(context.scratch);
   auto* results = context.scratch.Allocate<float>(threads * 2 * products);
   const int64_t work = 2 * x.rows * ffn * CeilDiv(x.cols, LaneCount());
-  ForTasks(context.pool, tasks, work, [&](int64_t task, int worker) HWY_ATTR {
-    const Group& group = GroupOf(grouping, &Group::first_task, task);
+  const auto node_of = [&](int64_t task) {
+    return context.pool.NodeOf(TaskOf(grouping, task, ffn).row, ffn);
+  };
+  ForTasks(context.pool, tasks, work, node_of, [&](int64_t task, int worker) HWY_ATTR {
+    const auto [group, row, count] = TaskOf(grouping, task, ffn);
     const ExpertWeights& expert = weights[static_cast<size_t>(group.expert)];
     const PackedRows rows = x.From(group.first, group.count);
-    const int64_t row = (task - group.first_task) * group.rows_per_task;
-    const int64_t count = std::min(group.rows_per_task, ffn - row);
     float* result = results + worker * 2 * products;
     const Matrix gate(result, group.count, count);
     const Matrix up(result + products, group.count, count);
@@ -198,11 +212,12 @@ Matrix Down(KernelContext& context, const PackedRows& hidden,
   const Matrix results = context.scratch.AllocateMatrix(hidden.rows, out);
   const int64_t tasks = CutIntoTasks(grouping, weights, &ExpertWeights::down, LaneCount(), threads);
   const int64_t work = hidden.rows * out * CeilDiv(hidden.cols, LaneCount());
-  ForTasks(context.pool, tasks, work, [&](int64_t task, int) HWY_ATTR {
-    const Group& group = GroupOf(grouping, &Group::first_task, task);
+  const auto node_of = [&](int64_t task) {
+    return context.pool.NodeOf(TaskOf(grouping, task, out).row, out);
+  };
+  ForTasks(context.pool, tasks, work, node_of, [&](int64_t task, int) HWY_ATTR {
+    const auto [group, row, count] = TaskOf(grouping, task, out);
     const PackedRows rows = hidden.From(group.first, group.count);
-    const int64_t row = (task - group.first_task) * group.rows_per_task;
-    const int64_t count = std::min(group.rows_per_task, out - row);
     const WeightMatrix& down = weights[static_cast<size_t>(group.expert)].down;
     Multiply(rows, {0, rows.Tiles()}, down.Rows(row, count),
              results.Rows(group.first, group.count).Cols(row, count));

@@ -14,4 +14,11 @@ void ForTasks(ThreadPool& pool, int64_t tasks, int64_t work,
   for (int64_t task = 0; task < tasks; ++task) body(task, 0);
 }
 
+void ForTasks(ThreadPool& pool, int64_t tasks, int64_t work,
+              const std::function<int(int64_t task)>& node_of,
+              const std::function<void(int64_t task, int worker)>& body) {
+  if (work >= kWorthThreads) return pool.ParallelFor(tasks, node_of, body);
+  for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+}
+
 }  // namespace fulmen::cpu

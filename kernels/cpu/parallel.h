@@ -12,5 +12,9 @@ namespace fulmen::cpu {
 // operations of all tasks together. Results must not depend on which thread runs a task.
 void ForTasks(ThreadPool& pool, int64_t tasks, int64_t work,
               const std::function<void(int64_t task, int worker)>& body);
+// The same, for tasks that are best run on node_of(task), as in ThreadPool.
+void ForTasks(ThreadPool& pool, int64_t tasks, int64_t work,
+              const std::function<int(int64_t task)>& node_of,
+              const std::function<void(int64_t task, int worker)>& body);
 
 }  // namespace fulmen::cpu

@@ -67,7 +67,9 @@ double MeasureReadBandwidth(ThreadPool& pool) {
   constexpr int64_t kPiece = int64_t{1} << 20;
   constexpr int kRounds = 8;
   const Buffer buffer(kBytes);
-  pool.ParallelFor(kBytes / kPiece, [&](int64_t piece, int) {
+  const auto node_of = [&](int64_t piece) { return pool.NodeOf(piece, kBytes / kPiece); };
+  pool.ParallelFor(kBytes / kPiece, node_of, [&](int64_t piece, int) {
+    const Topology::MemoryOn memory(pool.topology(), node_of(piece));
     std::memset(buffer.data() + piece * kPiece, 1, kPiece);
   });
   const cpu::ReadLoop read = cpu::ChosenLoops().read;
@@ -75,7 +77,7 @@ double MeasureReadBandwidth(ThreadPool& pool) {
   double best = 0;
   for (int round = 0; round < kRounds; ++round) {
     const auto start = Clock::now();
-    pool.ParallelFor(kBytes / kPiece, [&](int64_t piece, int) {
+    pool.ParallelFor(kBytes / kPiece, node_of, [&](int64_t piece, int) {
       sink[static_cast<size_t>(piece)] = read(buffer.data() + piece * kPiece, kPiece);
     });
     best = std::max(best, static_cast<double>(kBytes) / SecondsSince(start));

@@ -53,13 +53,18 @@ WeightMatrix Repack(KernelContext& context, const WeightMatrix& weight, std::byt
   repacked.layout = WeightLayout::kRepacked;
   repacked.stride = RepackedRowBytes(weight);
   const int64_t panels = CeilDiv(weight.rows, PanelRows());
-  ForTasks(context.pool, panels, weight.rows * weight.cols, [&](int64_t panel, int) HWY_ATTR {
+  const auto node_of = [&](int64_t panel) {
+    return context.pool.NodeOf(panel * PanelRows(), weight.rows);
+  };
+  const auto repack = [&](int64_t panel, int) HWY_ATTR {
+    const Topology::MemoryOn memory(context.pool.topology(), node_of(panel));
     const int64_t row = panel * PanelRows();
     std::byte* panel_to = to + row * repacked.stride;
     if (weight.type == DType::kBF16) return RepackBf16Panel(weight, row, panel_to);
     VisitBlocks(weight.type, [&]<class Block>(const Block*)
                                  HWY_ATTR { RepackPanel<Block>(weight, row, panel_to); });
-  });
+  };
+  ForTasks(context.pool, panels, weight.rows * weight.cols, node_of, repack);
   return repacked;
 }
 

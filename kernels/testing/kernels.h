@@ -28,9 +28,16 @@ inline std::vector<Kernels> CpuKernelsOfAllTargets() {
   return all;
 }
 
+// An invented machine of two memory nodes, so that threads prefer tasks of their own.
+inline const Topology& TwoNodes() {
+  static const Topology two = Topology::Invented("numa:2 pu:2");
+  return two;
+}
+
 // A context whose scratch memory starts as NaN.
 struct TestContext {
-  explicit TestContext(int threads = 1) : pool(threads), context{pool, scratch} {}
+  explicit TestContext(int threads = 1, const Topology& topology = Topology::Machine())
+      : pool(threads, topology), context{pool, scratch} {}
 
   ThreadPool pool;
   Workspace scratch{/*poison=*/true};
