@@ -13,12 +13,18 @@ constexpr int64_t kFewestRows = 16;
 }  // namespace
 
 void Engine::ReadByLayers(const Scheduler::LayeredItem& item) {
-  if (!layered_.contains(item.id) && !BeginLayered(item)) return;
+  double left = item.seconds;
+  if (!layered_.contains(item.id)) {
+    const double start = Now();
+    if (!BeginLayered(item)) return;
+    left -= Now() - start;
+    if (left < 0) return;
+  }
   Layered& layered = layered_.at(item.id);
   const LayeredForward& pass = *layered.pass;
   Status status;
   bool begun = false;
-  for (double left = item.seconds; status && !pass.done(); begun = true) {
+  for (; status && !pass.done(); begun = true) {
     const int64_t fewest = std::min(kFewestRows, pass.rows_left());
     const int64_t rows = RowsIn(layered, left);
     if (begun && rows < fewest) break;
@@ -43,10 +49,12 @@ bool Engine::BeginLayered(const Scheduler::LayeredItem& item) {
   Batch& batch = layered.batch;
   batch.members.push_back({.answer = &answer, .tokens = item.tokens, .wants_logits = false});
   batch.work.Add(item.tokens, answer.sequence.position());
-  AddSnapshots(batch, 0);
+  // This before snapshots: it gets the memory of the chunk before, and they are filled while layers
+  // pass by. To touch fresh memory takes some machines longer than all else in a step.
   if (options_.keep) {
     if (Result<SequenceState> before = answer.state->Fork()) layered.before = *std::move(before);
   }
+  AddSnapshots(batch, 0);
   std::vector<SequenceState*> forks;
   for (Batch::Snapshot& snapshot : batch.snapshots) forks.push_back(&snapshot.state);
   const auto unread = std::span(answer.sequence.tokens())
