@@ -157,4 +157,10 @@ int64_t AvailableMemory() {
   return memory;
 }
 
+int64_t L1DataCacheBytes() {
+  constexpr int64_t kUsual = 32 << 10;
+  const int64_t bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  return bytes > 0 ? bytes : kUsual;
+}
+
 }  // namespace fulmen

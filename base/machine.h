@@ -27,4 +27,7 @@ int AvailableProcessors();
 // address space (ulimit -v), whichever is least.
 int64_t AvailableMemory();
 
+// Of one processor; 32 KB, which most have at least, where the system does not tell.
+int64_t L1DataCacheBytes();
+
 }  // namespace fulmen

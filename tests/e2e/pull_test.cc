@@ -19,6 +19,7 @@
 #include "base/file_io.h"
 #include "base/json.h"
 #include "fetch/testing/local_host.h"
+#include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
@@ -26,7 +27,6 @@ namespace fulmen::testing {
 namespace {
 
 namespace fs = std::filesystem;
-using Words = std::vector<std::string>;
 using Files = std::map<std::string, std::string>;
 
 class PullCommand : public ::testing::Test {

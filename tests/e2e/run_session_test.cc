@@ -7,13 +7,12 @@
 #include <vector>
 
 #include "base/json.h"
+#include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
 namespace fulmen::testing {
 namespace {
-
-using Words = std::vector<std::string>;
 
 class RunSession : public ::testing::Test {
  protected:

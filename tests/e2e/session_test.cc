@@ -18,13 +18,12 @@
 #include "engine/session_file.h"
 #include "engine/session_store.h"
 #include "tests/e2e/stored_sessions.h"
+#include "tests/testing/command_table.h"
 #include "tests/testing/golden.h"
 #include "tests/testing/subprocess.h"
 
 namespace fulmen::testing {
 namespace {
-
-using Words = std::vector<std::string>;
 
 class SessionCommand : public ::testing::Test {
  protected:
