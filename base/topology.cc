@@ -60,7 +60,7 @@ void Topology::AddNodes(const hwloc_bitmap_s* allowed) {
   const auto taken = NewBitmap();
   hwloc_topology* topology = topology_.get();
   for (int i = 0; i < hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE); ++i) {
-    const hwloc_obj_t object =
+    const hwloc_obj* object =
         hwloc_get_obj_by_type(topology, HWLOC_OBJ_NUMANODE, static_cast<unsigned>(i));
     const auto cpus = NewBitmap();
     hwloc_bitmap_and(cpus.get(), object->cpuset, allowed);
