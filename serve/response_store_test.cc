@@ -27,8 +27,9 @@ Json OutputMessage(const std::string& id, const std::string& text) {
 StoredResponse Response(const std::string& id, const std::string& previous = "",
                         const std::string& text = "t") {
   return {.id = id,
-          .response = {{"id", id}, {"output", {OutputMessage("msg_" + id, text)}}},
-          .input = {OutputMessage("in_" + id, "q")},
+          // Of a list in braces with one element some compilers make that element.
+          .response = {{"id", id}, {"output", Json::array({OutputMessage("msg_" + id, text)})}},
+          .input = Json::array({OutputMessage("in_" + id, "q")}),
           .previous = previous,
           .created = 100};
 }
