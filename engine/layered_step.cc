@@ -18,7 +18,7 @@ void Engine::ReadByLayers(const Scheduler::LayeredItem& item) {
     const double start = Now();
     if (!BeginLayered(item)) return;
     left -= Now() - start;
-    if (left < 0) return;
+    if (left < 0) return;  // the layers' turn comes with the next step
   }
   Layered& layered = layered_.at(item.id);
   const LayeredForward& pass = *layered.pass;
