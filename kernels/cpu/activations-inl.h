@@ -339,23 +339,25 @@ HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const
     StoreBlock<kBlock, kFormat>(q, row, to.rows, block);
   }
   SumEights<kBlock>(q, sums);
-  const auto without_zero = [](uint64_t sum, int count) {
-    return static_cast<float>(static_cast<int32_t>(sum) - count * kZeroPoint);
-  };
-  float* small = to.small_sums + column / kSmallGroup * to.rows + row;
+  // Arrays of their own, which the compiler makes vectors of: where they go, rows lie between.
+  int32_t small[kBlock / kSmallGroup];
+  int32_t large[kBlock / kLargeGroup];
   for (int g = 0; g < kBlock / kSmallGroup; ++g) {
-    small[g * to.rows] = without_zero(sums[2 * g] + sums[2 * g + 1], kSmallGroup);
+    small[g] = static_cast<int32_t>(sums[2 * g] + sums[2 * g + 1]) - kSmallGroup * kZeroPoint;
   }
-  float* large = to.large_sums + column / kLargeGroup * to.rows + row;
+  for (int g = 0; g < kBlock / kLargeGroup; ++g) large[g] = small[2 * g] + small[2 * g + 1];
+  float* small_sums = to.small_sums + column / kSmallGroup * to.rows + row;
+  for (int g = 0; g < kBlock / kSmallGroup; ++g) {
+    small_sums[g * to.rows] = static_cast<float>(small[g]);
+  }
+  float* large_sums = to.large_sums + column / kLargeGroup * to.rows + row;
   for (int g = 0; g < kBlock / kLargeGroup; ++g) {
-    large[g * to.rows] = small[2 * g * to.rows] + small[(2 * g + 1) * to.rows];
+    large_sums[g * to.rows] = static_cast<float>(large[g]);
   }
   if constexpr (kBlock == kSuperBlock) {
     int32_t* pairs = to.sum_pairs + (column / kSuperBlock * to.rows + row) * kPairs;
     for (int p = 0; p < kPairs; ++p) {
-      const auto low = static_cast<int32_t>(large[2 * p * to.rows]);
-      const auto high = static_cast<int32_t>(large[(2 * p + 1) * to.rows]);
-      pairs[p] = (low & 0xffff) | high << 16;
+      pairs[p] = (large[2 * p] & 0xffff) | large[2 * p + 1] << 16;
     }
   }
 }

@@ -91,7 +91,7 @@ HWY_INLINE void AddBlockRows(const BlockSums& block, const Int8Tile& x, const Pa
 template <class Traits>
 requires(Traits::kProducts == ByteProducts::kTiles) HWY_FLATTEN HWY_NOINLINE
     void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, int64_t column,
-                       int64_t /*columns*/, float* sums) {
+                       int64_t /*columns*/, std::span<const std::byte> /*ahead*/, float* sums) {
   constexpr int kParts = kSuperBlock / kAmxColumns;
   constexpr size_t kTogether = 4;
   BlockSums blocks[kTogether];

@@ -6,6 +6,8 @@
 #define FULMEN_KERNELS_CPU_PANEL_INL_H_
 #endif
 
+#include <span>
+
 #include "base/weight_matrix.h"
 #include "kernels/cpu/dot-inl.h"
 #include "kernels/cpu/gemm-inl.h"
@@ -175,31 +177,38 @@ HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64
   }
 }
 
-// Columns [column, column + columns), whole blocks, of the panel that begins at `row`.
+// Columns [column, column + columns), whole blocks, of the panel that begins at `row`. What comes
+// next of the weights is fetched meanwhile, unless it is `later`: then it is returned, to be
+// fetched while the panel is multiplied.
 template <class Traits>
-HWY_NOINLINE void FillPanel(const WeightMatrix& weight, const StoredRows& stored, int64_t row,
-                            int64_t column, int64_t columns, Panel& panel) {
+HWY_NOINLINE std::span<const std::byte> FillPanel(const WeightMatrix& weight,
+                                                  const StoredRows& stored, int64_t row,
+                                                  int64_t column, int64_t columns, bool later,
+                                                  Panel& panel) {
   using Block = typename Traits::Block;
   constexpr auto kBytes = static_cast<int64_t>(sizeof(Block));
   const int64_t first = column / Traits::kBlock;
   const int64_t blocks = columns / Traits::kBlock;
+  std::span<const std::byte> ahead;
   if (weight.layout == WeightLayout::kRepacked) {
     auto* data = const_cast<std::byte*>(weight.row(row)) + first * kBytes * PanelRows();
     for (int64_t b = 0; b < blocks; ++b, data += kBytes * PanelRows()) {
-      UnpackBlock<Traits>(PanelBlock<Block>{data}, b, kAhead, panel);
+      UnpackBlock<Traits>(PanelBlock<Block>{data}, b, later ? 0 : kAhead, panel);
     }
+    if (later) ahead = {data, static_cast<size_t>(blocks * kBytes * PanelRows())};
   } else {
     HWY_ALIGN std::byte gathered[sizeof(Block) * kMostPanelRows];
-    // What comes next: the columns behind these, or the first ones of the rows behind these.
-    const int64_t ahead = column + columns < weight.cols
-                              ? blocks * kBytes
-                              : PanelRows() * weight.stride - first * kBytes;
+    // The columns behind these, or the first ones of the rows behind these.
+    const int64_t distance = column + columns < weight.cols
+                                 ? blocks * kBytes
+                                 : PanelRows() * weight.stride - first * kBytes;
     for (int64_t b = 0; b < blocks; ++b) {
-      GatherBlock(stored, first + b, ahead, PanelBlock<Block>{gathered});
+      GatherBlock(stored, first + b, distance, PanelBlock<Block>{gathered});
       UnpackBlock<Traits>(PanelBlock<Block>{gathered}, b, 0, panel);
     }
   }
   if constexpr (Traits::kZeroPoint) FillCorrections<Traits>(columns, panel);
+  return ahead;
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

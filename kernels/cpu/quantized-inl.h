@@ -64,13 +64,23 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t column, int
   }
 }
 
-// What the next tile will read: tiles lie further apart than the machine foresees, and too much
-// fetched at once would hold up the loads of the present.
-template <int kBytes>
-HWY_INLINE void FetchPart(const uint8_t* from) {
-  HWY_UNROLL(8)
-  for (int i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 3);
-}
+// What is read later, fetched a little with each group of columns, for too much at once would hold
+// up the loads of the present: x of the next tile into the L1 cache, for tiles lie further apart
+// than the machine foresees, and weights of the next panel into the L2 cache.
+struct Later {
+  const uint8_t* x;
+  const std::byte* weights;
+  int64_t weight_bytes;  // with each group
+
+  template <int kXBytes>
+  HWY_INLINE void Fetch() {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kXBytes; i += kLine) __builtin_prefetch(x + i, 0, 3);
+    x += kXBytes;
+    for (int64_t i = 0; i < weight_bytes; i += kLine) FetchLine(weights + i);
+    weights += weight_bytes;
+  }
+};
 
 // block += scale * sums + minimum * (sum of x), for one group.
 template <class Traits, int kRows>
@@ -106,7 +116,7 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
 // A whole block of kWholeScales. The sum of scale * sums is exact in float32 as far as kExactGroups
 // groups go, and then rounded once.
 template <class Traits, int kRows>
-HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, const uint8_t* next,
+HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, Later& later,
                            TileSums<kRows>& block) {
   constexpr int kGroups = Traits::kBlock / Traits::kGroup;
   constexpr int kExactGroups = 4;
@@ -116,7 +126,7 @@ HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, co
                 kGroups <= 2 * kExactGroups);
   TileSums<kRows> first_half;
   for (int g = 0; g < kGroups; ++g) {
-    FetchPart<Traits::kGroup * kRows>(next + g * Traits::kGroup * kRows);
+    later.Fetch<Traits::kGroup * kRows>();
     AddGroup<Traits, kRows>(x, w, column + g * Traits::kGroup, g, g % kExactGroups == 0, block);
     if (g + 1 == kExactGroups) std::copy_n(&block[0][0], kRows * kPanelVecs, &first_half[0][0]);
   }
@@ -131,25 +141,21 @@ HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, co
   }
 }
 
-// sums [kRows][PanelRows()] += one tile of x with one panel, whose first column is `column`.
+// sums [kRows][PanelRows()] += one tile of x with one panel, whose first column is `column`. Sums
+// stay where they lie until a block is added: registers hold those of the block alone.
 template <class Traits, int kRows>
 HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column, int64_t columns,
-                               const uint8_t* next, float* HWY_RESTRICT to) {
+                               Later later, float* HWY_RESTRICT sums) {
+  constexpr int64_t kLineFloats = kLine / sizeof(float);
   const Floats d;
-  TileSums<kRows> sums;
-  HWY_UNROLL(8)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(8)
-    for (int v = 0; v < kPanelVecs; ++v) sums[r][v] = hn::Load(d, to + Panel::At(r, v));
-  }
+  for (int64_t i = 0; i < kRows * PanelRows(); i += kLineFloats) __builtin_prefetch(sums + i, 1, 3);
   for (int64_t c = 0; c < columns; c += Traits::kBlock) {
     TileSums<kRows> block;
     if constexpr (Traits::kWholeScales) {
-      WholeBlock<Traits, kRows>(x, w, column + c, next + c * kRows, block);
+      WholeBlock<Traits, kRows>(x, w, column + c, later, block);
     } else {
       for (int g = 0; g < Traits::kBlock / Traits::kGroup; ++g) {
-        constexpr int kColumnBytes = kRows * Traits::kBytes;
-        FetchPart<Traits::kGroup * kColumnBytes>(next + (c + g * Traits::kGroup) * kColumnBytes);
+        later.Fetch<Traits::kGroup * kRows * Traits::kBytes>();
         AddGroup<Traits, kRows>(x, w, column + c + g * Traits::kGroup, c / Traits::kGroup + g,
                                 g == 0, block);
       }
@@ -159,46 +165,49 @@ HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column
     for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(8)
       for (int v = 0; v < kPanelVecs; ++v) {
-        sums[r][v] = hn::MulAdd(hn::Set(d, steps[r]), block[r][v], sums[r][v]);
+        float* sum = sums + Panel::At(r, v);
+        hn::Store(hn::MulAdd(hn::Set(d, steps[r]), block[r][v], hn::Load(d, sum)), d, sum);
       }
     }
-  }
-  HWY_UNROLL(8)
-  for (int r = 0; r < kRows; ++r) {
-    HWY_UNROLL(8)
-    for (int v = 0; v < kPanelVecs; ++v) hn::Store(sums[r][v], d, to + Panel::At(r, v));
   }
 }
 
 template <class Traits>
 HWY_INLINE void MultiplyTileOf(const Int8Tile& x, const Panel& w, int64_t column, int64_t columns,
-                               const uint8_t* next, float* to) {
+                               const Later& later, float* sums) {
   switch (x.rows) {
     case 1:
-      return MultiplyTile<Traits, 1>(x, w, column, columns, next, to);
+      return MultiplyTile<Traits, 1>(x, w, column, columns, later, sums);
     case 2:
-      return MultiplyTile<Traits, 2>(x, w, column, columns, next, to);
+      return MultiplyTile<Traits, 2>(x, w, column, columns, later, sums);
     case 3:
-      return MultiplyTile<Traits, 3>(x, w, column, columns, next, to);
+      return MultiplyTile<Traits, 3>(x, w, column, columns, later, sums);
 #if HWY_CAP_GE512
     case 4:
-      return MultiplyTile<Traits, 4>(x, w, column, columns, next, to);
+      return MultiplyTile<Traits, 4>(x, w, column, columns, later, sums);
     case 5:
-      return MultiplyTile<Traits, 5>(x, w, column, columns, next, to);
+      return MultiplyTile<Traits, 5>(x, w, column, columns, later, sums);
     default:
-      return MultiplyTile<Traits, 6>(x, w, column, columns, next, to);
+      return MultiplyTile<Traits, 6>(x, w, column, columns, later, sums);
 #endif
   }
 }
 
-// sums [rows of the tiles][PanelRows()] += tiles of x with one panel.
+// sums [rows of the tiles][PanelRows()] += tiles of x with one panel. `ahead` is fetched meanwhile.
 template <class Traits>
 HWY_INLINE void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, int64_t column,
-                              int64_t columns, float* sums) {
-  for (size_t tile = 0; tile < tiles.size(); ++tile) {
+                              int64_t columns, std::span<const std::byte> ahead, float* sums) {
+  const int64_t groups = columns / Traits::kGroup;
+  const auto bytes = static_cast<int64_t>(ahead.size());
+  const auto parts = static_cast<int64_t>(tiles.size()) * groups;
+  const int64_t part = RoundUp(CeilDiv(bytes, parts), kLine);
+  int64_t fetched = 0;
+  for (size_t tile = 0; tile < tiles.size(); ++tile, fetched += groups * part) {
     const Int8Tile& next = tiles[std::min(tile + 1, tiles.size() - 1)];
     MultiplyTileOf<Traits>(tiles[tile], w, column, columns,
-                           next.q + column * next.rows * Traits::kBytes, sums);
+                           {next.q + column * next.rows * Traits::kBytes, ahead.data() + fetched,
+                            fetched < bytes ? part : 0},
+                           sums);
     sums += tiles[tile].rows * PanelRows();
   }
 }
@@ -212,15 +221,16 @@ HWY_INLINE void StorePanel(const float* sums, Matrix y) {
   }
 }
 
-// Tiles whose sums with one panel are kept side by side while the columns pass by: in y, rows lie
-// far apart and often push each other out of the cache. 64 KB at most.
-constexpr int64_t kMostSumRows = 512;
+// Rows of x whose sums with one panel are kept side by side while the columns pass by: in y, rows
+// lie far apart and often push each other out of the cache. 66 KB at most; 512 rows fit.
+constexpr int64_t kMostSumRows = (512 + kTileRows - 1) / kTileRows * kTileRows;
 
 template <class Traits>
 HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
                                  const WeightMatrix& weight, Matrix y) {
   HWY_ALIGN float sums[kMostSumRows * kMostPanelRows];
   Panel panel;
+  const bool later = tiles.size() > 1 && Traits::kProducts != ByteProducts::kTiles;
   const int64_t first_row = tiles.begin * x.TileRows();
   const int64_t x_rows = std::min(tiles.end * x.TileRows(), x.rows) - first_row;
   Int8Tile x_tiles[kMostSumRows / kTileRows];
@@ -230,9 +240,9 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
     std::fill_n(sums, x_rows * PanelRows(), 0.0F);
     for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
       const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
-      FillPanel<Traits>(weight, stored, row, column, columns, panel);
+      const auto ahead = FillPanel<Traits>(weight, stored, row, column, columns, later, panel);
       MultiplyTiles<Traits>({x_tiles, static_cast<size_t>(tiles.size())}, panel, column, columns,
-                            sums);
+                            ahead, sums);
     }
     StorePanel(sums, y.Rows(first_row, x_rows).Cols(row, std::min(PanelRows(), weight.rows - row)));
   }
