@@ -57,10 +57,13 @@ Machine& MachineOf(int64_t threads) {
   return machines.try_emplace(threads, static_cast<int>(threads)).first->second;
 }
 
-std::vector<float> Random(int64_t count) {
+// Aligned and on large pages, as the memory that operations work in.
+using AlignedFloats = std::vector<float, AlignedAllocator<float>>;
+
+AlignedFloats Random(int64_t count) {
   std::minstd_rand generator(1);
   std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  std::vector<float> values(static_cast<size_t>(count));
+  AlignedFloats values(static_cast<size_t>(count));
   for (float& value : values) value = uniform(generator);
   return values;
 }
@@ -86,13 +89,13 @@ void LightningAttention(benchmark::State& state) {
   const int64_t tokens = state.range(2);
   const int64_t layers = tokens == 1 ? 24 : 1;
   const int64_t memory_size = LightningMemorySize(heads, kDim);
-  const std::vector<float> qkv = Random(tokens * heads * 3 * kDim);
+  const AlignedFloats qkv = Random(tokens * heads * 3 * kDim);
   std::vector<float> decay;
   for (int64_t h = 1; h <= heads; ++h) {
     decay.push_back(std::exp2(-8.0F * static_cast<float>(h) / static_cast<float>(heads)));
   }
-  std::vector<float> memory(static_cast<size_t>(layers * memory_size), 0.0F);
-  std::vector<float> out(static_cast<size_t>(tokens * heads * kDim));
+  AlignedFloats memory(static_cast<size_t>(layers * memory_size), 0.0F);
+  AlignedFloats out(static_cast<size_t>(tokens * heads * kDim));
   const std::array<int64_t, 2> starts = {0, tokens};
   int64_t layer = 0;
   int64_t position = kLightningBlock;
@@ -133,13 +136,13 @@ void SoftmaxAttention(benchmark::State& state) {
   const std::array<std::span<std::byte* const>, 1> sequences = {pointers};
   const KvCache kv = {
       .pages = sequences, .page_tokens = kPageTokens, .offset = 0, .format = format};
-  const std::vector<float> keys = Random(end * kKvHeads * kDim);
+  const AlignedFloats keys = Random(end * kKvHeads * kDim);
   const ConstMatrix stored(keys.data(), end, kKvHeads * kDim);
   Cpu().store_kv(machine.context, stored, stored, {std::array<int64_t, 2>{0, end}, {}}, kv);
   const std::array<int64_t, 2> starts = {0, tokens};
   const std::array<int64_t, 1> positions = {end - tokens};
-  const std::vector<float> queries = Random(tokens * kHeads * kDim);
-  std::vector<float> out(queries.size());
+  const AlignedFloats queries = Random(tokens * kHeads * kDim);
+  AlignedFloats out(queries.size());
   for (auto _ : state) {
     Cpu().softmax_attention(machine.context, {queries.data(), tokens, kHeads * kDim}, kv,
                             {starts, positions}, {out.data(), tokens, kHeads * kDim}, {});
@@ -166,7 +169,7 @@ std::vector<int64_t> Documents(int64_t length) {
 // A matrix as a workspace hands it out: rows begin on cache lines.
 Matrix RandomMatrix(Workspace& workspace, int64_t rows, int64_t cols) {
   const Matrix matrix = workspace.AllocateMatrix(rows, cols);
-  const std::vector<float> values = Random(rows * cols);
+  const AlignedFloats values = Random(rows * cols);
   std::copy(values.begin(), values.end(), matrix.data);
   return matrix;
 }

@@ -80,6 +80,9 @@ class Rates {
   Clock::time_point start_ = Clock::now();
 };
 
+// Aligned and on large pages, as the memory that operations work in.
+using AlignedFloats = std::vector<float, AlignedAllocator<float>>;
+
 struct LinearShape {
   int64_t tokens, in, out;
   DType type;
@@ -87,8 +90,8 @@ struct LinearShape {
 
 void BenchLinear(benchmark::State& state, Machine& machine, const LinearShape& s) {
   const Weight weight(machine, s.out, s.in, s.type);
-  std::vector<float> x(static_cast<size_t>(s.tokens * s.in), 0.5F);
-  std::vector<float> y(static_cast<size_t>(s.tokens * s.out));
+  AlignedFloats x(static_cast<size_t>(s.tokens * s.in), 0.5F);
+  AlignedFloats y(static_cast<size_t>(s.tokens * s.out));
   const Rates rates;
   for (auto _ : state) {
     machine.kernels->linear(machine.context, {x.data(), s.tokens, s.in},
@@ -114,9 +117,9 @@ void BenchMoe(benchmark::State& state, Machine& machine, const MoeShape& s) {
   for (size_t e = 0; e < weights.size(); e += 3) {
     experts.push_back({weights[e].view(), weights[e + 1].view(), weights[e + 2].view()});
   }
-  std::vector<float> x(static_cast<size_t>(s.tokens * s.width), 0.001F);
-  std::vector<float> out(x.size());
-  std::vector<float> mix(static_cast<size_t>(s.tokens * s.chosen), 0.5F);
+  AlignedFloats x(static_cast<size_t>(s.tokens * s.width), 0.001F);
+  AlignedFloats out(x.size());
+  AlignedFloats mix(static_cast<size_t>(s.tokens * s.chosen), 0.5F);
   std::vector<int32_t> choice(mix.size());
   for (size_t i = 0; i < choice.size(); ++i) {
     choice[i] = static_cast<int32_t>((i * 7 + i / 5) % static_cast<size_t>(s.experts));

@@ -139,6 +139,37 @@ TEST(Elementwise, GatedRmsNormMatchesReference) {
   }
 }
 
+// Relative to each value itself, which a comparison with the largest cannot see: of a norm that
+// gives 1, what comes out is the sigmoid. Beyond 87 it need only be tiny, and no subnormal number.
+TEST(Elementwise, GatesAreAccurateWhereTheyAreSmall) {
+  for (const Kernels& kernels : CpuKernelsOfAllTargets()) {
+    for (const int64_t width : {1, 37}) {  // a part of a vector, and more than one
+      const std::vector<float> ones(static_cast<size_t>(width), 1.0F);
+      const TestWeight weight(1, width, DType::kF32, ones);
+      const auto sigmoid = [&](float v) {
+        TestContext test;
+        TestMatrix x(1, width, 0, ones);
+        TestMatrix gate(1, width, 0, std::vector<float>(ones.size(), v));
+        TestMatrix out(1, width);
+        kernels.gated_rms_norm(test.context, x.view(), weight.view(), 0.0F, gate.view(),
+                               out.view());
+        return out.Values().back();
+      };
+      for (float v = -86.9F; v < 110; v += 0.377F) {
+        const double expected = 1 / (1 + std::exp(-double{v}));
+        // Rounding of the exponential, of the sum, of the quotient, and r to 2^-25 of n ln 2.
+        EXPECT_NEAR(sigmoid(v), expected, 3 * 0x1p-24 * expected) << kernels.name << " " << v;
+      }
+      for (const float v : {-87.5F, -89.0F, -104.0F, -1e4F, -3e38F, -INFINITY}) {
+        EXPECT_GE(sigmoid(v), 0x1p-126F) << kernels.name << " " << v;
+        EXPECT_LE(sigmoid(v), 2e-38F) << kernels.name << " " << v;
+      }
+      EXPECT_EQ(sigmoid(INFINITY), 1.0F) << kernels.name;
+      EXPECT_TRUE(std::isnan(sigmoid(NAN))) << kernels.name;
+    }
+  }
+}
+
 TEST(Elementwise, ResidualMatchesReferenceAndMayOverwriteAnInput) {
   for (const auto& [rows, cols] : kShapes) {
     const std::vector<float> a = RandomNormal(rows * cols, 6);
