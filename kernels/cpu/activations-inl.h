@@ -44,17 +44,14 @@ constexpr int64_t kMostTileRows = std::max(kTileRows, kMayHaveAmx ? kAmxRows : 0
 constexpr bool kBothSigned = HWY_ARCH_ARM_A64;
 
 // x in float32, or as integers of 8 bits with one step for each block of columns, as many as the
-// weight's own blocks have. But for kBothSigned, x has no sign where weights have one. As words,
-// integers of 8 bits fill 16, and so do those of the weight.
+// weight's own blocks have. As words, integers of 8 bits fill 16, and so do those of the weight.
 enum class ActivationFormat : uint8_t {
   kFloat32,
-  kSignedBy32,
-  kSignedBy256,
-  kUnsignedBy32,
-  kUnsignedBy256,
+  kBytesBy32,
+  kBytesBy256,
   kWordsBy32,
   kWordsBy256,
-  kTilesBy256,  // for AMX; of few rows, as kSignedBy256
+  kTilesBy256,  // for AMX; of few rows, as kBytesBy256
   kBf16Parts,   // float32 as the sum of three BF16, for AMX
 };
 
@@ -62,6 +59,13 @@ enum class ActivationFormat : uint8_t {
 // products of any byte and one that was rounded to within kMostRounded fit 16 bits.
 constexpr int kMostNarrow = 32;
 constexpr int kMostRounded = 127;
+
+// Multiplied as bytes, a weight that has a sign is stored as this much more, and what that adds to
+// the sums is taken off: as much times the sum of x.
+constexpr int OffsetOf(ByteProducts products) {
+  if (kBothSigned) return 0;
+  return products == ByteProducts::kPairs ? kMostNarrow : 128;
+}
 constexpr bool MultipliesWords(ByteProducts products) {
   return products == ByteProducts::kPairs && !kBothSigned;
 }
@@ -83,43 +87,32 @@ HWY_INLINE auto VisitProducts(ByteProducts products, const Visit& visit) {
 }
 
 inline ActivationFormat FormatFor(const WeightMatrix& weight, ByteProducts products) {
-  // Beside weights that have a sign.
-  constexpr auto kBy32 =
-      kBothSigned ? ActivationFormat::kSignedBy32 : ActivationFormat::kUnsignedBy32;
-  constexpr auto kBy256 =
-      kBothSigned ? ActivationFormat::kSignedBy256 : ActivationFormat::kUnsignedBy256;
   const bool words = MultipliesWords(products);
   switch (weight.type) {
     case DType::kBF16:
       return products == ByteProducts::kTiles ? ActivationFormat::kBf16Parts
                                               : ActivationFormat::kFloat32;
+    case DType::kQ4_0:
     case DType::kQ4_1:
+    case DType::kQ5_0:
     case DType::kQ5_1:
-      return ActivationFormat::kSignedBy32;
+      return ActivationFormat::kBytesBy32;
     case DType::kQ4_K:
       return products == ByteProducts::kTiles ? ActivationFormat::kTilesBy256
-                                              : ActivationFormat::kSignedBy256;
+                                              : ActivationFormat::kBytesBy256;
     case DType::kQ2_K:
-    case DType::kQ5_K:
-      return ActivationFormat::kSignedBy256;
-    case DType::kQ4_0:
-    case DType::kQ5_0:
-      return kBy32;
     case DType::kQ3_K:
+    case DType::kQ5_K:
     case DType::kQ6_K:
-      return kBy256;
+      return ActivationFormat::kBytesBy256;
     case DType::kQ8_0:
     case DType::kIQ4_NL:
-      return words ? ActivationFormat::kWordsBy32 : kBy32;
+      return words ? ActivationFormat::kWordsBy32 : ActivationFormat::kBytesBy32;
     case DType::kIQ4_XS:
-      return words ? ActivationFormat::kWordsBy256 : kBy256;
+      return words ? ActivationFormat::kWordsBy256 : ActivationFormat::kBytesBy256;
     default:
       return ActivationFormat::kFloat32;
   }
-}
-constexpr bool IsSigned(ActivationFormat format) {
-  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kSignedBy256 ||
-         format == ActivationFormat::kTilesBy256;
 }
 constexpr bool IsWords(ActivationFormat format) {
   return format == ActivationFormat::kWordsBy32 || format == ActivationFormat::kWordsBy256;
@@ -130,8 +123,8 @@ constexpr int64_t kBf16PartsOfFloat = 3;
 // Of x in 8 bits or as words.
 constexpr int64_t BytesPerElement(ActivationFormat format) { return IsWords(format) ? 2 : 1; }
 constexpr int64_t BlockOf(ActivationFormat format) {
-  return format == ActivationFormat::kSignedBy32 || format == ActivationFormat::kUnsignedBy32 ||
-                 format == ActivationFormat::kWordsBy32 || format == ActivationFormat::kBf16Parts
+  return format == ActivationFormat::kBytesBy32 || format == ActivationFormat::kWordsBy32 ||
+                 format == ActivationFormat::kBf16Parts
              ? kSmallBlock
              : kSuperBlock;
 }
@@ -141,18 +134,19 @@ constexpr int64_t kSmallGroup = 16;
 constexpr int64_t kLargeGroup = 32;
 constexpr int kPairs = kSuperBlock / (2 * kLargeGroup);
 
-// A tile of rows in 8 bits: x = step * q, where q has a sign, else step * (q - kZeroPoint).
-// Elements lie in fours, the fours of the rows beside each other; so do the steps of a block and
-// the sums of a group of elements, those as whole numbers of steps. As words, the even two of a
-// four come before the odd two. For AMX they lie as one of its tiles has them.
-constexpr int kZeroPoint = 128;
+// A tile of rows in 8 bits: x = step * q. Elements lie in fours, the fours of the rows beside each
+// other; so do the steps of a block and the sums of a group of elements, those as whole numbers of
+// steps. As words, the even two of a four come before the odd two. For AMX they lie as one of its
+// tiles has them.
 struct Int8Tile {
   // [cols / 4][rows][4], or as words (int16_t) [cols / 4][2][rows][2], or for AMX
   // [cols / kAmxColumns][rows][kAmxColumns]
   uint8_t* q;
-  float* steps;        // [cols / block][rows]
-  float* small_sums;   // [cols / kSmallGroup][rows]
-  float* large_sums;   // [cols / kLargeGroup][rows]
+  float* steps;            // [cols / block][rows]
+  float* small_sums;       // [cols / kSmallGroup][rows]
+  float* large_sums;       // [cols / kLargeGroup][rows]
+  int32_t* small_offsets;  // the same sums times -OffsetOf
+  int32_t* large_offsets;
   int32_t* sum_pairs;  // [cols / kSuperBlock][rows][kPairs]: two of those, in 16 bits each
   int64_t rows;
   bool for_amx;
@@ -195,8 +189,11 @@ struct PackedRows {
     auto* steps = reinterpret_cast<float*>(q + count * cols * BytesPerElement(format));
     float* small_sums = steps + count * (cols / block());
     float* large_sums = small_sums + count * (cols / kSmallGroup);
-    auto* sum_pairs = reinterpret_cast<int32_t*>(large_sums + count * (cols / kLargeGroup));
-    return {q, steps, small_sums, large_sums, sum_pairs, count, ForAmx()};
+    auto* small_offsets = reinterpret_cast<int32_t*>(large_sums + count * (cols / kLargeGroup));
+    int32_t* large_offsets = small_offsets + count * (cols / kSmallGroup);
+    int32_t* sum_pairs = large_offsets + count * (cols / kLargeGroup);
+    return {q,         steps, small_sums, large_sums, small_offsets, large_offsets,
+            sum_pairs, count, ForAmx()};
   }
 };
 
@@ -206,8 +203,8 @@ inline int64_t PackedRowBytes(ActivationFormat format, int64_t cols) {
   if (format == ActivationFormat::kBf16Parts) {
     return RoundUp(cols, kBf16Columns) * kBf16PartsOfFloat * static_cast<int64_t>(sizeof(uint16_t));
   }
-  return cols * BytesPerElement(format) + kFloat * (cols / BlockOf(format) + cols / kSmallGroup +
-                                                    cols / kLargeGroup + cols / (2 * kLargeGroup));
+  const int64_t sums = 2 * (cols / kSmallGroup + cols / kLargeGroup) + cols / (2 * kLargeGroup);
+  return cols * BytesPerElement(format) + kFloat * (cols / BlockOf(format) + sums);
 }
 inline int64_t PackedRows::RowBytes() const { return PackedRowBytes(format, cols); }
 // Of rows that begin tiles anywhere, with what may be read behind the last by whole tiles.
@@ -263,8 +260,12 @@ inline void PackBf16Parts(const float* const* rows, int64_t first, int64_t count
   }
 }
 
-// q[0 .. count) and the step of one block: the nearest multiples of max |x| / kMostRounded. What is
-// not finite makes the step NaN, so that it is seen in every output. Returns the step.
+// Of x while it is packed: sums of bytes that have no sign are one instruction.
+constexpr int kZeroPoint = 128;
+
+// q[0 .. count) and the step of one block: the nearest multiples of max |x| / kMostRounded, and
+// kZeroPoint more. What is not finite makes the step NaN, so that it is seen in every output.
+// Returns the step.
 HWY_INLINE float RoundBlock(const float* x, int64_t count, uint8_t* q) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
@@ -319,7 +320,7 @@ HWY_INLINE void StoreBlock(const uint8_t* q, int64_t row, int64_t rows, uint8_t*
     } else {
       uint32_t four;
       std::memcpy(&four, q + i, sizeof(four));
-      if constexpr (IsSigned(kFormat)) four ^= kZeroPoint * 0x01010101U;  // less the zero point
+      four ^= kZeroPoint * 0x01010101U;  // less the zero point
       std::memcpy(to + i * rows + 4 * row, &four, sizeof(four));
     }
   }
@@ -327,7 +328,8 @@ HWY_INLINE void StoreBlock(const uint8_t* q, int64_t row, int64_t rows, uint8_t*
 
 // One row of a block of columns, from `column` on.
 template <ActivationFormat kFormat>
-HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const Int8Tile& to) {
+HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, int offset,
+                              const Int8Tile& to) {
   constexpr int kBlock = BlockOf(kFormat);
   HWY_ALIGN uint8_t q[kBlock];
   HWY_ALIGN uint64_t sums[kBlock / 8];
@@ -346,13 +348,15 @@ HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const
     small[g] = static_cast<int32_t>(sums[2 * g] + sums[2 * g + 1]) - kSmallGroup * kZeroPoint;
   }
   for (int g = 0; g < kBlock / kLargeGroup; ++g) large[g] = small[2 * g] + small[2 * g + 1];
-  float* small_sums = to.small_sums + column / kSmallGroup * to.rows + row;
   for (int g = 0; g < kBlock / kSmallGroup; ++g) {
-    small_sums[g * to.rows] = static_cast<float>(small[g]);
+    const int64_t at = (column / kSmallGroup + g) * to.rows + row;
+    to.small_sums[at] = static_cast<float>(small[g]);
+    to.small_offsets[at] = -offset * small[g];
   }
-  float* large_sums = to.large_sums + column / kLargeGroup * to.rows + row;
   for (int g = 0; g < kBlock / kLargeGroup; ++g) {
-    large_sums[g * to.rows] = static_cast<float>(large[g]);
+    const int64_t at = (column / kLargeGroup + g) * to.rows + row;
+    to.large_sums[at] = static_cast<float>(large[g]);
+    to.large_offsets[at] = -offset * large[g];
   }
   if constexpr (kBlock == kSuperBlock) {
     int32_t* pairs = to.sum_pairs + (column / kSuperBlock * to.rows + row) * kPairs;
@@ -364,10 +368,12 @@ HWY_INLINE void PackInt8Block(const float* x, int64_t column, int64_t row, const
 
 // As PackFloats; `first` and `count` are whole blocks.
 template <ActivationFormat kFormat>
-inline void PackInt8(const float* const* rows, int64_t first, int64_t count, const Int8Tile& to) {
-  for (int64_t r = 0; r < to.rows; ++r) {
+inline void PackInt8(const float* const* rows, int64_t first, int64_t count, const PackedRows& to,
+                     int64_t tile) {
+  const Int8Tile out = to.QuantizedTile(tile);
+  for (int64_t r = 0; r < out.rows; ++r) {
     for (int64_t c = 0; c < count; c += BlockOf(kFormat)) {
-      PackInt8Block<kFormat>(rows[r] + c, first + c, r, to);
+      PackInt8Block<kFormat>(rows[r] + c, first + c, r, OffsetOf(to.products), out);
     }
   }
 }
@@ -378,20 +384,16 @@ inline void PackColumns(const float* const* rows, int64_t first, int64_t count,
   switch (to.format) {
     case ActivationFormat::kFloat32:
       return PackFloats(rows, first, count, to, tile);
-    case ActivationFormat::kSignedBy32:
-      return PackInt8<ActivationFormat::kSignedBy32>(rows, first, count, to.QuantizedTile(tile));
-    case ActivationFormat::kSignedBy256:
-      return PackInt8<ActivationFormat::kSignedBy256>(rows, first, count, to.QuantizedTile(tile));
-    case ActivationFormat::kUnsignedBy32:
-      return PackInt8<ActivationFormat::kUnsignedBy32>(rows, first, count, to.QuantizedTile(tile));
-    case ActivationFormat::kUnsignedBy256:
-      return PackInt8<ActivationFormat::kUnsignedBy256>(rows, first, count, to.QuantizedTile(tile));
+    case ActivationFormat::kBytesBy32:
+      return PackInt8<ActivationFormat::kBytesBy32>(rows, first, count, to, tile);
+    case ActivationFormat::kBytesBy256:
+      return PackInt8<ActivationFormat::kBytesBy256>(rows, first, count, to, tile);
     case ActivationFormat::kWordsBy32:
-      return PackInt8<ActivationFormat::kWordsBy32>(rows, first, count, to.QuantizedTile(tile));
+      return PackInt8<ActivationFormat::kWordsBy32>(rows, first, count, to, tile);
     case ActivationFormat::kWordsBy256:
-      return PackInt8<ActivationFormat::kWordsBy256>(rows, first, count, to.QuantizedTile(tile));
+      return PackInt8<ActivationFormat::kWordsBy256>(rows, first, count, to, tile);
     case ActivationFormat::kTilesBy256:
-      return PackInt8<ActivationFormat::kTilesBy256>(rows, first, count, to.QuantizedTile(tile));
+      return PackInt8<ActivationFormat::kTilesBy256>(rows, first, count, to, tile);
     case ActivationFormat::kBf16Parts:
       return PackBf16Parts(rows, first, count, to, tile);
   }

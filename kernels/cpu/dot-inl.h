@@ -85,8 +85,8 @@ struct TwoFours {
   IntsV a, b;
 };
 
-// Bytes: sum += the products of x, without a sign, and w, with one, lane by lane. Exact where
-// either side is within kMostNarrow, and with kFours. Words: the same, both with a sign, always
+// Bytes: sum += the products of x, with a sign, and w, without one, lane by lane. Exact where w is
+// below 2 kMostNarrow, and with kFours. Words: the same, both with a sign, always
 // exact. With kBothSigned: of bytes that both have a sign, exact for any w.
 template <ByteProducts kProducts>
 struct Products;
@@ -94,22 +94,13 @@ struct Products;
 #if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL
 template <>
 struct Products<ByteProducts::kPairs> {
-  static HWY_INLINE IntsV AddSigned(const TwoFours& x, const TwoFours& w, IntsV sum) {
-    return AddInOrder(sum, Multiply(w, x));
-  }
-  static HWY_INLINE IntsV AddUnsigned(const TwoFours& x, const TwoFours& w, IntsV sum) {
-    return hn::Add(sum, Multiply(x, w));  // in GCC's order 4 % faster than in this
+  static HWY_INLINE IntsV AddBytes(const TwoFours& x, const TwoFours& w, IntsV sum) {
+    static_assert(2 * 2 * (2 * kMostNarrow - 1) * kMostRounded <= 32767);
+    const IntsV pairs = Add16(MultiplyPairs8(w.a, x.a), MultiplyPairs8(w.b, x.b));
+    return AddInOrder(sum, MultiplyPairs16(pairs, Ones16()));
   }
   static HWY_INLINE IntsV AddWords(const TwoFours& x, const TwoFours& w, IntsV sum) {
     return AddInOrder(AddInOrder(sum, MultiplyPairs16(x.a, w.a)), MultiplyPairs16(x.b, w.b));
-  }
-
- private:
-  static HWY_INLINE IntsV Multiply(const TwoFours& without_sign, const TwoFours& with_sign) {
-    static_assert(2 * 2 * 255 * kMostNarrow <= 32767);
-    return MultiplyPairs16(Add16(MultiplyPairs8(without_sign.a, with_sign.a),
-                                 MultiplyPairs8(without_sign.b, with_sign.b)),
-                           Ones16());
   }
 };
 #endif
@@ -117,22 +108,19 @@ struct Products<ByteProducts::kPairs> {
 #if HWY_ARCH_X86 && (HWY_TARGET <= HWY_AVX3_DL || HWY_TARGET == HWY_AVX2)
 template <>
 struct Products<ByteProducts::kFours> {
-  static HWY_INLINE IntsV AddSigned(const TwoFours& x, const TwoFours& w, IntsV sum) {
-    return AddUnsigned(w, x, sum);
-  }
-  static HWY_INLINE IntsV AddUnsigned(const TwoFours& x, const TwoFours& w, IntsV sum) {
-    return AddDot(AddDot(sum, x.a, w.a), x.b, w.b);
+  static HWY_INLINE IntsV AddBytes(const TwoFours& x, const TwoFours& w, IntsV sum) {
+    return AddDot(AddDot(sum, w.a, x.a), w.b, x.b);
   }
 
  private:
   // Highway 1.0.3 does not tell the compiler that AVX3_DL has VNNI; AVX2 has it where the processor
   // has AVX-VNNI.
-  static HWY_INLINE IntsV AddDot(IntsV sum, IntsV x, IntsV w) {
+  static HWY_INLINE IntsV AddDot(IntsV sum, IntsV w, IntsV x) {
 #if HWY_TARGET == HWY_AVX2
-    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(x.raw), "x"(w.raw));
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(w.raw), "x"(x.raw));
     return sum;
 #else
-    asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(w.raw));
+    asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(x.raw));
     return sum;
 #endif
   }
@@ -184,10 +172,8 @@ HWY_INLINE IntsV AddProducts(const TwoFours& x, const TwoFours& w, IntsV sum) {
     return Sums::AddBothSigned(x, w, sum);
   } else if constexpr (Traits::kWords) {
     return Sums::AddWords(x, w, sum);
-  } else if constexpr (Traits::kMinimum) {
-    return Sums::AddSigned(x, w, sum);
   } else {
-    return Sums::AddUnsigned(x, w, sum);
+    return Sums::AddBytes(x, w, sum);
   }
 }
 

@@ -68,26 +68,9 @@ struct ProductTraits : BlockTraits<BlockType> {
   using Base = BlockTraits<Block>;
   static constexpr ByteProducts kProducts = kHow;
   static constexpr bool kWords = Base::kWide && MultipliesWords(kHow);
-  static constexpr bool kZeroPoint = !Base::kMinimum && !kWords && !kBothSigned;  // x has one
-  static constexpr int kBytes = kWords ? 2 : 1;                                   // of a value
+  static constexpr int kOffset = Base::kMinimum || kWords ? 0 : OffsetOf(kHow);
+  static constexpr int kBytes = kWords ? 2 : 1;  // of a value
 };
-
-template <class Traits>
-HWY_INLINE void FillCorrections(int64_t columns, Panel& panel) {
-  static_assert(kZeroPoint == 1 << 7);
-  constexpr int kFours = Traits::kGroup / 4;
-  const Ints di;
-  const TwoFours ones = {Bytes(1), Bytes(1)};
-  for (int64_t g = 0; g < columns / Traits::kGroup; ++g) {
-    for (int64_t v = 0; v < kPanelVecs; ++v) {
-      IntsV sum = hn::Zero(di);
-      for (int64_t four = g * kFours; four < (g + 1) * kFours; four += 2) {
-        sum = AddProducts<Traits>(ones, {panel.Values(four, v), panel.Values(four + 1, v)}, sum);
-      }
-      hn::Store(hn::Neg(hn::ShiftLeft<7>(sum)), di, panel.corrections + Panel::At(g, v));
-    }
-  }
-}
 
 // The rows of a panel as stored: the last row of the weight stands for those behind it.
 struct StoredRows {
@@ -170,7 +153,7 @@ HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64
     Unpack(static_cast<const Block*>(nullptr),
            LaneBlock{block.words() + lane, block.halves() + lane, ahead},
            LanePanel{panel.values + 4 * Panel::At(unit, v), panel.scales + Panel::At(group, v),
-                     panel.minima + Panel::At(group, v), Traits::kWords,
+                     panel.minima + Panel::At(group, v), Traits::kOffset, Traits::kWords,
                      Traits::kWholeScales && Traits::kProducts == ByteProducts::kTiles,
                      panel.steps + lane, panel.minimum_steps + lane, panel.minimum_pairs + lane,
                      kMayHaveAmx ? panel.high_values + 4 * lane : nullptr});
@@ -207,7 +190,6 @@ HWY_NOINLINE std::span<const std::byte> FillPanel(const WeightMatrix& weight,
       UnpackBlock<Traits>(PanelBlock<Block>{gathered}, b, 0, panel);
     }
   }
-  if constexpr (Traits::kZeroPoint) FillCorrections<Traits>(columns, panel);
   return ahead;
 }
 

@@ -34,13 +34,13 @@ using TileSums = FloatsV[kRows][kPanelVecs];
 template <class Traits, int kRows>
 HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t column, int64_t group,
                           IntsV (&sums)[kRows][kPanelVecs]) {
-  const Ints di;
+  const int32_t* offsets = (Traits::kGroup == kSmallGroup ? x.small_offsets : x.large_offsets) +
+                           column / Traits::kGroup * kRows;
   HWY_UNROLL(8)
-  for (auto& row : sums) {
+  for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
-    for (int v = 0; v < kPanelVecs; ++v) {
-      row[v] =
-          Traits::kZeroPoint ? hn::Load(di, w.corrections + Panel::At(group, v)) : hn::Zero(di);
+    for (IntsV& sum : sums[r]) {
+      sum = Traits::kOffset == 0 ? hn::Zero(Ints()) : hn::Set(Ints(), offsets[r]);
     }
   }
   constexpr int kUnits = Traits::kGroup / 4 * Traits::kBytes;
@@ -64,23 +64,13 @@ HWY_INLINE void GroupSums(const Int8Tile& x, const Panel& w, int64_t column, int
   }
 }
 
-// What is read later, fetched a little with each group of columns, for too much at once would hold
-// up the loads of the present: x of the next tile into the L1 cache, for tiles lie further apart
-// than the machine foresees, and weights of the next panel into the L2 cache.
-struct Later {
-  const uint8_t* x;
-  const std::byte* weights;
-  int64_t weight_bytes;  // with each group
-
-  template <int kXBytes>
-  HWY_INLINE void Fetch() {
-    HWY_UNROLL(8)
-    for (int i = 0; i < kXBytes; i += kLine) __builtin_prefetch(x + i, 0, 3);
-    x += kXBytes;
-    for (int64_t i = 0; i < weight_bytes; i += kLine) FetchLine(weights + i);
-    weights += weight_bytes;
-  }
-};
+// What the next tile will read: tiles lie further apart than the machine foresees, and too much
+// fetched at once would hold up the loads of the present.
+template <int kBytes>
+HWY_INLINE void FetchPart(const uint8_t* from) {
+  HWY_UNROLL(8)
+  for (int i = 0; i < kBytes; i += kLine) __builtin_prefetch(from + i, 0, 3);
+}
 
 // block += scale * sums + minimum * (sum of x), for one group.
 template <class Traits, int kRows>
@@ -116,17 +106,18 @@ HWY_INLINE void AddGroup(const Int8Tile& x, const Panel& w, int64_t column, int6
 // A whole block of kWholeScales. The sum of scale * sums is exact in float32 as far as kExactGroups
 // groups go, and then rounded once.
 template <class Traits, int kRows>
-HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, Later& later,
+HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, const uint8_t* next,
                            TileSums<kRows>& block) {
   constexpr int kGroups = Traits::kBlock / Traits::kGroup;
   constexpr int kExactGroups = 4;
-  static_assert(kExactGroups * Traits::kGroup * Traits::kMostValue * kZeroPoint *
+  static_assert(kExactGroups * Traits::kGroup * Traits::kMostValue * kMostRounded *
                         Traits::kMostScale <
                     1 << 24 &&
                 kGroups <= 2 * kExactGroups);
   TileSums<kRows> first_half;
   for (int g = 0; g < kGroups; ++g) {
-    later.Fetch<Traits::kGroup * kRows>();
+    static_assert(Traits::kGroup == kLargeGroup);
+    FetchPart<kLargeGroup * kRows>(next + g * kLargeGroup * kRows);
     AddGroup<Traits, kRows>(x, w, column + g * Traits::kGroup, g, g % kExactGroups == 0, block);
     if (g + 1 == kExactGroups) std::copy_n(&block[0][0], kRows * kPanelVecs, &first_half[0][0]);
   }
@@ -145,17 +136,18 @@ HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, La
 // stay where they lie until a block is added: registers hold those of the block alone.
 template <class Traits, int kRows>
 HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column, int64_t columns,
-                               Later later, float* HWY_RESTRICT sums) {
+                               const uint8_t* next, float* HWY_RESTRICT sums) {
   constexpr int64_t kLineFloats = kLine / sizeof(float);
   const Floats d;
   for (int64_t i = 0; i < kRows * PanelRows(); i += kLineFloats) __builtin_prefetch(sums + i, 1, 3);
   for (int64_t c = 0; c < columns; c += Traits::kBlock) {
     TileSums<kRows> block;
     if constexpr (Traits::kWholeScales) {
-      WholeBlock<Traits, kRows>(x, w, column + c, later, block);
+      WholeBlock<Traits, kRows>(x, w, column + c, next + c * kRows, block);
     } else {
       for (int g = 0; g < Traits::kBlock / Traits::kGroup; ++g) {
-        later.Fetch<Traits::kGroup * kRows * Traits::kBytes>();
+        constexpr int kColumnBytes = kRows * Traits::kBytes;
+        FetchPart<Traits::kGroup * kColumnBytes>(next + (c + g * Traits::kGroup) * kColumnBytes);
         AddGroup<Traits, kRows>(x, w, column + c + g * Traits::kGroup, c / Traits::kGroup + g,
                                 g == 0, block);
       }
@@ -174,40 +166,38 @@ HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column
 
 template <class Traits>
 HWY_INLINE void MultiplyTileOf(const Int8Tile& x, const Panel& w, int64_t column, int64_t columns,
-                               const Later& later, float* sums) {
+                               const uint8_t* next, float* sums) {
   switch (x.rows) {
     case 1:
-      return MultiplyTile<Traits, 1>(x, w, column, columns, later, sums);
+      return MultiplyTile<Traits, 1>(x, w, column, columns, next, sums);
     case 2:
-      return MultiplyTile<Traits, 2>(x, w, column, columns, later, sums);
+      return MultiplyTile<Traits, 2>(x, w, column, columns, next, sums);
     case 3:
-      return MultiplyTile<Traits, 3>(x, w, column, columns, later, sums);
+      return MultiplyTile<Traits, 3>(x, w, column, columns, next, sums);
 #if HWY_CAP_GE512
     case 4:
-      return MultiplyTile<Traits, 4>(x, w, column, columns, later, sums);
+      return MultiplyTile<Traits, 4>(x, w, column, columns, next, sums);
     case 5:
-      return MultiplyTile<Traits, 5>(x, w, column, columns, later, sums);
+      return MultiplyTile<Traits, 5>(x, w, column, columns, next, sums);
     default:
-      return MultiplyTile<Traits, 6>(x, w, column, columns, later, sums);
+      return MultiplyTile<Traits, 6>(x, w, column, columns, next, sums);
 #endif
   }
 }
 
-// sums [rows of the tiles][PanelRows()] += tiles of x with one panel. `ahead` is fetched meanwhile.
+// sums [rows of the tiles][PanelRows()] += tiles of x with one panel. `ahead` is fetched meanwhile,
+// some with each tile.
 template <class Traits>
 HWY_INLINE void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, int64_t column,
                               int64_t columns, std::span<const std::byte> ahead, float* sums) {
-  const int64_t groups = columns / Traits::kGroup;
   const auto bytes = static_cast<int64_t>(ahead.size());
-  const auto parts = static_cast<int64_t>(tiles.size()) * groups;
-  const int64_t part = RoundUp(CeilDiv(bytes, parts), kLine);
-  int64_t fetched = 0;
-  for (size_t tile = 0; tile < tiles.size(); ++tile, fetched += groups * part) {
+  const int64_t part = RoundUp(CeilDiv(bytes, static_cast<int64_t>(tiles.size())), kLine);
+  const std::byte* from = ahead.data();
+  for (size_t tile = 0; tile < tiles.size(); ++tile, from += part) {
     const Int8Tile& next = tiles[std::min(tile + 1, tiles.size() - 1)];
+    for (int64_t i = 0; i < part; i += kLine) FetchLine(from + i);
     MultiplyTileOf<Traits>(tiles[tile], w, column, columns,
-                           {next.q + column * next.rows * Traits::kBytes, ahead.data() + fetched,
-                            fetched < bytes ? part : 0},
-                           sums);
+                           next.q + column * next.rows * Traits::kBytes, sums);
     sums += tiles[tile].rows * PanelRows();
   }
 }

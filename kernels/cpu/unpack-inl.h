@@ -22,6 +22,7 @@ HWY_INLINE int64_t PanelRows() { return kPanelVecs * LaneCount(); }
 
 // PanelRows() rows of a weight by one super block of columns (or as many as are left), one row in
 // each lane: weight = scale * value [+ minimum], scale and minimum one for each group of columns.
+// Values that have a sign are stored as kOffset of their type more.
 // Of types with whole numbers for both (kWholeScales), weight = step * scale * value + minimum_step
 // * minimum, with a step of each for the block.
 struct Panel {
@@ -36,8 +37,6 @@ struct Panel {
   // For AMX, of kWholeScales: values times the low three bits of their scale are in `values`, and
   // times the high three here.
   HWY_ALIGN int8_t high_values[kMayHaveAmx ? kSuperBlock * kMostPanelRows : 1];
-  // What the zero point of x, where it has one, adds to the products of a group, to be taken off.
-  HWY_ALIGN int32_t corrections[kMostGroups * kMostPanelRows];
 
   HWY_INLINE static int64_t At(int64_t group, int64_t vec) {
     return group * PanelRows() + vec * LaneCount();
@@ -82,6 +81,7 @@ struct LanePanel {
   int8_t* values;
   float* scales;
   float* minima;
+  int offset;  // values are stored as so much more, where they are no words
   bool words;
   bool scaled;  // values by the bits of their scales
   // One for each row, or row by row for each pair of groups.
@@ -116,7 +116,9 @@ struct LanePanel {
       StoreUnit(2 * four, hn::BitCast(Ints(), even));
       StoreUnit(2 * four + 1, hn::BitCast(Ints(), hn::ShiftRight<8>(bytes)));
     } else {
-      StoreUnit(four, v);
+      const hn::Repartition<uint8_t, Ints> d8;
+      const auto more = hn::Set(d8, static_cast<uint8_t>(offset));
+      StoreUnit(four, hn::BitCast(Ints(), hn::Add(hn::BitCast(d8, v), more)));
     }
   }
   HWY_INLINE void StoreUnit(int64_t unit, IntsV v) const {
