@@ -132,14 +132,29 @@ HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, co
   }
 }
 
-// sums [kRows][PanelRows()] += one tile of x with one panel, whose first column is `column`. Sums
-// stay where they lie until a block is added: registers hold those of the block alone.
+// sums [kRows][PanelRows()] += one tile of x with one panel, whose first column is `column`. Where
+// a panel is one block, sums stay where they lie until it is added, for registers hold its own.
 template <class Traits, int kRows>
 HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column, int64_t columns,
                                const uint8_t* next, float* HWY_RESTRICT sums) {
   constexpr int64_t kLineFloats = kLine / sizeof(float);
+  constexpr bool kOneBlock = Traits::kBlock == kSuperBlock;
   const Floats d;
-  for (int64_t i = 0; i < kRows * PanelRows(); i += kLineFloats) __builtin_prefetch(sums + i, 1, 3);
+  const auto for_each_sum = [](const auto& visit) HWY_ATTR {
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(8)
+      for (int v = 0; v < kPanelVecs; ++v) visit(r, v);
+    }
+  };
+  TileSums<kRows> kept;
+  if constexpr (kOneBlock) {
+    for (int64_t i = 0; i < kRows * PanelRows(); i += kLineFloats) {
+      __builtin_prefetch(sums + i, 1, 3);
+    }
+  } else {
+    for_each_sum([&](int r, int v) HWY_ATTR { kept[r][v] = hn::Load(d, sums + Panel::At(r, v)); });
+  }
   for (int64_t c = 0; c < columns; c += Traits::kBlock) {
     TileSums<kRows> block;
     if constexpr (Traits::kWholeScales) {
@@ -153,15 +168,12 @@ HWY_NOINLINE void MultiplyTile(const Int8Tile& x, const Panel& w, int64_t column
       }
     }
     const float* steps = x.steps + (column + c) / Traits::kBlock * kRows;
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      HWY_UNROLL(8)
-      for (int v = 0; v < kPanelVecs; ++v) {
-        float* sum = sums + Panel::At(r, v);
-        hn::Store(hn::MulAdd(hn::Set(d, steps[r]), block[r][v], hn::Load(d, sum)), d, sum);
-      }
-    }
+    for_each_sum([&](int r, int v) HWY_ATTR {
+      if constexpr (kOneBlock) kept[r][v] = hn::Load(d, sums + Panel::At(r, v));
+      kept[r][v] = hn::MulAdd(hn::Set(d, steps[r]), block[r][v], kept[r][v]);
+    });
   }
+  for_each_sum([&](int r, int v) HWY_ATTR { hn::Store(kept[r][v], d, sums + Panel::At(r, v)); });
 }
 
 template <class Traits>
@@ -220,8 +232,11 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
                                  const WeightMatrix& weight, Matrix y) {
   HWY_ALIGN float sums[kMostSumRows * kMostPanelRows];
   Panel panel;
-  // Vectors of 512 bits unpack faster than memory gives; shorter ones leave it the time.
-  const bool later = HWY_CAP_GE512 && Traits::kProducts != ByteProducts::kTiles && tiles.size() > 1;
+  // Vectors of 512 bits unpack what has more than five bits faster than memory gives it; elsewhere
+  // unpacking leaves it the time.
+  constexpr bool kUnpacksFast =
+      HWY_CAP_GE512 && 8 * sizeof(typename Traits::Block) > 5 * Traits::kBlock;
+  const bool later = kUnpacksFast && Traits::kProducts != ByteProducts::kTiles && tiles.size() > 1;
   const int64_t first_row = tiles.begin * x.TileRows();
   const int64_t x_rows = std::min(tiles.end * x.TileRows(), x.rows) - first_row;
   Int8Tile x_tiles[kMostSumRows / kTileRows];
