@@ -116,8 +116,7 @@ HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, co
                 kGroups <= 2 * kExactGroups);
   TileSums<kRows> first_half;
   for (int g = 0; g < kGroups; ++g) {
-    static_assert(Traits::kGroup == kLargeGroup);
-    FetchPart<kLargeGroup * kRows>(next + g * kLargeGroup * kRows);
+    FetchPart<Traits::kGroup * kRows>(next + g * Traits::kGroup * kRows);
     AddGroup<Traits, kRows>(x, w, column + g * Traits::kGroup, g, g % kExactGroups == 0, block);
     if (g + 1 == kExactGroups) std::copy_n(&block[0][0], kRows * kPanelVecs, &first_half[0][0]);
   }
