@@ -310,7 +310,9 @@ void AddBenchCommand(Command& program) {
       "multiply-adds or, where weights are quantized, products of bytes; the time that a step of "
       "decoding needs at least, to read each weight, state and key it uses once at the measured "
       "bandwidth or to compute at that peak, whichever is longer, against the time it took. Peaks "
-      "are measured just before and after.");
+      "are measured just before and after; where the two differ by more than a tenth, as they do "
+      "on a shared machine, the measurement does not count and there is another, up to three times "
+      "as many.");
   command.Examples({"fulmen bench -p 64 -n 8 -r 1 -d 0,256 -b 1,4", "fulmen bench --peak",
                     "fulmen bench --load --clients 4 -p 20,200 -n 30 --shared 10 --turns 2"});
   command.Check([options] { return CheckOptions(*options); });

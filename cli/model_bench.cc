@@ -59,32 +59,40 @@ Status ModelBench::Start(int64_t depth) {
 
 Result<BenchRate> ModelBench::MeasurePrompt(int64_t tokens) {
   const double flops = ForwardFlops(session_.model.config, tokens, start_->position(), 1);
-  std::vector<Sample> samples;
-  for (int i = 0; i <= settings_.repetitions; ++i) {
-    if (i <= 1 && profile_) profile_->Clear();  // the first warms up
-    FULMEN_ASSIGN(SequenceState state, start_->Fork());
-    FULMEN_ASSIGN(samples.emplace_back(), Measure([&](Sample& sample) {
+  FULMEN_ASSIGN(const std::vector<Sample> samples, Repeat([&]() -> Result<Sample> {
+                  FULMEN_ASSIGN(SequenceState state, start_->Fork());
+                  return Measure([&](Sample& sample) {
                     sample.flops = flops;
                     return Read(tokens, state, "");
-                  }));
-  }
+                  });
+                }));
   return Summarize(samples, tokens, 1);
 }
 
 Result<BenchRate> ModelBench::MeasureDecode(int64_t steps, int64_t sequences) {
-  std::vector<Sample> samples;
-  for (int i = 0; i <= settings_.repetitions; ++i) {
-    if (i <= 1 && profile_) profile_->Clear();
-    std::vector<SequenceState> states;
-    for (int64_t s = 0; s < sequences; ++s) {
-      FULMEN_ASSIGN(SequenceState state, start_->Fork());
-      FULMEN_TRY(state.Reserve(steps));
-      states.push_back(std::move(state));
-    }
-    FULMEN_ASSIGN(samples.emplace_back(),
-                  Measure([&](Sample& sample) { return Decode(steps, states, sample); }));
-  }
+  FULMEN_ASSIGN(const std::vector<Sample> samples, Repeat([&]() -> Result<Sample> {
+                  std::vector<SequenceState> states;
+                  for (int64_t s = 0; s < sequences; ++s) {
+                    FULMEN_ASSIGN(SequenceState state, start_->Fork());
+                    FULMEN_TRY(state.Reserve(steps));
+                    states.push_back(std::move(state));
+                  }
+                  return Measure([&](Sample& sample) { return Decode(steps, states, sample); });
+                }));
   return Summarize(samples, steps * sequences, steps);
+}
+
+Result<std::vector<ModelBench::Sample>> ModelBench::Repeat(
+    const std::function<Result<Sample>()>& measure) {
+  FULMEN_ASSIGN(const Sample warm_up, measure());
+  if (profile_) profile_->Clear();
+  std::vector<Sample> samples = {warm_up};
+  for (int steady = 0; steady < settings_.repetitions;) {
+    FULMEN_ASSIGN(samples.emplace_back(), measure());
+    if (samples.back().steady) ++steady;
+    if (std::ssize(samples) > 3 * settings_.repetitions) break;
+  }
+  return samples;
 }
 
 Result<ModelBench::Sample> ModelBench::Measure(const std::function<Status(Sample&)>& work) {
@@ -99,15 +107,19 @@ Result<ModelBench::Sample> ModelBench::Measure(const std::function<Status(Sample
   sample.seconds = computing.seconds;
   sample.peak = computing.peak;
   sample.read_bandwidth = reading.peak;
+  sample.steady = computing.steady && reading.steady;
   return sample;
 }
 
 BenchRate ModelBench::Summarize(std::span<const Sample> samples, int64_t tokens,
                                 int64_t units) const {
   const std::span measured = samples.subspan(1);  // after the warm-up
+  const bool none_is_steady = std::ranges::none_of(measured, &Sample::steady);
   const auto median = [&](const auto& value) {
     std::vector<double> values;
-    for (const Sample& sample : measured) values.push_back(value(sample));
+    for (const Sample& sample : measured) {
+      if (sample.steady || none_is_steady) values.push_back(value(sample));
+    }
     return Median(std::move(values));
   };
   const auto computing = [](const Sample& s) { return s.flops / s.seconds / s.peak; };

@@ -20,12 +20,15 @@
 namespace fulmen {
 
 struct BenchSettings {
-  int repetitions = 5;  // measurements, after a warm-up
+  // Measurements, after a warm-up. Where the peaks before and after one disagree, there is another,
+  // up to three times as many.
+  int repetitions = 5;
   bool profile = false;
   bool quiet = false;
 };
 
-// Medians of some measurements, each with its peaks just before and after.
+// Medians of some measurements, each with its peaks just before and after: of those whose two peaks
+// agree, or of all where there is none.
 struct BenchRate {
   double tokens_per_second = 0;  // of all sequences together
   double ops_per_second = 0;     // as model/cost.h counts them
@@ -71,11 +74,14 @@ class ModelBench {
     double bytes = 0;
     double peak = 0;
     double read_bandwidth = 0;
+    bool steady = false;
   };
 
   static Arithmetic ArithmeticOf(const Model& model);
   ThreadPool& pool() const { return own_pool_ ? *own_pool_ : session_.pool; }
   const Compute& compute() const { return profile_ ? profile_->compute() : compute_; }
+  // A warm-up and as many samples as settings ask for.
+  Result<std::vector<Sample>> Repeat(const std::function<Result<Sample>()>& measure);
   Result<Sample> Measure(const std::function<Status(Sample&)>& work);
   // Of samples of `tokens` tokens in `units` prompts or steps each, without the first.
   BenchRate Summarize(std::span<const Sample> samples, int64_t tokens, int64_t units) const;

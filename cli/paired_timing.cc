@@ -20,7 +20,8 @@ Result<PairedSample> MeasurePaired(double (*measure)(ThreadPool&), ThreadPool& p
   const double after = measure(pool);
   range.Add(before);
   range.Add(after);
-  return PairedSample{seconds, (before + after) / 2};
+  const bool steady = std::min(before, after) >= 0.9 * std::max(before, after);
+  return PairedSample{seconds, (before + after) / 2, steady};
 }
 
 void PairedSamples::Add(const PairedSample& sample, double tokens, double work) {

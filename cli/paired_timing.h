@@ -23,6 +23,9 @@ struct PeakRange {
 struct PairedSample {
   double seconds = 0;
   double peak = 0;  // units of work per second, the mean of before and after
+  // Whether the two agree within a tenth. On a shared machine they often do not, and nobody knows
+  // which of them the work had.
+  bool steady = false;
 };
 
 // Times `work` between two measurements of its peak, which join `range`.
