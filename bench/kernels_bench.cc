@@ -151,13 +151,13 @@ void RegisterAll(Machine& machine) {
   }
   shapes.push_back({1, 6144, 24576, DType::kF16});
   for (const DType type : kQuantized) {
-    for (const int64_t tokens : {1, 4, 16, 64, 512}) {
+    for (const int64_t tokens : {1, 2, 4, 16, 64, 512}) {
       shapes.push_back({tokens, 6144, 24576, type});
     }
+    for (const int64_t tokens : {1, 2, 4, 16}) shapes.push_back({tokens, 1024, 3072, type});
   }
   for (const int64_t tokens : {1, 16}) {
-    shapes.push_back({tokens, 1024, 3072, DType::kBF16});  // stays in the L3 cache
-    shapes.push_back({tokens, 1024, 3072, DType::kQ4_K});
+    shapes.push_back({tokens, 1024, 3072, DType::kBF16});  // stays in the L3 cache, as do those
   }
   for (const LinearShape& s : shapes) {
     const std::string name =

@@ -10,6 +10,7 @@
 
 #include "base/weight_matrix.h"
 #include "kernels/cpu/dot-inl.h"
+#include "kernels/cpu/elementwise-inl.h"
 #include "kernels/cpu/gemm-inl.h"
 #include "kernels/cpu/unpack-inl.h"
 
@@ -32,14 +33,14 @@ HWY_INLINE hn::Vec<D> LoadWords(D d, const std::byte* const* rows, int64_t row, 
 // Bytes between what is unpacked of a repacked weight and what is fetched meanwhile.
 constexpr int64_t kAhead = 8192;
 
-// to[w][r] = word w of rows[r], for PanelRows() rows. Words lie at any address.
+// to[v][w][r] = word w of row r of vector v, for the rows of a panel. Words lie at any address.
 template <int64_t kWords>
 HWY_INLINE void TransposeWords(const std::byte* const* rows, int32_t* to) {
   static_assert(kWords >= 4);
   const Ints d;
   const hn::Repartition<int64_t, Ints> pairs;
   const int64_t lanes = LaneCount();
-  for (int64_t v = 0; v < kPanelVecs; ++v, rows += lanes, to += lanes) {
+  for (int64_t v = 0; v < kPanelVecs; ++v, rows += lanes, to += kWords * lanes) {
     for (int64_t first = 0; first < kWords; first += 4) {
       const int64_t w = std::min(first, kWords - 4);  // the last four may overlap
       const IntsV a0 = LoadWords(d, rows, 0, 4 * w);
@@ -50,13 +51,11 @@ HWY_INLINE void TransposeWords(const std::byte* const* rows, int32_t* to) {
       const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, a2, a3));
       const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, a0, a1));
       const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, a2, a3));
-      int32_t* out = to + w * PanelRows();
+      int32_t* out = to + w * lanes;
       hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, out);
-      hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, out + PanelRows());
-      hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d,
-                out + 2 * PanelRows());
-      hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d,
-                out + 3 * PanelRows());
+      hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, out + lanes);
+      hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, out + 2 * lanes);
+      hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, out + 3 * lanes);
     }
   }
 }
@@ -83,8 +82,9 @@ struct StoredRows {
   }
 };
 
-// One block of the rows of a panel, as LaneBlock has them: the repacked layout, too, panel after
-// panel and in each of them block after block. As many bytes as the blocks have as stored.
+// One block of the rows of a panel: its words, vector after vector, then the halves of all rows:
+// the repacked layout, too, panel after panel and in each of them block after block. As many bytes
+// as the blocks have as stored, and read from first to last.
 template <class Block>
 struct PanelBlock {
   static constexpr int64_t kHalves = BlockTraits<Block>::kHalves;
@@ -96,9 +96,15 @@ struct PanelBlock {
   uint16_t* halves() const {
     return reinterpret_cast<uint16_t*>(data + kWords * PanelRows() * int64_t{4});
   }
+  // Of one vector, whose reading fetches what lies `ahead` bytes further on.
+  LaneBlock Lanes(int64_t vec, int64_t ahead) const {
+    const int64_t lane = vec * LaneCount();
+    return {words() + kWords * lane, halves() + lane, ahead};
+  }
 };
 
-// Block `index` of each row. What lies `ahead` bytes further on is fetched meanwhile.
+// Block `index` of each row of a weight as stored. What lies `ahead` bytes further on is fetched
+// meanwhile.
 template <class Block>
 HWY_INLINE void GatherBlock(const StoredRows& stored, int64_t index, int64_t ahead,
                             const PanelBlock<Block>& to) {
@@ -116,12 +122,16 @@ HWY_INLINE void GatherBlock(const StoredRows& stored, int64_t index, int64_t ahe
   TransposeWords<PanelBlock<Block>::kWords>(rows, to.words());
 }
 
+// Of kWholeScales: the sums of so many groups, times their scales, are added exactly.
+constexpr int kExactGroups = 4;
+
 // One vector of a panel of kWholeScales, a whole block: step * (sum of scale * value * x) +
 // minimum_step * (sum of minimum * x), both sums exact.
 struct WholeScales {
   FloatsV step, minimum_step;
   IntsV minima[kPairs];
 
+  WholeScales() = default;
   WholeScales(const Panel& panel, int64_t vec)
       : step(hn::Load(Floats(), panel.steps + vec * LaneCount())),
         minimum_step(hn::Load(Floats(), panel.minimum_steps + vec * LaneCount())) {
@@ -150,47 +160,76 @@ HWY_INLINE void UnpackBlock(const PanelBlock<Block>& block, int64_t index, int64
   const int64_t unit = index * (Traits::kBlock / 4 * Traits::kBytes);
   for (int64_t v = 0; v < kPanelVecs; ++v) {
     const int64_t lane = v * LaneCount();
-    Unpack(static_cast<const Block*>(nullptr),
-           LaneBlock{block.words() + lane, block.halves() + lane, ahead},
-           LanePanel{panel.values + 4 * Panel::At(unit, v), panel.scales + Panel::At(group, v),
-                     panel.minima + Panel::At(group, v), Traits::kOffset, Traits::kWords,
-                     Traits::kWholeScales && Traits::kProducts == ByteProducts::kTiles,
-                     panel.steps + lane, panel.minimum_steps + lane, panel.minimum_pairs + lane,
-                     kMayHaveAmx ? panel.high_values + 4 * lane : nullptr});
+    const LanePanel to{panel.values + 4 * Panel::At(unit, v),
+                       panel.scales + Panel::At(group, v),
+                       panel.minima + Panel::At(group, v),
+                       Traits::kOffset,
+                       Traits::kWords,
+                       Traits::kWholeScales && Traits::kProducts == ByteProducts::kTiles,
+                       panel.steps + lane,
+                       panel.minimum_steps + lane,
+                       panel.minimum_pairs + lane,
+                       kMayHaveAmx ? panel.high_values + 4 * lane : nullptr};
+    Unpack(static_cast<const Block*>(nullptr), block.Lanes(v, ahead), to);
   }
 }
 
-// Columns [column, column + columns), whole blocks, of the panel that begins at `row`. What comes
-// next of the weights is fetched meanwhile, unless it is `later`: then it is returned, to be
-// fetched while the panel is multiplied.
-template <class Traits>
-HWY_NOINLINE std::span<const std::byte> FillPanel(const WeightMatrix& weight,
-                                                  const StoredRows& stored, int64_t row,
-                                                  int64_t column, int64_t columns, bool later,
-                                                  Panel& panel) {
-  using Block = typename Traits::Block;
-  constexpr auto kBytes = static_cast<int64_t>(sizeof(Block));
+// The blocks of the panel that begins at `row`, one after another.
+template <class Block>
+class PanelBlocks {
+ public:
+  PanelBlocks(const WeightMatrix& weight, int64_t row)
+      : weight_(weight),
+        first_(const_cast<std::byte*>(weight.row(row))),
+        stored_(weight, row),
+        count_(weight.cols / BlockTraits<Block>::kBlock) {}
+
+  bool repacked() const { return weight_.layout == WeightLayout::kRepacked; }
+
+  // Of rows as stored it holds until the next call, which fetches what comes later.
+  PanelBlock<Block> At(int64_t index) {
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(Block));
+    if (repacked()) return {first_ + index * kBytes * PanelRows()};
+    // A super block further on, or in the rows behind these.
+    constexpr int64_t kBlocks = kSuperBlock / BlockTraits<Block>::kBlock;
+    const int64_t ahead = index + kBlocks < count_
+                              ? kBlocks * kBytes
+                              : PanelRows() * weight_.stride + (kBlocks - count_) * kBytes;
+    GatherBlock(stored_, index, ahead, PanelBlock<Block>{gathered_});
+    return {gathered_};
+  }
+
+ private:
+  const WeightMatrix& weight_;
+  std::byte* first_;
+  StoredRows stored_;
+  int64_t count_;
+  HWY_ALIGN std::byte gathered_[sizeof(Block) * kMostPanelRows];
+};
+
+// Columns [column, column + columns), whole blocks, of a panel. Of a repacked weight what comes
+// next is fetched meanwhile, unless it is `later`: then it is returned, to be fetched while the
+// panel is multiplied.
+template <class Traits, class Block = typename Traits::Block>
+HWY_NOINLINE std::span<const std::byte> FillPanel(PanelBlocks<Block>& from, int64_t column,
+                                                  int64_t columns, bool later, Panel& panel) {
   const int64_t first = column / Traits::kBlock;
   const int64_t blocks = columns / Traits::kBlock;
-  std::span<const std::byte> ahead;
-  if (weight.layout == WeightLayout::kRepacked) {
-    auto* data = const_cast<std::byte*>(weight.row(row)) + first * kBytes * PanelRows();
-    for (int64_t b = 0; b < blocks; ++b, data += kBytes * PanelRows()) {
-      UnpackBlock<Traits>(PanelBlock<Block>{data}, b, later ? 0 : kAhead, panel);
-    }
-    if (later) ahead = {data, static_cast<size_t>(blocks * kBytes * PanelRows())};
-  } else {
-    HWY_ALIGN std::byte gathered[sizeof(Block) * kMostPanelRows];
-    // The columns behind these, or the first ones of the rows behind these.
-    const int64_t distance = column + columns < weight.cols
-                                 ? blocks * kBytes
-                                 : PanelRows() * weight.stride - first * kBytes;
-    for (int64_t b = 0; b < blocks; ++b) {
-      GatherBlock(stored, first + b, distance, PanelBlock<Block>{gathered});
-      UnpackBlock<Traits>(PanelBlock<Block>{gathered}, b, 0, panel);
+  for (int64_t b = 0; b < blocks; ++b) {
+    UnpackBlock<Traits>(from.At(first + b), b, later || !from.repacked() ? 0 : kAhead, panel);
+  }
+  if (!later || !from.repacked()) return {};
+  const auto bytes = static_cast<size_t>(blocks * sizeof(Block) * PanelRows());
+  return {from.At(first + blocks).data, bytes};
+}
+
+// y[:, 0 .. columns of y) = the sums of some tiles, which lie row by row.
+HWY_INLINE void StorePanel(const float* sums, Matrix y) {
+  for (int64_t r = 0; r < y.rows; ++r) {
+    for (int64_t c = 0; c < y.cols; c += LaneCount()) {
+      StorePart(hn::Load(Floats(), sums + r * PanelRows() + c), y.row(r) + c, y.cols - c);
     }
   }
-  return ahead;
 }
 
 }  // namespace fulmen::cpu::HWY_NAMESPACE

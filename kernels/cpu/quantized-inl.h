@@ -109,7 +109,6 @@ template <class Traits, int kRows>
 HWY_INLINE void WholeBlock(const Int8Tile& x, const Panel& w, int64_t column, const uint8_t* next,
                            TileSums<kRows>& block) {
   constexpr int kGroups = Traits::kBlock / Traits::kGroup;
-  constexpr int kExactGroups = 4;
   static_assert(kExactGroups * Traits::kGroup * Traits::kMostValue * kMostRounded *
                         Traits::kMostScale <
                     1 << 24 &&
@@ -213,15 +212,6 @@ HWY_INLINE void MultiplyTiles(std::span<const Int8Tile> tiles, const Panel& w, i
   }
 }
 
-// y[:, 0 .. columns of y) = the sums of some tiles, which lie row by row.
-HWY_INLINE void StorePanel(const float* sums, Matrix y) {
-  for (int64_t r = 0; r < y.rows; ++r) {
-    for (int64_t c = 0; c < y.cols; c += LaneCount()) {
-      StorePart(hn::Load(Floats(), sums + r * PanelRows() + c), y.row(r) + c, y.cols - c);
-    }
-  }
-}
-
 // Rows of x whose sums with one panel are kept side by side while the columns pass by: in y, rows
 // lie far apart and often push each other out of the cache. 66 KB at most; 512 rows fit.
 constexpr int64_t kMostSumRows = (512 + kTileRows - 1) / kTileRows * kTileRows;
@@ -241,11 +231,11 @@ HWY_NOINLINE void MultiplyPanels(const PackedRows& x, const TileRange& tiles,
   Int8Tile x_tiles[kMostSumRows / kTileRows];
   for (int64_t i = 0; i < tiles.size(); ++i) x_tiles[i] = x.QuantizedTile(tiles.begin + i);
   for (int64_t row = 0; row < weight.rows; row += PanelRows()) {
-    const StoredRows stored(weight, row);
+    PanelBlocks<typename Traits::Block> blocks(weight, row);
     std::fill_n(sums, x_rows * PanelRows(), 0.0F);
     for (int64_t column = 0; column < weight.cols; column += kSuperBlock) {
       const int64_t columns = std::min<int64_t>(kSuperBlock, weight.cols - column);
-      const auto ahead = FillPanel<Traits>(weight, stored, row, column, columns, later, panel);
+      const auto ahead = FillPanel<Traits>(blocks, column, columns, later, panel);
       MultiplyTiles<Traits>({x_tiles, static_cast<size_t>(tiles.size())}, panel, column, columns,
                             ahead, sums);
     }

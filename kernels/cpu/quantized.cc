@@ -27,6 +27,9 @@ void MultiplyAll(const PackedRows& x, const TileRange& tiles, const WeightMatrix
 
 void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y) {
+  if (x.rows <= MostRowsOfOneTile(weight.type) && !x.ForAmx()) {
+    return MultiplyOneTile(x, weight, y);
+  }
   VisitProducts(x.products, [&]<ByteProducts kProducts>() {
     VisitBlocks(weight.type, [&]<class Block>(const Block*) {
       if constexpr (kProducts != ByteProducts::kTiles) {

@@ -48,33 +48,66 @@ struct Panel {
   }
 };
 
-// One block of the rows of a vector. The words of a block lie row beside row; so do its halves.
-// With each word and half, the one that lies `ahead` bytes further on is fetched: memory gives most
-// when it is asked for a little all the time, and a single line left out is waited for.
-struct LaneBlock {
-  const int32_t* words;    // [words of the block][PanelRows()]
-  const uint16_t* halves;  // [halves of the block][PanelRows()]
-  int64_t ahead;
+// One block of the rows of a vector. A word of each row lies beside that of the next; so do halves.
+// With each that is read, one line of what lies `ahead` bytes further on is fetched, from first to
+// last: memory gives most when it is asked for a little all the time and in order, and a single
+// line left out is waited for. So each should be read once.
+class LaneBlock {
+ public:
+  // words: [words of the block][LaneCount()], halves: [halves of the block][PanelRows()].
+  HWY_INLINE LaneBlock(const int32_t* words, const uint16_t* halves, int64_t ahead)
+      : words_(words), halves_(halves), ahead_(ahead) {}
 
   HWY_INLINE IntsV Word(int64_t i) const {
-    return hn::Load(Ints(), Fetch(words + i * PanelRows()));
+    const IntsV word = hn::Load(Ints(), words_ + i * LaneCount());
+    if (fetched_ % kLine == 0) {
+      const std::byte* at = reinterpret_cast<const std::byte*>(words_) + ahead_ + fetched_;
+      // To the compiler the address hangs on the word. It would fetch all of a block at once before
+      // anything else, and fetches wait for one another: Q6_K was read at two thirds of the rate.
+#if HWY_ARCH_X86
+      asm("" : "+r"(at) : "v"(word.raw));
+#else
+      asm("" : "+r"(at) : "w"(word.raw));
+#endif
+      __builtin_prefetch(at, 0, 2);
+    }
+    fetched_ += 4 * LaneCount();
+    return word;
   }
   HWY_INLINE FloatsV Half(int64_t i) const {
-    const uint16_t* half = Fetch(halves + i * PanelRows());
-    return Widen(Floats(), reinterpret_cast<const hwy::float16_t*>(half));
+    FetchHalf(i);
+    return Widen(Floats(), reinterpret_cast<const hwy::float16_t*>(halves_ + i * PanelRows()));
   }
   HWY_INLINE IntsV HalfBits(int64_t i) const {
+    FetchHalf(i);
     const hn::Rebind<uint16_t, Ints> d16;
-    return hn::PromoteTo(Ints(), hn::LoadU(d16, Fetch(halves + i * PanelRows())));
+    return hn::PromoteTo(Ints(), hn::LoadU(d16, halves_ + i * PanelRows()));
   }
 
  private:
-  template <class T>
-  HWY_INLINE const T* Fetch(const T* at) const {
-    __builtin_prefetch(reinterpret_cast<const std::byte*>(at) + ahead, 0, 2);
-    return at;
+  HWY_INLINE void FetchHalf(int64_t i) const {
+    const auto* half = reinterpret_cast<const std::byte*>(halves_ + i * PanelRows());
+    __builtin_prefetch(half + ahead_, 0, 2);
   }
+
+  const int32_t* words_;
+  const uint16_t* halves_;
+  int64_t ahead_;
+  mutable int64_t fetched_ = 0;  // a constant wherever the compiler unrolls
 };
+
+// A four of bytes with a sign as words, the even ones and the odd ones.
+HWY_INLINE TwoFours BytesToWords(IntsV v) {
+  const hn::Repartition<int16_t, Ints> d16;
+  const auto bytes = hn::BitCast(d16, v);
+  const auto even = hn::ShiftRight<8>(hn::ShiftLeft<8>(bytes));
+  return {hn::BitCast(Ints(), even), hn::BitCast(Ints(), hn::ShiftRight<8>(bytes))};
+}
+HWY_INLINE IntsV AddToBytes(IntsV v, int amount) {
+  const hn::Repartition<uint8_t, Ints> d8;
+  return hn::BitCast(Ints(),
+                     hn::Add(hn::BitCast(d8, v), hn::Set(d8, static_cast<uint8_t>(amount))));
+}
 
 // Where the numbers of a block go: fours and groups count from its first.
 struct LanePanel {
@@ -110,15 +143,11 @@ struct LanePanel {
   }
   HWY_INLINE void SetValues(int64_t four, IntsV v) const {
     if (words) {
-      const hn::Repartition<int16_t, Ints> d16;
-      const auto bytes = hn::BitCast(d16, v);
-      const auto even = hn::ShiftRight<8>(hn::ShiftLeft<8>(bytes));
-      StoreUnit(2 * four, hn::BitCast(Ints(), even));
-      StoreUnit(2 * four + 1, hn::BitCast(Ints(), hn::ShiftRight<8>(bytes)));
+      const TwoFours units = BytesToWords(v);
+      StoreUnit(2 * four, units.a);
+      StoreUnit(2 * four + 1, units.b);
     } else {
-      const hn::Repartition<uint8_t, Ints> d8;
-      const auto more = hn::Set(d8, static_cast<uint8_t>(offset));
-      StoreUnit(four, hn::BitCast(Ints(), hn::Add(hn::BitCast(d8, v), more)));
+      StoreUnit(four, AddToBytes(v, offset));
     }
   }
   HWY_INLINE void StoreUnit(int64_t unit, IntsV v) const {
@@ -186,30 +215,38 @@ struct BlockTraits;
 
 template <>
 struct BlockTraits<BlockQ4_0> : Traits<kSmallBlock, 32, false, false, 1, 0, 2> {};
-HWY_INLINE void Unpack(const BlockQ4_0*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ4_0*, const LaneBlock& from, To& to) {
   to.SetScale(0, from.Half(0));
+  HWY_UNROLL(16)
   for (int i = 0; i < 4; ++i) {
-    to.SetValues(i, SubBytes(LowHalves(from.Word(i)), 8));
-    to.SetValues(i + 4, SubBytes(HighHalves(from.Word(i)), 8));
+    const IntsV word = from.Word(i);
+    to.SetValues(i, SubBytes(LowHalves(word), 8));
+    to.SetValues(i + 4, SubBytes(HighHalves(word), 8));
   }
 }
 
 template <>
 struct BlockTraits<BlockQ4_1> : Traits<kSmallBlock, 32, true, false, 2, 0, 4> {};
-HWY_INLINE void Unpack(const BlockQ4_1*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ4_1*, const LaneBlock& from, To& to) {
   to.SetScale(0, from.Half(0));
   to.SetMinimum(0, from.Half(1));
+  HWY_UNROLL(16)
   for (int i = 0; i < 4; ++i) {
-    to.SetValues(i, LowHalves(from.Word(i)));
-    to.SetValues(i + 4, HighHalves(from.Word(i)));
+    const IntsV word = from.Word(i);
+    to.SetValues(i, LowHalves(word));
+    to.SetValues(i + 4, HighHalves(word));
   }
 }
 
 template <>
 struct BlockTraits<BlockQ5_0> : Traits<kSmallBlock, 32, false, false, 1, 0, 2> {};
-HWY_INLINE void Unpack(const BlockQ5_0*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ5_0*, const LaneBlock& from, To& to) {
   to.SetScale(0, from.Half(0));
   const IntsV high = from.Word(0);
+  HWY_UNROLL(16)
   for (int i = 0; i < 4; ++i) {
     const IntsV word = from.Word(i + 1);
     to.SetValues(i, SubBytes(hn::Or(LowHalves(word), FourFifthBits(high, 4 * i)), 16));
@@ -219,10 +256,12 @@ HWY_INLINE void Unpack(const BlockQ5_0*, const LaneBlock& from, const LanePanel&
 
 template <>
 struct BlockTraits<BlockQ5_1> : Traits<kSmallBlock, 32, true, false, 2, 0, 4> {};
-HWY_INLINE void Unpack(const BlockQ5_1*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ5_1*, const LaneBlock& from, To& to) {
   to.SetScale(0, from.Half(0));
   to.SetMinimum(0, from.Half(1));
   const IntsV high = from.Word(0);
+  HWY_UNROLL(16)
   for (int i = 0; i < 4; ++i) {
     const IntsV word = from.Word(i + 1);
     to.SetValues(i, hn::Or(LowHalves(word), FourFifthBits(high, 4 * i)));
@@ -232,28 +271,36 @@ HWY_INLINE void Unpack(const BlockQ5_1*, const LaneBlock& from, const LanePanel&
 
 template <>
 struct BlockTraits<BlockQ8_0> : Traits<kSmallBlock, 32, false, true, 1, 0, 2> {};
-HWY_INLINE void Unpack(const BlockQ8_0*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ8_0*, const LaneBlock& from, To& to) {
   to.SetScale(0, from.Half(0));
+  HWY_UNROLL(16)
   for (int i = 0; i < 8; ++i) to.SetValues(i, from.Word(i));
 }
 
 template <>
 struct BlockTraits<BlockIQ4_NL> : Traits<kSmallBlock, 32, false, true, 1, 0, 2> {};
-HWY_INLINE void Unpack(const BlockIQ4_NL*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockIQ4_NL*, const LaneBlock& from, To& to) {
   to.SetScale(0, from.Half(0));
+  HWY_UNROLL(16)
   for (int i = 0; i < 4; ++i) {
-    to.SetValues(i, IQ4Lookup(LowHalves(from.Word(i))));
-    to.SetValues(i + 4, IQ4Lookup(HighHalves(from.Word(i))));
+    const IntsV word = from.Word(i);
+    to.SetValues(i, IQ4Lookup(LowHalves(word)));
+    to.SetValues(i + 4, IQ4Lookup(HighHalves(word)));
   }
 }
 
 // The two bits of eight words of Q2_K or Q3_K, by quarters of half a block.
-template <class Finish>
-HWY_INLINE void UnpackTwoBits(const LaneBlock& from, int64_t first_word, const LanePanel& to,
+template <class To, class Finish>
+HWY_INLINE void UnpackTwoBits(const LaneBlock& from, int64_t first_word, To& to,
                               const Finish& finish) {
+  HWY_UNROLL(16)
   for (int half = 0; half < 2; ++half) {
+    HWY_UNROLL(16)
     for (int i = 0; i < 8; ++i) {
       const IntsV word = from.Word(first_word + 8 * half + i);
+      HWY_UNROLL(16)
       for (int j = 0; j < 4; ++j) {
         const IntsV low = hn::And(hn::ShiftRightSame(word, 2 * j), Bytes(3));
         to.SetValues(32 * half + 8 * j + i, finish(low, i, 4 * half + j));
@@ -265,11 +312,14 @@ HWY_INLINE void UnpackTwoBits(const LaneBlock& from, int64_t first_word, const L
 template <>
 struct BlockTraits<BlockQ2_K> : Traits<kSuperBlock, 16, true, false, 2, offsetof(BlockQ2_K, d), 0> {
 };
-HWY_INLINE void Unpack(const BlockQ2_K*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ2_K*, const LaneBlock& from, To& to) {
   const FloatsV d = from.Half(0);
   const FloatsV dmin = hn::Neg(from.Half(1));
+  HWY_UNROLL(16)
   for (int word = 0; word < 4; ++word) {
     const IntsV scales = from.Word(word);
+    HWY_UNROLL(16)
     for (int byte = 0; byte < 4; ++byte) {
       to.SetScale(4 * word + byte, hn::Mul(d, ByteAsFloat(LowHalves(scales), byte)));
       to.SetMinimum(4 * word + byte, hn::Mul(dmin, ByteAsFloat(HighHalves(scales), byte)));
@@ -281,7 +331,8 @@ HWY_INLINE void Unpack(const BlockQ2_K*, const LaneBlock& from, const LanePanel&
 template <>
 struct BlockTraits<BlockQ3_K>
     : Traits<kSuperBlock, 16, false, false, 1, offsetof(BlockQ3_K, d), 0> {};
-HWY_INLINE void Unpack(const BlockQ3_K*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ3_K*, const LaneBlock& from, To& to) {
   const FloatsV d = from.Half(0);
   const IntsV a = from.Word(24), b = from.Word(25), high = from.Word(26);
   const IntsV mask = Bytes(0x30);
@@ -289,11 +340,15 @@ HWY_INLINE void Unpack(const BlockQ3_K*, const LaneBlock& from, const LanePanel&
                            hn::Or(LowHalves(b), hn::And(hn::ShiftLeft<2>(high), mask)),
                            hn::Or(HighHalves(a), hn::And(high, mask)),
                            hn::Or(HighHalves(b), hn::And(hn::ShiftRight<2>(high), mask))};
+  HWY_UNROLL(16)
   for (int g = 0; g < 16; ++g) {
     to.SetScale(g, hn::Mul(d, SignedByteAsFloat(SubBytes(scales[g / 4], 32), g % 4)));
   }
+  IntsV third_bits[8];
+  HWY_UNROLL(8)
+  for (int i = 0; i < 8; ++i) third_bits[i] = from.Word(i);
   UnpackTwoBits(from, 8, to, [&](IntsV low, int i, int bit) HWY_ATTR {
-    return SubBytes(hn::Or(low, BitOfBytes<2>(from.Word(i), bit)), 4);
+    return SubBytes(hn::Or(low, BitOfBytes<2>(third_bits[i], bit)), 4);
   });
 }
 
@@ -318,15 +373,18 @@ struct BlockTraits<BlockQ4_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4, tr
   static constexpr int kMostValue = 15;
   static constexpr int kMostScale = 63;
 };
-HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, To& to) {
   const ScalesAndMinima groups(from);
   to.SetSteps(from.Half(0), hn::Neg(from.Half(1)));
   const IntsV byte = hn::Set(Ints(), 255);
+  HWY_UNROLL(16)
   for (int pair = 0; pair < 4; ++pair) {
     const IntsV minima = hn::ShiftRightSame(groups.minima[pair / 2], pair % 2 * 16);
     const IntsV second = hn::And(hn::ShiftRight<8>(minima), byte);
     to.SetMinimumPair(pair, hn::Or(hn::And(minima, byte), hn::ShiftLeft<16>(second)));
   }
+  HWY_UNROLL(16)
   for (int pair = 0; pair < 4; ++pair) {
     const IntsV scales = hn::ShiftRightSame(groups.scales[pair / 2], pair % 2 * 16);
     const IntsV low_scale = hn::And(scales, byte);
@@ -334,6 +392,7 @@ HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel&
     if (to.scaled) {
       const IntsV low_twice = hn::Or(low_scale, hn::ShiftLeft<16>(low_scale));
       const IntsV high_twice = hn::Or(high_scale, hn::ShiftLeft<16>(high_scale));
+      HWY_UNROLL(16)
       for (int i = 0; i < 8; ++i) {
         const IntsV word = from.Word(3 + 8 * pair + i);
         to.SetScaledValues(16 * pair + i, LowHalves(word), low_twice);
@@ -342,6 +401,7 @@ HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel&
     } else {
       to.SetScale(2 * pair, hn::ConvertTo(Floats(), low_scale));
       to.SetScale(2 * pair + 1, hn::ConvertTo(Floats(), high_scale));
+      HWY_UNROLL(16)
       for (int i = 0; i < 8; ++i) {
         const IntsV word = from.Word(3 + 8 * pair + i);
         to.SetValues(16 * pair + i, LowHalves(word));
@@ -353,16 +413,20 @@ HWY_INLINE void Unpack(const BlockQ4_K*, const LaneBlock& from, const LanePanel&
 
 template <>
 struct BlockTraits<BlockQ5_K> : Traits<kSuperBlock, 32, true, false, 2, 0, 4> {};
-HWY_INLINE void Unpack(const BlockQ5_K*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockQ5_K*, const LaneBlock& from, To& to) {
   const ScalesAndMinima groups(from);
   const FloatsV d = from.Half(0);
   const FloatsV dmin = hn::Neg(from.Half(1));
+  HWY_UNROLL(16)
   for (int g = 0; g < 8; ++g) {
     to.SetScale(g, hn::Mul(d, ByteAsFloat(groups.scales[g / 4], g % 4)));
     to.SetMinimum(g, hn::Mul(dmin, ByteAsFloat(groups.minima[g / 4], g % 4)));
   }
+  HWY_UNROLL(16)
   for (int i = 0; i < 8; ++i) {
     const IntsV high = from.Word(3 + i);
+    HWY_UNROLL(16)
     for (int pair = 0; pair < 4; ++pair) {
       const IntsV word = from.Word(11 + 8 * pair + i);
       to.SetValues(16 * pair + i, hn::Or(LowHalves(word), BitOfBytes<4>(high, 2 * pair)));
@@ -374,13 +438,12 @@ HWY_INLINE void Unpack(const BlockQ5_K*, const LaneBlock& from, const LanePanel&
 template <>
 struct BlockTraits<BlockQ6_K>
     : Traits<kSuperBlock, 16, false, false, 1, offsetof(BlockQ6_K, d), 0> {};
-HWY_INLINE void Unpack(const BlockQ6_K*, const LaneBlock& from, const LanePanel& to) {
-  const FloatsV d = from.Half(0);
-  for (int g = 0; g < 16; ++g) {
-    to.SetScale(g, hn::Mul(d, SignedByteAsFloat(from.Word(48 + g / 4), g % 4)));
-  }
+template <class To>
+HWY_INLINE void Unpack(const BlockQ6_K*, const LaneBlock& from, To& to) {
   const IntsV mask = Bytes(0x30);
+  HWY_UNROLL(16)
   for (int half = 0; half < 2; ++half) {
+    HWY_UNROLL(16)
     for (int i = 0; i < 8; ++i) {
       const IntsV a = from.Word(16 * half + i);
       const IntsV b = from.Word(16 * half + 8 + i);
@@ -394,19 +457,31 @@ HWY_INLINE void Unpack(const BlockQ6_K*, const LaneBlock& from, const LanePanel&
       set(3, HighHalves(b), hn::ShiftRight<2>(high));
     }
   }
+  const FloatsV d = from.Half(0);
+  HWY_UNROLL(16)
+  for (int word = 0; word < 4; ++word) {
+    const IntsV scales = from.Word(48 + word);
+    HWY_UNROLL(4)
+    for (int byte = 0; byte < 4; ++byte) {
+      to.SetScale(4 * word + byte, hn::Mul(d, SignedByteAsFloat(scales, byte)));
+    }
+  }
 }
 
 template <>
 struct BlockTraits<BlockIQ4_XS> : Traits<kSuperBlock, 32, false, true, 2, 0, 4> {};
-HWY_INLINE void Unpack(const BlockIQ4_XS*, const LaneBlock& from, const LanePanel& to) {
+template <class To>
+HWY_INLINE void Unpack(const BlockIQ4_XS*, const LaneBlock& from, To& to) {
   const FloatsV d = from.Half(0);
   const IntsV high = from.HalfBits(1);
   const IntsV low = from.Word(0);
+  HWY_UNROLL(16)
   for (int g = 0; g < 8; ++g) {
     const IntsV low4 = hn::And(hn::ShiftRightSame(low, 4 * g), hn::Set(Ints(), 15));
     const IntsV high2 = hn::And(hn::ShiftRightSame(high, 2 * g), hn::Set(Ints(), 3));
     const IntsV scale = hn::Sub(hn::Or(low4, hn::ShiftLeft<4>(high2)), hn::Set(Ints(), 32));
     to.SetScale(g, hn::Mul(d, hn::ConvertTo(Floats(), scale)));
+    HWY_UNROLL(16)
     for (int i = 0; i < 4; ++i) {
       const IntsV word = from.Word(1 + 4 * g + i);
       to.SetValues(8 * g + i, IQ4Lookup(LowHalves(word)));
