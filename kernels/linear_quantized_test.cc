@@ -124,7 +124,7 @@ TEST(QuantizedLinear, RepackedWeightsGiveTheSameBits) {
           std::vector<std::byte, AlignedAllocator<std::byte>> memory(bytes);
           const WeightMatrix repacked =
               kernels.repack(context.context, weight.view(), memory.data());
-          for (const int64_t tokens : {1, 13}) {
+          for (const int64_t tokens : {1, 2, 3, 4, 5, 6, 13}) {
             const ConstMatrix rows = x.view().Rows(0, tokens);
             EXPECT_TRUE(SameBits(Multiply(kernels, context, rows, repacked),
                                  Multiply(kernels, context, rows, weight.view())))
@@ -147,7 +147,7 @@ TEST(QuantizedLinear, ThreadsAndChunksDoNotChangeBits) {
       const std::vector<float> expected = Multiply(kernels, one, x.view(), weight.view());
       for (const int threads : {1, 3}) {
         TestContext context(threads, testing::TwoNodes());
-        for (const int64_t chunk : {73, 11, 1}) {
+        for (const int64_t chunk : {73, 11, 6, 5, 4, 3, 2, 1}) {
           std::vector<float> all;
           for (int64_t first = 0; first < kTokens; first += chunk) {
             const Matrix rows = x.view().Rows(first, std::min(chunk, kTokens - first));

@@ -63,10 +63,10 @@ class LaneProducts {
     FloatsV block = hn::Zero(d), first_half = hn::Zero(d);
     HWY_UNROLL(16)
     for (int g = 0; g < kGroups; ++g) {
-      if (Traits::kWholeScales && g == kExactGroups) first_half = block;
+      const bool second_half = Traits::kWholeScales && g == kExactGroups;
+      if (second_half) first_half = block;
       const FloatsV sum = hn::ConvertTo(d, sums_[g][r]);
-      const bool first = g == 0 || (Traits::kWholeScales && g == kExactGroups);
-      block = first ? hn::Mul(scales_[g], sum) : hn::MulAdd(scales_[g], sum, block);
+      block = g == 0 || second_half ? hn::Mul(scales_[g], sum) : hn::MulAdd(scales_[g], sum, block);
       if constexpr (Traits::kMinimum && !Traits::kWholeScales) {
         block = hn::MulAdd(minima_[g], hn::Set(d, x_sums_[g * kRows + r]), block);
       }

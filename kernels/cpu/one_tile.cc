@@ -20,13 +20,12 @@ HWY_NOINLINE void MultiplyRows(const Int8Tile& x, const WeightMatrix& weight, Ma
   HWY_ALIGN float sums[kRows * kMostPanelRows];
   for (int64_t row = 0; row < weight.rows; row += PanelRows()) {
     PanelBlocks<Block> blocks(weight, row);
-    const int64_t ahead = blocks.repacked() ? kAhead : 0;
     std::fill_n(sums, kRows * PanelRows(), 0.0F);
     for (int64_t b = 0; b < weight.cols / Traits::kBlock; ++b) {
       const PanelBlock<Block> block = blocks.At(b);
       for (int64_t v = 0; v < kPanelVecs; ++v) {
         LaneProducts<Traits, kRows> products(x, b * Traits::kBlock);
-        Unpack(static_cast<const Block*>(nullptr), block.Lanes(v, ahead), products);
+        Unpack(static_cast<const Block*>(nullptr), block.Lanes(v, blocks.ahead()), products);
         HWY_UNROLL(8)
         for (int r = 0; r < kRows; ++r) {
           float* sum = sums + Panel::At(r, v);

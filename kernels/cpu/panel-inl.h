@@ -185,8 +185,10 @@ class PanelBlocks {
         count_(weight.cols / BlockTraits<Block>::kBlock) {}
 
   bool repacked() const { return weight_.layout == WeightLayout::kRepacked; }
+  // Of rows as stored, At fetches what comes next.
+  int64_t ahead() const { return repacked() ? kAhead : 0; }
 
-  // Of rows as stored it holds until the next call, which fetches what comes later.
+  // Of rows as stored it holds until the next call.
   PanelBlock<Block> At(int64_t index) {
     constexpr auto kBytes = static_cast<int64_t>(sizeof(Block));
     if (repacked()) return {first_ + index * kBytes * PanelRows()};
@@ -216,7 +218,7 @@ HWY_NOINLINE std::span<const std::byte> FillPanel(PanelBlocks<Block>& from, int6
   const int64_t first = column / Traits::kBlock;
   const int64_t blocks = columns / Traits::kBlock;
   for (int64_t b = 0; b < blocks; ++b) {
-    UnpackBlock<Traits>(from.At(first + b), b, later || !from.repacked() ? 0 : kAhead, panel);
+    UnpackBlock<Traits>(from.At(first + b), b, later ? 0 : from.ahead(), panel);
   }
   if (!later || !from.repacked()) return {};
   const auto bytes = static_cast<size_t>(blocks * sizeof(Block) * PanelRows());
