@@ -125,9 +125,14 @@ TEST_F(BenchCommand, TellsWhereTheTimeWent) {
   const Json& row = json.at("rows").at(0);
   ExpectProfile(row.at("prompt_profile"), forward);
   ExpectProfile(row.at("decode").at(0).at("profile"), forward);
-  for (const Json& operation : row.at("decode").at(0).at("profile").at("operations")) {
+  const Json& decode = row.at("decode").at(0).at("profile");
+  const int steps_counted = decode.value("units", 0);
+  // Two of each repetition without the warm-up, of which a busy machine has up to three times as
+  // many.
+  EXPECT_TRUE(steps_counted % 2 == 0 && steps_counted >= 4 && steps_counted <= 12) << steps_counted;
+  for (const Json& operation : decode.at("operations")) {
     if (operation.at("operation") != "linear (lm_head)") continue;
-    EXPECT_EQ(operation.value("calls", 0), 4);  // one a step, without the warm-up
+    EXPECT_EQ(operation.value("calls", 0), steps_counted);
     EXPECT_GT(operation.value("share_of_bandwidth", 0.0), 0.0);
   }
   const Json steps = JsonOf(
