@@ -17,6 +17,102 @@
 HWY_BEFORE_NAMESPACE();
 namespace fulmen::cpu::HWY_NAMESPACE {
 
+constexpr int64_t kMostBytes = MultipliesWords(kByteProducts) ? 2 : 1;  // of a value
+
+// PanelRows() rows of a weight by one super block of columns (or as many as are left), one row in
+// each lane: weight = scale * value [+ minimum], scale and minimum one for each group of columns.
+// Values that have a sign are stored as kOffset of their type more.
+// Of types with whole numbers for both (kWholeScales), weight = step * scale * value + minimum_step
+// * minimum, with a step of each for the block.
+struct Panel {
+  static constexpr int64_t kMostGroups = kSuperBlock / kSmallGroup;
+  // Fours of columns, or twos as words, as in Int8Tile.
+  HWY_ALIGN int8_t values[kMostBytes * kSuperBlock * kMostPanelRows];
+  HWY_ALIGN float scales[kMostGroups * kMostPanelRows];
+  HWY_ALIGN float minima[kMostGroups * kMostPanelRows];
+  HWY_ALIGN float steps[kMostPanelRows];
+  HWY_ALIGN float minimum_steps[kMostPanelRows];
+  HWY_ALIGN int32_t minimum_pairs[kPairs * kMostPanelRows];
+  // For AMX, of kWholeScales: values times the low three bits of their scale are in `values`, and
+  // times the high three here.
+  HWY_ALIGN int8_t high_values[kMayHaveAmx ? kSuperBlock * kMostPanelRows : 1];
+
+  HWY_INLINE static int64_t At(int64_t group, int64_t vec) {
+    return group * PanelRows() + vec * LaneCount();
+  }
+  // The four of index `unit`, or two words.
+  HWY_INLINE IntsV Values(int64_t unit, int64_t vec) const {
+    const hn::Repartition<int8_t, Ints> d8;
+    return hn::BitCast(Ints(), hn::Load(d8, values + 4 * At(unit, vec)));
+  }
+};
+
+// A four of bytes with a sign as words, the even ones and the odd ones.
+HWY_INLINE TwoFours BytesToWords(IntsV v) {
+  const hn::Repartition<int16_t, Ints> d16;
+  const auto bytes = hn::BitCast(d16, v);
+  const auto even = hn::ShiftRight<8>(hn::ShiftLeft<8>(bytes));
+  return {hn::BitCast(Ints(), even), hn::BitCast(Ints(), hn::ShiftRight<8>(bytes))};
+}
+HWY_INLINE IntsV AddToBytes(IntsV v, int amount) {
+  const hn::Repartition<uint8_t, Ints> d8;
+  return hn::BitCast(Ints(),
+                     hn::Add(hn::BitCast(d8, v), hn::Set(d8, static_cast<uint8_t>(amount))));
+}
+
+// Where the numbers of a block go: fours and groups count from its first.
+struct LanePanel {
+  int8_t* values;
+  float* scales;
+  float* minima;
+  int offset;  // values are stored as so much more, where they are no words
+  bool words;
+  bool scaled;  // values by the bits of their scales
+  // One for each row, or row by row for each pair of groups.
+  float* steps;
+  float* minimum_steps;
+  int32_t* minimum_pairs;
+  int8_t* high_values;
+
+  // The same of values whose scale, below 64, is in both halves of a lane.
+  HWY_INLINE void SetScaledValues(int64_t four, IntsV v, IntsV scale) const {
+    const hn::Repartition<uint16_t, Ints> d16;
+    const hn::Repartition<int8_t, Ints> d8;
+    // No product of a byte reaches the byte above it.
+    const auto times = [&](auto factor) HWY_ATTR { return hn::Mul(hn::BitCast(d16, v), factor); };
+    const auto words16 = hn::BitCast(d16, scale);
+    StoreUnit(four, hn::BitCast(Ints(), times(hn::And(words16, hn::Set(d16, 7)))));
+    hn::Store(hn::BitCast(d8, times(hn::ShiftRight<3>(words16))), d8,
+              high_values + 4 * four * PanelRows());
+  }
+  HWY_INLINE void SetSteps(FloatsV step, FloatsV minimum_step) const {
+    hn::Store(step, Floats(), steps);
+    hn::Store(minimum_step, Floats(), minimum_steps);
+  }
+  HWY_INLINE void SetMinimumPair(int64_t pair, IntsV v) const {
+    hn::Store(v, Ints(), minimum_pairs + pair * PanelRows());
+  }
+  HWY_INLINE void SetValues(int64_t four, IntsV v) const {
+    if (words) {
+      const TwoFours units = BytesToWords(v);
+      StoreUnit(2 * four, units.a);
+      StoreUnit(2 * four + 1, units.b);
+    } else {
+      StoreUnit(four, AddToBytes(v, offset));
+    }
+  }
+  HWY_INLINE void StoreUnit(int64_t unit, IntsV v) const {
+    const hn::Repartition<int8_t, Ints> d8;
+    hn::Store(hn::BitCast(d8, v), d8, values + 4 * unit * PanelRows());
+  }
+  HWY_INLINE void SetScale(int64_t group, FloatsV v) const {
+    hn::Store(v, Floats(), scales + group * PanelRows());
+  }
+  HWY_INLINE void SetMinimum(int64_t group, FloatsV v) const {
+    hn::Store(v, Floats(), minima + group * PanelRows());
+  }
+};
+
 // One row in each block of 128 bits: 16 bytes at `offset` of every fourth row from `row` on.
 template <class D>
 HWY_INLINE hn::Vec<D> LoadWords(D d, const std::byte* const* rows, int64_t row, int64_t offset) {
