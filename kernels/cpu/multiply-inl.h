@@ -19,17 +19,10 @@ void Multiply(const PackedRows& x, const TileRange& tiles, const WeightMatrix& w
 // The part of it that is in quantized.cc, and that of BF16 parts of x (bf16_parts.cc).
 void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y);
-// Of at most MostRowsOfOneTile rows, not for AMX (one_tile.cc).
+// Of at most kMostOneTileRows of the weight's traits, not for AMX (one_tile.cc).
 void MultiplyOneTile(const PackedRows& x, const WeightMatrix& weight, Matrix y);
 void MultiplyBf16Parts(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y);
-
-// So many rows are multiplied as weights are unpacked. With a scale for 16 columns there are too
-// many sums for registers from three rows on.
-inline int64_t MostRowsOfOneTile(DType type) {
-  const bool small_groups = type == DType::kQ2_K || type == DType::kQ3_K || type == DType::kQ6_K;
-  return small_groups ? 2 : kTileRows;
-}
 
 // Rows of W that are multiplied together.
 inline int64_t RowsUnit(const WeightMatrix& weight) {

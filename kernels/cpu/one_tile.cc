@@ -42,7 +42,7 @@ template <class Traits>
 void MultiplyTile(const Int8Tile& x, const WeightMatrix& weight, Matrix y) {
   if (x.rows == 1) return MultiplyRows<Traits, 1>(x, weight, y);
   if (x.rows == 2) return MultiplyRows<Traits, 2>(x, weight, y);
-  if constexpr (Traits::kGroup == kLargeGroup) {
+  if constexpr (Traits::kMostOneTileRows == kTileRows) {
     if (x.rows == 3) return MultiplyRows<Traits, 3>(x, weight, y);
 #if HWY_CAP_GE512
     if (x.rows == 4) return MultiplyRows<Traits, 4>(x, weight, y);

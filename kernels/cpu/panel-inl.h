@@ -165,12 +165,16 @@ struct ProductTraits : BlockTraits<BlockType> {
   static constexpr bool kWords = Base::kWide && MultipliesWords(kHow);
   static constexpr int kOffset = Base::kMinimum || kWords ? 0 : OffsetOf(kHow);
   static constexpr int kBytes = kWords ? 2 : 1;  // of a value
+  // So many rows of x are multiplied as weights are unpacked. With a scale for 16 columns there are
+  // too many sums for registers from three rows on.
+  static constexpr int64_t kMostOneTileRows = Base::kGroup == kSmallGroup ? 2 : kTileRows;
 };
 
 // The rows of a panel as stored: the last row of the weight stands for those behind it.
 struct StoredRows {
   const std::byte* rows[kMostPanelRows];
 
+  StoredRows() = default;
   StoredRows(const WeightMatrix& weight, int64_t row) {
     for (int64_t r = 0; r < PanelRows(); ++r) {
       rows[r] = weight.row(std::min(row + r, weight.rows - 1));
@@ -277,8 +281,9 @@ class PanelBlocks {
   PanelBlocks(const WeightMatrix& weight, int64_t row)
       : weight_(weight),
         first_(const_cast<std::byte*>(weight.row(row))),
-        stored_(weight, row),
-        count_(weight.cols / BlockTraits<Block>::kBlock) {}
+        count_(weight.cols / BlockTraits<Block>::kBlock) {
+    if (!repacked()) stored_ = StoredRows(weight, row);
+  }
 
   bool repacked() const { return weight_.layout == WeightLayout::kRepacked; }
   // Of rows as stored, At fetches what comes next.

@@ -17,6 +17,9 @@ namespace {
 template <class Traits>
 void MultiplyAll(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                  Matrix y) {
+  if constexpr (Traits::kProducts != ByteProducts::kTiles) {
+    if (x.rows <= Traits::kMostOneTileRows) return MultiplyOneTile(x, weight, y);
+  }
   const int64_t most = kMostSumRows / x.TileRows();
   for (int64_t tile = tiles.begin; tile < tiles.end; tile += most) {
     MultiplyPanels<Traits>(x, {tile, std::min(tile + most, tiles.end)}, weight, y);
@@ -27,9 +30,6 @@ void MultiplyAll(const PackedRows& x, const TileRange& tiles, const WeightMatrix
 
 void MultiplyQuantized(const PackedRows& x, const TileRange& tiles, const WeightMatrix& weight,
                        Matrix y) {
-  if (x.rows <= MostRowsOfOneTile(weight.type) && !x.ForAmx()) {
-    return MultiplyOneTile(x, weight, y);
-  }
   VisitProducts(x.products, [&]<ByteProducts kProducts>() {
     VisitBlocks(weight.type, [&]<class Block>(const Block*) {
       if constexpr (kProducts != ByteProducts::kTiles) {
